@@ -1,0 +1,67 @@
+/// What the compiler and the target are. The only header that reads compiler macros; everything else asks the
+/// EDGERAZOR_ macros below. Nothing here can be configured: the macros follow from the compiler.
+#pragma once
+
+#include <bit>
+#include <version>
+
+static_assert(std::endian::native == std::endian::little, "edgerazor's packed layouts are little-endian");
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define EDGERAZOR_X86 1
+#else
+#define EDGERAZOR_X86 0
+#endif
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define EDGERAZOR_ARM64 1
+#else
+#define EDGERAZOR_ARM64 0
+#endif
+
+#if defined(__linux__)
+#define EDGERAZOR_LINUX 1
+#else
+#define EDGERAZOR_LINUX 0
+#endif
+
+/// 1 where POSIX `mmap` is to be had.
+#if defined(__unix__) || defined(__APPLE__)
+#define EDGERAZOR_POSIX 1
+#else
+#define EDGERAZOR_POSIX 0
+#endif
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define EDGERAZOR_EXCEPTIONS 1
+#else
+#define EDGERAZOR_EXCEPTIONS 0
+#endif
+
+/// EDGERAZOR_TARGET("avx2,fma"): one function is compiled for more than the build's own instruction set. MSVC needs no
+/// permission to use an intrinsic.
+#if defined(__GNUC__) || defined(__clang__)
+#define EDGERAZOR_TARGET(features) __attribute__((target(features)))
+#define EDGERAZOR_INLINE inline __attribute__((always_inline))
+#define EDGERAZOR_RESTRICT __restrict__
+#elif defined(_MSC_VER)
+#define EDGERAZOR_TARGET(features)
+#define EDGERAZOR_INLINE __forceinline
+#define EDGERAZOR_RESTRICT __restrict
+#else
+#define EDGERAZOR_TARGET(features)
+#define EDGERAZOR_INLINE inline
+#define EDGERAZOR_RESTRICT
+#endif
+
+/// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug 105593). The pair goes
+/// around the ISA headers that use them, so that no consumer sees the report.
+#if defined(__GNUC__) && !defined(__clang__)
+#define EDGERAZOR_BEGIN_INTRINSICS                                                     \
+  _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
+      _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#define EDGERAZOR_END_INTRINSICS _Pragma("GCC diagnostic pop")
+#else
+#define EDGERAZOR_BEGIN_INTRINSICS
+#define EDGERAZOR_END_INTRINSICS
+#endif

@@ -1,0 +1,57 @@
+/// How a violated contract is reported: one sentence that names the thing and what was expected.
+///
+/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file. Without (-fno-exceptions):
+/// the sentence goes to the handler the host has set, then the process aborts. Never undefined behaviour.
+#pragma once
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include <edgerazor/core/config.hpp>
+
+namespace edgerazor::inline v0 {
+
+/// A file that can't be read or written, or whose content is not what it claims to be.
+struct io_error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Receives the sentence before the process aborts; used only where exceptions are off.
+using error_handler = void (*)(const char* sentence);
+
+namespace detail {
+inline void print_error(const char* sentence) { std::fprintf(stderr, "edgerazor: %s\n", sentence); }
+inline std::atomic<error_handler> current_error_handler{&print_error};
+
+template <class Error>
+[[noreturn]] inline void raise(const std::string& sentence) {
+#if EDGERAZOR_EXCEPTIONS
+  throw Error(sentence);
+#else
+  current_error_handler.load()(sentence.c_str());
+  std::abort();
+#endif
+}
+}  // namespace detail
+
+/// Sets what a build without exceptions calls before it aborts, and returns what it called until now.
+/// A null handler restores the default, which prints to standard error.
+inline error_handler set_error_handler(error_handler handler) noexcept {
+  return detail::current_error_handler.exchange(handler ? handler : &detail::print_error);
+}
+
+/// A caller's mistake: throws `std::invalid_argument`.
+[[noreturn]] inline void fail(const std::string& sentence) { detail::raise<std::invalid_argument>(sentence); }
+
+/// A bad file: throws `io_error`.
+[[noreturn]] inline void fail_io(const std::string& sentence) { detail::raise<io_error>(sentence); }
+
+/// "33 x 576", for the sentences.
+inline std::string shape_text(std::size_t rows, std::size_t cols) {
+  return std::to_string(rows) + " x " + std::to_string(cols);
+}
+
+}  // namespace edgerazor::inline v0
