@@ -1,0 +1,73 @@
+/// The mean magnitude of a group, added in one fixed order: the same bits on every machine and for every width of
+/// vectors.
+///
+/// A float sum depends on its order, and a scale's last bit decides codes at a rounding boundary. The order is that of
+/// the reference's runtime (PyTorch 1.13, float32, CPU with 8-lane vectors), so that its scales are reproduced to the
+/// bit:
+///
+///     lanes L = 8 (L = 1 for groups of fewer than 8); vectors v_0, v_1, ... of L consecutive elements
+///     four interleaved rows: row k takes v_k, v_{k+4}, v_{k+8}, ...; the vectors past the last whole four go to row 0
+///     a row is a cascade of four levels: 2^p vectors sum into level 0, 2^p such sums into level 1, and so on, with
+///         p = max(4, ceil(log2(vectors per row)) / 4); at the end the levels are added, lowest first
+///     rows are added in order: ((row 0 + row 1) + row 2) + row 3
+///     elements past the last whole vector are summed first, in order; then the L lanes are added to that sum, in order
+///
+/// For the sizes of groups (up to 512 elements: at most 16 vectors a row) the cascade is a plain sum of each row.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+namespace edgerazor::inline v0 {
+
+namespace detail {
+/// The sum of |values| in the order above, on vectors of `Lanes` elements.
+template <std::size_t Lanes>
+[[nodiscard]] inline float sum_of_magnitudes(std::span<const float> values) noexcept {
+  constexpr std::size_t row_count = 4, width = row_count * Lanes, level_count = 4;
+  const std::size_t vectors = values.size() / Lanes, per_row = vectors / row_count;
+  const std::size_t log = per_row <= 1 ? 0 : static_cast<std::size_t>(std::bit_width(per_row - 1));
+  const std::size_t power = log / level_count > 4 ? log / level_count : 4, step = std::size_t{1} << power;
+
+  const float* next = values.data();
+  float levels[level_count][width] = {};
+  std::size_t done = 0;
+  while (done + step <= per_row) {
+    for (std::size_t i = 0; i < step; ++i, next += width)
+      for (std::size_t j = 0; j < width; ++j) levels[0][j] += std::fabs(next[j]);
+    done += step;
+    // A full level moves up; a level is full when the digits below it, in base 2^p, are zero.
+    for (std::size_t level = 1; level < level_count; ++level) {
+      for (std::size_t j = 0; j < width; ++j) {
+        levels[level][j] += levels[level - 1][j];
+        levels[level - 1][j] = 0;
+      }
+      if ((done >> (level * power) & (step - 1)) != 0) break;
+    }
+  }
+  for (; done < per_row; ++done, next += width)
+    for (std::size_t j = 0; j < width; ++j) levels[0][j] += std::fabs(next[j]);
+  for (std::size_t level = 1; level < level_count; ++level)
+    for (std::size_t j = 0; j < width; ++j) levels[0][j] += levels[level][j];
+
+  for (std::size_t v = per_row * row_count; v < vectors; ++v, next += Lanes)
+    for (std::size_t j = 0; j < Lanes; ++j) levels[0][j] += std::fabs(next[j]);
+  for (std::size_t row = 1; row < row_count; ++row)
+    for (std::size_t j = 0; j < Lanes; ++j) levels[0][j] += levels[0][row * Lanes + j];
+
+  float sum = 0;
+  for (std::size_t i = vectors * Lanes; i < values.size(); ++i) sum += std::fabs(*next++);
+  for (std::size_t j = 0; j < Lanes; ++j) sum += levels[0][j];
+  return sum;
+}
+}  // namespace detail
+
+/// mean|w| in the order above. Precondition: !group.empty().
+[[nodiscard]] inline float mean_magnitude(std::span<const float> group) noexcept {
+  const float sum = group.size() < 8 ? detail::sum_of_magnitudes<1>(group) : detail::sum_of_magnitudes<8>(group);
+  return sum / static_cast<float>(group.size());
+}
+
+}  // namespace edgerazor::inline v0

@@ -1,0 +1,62 @@
+/// What a quantizer policy is, and the two acts every policy shares: quantizing one group, and rounding to a level.
+///
+/// A policy composes levels (the integers a weight may become), a scale rule (one float for a group of weights), a
+/// granularity (which weights form a group) and the type in which storage keeps the scale. It knows neither bits nor
+/// kernels:
+///
+///     scale = rule(group)        level = clamp(round_half_even(w / scale), min_level, max_level)        value = level
+///     * scale
+#pragma once
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/quant/granularity.hpp>
+
+namespace edgerazor::inline v0 {
+
+/// A quantizer policy. `q.scale(group)` takes a group of at least one finite float; `Q::level(w, scale)` is one integer
+/// of [min_level, max_level], for which int8 is wide enough. A policy is a small value: its members are the rule's
+/// parameters.
+template <class Q>
+concept quantizer = granularity_policy<typename Q::granularity> && real_element<typename Q::scale_type> &&
+                        Q::min_level < Q::max_level&& Q::min_level >= -128 &&
+                    Q::max_level <= 127 &&
+                    requires(const Q& q, std::span<const float> group, float weight,
+                             float scale){{q.scale(group)} noexcept->std::same_as<float>;
+{ Q::level(weight, scale) }
+noexcept->std::same_as<int>;
+};  // namespace edgerazor::inline v0
+
+/// A quantizer whose groups stay within a row: the ones that can be packed, and split over threads by rows.
+template <class Q>
+concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>;
+
+/// clamp(round_half_even(x), Low, High), the same on every machine and under every optimization flag. NaN gives Low.
+///
+/// Clamping first is the same as clamping last, because Low and High are integers and rounding is monotone. The sum
+/// with 1.5 * 2^23 then lies where floats are the integers, so the addition itself rounds to nearest even, and the
+/// sum's low bits are the level: no rounding instruction (SSE2 has none), and nothing that reassociation could cancel.
+template <int Low, int High>
+[[nodiscard]] constexpr int round_to_level(float x) noexcept {
+  static_assert(Low > -(1 << 22) && High < (1 << 22));
+  constexpr float low = Low, high = High, shift = 12582912.0f;
+  const float above = x > low ? x : low;
+  const float clamped = above < high ? above : high;
+  return std::bit_cast<std::int32_t>(clamped + shift) - std::bit_cast<std::int32_t>(shift);
+}
+
+/// Quantizes one group: writes group.size() levels, returns the scale, so that w ~ levels[i] * scale.
+/// Precondition: the group holds at least one weight, all finite (quantize a matrix to have that checked).
+template <quantizer Q>
+float quantize_group(const Q& policy, std::span<const float> group, std::int8_t* levels) noexcept {
+  const float scale = policy.scale(group);
+  for (std::size_t i = 0; i < group.size(); ++i) levels[i] = static_cast<std::int8_t>(Q::level(group[i], scale));
+  return scale;
+}
+
+}  // namespace edgerazor::inline v0
