@@ -1,0 +1,95 @@
+/// What an instruction set supplies: a table of plain functions over one tile. Everything above them (tiles, groups, tails,
+/// row ranges, tokens, threads) is written once, in gemv.hpp, gemm.hpp, row_lookup.hpp and attention.hpp.
+///
+/// Contract of every function: it computes what scalar.hpp computes, bit for bit; it allocates nothing, throws nothing and
+/// keeps no state; it reads only what its arguments describe. Integer sums are exact: where an instruction saturates, a
+/// static_assert proves that it can't.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/pack/tile_layout.hpp>
+
+namespace edgerazor::inline v0 {
+
+/// The codes of one tile (16 rows): chunks in order, see tile_layout.hpp.
+struct tile_codes {
+  const std::uint8_t* chunks = nullptr;
+  std::size_t slots = 0;        ///< of the whole row
+  std::size_t group_slots = 0;  ///< of a group, the last of the row excepted
+
+  [[nodiscard]] constexpr std::size_t slot_begin(std::size_t group) const noexcept { return group * group_slots; }
+  [[nodiscard]] constexpr std::size_t slot_end(std::size_t group) const noexcept {
+    const std::size_t end = (group + 1) * group_slots;
+    return end < slots ? end : slots;
+  }
+};
+
+/// isum[16 * (g - begin) + r] = sum over the columns of group g of level(r, c) * x[c], for groups [begin, end).
+/// `x` are the codes of a whole token, followed by activation_view::padding zeros; `x_sums[g]` their sum in group g.
+using dot_function = void (*)(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
+                              std::size_t end, std::int32_t* isum) noexcept;
+
+/// The codes of one group, one byte each: panel[64 * s + 4 * r + b] is the code of row r, column 4 * s + b of the group.
+using unpack_function = void (*)(const tile_codes& w, std::size_t group, std::uint8_t* panel) noexcept;
+
+/// isum[16 * t + r] = sum over the columns of one group of (panel code - zero_code) * x[t][c], for `tokens` tokens.
+/// Token t's codes of this group begin at `x + t * x_stride`, their sum is `x_sums[t * sum_stride]`.
+using panel_dot_function = void (*)(const std::uint8_t* panel, std::size_t slots, int zero_code, const std::int8_t* x,
+                                    std::size_t x_stride, const std::int32_t* x_sums, std::size_t sum_stride,
+                                    std::size_t tokens, std::int32_t* isum) noexcept;
+
+/// Sums of level * x for one group of float activations, in this order: p_b = fma(level, x, p_b) over the columns c with
+/// c % 4 == b, in order, from zero; sum[r] = (p_0 + p_1) + (p_2 + p_3). Columns past `cols` count as level 0 times 0.
+using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t cols, int zero_code, const float* x,
+                                      float* sum) noexcept;
+
+/// The one epilogue: y[r] = fma(float(isum[16 * g + r]), w_scale[g][r] * x_scales[g], y[r]), groups in order.
+/// `w_scales` are 16 scales a group, as stored.
+using scale_sums_function = void (*)(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
+                                     std::size_t groups, float* y) noexcept;
+
+/// The same for float activations: y[r] = fma(sum[r], w_scale[r], y[r]), one group.
+using scale_floats_function = void (*)(const float* sum, const std::byte* w_scales, float* y) noexcept;
+
+/// y[i] = dot product of row i of an unpacked 16-bit or float matrix with x, rows `stride` elements apart. Order: 16 sums,
+/// s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero; then halves are added, s_j += s_{j+8},
+/// s_j += s_{j+4}, s_j += s_{j+2}, s_0 + s_1.
+template <class T>
+using dense_dot_function = void (*)(const T* w, std::size_t stride, std::size_t rows, std::size_t cols, const float* x,
+                                    float* y) noexcept;
+
+/// Codes of one group of activations by a given scale, clamp(round_half_even(x / scale), -127, 127); returns their sum.
+using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, float scale, std::int8_t* codes) noexcept;
+
+/// max|x| of `cols` elements; NaN counts as nothing.
+using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
+
+/// out[c] = fma(weights[t], float(levels[t * stride + c]), out[c]) for t = 0, 1, ... in order.
+using mix_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights, std::size_t positions,
+                              std::size_t cols, float* out) noexcept;
+
+/// One instruction set. The rows of dispatch.hpp's list are of this type.
+struct kernel {
+  std::string_view name;
+  bool (*supported)() noexcept;  ///< whether this processor (and operating system) can run it
+
+  std::array<dot_function, codec_list.size()> dot;  ///< by code_type
+  std::array<unpack_function, codec_list.size()> unpack;
+  panel_dot_function panel_dot;
+  panel_float_function panel_float;
+  std::array<scale_sums_function, 3> scale_sums;  ///< by scale_kind
+  std::array<scale_floats_function, 3> scale_floats;
+  dense_dot_function<float> dense_float;
+  dense_dot_function<float16> dense_float16;
+  dense_dot_function<bfloat16> dense_bfloat16;
+  max_magnitude_function max_magnitude;
+  quantize_function quantize;
+  mix_function mix;
+};
+
+}  // namespace edgerazor::inline v0

@@ -1,0 +1,88 @@
+/// Quantize and pack: real numbers to codes and scales in the tile layout.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <edgerazor/core/finite.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/pack/packed_matrix.hpp>
+#include <edgerazor/pack/row_codes.hpp>
+#include <edgerazor/quant/quantizer.hpp>
+
+namespace edgerazor::inline v0 {
+
+namespace detail {
+
+/// Fails where storing a scale would turn it into infinity, or into zero although some level is not.
+inline void require_storable_scale(float scale, scale_kind kind, std::size_t row, std::size_t group) {
+  const float stored = round_scale(scale, kind);
+  if (stored <= largest_scale(kind) && (stored > 0 || scale == 0)) return;
+  fail("pack: the scale " + std::to_string(scale) + " of row " + std::to_string(row) + ", group " +
+       std::to_string(group) + " is out of the range of its 16-bit type; choose another scale type");
+}
+
+/// Quantizes the rows of `weights` into rows [first_row, first_row + weights.rows) of the matrix at `matrix`.
+/// Everything is checked before the first byte is written.
+template <quantizer Rule, real_element T>
+void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, std::size_t first_row,
+               matrix_view<const T> weights) {
+  if (weights.cols != layout.cols() || first_row + weights.rows > layout.rows()) {
+    fail("pack: rows " + std::to_string(first_row) + " to " + std::to_string(first_row + weights.rows) + " of " +
+         std::to_string(weights.cols) + " columns do not fit a matrix of " + shape_text(layout.rows(), layout.cols()));
+  }
+  require_finite(weights, "pack", first_row);
+  const std::size_t groups = layout.groups(), group_cols = layout.group_cols();
+  std::vector<float> values(weights.cols), scales(weights.rows * groups);
+  const auto group_of = [&](std::size_t g) {
+    const std::size_t begin = g * group_cols;
+    return std::span<const float>{values}.subspan(begin, std::min(group_cols, values.size() - begin));
+  };
+  for (std::size_t r = 0; r < weights.rows; ++r) {
+    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
+    for (std::size_t g = 0; g < groups; ++g) {
+      scales[r * groups + g] = rule.scale(group_of(g));
+      require_storable_scale(scales[r * groups + g], layout.fmt().scale, first_row + r, g);
+    }
+  }
+  row_codes codes(layout);
+  for (std::size_t r = 0; r < weights.rows; ++r) {
+    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
+    for (std::size_t g = 0; g < groups; ++g) {
+      // The codes follow from the scale before it is rounded for storage, as the reference's do.
+      const float scale = scales[r * groups + g];
+      const std::span<const float> group = group_of(g);
+      for (std::size_t i = 0; i < group.size(); ++i) codes.set(g * group_cols + i, Rule::level(group[i], scale));
+      write_scale(matrix + layout.scale_offset(first_row + r, g), layout.fmt().scale, scale);
+    }
+    codes.write(matrix, first_row + r);
+  }
+}
+}  // namespace detail
+
+/// Quantizes `rows x cols` real numbers by the policy and packs them. Scales are stored as `Policy::scale_type`.
+/// Fails on NaN or infinity (naming row and column), on a scale out of its type's range, on an empty matrix.
+template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
+[[nodiscard]] packed_matrix<Policy, Codec> pack(matrix_view<T> weights, const Policy& policy = {}) {
+  packed_matrix<Policy, Codec> result(weights.rows, weights.cols);
+  detail::pack_rows(policy, result.view().layout(), result.storage().data(), 0,
+                    matrix_view<const std::remove_const_t<T>>{weights});
+  return result;
+}
+
+/// Quantizes some rows into an existing packed matrix: row 0 of `weights` becomes row `rows.begin`. Threads may fill
+/// different rows of one matrix at once. On failure nothing is written.
+template <quantizer Policy, class Codec, real_element T>
+void pack_rows(packed_matrix<Policy, Codec>& matrix, row_range rows, matrix_view<T> weights,
+               const Policy& policy = {}) {
+  if (rows.size() != weights.rows) {
+    fail("pack_rows: a range of " + std::to_string(rows.size()) + " rows was given " + std::to_string(weights.rows));
+  }
+  detail::pack_rows(policy, matrix.view().layout(), matrix.storage().data(), rows.begin,
+                    matrix_view<const std::remove_const_t<T>>{weights});
+}
+
+}  // namespace edgerazor::inline v0
