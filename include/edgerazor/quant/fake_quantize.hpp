@@ -1,0 +1,104 @@
+/// Quantize and dequantize at once: what a weight, an activation or a cached key becomes, still as a real number. For
+/// trainers, and for measuring what a policy costs before anything is packed.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string>
+#include <type_traits>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/quant/finite.hpp>
+#include <edgerazor/quant/groups.hpp>
+#include <edgerazor/quant/quantizer.hpp>
+
+namespace edgerazor::inline v0 {
+
+namespace detail {
+/// out[i] = level(values[i]) * scale, for values that may lie where out does. Sixteen at a time through registers, so
+/// that the compiler has vectors without having to prove that the two don't overlap.
+template <quantizer Q, real_element U>
+void write_values(const float* values, std::size_t count, float scale, U* out) noexcept {
+  constexpr std::size_t step = 16;
+  std::size_t i = 0;
+  for (; i + step <= count; i += step) {
+    float block[step];
+    std::memcpy(block, values + i, sizeof block);
+    for (float& x : block) x = static_cast<float>(Q::level(x, scale)) * scale;
+    if constexpr (std::is_same_v<U, float>) {
+      std::memcpy(out + i, block, sizeof block);
+    } else {
+      for (std::size_t j = 0; j < step; ++j) out[i + j] = U{block[j]};
+    }
+  }
+  for (; i < count; ++i) out[i] = U{static_cast<float>(Q::level(values[i], scale)) * scale};
+}
+
+template <real_element U>
+inline constexpr float largest_finite = std::is_same_v<U, float16>    ? 65504.0f
+                                        : std::is_same_v<U, bfloat16> ? 0x1.fep127f
+                                                                      : 0x1.fffffep127f;
+
+/// Fails where a group's values, the largest level times the scale, leave the range of U. Scales are of the size of the
+/// weights, and a sum of 2^40 weights below 2^80 is finite, so this is looked at only past that size (past 2^6 where
+/// the output is float16).
+template <quantizer Q, real_element U, real_element T>
+void check_scales(const matrix_view<T>& in, row_range rows, float largest, const Q& policy) {
+  constexpr float ordinary = std::is_same_v<U, float16> ? 0x1p6f : 0x1p80f;
+  if (largest < ordinary) return;
+  constexpr float top_level = static_cast<float>(std::max(Q::max_level, -Q::min_level));
+  for_each_group<typename Q::granularity>(in, rows, [&](group_place place, std::span<const float> values) {
+    if (policy.scale(values) * top_level <= largest_finite<U>) return;
+    fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) + ", column " +
+         std::to_string(place.col) + " is out of the output's range");
+  });
+}
+
+template <real_element T, real_element U>
+void check_shapes(const matrix_view<T>& in, const matrix_view<U>& out) {
+  if (in.rows != out.rows || in.cols != out.cols) {
+    fail("fake_quantize: input is " + shape_text(in.rows, in.cols) + ", output is " + shape_text(out.rows, out.cols));
+  }
+}
+
+template <quantizer Q, real_element T, real_element U>
+void fake_quantize_rows(const matrix_view<T>& in, const matrix_view<U>& out, row_range rows, const Q& policy) {
+  check_shapes(in, out);
+  if (rows.begin > rows.end || rows.end > in.rows) {
+    fail("fake_quantize: rows " + std::to_string(rows.begin) + " to " + std::to_string(rows.end) + " of a matrix of " +
+         shape_text(in.rows, in.cols));
+  }
+  check_scales<Q, U>(in, rows, check_finite(in, rows), policy);
+  for_each_group<typename Q::granularity>(in, rows, [&](group_place place, std::span<const float> values) {
+    const float scale = policy.scale(values);
+    for_each_piece(place, out.cols, [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
+      write_values<Q>(values.data() + i, n, scale, out.data + r * out.stride + c);
+    });
+  });
+}
+}  // namespace detail
+
+/// out[r][c] = level(in[r][c]) * scale of its group, in float32 and rounded once to the output's type; the scale itself
+/// is not rounded to `Policy::scale_type` (storing is a different act). A level of 0 gives +0.
+///
+/// Input and output are `rows x cols` in any of float, float16, bfloat16, and may be the same memory of the same type,
+/// or memory that doesn't overlap. Fails, before anything is written, where the shapes differ (naming both), where a
+/// weight is NaN or infinite (naming row and column), where a value would leave the output's range.
+/// float rows with groups within rows need no memory; else one group is copied (for per_tensor the matrix).
+template <quantizer Policy, real_element T, real_element U>
+requires(!std::is_const_v<U>) void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy = {}) {
+  detail::fake_quantize_rows(in, out, row_range{0, in.rows}, policy);
+}
+
+/// The same for the rows of a range only: no other row is read, checked or written, so threads may share a matrix.
+template <row_quantizer Policy, real_element T, real_element U>
+requires(!std::is_const_v<U>) void fake_quantize(matrix_view<T> in, matrix_view<U> out, row_range rows,
+                                                 const Policy& policy = {}) {
+  detail::fake_quantize_rows(in, out, rows, policy);
+}
+
+}  // namespace edgerazor::inline v0
