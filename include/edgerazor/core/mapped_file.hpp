@@ -56,7 +56,7 @@ class mapped_file {
       return;
     }
 #endif
-    ::operator delete(data_, std::align_val_t{page});
+    ::operator delete (data_, std::align_val_t{page});
   }
 
   /// The file at `path`, or io_error: not there, not readable, not a regular file (a directory, a pipe, a device).
@@ -72,8 +72,8 @@ class mapped_file {
                                                            file_access access = file_access::map) {
     mapped_file file;
     if (const int code = access == file_access::map ? file.map_from(path) : file.read_from(path); code != 0) {
-      error = "can't read '" + path.string() + "': " +
-              (code == not_regular ? "it is not a regular file" : std::generic_category().message(code));
+      error = "can't read '" + path.string() +
+              "': " + (code == not_regular ? "it is not a regular file" : std::generic_category().message(code));
       return std::nullopt;
     }
     return file;
@@ -143,7 +143,7 @@ class mapped_file {
     std::FILE* const stream = std::fopen(path.string().c_str(), "rb");
     if (stream == nullptr) return errno;
     if (size != 0) {
-      data_ = ::operator new(static_cast<std::size_t>(size), std::align_val_t{page});
+      data_ = ::operator new (static_cast<std::size_t>(size), std::align_val_t{page});
       size_ = std::fread(data_, 1, static_cast<std::size_t>(size), stream);
     }
     const bool complete = size_ == size;

@@ -45,26 +45,16 @@ struct ggml_type_info {
 
 /// Every type a reader accepts. Those that are not `decoded` can be listed and copied.
 inline constexpr std::array<ggml_type_info, 20> ggml_types{{
-    {ggml_type::f32, "F32", 1, 4, true, false},
-    {ggml_type::f16, "F16", 1, 2, true, false},
-    {ggml_type::bf16, "BF16", 1, 2, true, false},
-    {ggml_type::q8_0, "Q8_0", 32, 34, true, true},
-    {ggml_type::q4_0, "Q4_0", 32, 18, true, true},
-    {ggml_type::q4_1, "Q4_1", 32, 20, true, true},
-    {ggml_type::q5_0, "Q5_0", 32, 22, true, true},
-    {ggml_type::q5_1, "Q5_1", 32, 24, false, true},
-    {ggml_type::q2_k, "Q2_K", 256, 84, false, true},
-    {ggml_type::q3_k, "Q3_K", 256, 110, false, true},
-    {ggml_type::q4_k, "Q4_K", 256, 144, false, true},
-    {ggml_type::q5_k, "Q5_K", 256, 176, false, true},
-    {ggml_type::q6_k, "Q6_K", 256, 210, true, true},
-    {ggml_type::tq1_0, "TQ1_0", 256, 54, true, true},
-    {ggml_type::tq2_0, "TQ2_0", 256, 66, true, true},
-    {ggml_type::i8, "I8", 1, 1, false, false},
-    {ggml_type::i16, "I16", 1, 2, false, false},
-    {ggml_type::i32, "I32", 1, 4, false, false},
-    {ggml_type::i64, "I64", 1, 8, false, false},
-    {ggml_type::f64, "F64", 1, 8, false, false},
+    {ggml_type::f32, "F32", 1, 4, true, false},       {ggml_type::f16, "F16", 1, 2, true, false},
+    {ggml_type::bf16, "BF16", 1, 2, true, false},     {ggml_type::q8_0, "Q8_0", 32, 34, true, true},
+    {ggml_type::q4_0, "Q4_0", 32, 18, true, true},    {ggml_type::q4_1, "Q4_1", 32, 20, true, true},
+    {ggml_type::q5_0, "Q5_0", 32, 22, true, true},    {ggml_type::q5_1, "Q5_1", 32, 24, false, true},
+    {ggml_type::q2_k, "Q2_K", 256, 84, false, true},  {ggml_type::q3_k, "Q3_K", 256, 110, false, true},
+    {ggml_type::q4_k, "Q4_K", 256, 144, false, true}, {ggml_type::q5_k, "Q5_K", 256, 176, false, true},
+    {ggml_type::q6_k, "Q6_K", 256, 210, true, true},  {ggml_type::tq1_0, "TQ1_0", 256, 54, true, true},
+    {ggml_type::tq2_0, "TQ2_0", 256, 66, true, true}, {ggml_type::i8, "I8", 1, 1, false, false},
+    {ggml_type::i16, "I16", 1, 2, false, false},      {ggml_type::i32, "I32", 1, 4, false, false},
+    {ggml_type::i64, "I64", 1, 8, false, false},      {ggml_type::f64, "F64", 1, 8, false, false},
 }};
 
 /// The entry of a type id read from a file; null for an id that is not listed.

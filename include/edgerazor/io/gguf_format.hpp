@@ -1,0 +1,148 @@
+/// What GGUF reader and writer share: value types, tensor descriptions, limits.
+///
+/// GGUF v3 (little-endian, nothing aligned before the data):
+///
+///     file   = "GGUF" | u32 version | u64 tensors | u64 keys | key... | tensor... | padding | data
+///     key    = string name | u32 type | value        string = u64 length | bytes        array = u32 type | u64 n | n
+///     values tensor = string name | u32 n_dims | u64 dims[n_dims] | u32 type | u64 offset in data
+///
+/// The data and every tensor in it begin at multiples of `general.alignment` (32 by default). dims[0] varies fastest:
+/// it is the number of columns of a matrix.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <edgerazor/pack/ggml_type.hpp>
+
+namespace edgerazor::inline v0 {
+
+/// Type of a metadata value.
+enum class gguf_type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
+
+/// One key and its value as the file holds it.
+struct metadata_entry {
+  std::string_view key;
+  gguf_type type = gguf_type::u8;
+  gguf_type element = gguf_type::u8;  ///< type of an array's elements; else equal to `type`
+  std::size_t count = 1;              ///< elements of an array; else 1
+  std::span<const std::byte> value;   ///< the value's bytes; an array's without its type and count
+};
+
+/// One tensor of an open file. `name` and `bytes` refer to the file's memory.
+struct tensor_info {
+  std::string_view name;
+  ggml_type type = ggml_type::f32;
+  std::size_t dim_count = 0;
+  std::array<std::size_t, 4> dims{1, 1, 1, 1};  ///< dims[0] = columns; 1 beyond dim_count
+  std::span<const std::byte> bytes;
+
+  [[nodiscard]] std::size_t cols() const noexcept { return dims[0]; }
+  /// All dimensions but the first, multiplied; 0 for a tensor without elements.
+  [[nodiscard]] std::size_t rows() const noexcept {
+    for (const std::size_t dim : dims)
+      if (dim == 0) return 0;
+    return dims[1] * dims[2] * dims[3];
+  }
+  /// Bytes of one row.
+  [[nodiscard]] std::size_t row_bytes() const noexcept {
+    return dims[0] / info_of(type).block * info_of(type).block_bytes;
+  }
+};
+
+namespace gguf {
+
+inline constexpr std::uint32_t version = 3;
+inline constexpr std::uint32_t default_alignment = 32;
+
+// What a reader accepts at most. ggml's own limits where it has some (name, dimensions), else far above any model.
+inline constexpr std::size_t max_alignment = std::size_t{1} << 20;
+inline constexpr std::size_t max_key_bytes = 65535;
+inline constexpr std::size_t max_tensor_name_bytes = 63;
+inline constexpr std::size_t max_dims = 4;
+inline constexpr std::size_t max_keys = std::size_t{1} << 16;
+inline constexpr std::size_t max_tensors = std::size_t{1} << 20;
+/// Everything before the tensors' data, together: the budget that all counts and lengths draw on.
+inline constexpr std::size_t max_header_bytes = std::size_t{1} << 28;
+
+inline constexpr std::array<std::string_view, 13> type_names{"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                                             "bool", "string", "array", "u64", "i64", "f64"};
+
+[[nodiscard]] constexpr std::string_view name_of(gguf_type type) noexcept {
+  return type_names[static_cast<std::size_t>(type)];
+}
+
+/// Bytes of a scalar; 0 for strings and arrays, whose length is in the file.
+[[nodiscard]] constexpr std::size_t size_of(gguf_type type) noexcept {
+  constexpr std::array<std::size_t, 13> sizes{1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  return sizes[static_cast<std::size_t>(type)];
+}
+
+/// The value type that holds a C++ type.
+template <class T>
+inline constexpr gguf_type type_of = gguf_type::array;  // not a scalar
+template <>
+inline constexpr gguf_type type_of<std::uint8_t> = gguf_type::u8;
+template <>
+inline constexpr gguf_type type_of<std::int8_t> = gguf_type::i8;
+template <>
+inline constexpr gguf_type type_of<std::uint16_t> = gguf_type::u16;
+template <>
+inline constexpr gguf_type type_of<std::int16_t> = gguf_type::i16;
+template <>
+inline constexpr gguf_type type_of<std::uint32_t> = gguf_type::u32;
+template <>
+inline constexpr gguf_type type_of<std::int32_t> = gguf_type::i32;
+template <>
+inline constexpr gguf_type type_of<std::uint64_t> = gguf_type::u64;
+template <>
+inline constexpr gguf_type type_of<std::int64_t> = gguf_type::i64;
+template <>
+inline constexpr gguf_type type_of<float> = gguf_type::f32;
+template <>
+inline constexpr gguf_type type_of<double> = gguf_type::f64;
+template <>
+inline constexpr gguf_type type_of<bool> = gguf_type::boolean;
+
+/// A C++ type with a GGUF scalar type of its own.
+template <class T>
+concept scalar = type_of<T>
+!= gguf_type::array;
+
+/// Whether `text` is UTF-8 without NUL: no overlong forms, no surrogates, nothing past U+10FFFF.
+[[nodiscard]] constexpr bool is_valid_name(std::string_view text) noexcept {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    if (lead == 0 || (lead >= 0x80 && lead < 0xc2) || lead > 0xf4) return false;
+    const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (length > text.size() - i) return false;
+    for (std::size_t k = 1; k < length; ++k) {
+      if ((static_cast<unsigned char>(text[i + k]) & 0xc0u) != 0x80u) return false;
+    }
+    if (length > 2) {
+      const auto second = static_cast<unsigned char>(text[i + 1]);
+      const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
+      const bool surrogate = lead == 0xed && second >= 0xa0, too_large = lead == 0xf4 && second >= 0x90;
+      if (overlong || surrogate || too_large) return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+/// A name from a file as the sentences show it: quoted, at most 80 bytes, no byte that a terminal might obey.
+[[nodiscard]] inline std::string quoted(std::string_view name) {
+  constexpr std::size_t shown = 80;
+  std::string text = "'";
+  for (const char c : name.substr(0, shown)) text += c >= 0x20 && c < 0x7f ? c : '?';
+  return text + (name.size() > shown ? "...'" : "'");
+}
+
+}  // namespace gguf
+}  // namespace edgerazor::inline v0
