@@ -1,0 +1,3 @@
+#pragma once
+#include <edgerazor/core/upward.hpp>
+inline int code = 1;
