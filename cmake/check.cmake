@@ -1,0 +1,71 @@
+# cmake [-D QUICK=ON] [-D JOBS=<n>] -P cmake/check.cmake: everything that must pass, from a plain clone.
+#
+#   gcc       all tests
+#   clang     the same, but those that need no compiler
+#   sanitize  the floors' tests and the fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer
+#
+# QUICK: gcc alone. JOBS: compilers and tests that run at once. The last line counts the tests of all jobs; a job that does
+# not build counts as one that failed.
+cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/setup.cmake)
+
+set(jobs gcc clang sanitize)
+set(programs g++ clang++ sanitizers ninja git pkg-config)
+set(libraries xsimd eigen doctest cli11 nlohmann_json benchmark)
+if(QUICK)
+  set(jobs gcc)
+  set(programs g++ ninja git pkg-config)
+else()
+  list(APPEND libraries venv)  # the Python check is skipped without it
+endif()
+edgerazor_setup(PROGRAMS ${programs} LIBRARIES ${libraries})
+if(NOT JOBS)
+  cmake_host_system_information(RESULT JOBS QUERY NUMBER_OF_LOGICAL_CORES)
+endif()
+
+set(passed 0)
+set(failed 0)
+set(skipped 0)
+foreach(job IN LISTS jobs)
+  edgerazor_print("\n== ${job}: build")
+  edgerazor_build(${job} built)
+  if(NOT built)
+    math(EXPR failed "${failed} + 1")
+    message(SEND_ERROR "${job} does not build")
+    continue()
+  endif()
+
+  edgerazor_print("\n== ${job}: test")
+  set(report ${EDGERAZOR_ROOT}/build/${job}/tests.xml)
+  file(REMOVE ${report})
+  set(selection "")
+  if(QUICK)
+    set(selection -LE python)
+  endif()
+  execute_process(COMMAND ${CMAKE_CTEST_COMMAND} --preset ${job} -j ${JOBS} --output-junit ${report} ${selection}
+    WORKING_DIRECTORY ${EDGERAZOR_ROOT} RESULT_VARIABLE code)
+  set(counts "")
+  if(EXISTS ${report})
+    file(READ ${report} counts LIMIT 2000)
+  endif()
+  if(NOT counts MATCHES "tests=\"([0-9]+)\"[^>]*failures=\"([0-9]+)\"[^>]*disabled=\"([0-9]+)\"[^>]*skipped=\"([0-9]+)\"")
+    math(EXPR failed "${failed} + 1")
+    message(SEND_ERROR "${job}: ctest has left no report")
+    continue()
+  endif()
+  math(EXPR passed "${passed} + ${CMAKE_MATCH_1} - ${CMAKE_MATCH_2} - ${CMAKE_MATCH_3} - ${CMAKE_MATCH_4}")
+  math(EXPR failed "${failed} + ${CMAKE_MATCH_2}")
+  math(EXPR skipped "${skipped} + ${CMAKE_MATCH_3} + ${CMAKE_MATCH_4}")
+  if(NOT code EQUAL 0)
+    message(SEND_ERROR "${job}: tests fail")
+  endif()
+endforeach()
+
+if(passed EQUAL 0 AND failed EQUAL 0)
+  message(SEND_ERROR "no test ran")
+endif()
+if(skipped)
+  edgerazor_print("\n${passed} passed, ${failed} failed, ${skipped} skipped")
+else()
+  edgerazor_print("\n${passed} passed, ${failed} failed")
+endif()
