@@ -1,5 +1,5 @@
 /// The 219 golden cases of the published Python reference, each under the policy that its function's name says.
-#include "../support/golden.hpp"
+#include "support/golden.hpp"
 
 #include <cstdint>
 #include <cstring>

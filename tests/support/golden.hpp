@@ -13,7 +13,7 @@ namespace golden {
 
 /// The content of tests/data/<name>.
 inline nlohmann::json load(const std::string& name) {
-  const std::filesystem::path path = std::filesystem::path(__FILE__).parent_path().parent_path() / "data" / name;
+  const std::filesystem::path path = std::filesystem::path(EDGERAZOR_TEST_DATA) / name;
   std::ifstream file(path);
   REQUIRE_MESSAGE(file.good(), path.string());
   return nlohmann::json::parse(file);

@@ -31,8 +31,9 @@ struct int4_asymmetric {
     const float largest = max_value(group);
     return std::max((largest < 0 ? max_magnitude(group) : largest) / 7.0f, epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
-    return round_to_level<0, max_level - min_level>(weight / scale - static_cast<float>(min_level)) + min_level;
+  template <class Real>
+  [[nodiscard]] static constexpr auto level(const Real& weight, const Real& scale) noexcept {
+    return round_to_level<0, max_level - min_level>(weight / scale + 8.0f) - 8;
   }
 };
 

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <span>
 #include <string>
 #include <type_traits>
+
+#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
@@ -19,23 +20,27 @@
 namespace edgerazor::inline v0 {
 
 namespace detail {
-/// out[i] = level(values[i]) * scale, for values that may lie where out does. Sixteen at a time through registers, so
-/// that the compiler has vectors without having to prove that the two don't overlap.
-template <quantizer Q, real_element U>
+/// out[i] = level(values[i]) * scale, for values that may lie exactly where out does: each is read before it is
+/// written.
+template <quantizer Q, class Arch = xsimd::default_arch, real_element U>
 void write_values(const float* values, std::size_t count, float scale, U* out) noexcept {
-  constexpr std::size_t step = 16;
-  std::size_t i = 0;
-  for (; i + step <= count; i += step) {
-    float block[step];
-    std::memcpy(block, values + i, sizeof block);
-    for (float& x : block) x = static_cast<float>(Q::level(x, scale)) * scale;
-    if constexpr (std::is_same_v<U, float>) {
-      std::memcpy(out + i, block, sizeof block);
-    } else {
-      for (std::size_t j = 0; j < step; ++j) out[i + j] = U{block[j]};
+  std::size_t whole = 0;
+  if constexpr (vector_quantizer<Q, Arch>) {
+    using reals = xsimd::batch<float, Arch>;
+    whole = count - count % reals::size;
+    const reals scales{scale};
+    for (std::size_t i = 0; i < whole; i += reals::size) {
+      const reals quantized = xsimd::to_float(Q::level(reals::load_unaligned(values + i), scales)) * scales;
+      if constexpr (std::is_same_v<U, float>) {
+        quantized.store_unaligned(out + i);
+      } else {
+        float block[reals::size];
+        quantized.store_unaligned(block);
+        for (std::size_t j = 0; j < reals::size; ++j) out[i + j] = U{block[j]};
+      }
     }
   }
-  for (; i < count; ++i) out[i] = U{static_cast<float>(Q::level(values[i], scale)) * scale};
+  for (std::size_t i = whole; i < count; ++i) out[i] = U{static_cast<float>(Q::level(values[i], scale)) * scale};
 }
 
 template <real_element U>

@@ -36,24 +36,27 @@ template <real_element T>
 [[nodiscard]] inline int largest_magnitude_bits(const T* elements, std::size_t count) noexcept {
   constexpr std::size_t lane_count = 16;
   decltype(magnitude_bits(T{})) lanes[lane_count] = {};
-  std::size_t i = 0;
-  for (; i + lane_count <= count; i += lane_count)
+  const std::size_t whole = count - count % lane_count;
+  for (std::size_t i = 0; i < whole; i += lane_count)
     for (std::size_t lane = 0; lane < lane_count; ++lane) {
       const auto bits = magnitude_bits(elements[i + lane]);
       lanes[lane] = bits > lanes[lane] ? bits : lanes[lane];
     }
   int largest = 0;
-  for (; i < count; ++i) largest = magnitude_bits(elements[i]) > largest ? magnitude_bits(elements[i]) : largest;
+  for (std::size_t i = whole; i < count; ++i) {
+    const int bits = magnitude_bits(elements[i]);
+    largest = bits > largest ? bits : largest;
+  }
   for (const int lane : lanes) largest = lane > largest ? lane : largest;
   return largest;
 }
 }  // namespace detail
 
 /// Fails, naming row and column, where one of the rows holds a NaN or an infinity; returns the largest magnitude.
-/// `what` begins the sentence: "weight at row 3, column 17 is NaN: expected finite values". Precondition: the rows
-/// exist.
+/// `what` begins the sentence: "weight at row 3, column 17 is NaN: expected finite values". `first_row` is added to the
+/// row named, where the view is a part of a larger matrix. Precondition: the rows exist.
 template <real_element T>
-float check_finite(matrix_view<T> matrix, row_range rows, const char* what = "weight") {
+float check_finite(matrix_view<T> matrix, row_range rows, const char* what = "weight", std::size_t first_row = 0) {
   using element = std::remove_const_t<T>;
   int largest = 0;
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
@@ -63,7 +66,7 @@ float check_finite(matrix_view<T> matrix, row_range rows, const char* what = "we
       std::size_t c = 0;
       while (detail::magnitude_bits(row[c]) < detail::infinity_bits<element>) ++c;
       const bool infinite = detail::magnitude_bits(row[c]) == detail::infinity_bits<element>;
-      fail(std::string{what} + " at row " + std::to_string(r) + ", column " + std::to_string(c) + " is " +
+      fail(std::string{what} + " at row " + std::to_string(first_row + r) + ", column " + std::to_string(c) + " is " +
            (infinite ? "infinite" : "NaN") + ": expected finite values");
     }
     largest = bits > largest ? bits : largest;

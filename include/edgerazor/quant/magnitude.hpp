@@ -5,35 +5,59 @@
 #include <cstddef>
 #include <span>
 
+#include <xsimd/xsimd.hpp>
+
 namespace edgerazor::inline v0 {
 
-/// max|w|; 0 for no weights. Eight running maxima, so that the loop is one vector operation long.
-[[nodiscard]] inline float max_magnitude(std::span<const float> group) noexcept {
-  float lanes[8] = {};
-  std::size_t i = 0;
-  for (; i + 8 <= group.size(); i += 8)
-    for (std::size_t lane = 0; lane < 8; ++lane) {
-      const float magnitude = std::fabs(group[i + lane]);
-      lanes[lane] = magnitude > lanes[lane] ? magnitude : lanes[lane];
+namespace detail {
+struct magnitude_of {
+  float operator()(float x) const noexcept { return std::fabs(x); }
+  template <class Arch>
+  xsimd::batch<float, Arch> operator()(const xsimd::batch<float, Arch>& x) const noexcept {
+    return xsimd::abs(x);
+  }
+};
+
+struct value_of {
+  template <class Real>
+  Real operator()(const Real& x) const noexcept {
+    return x;
+  }
+};
+
+/// max f(w), with two running maxima so that a comparison doesn't wait for the one before. Precondition: count > 0.
+template <class Arch, class Function>
+[[nodiscard]] inline float largest_of(const float* w, std::size_t count, Function f) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  constexpr std::size_t step = 2 * reals::size;
+  const std::size_t whole = count - count % step;
+  float largest = f(w[0]);
+  if (whole != 0) {
+    reals even{largest}, odd{largest};
+    for (std::size_t i = 0; i < whole; i += step) {
+      even = xsimd::max(even, f(reals::load_unaligned(w + i)));
+      odd = xsimd::max(odd, f(reals::load_unaligned(w + i + reals::size)));
     }
-  float largest = 0;
-  for (; i < group.size(); ++i) largest = std::fabs(group[i]) > largest ? std::fabs(group[i]) : largest;
-  for (const float lane : lanes) largest = lane > largest ? lane : largest;
+    largest = xsimd::reduce_max(xsimd::max(even, odd));
+  }
+  for (std::size_t i = whole; i < count; ++i) {
+    const float x = f(w[i]);
+    largest = x > largest ? x : largest;
+  }
   return largest;
+}
+}  // namespace detail
+
+/// max|w|; 0 for no weights.
+template <class Arch = xsimd::default_arch>
+[[nodiscard]] float max_magnitude(std::span<const float> group) noexcept {
+  return group.empty() ? 0.0f : detail::largest_of<Arch>(group.data(), group.size(), detail::magnitude_of{});
 }
 
 /// max(w). Precondition: !group.empty().
-[[nodiscard]] inline float max_value(std::span<const float> group) noexcept {
-  float lanes[8];
-  for (float& lane : lanes) lane = group[0];
-  std::size_t i = 0;
-  for (; i + 8 <= group.size(); i += 8)
-    for (std::size_t lane = 0; lane < 8; ++lane)
-      lanes[lane] = group[i + lane] > lanes[lane] ? group[i + lane] : lanes[lane];
-  float largest = group[0];
-  for (; i < group.size(); ++i) largest = group[i] > largest ? group[i] : largest;
-  for (const float lane : lanes) largest = lane > largest ? lane : largest;
-  return largest;
+template <class Arch = xsimd::default_arch>
+[[nodiscard]] float max_value(std::span<const float> group) noexcept {
+  return detail::largest_of<Arch>(group.data(), group.size(), detail::value_of{});
 }
 
 }  // namespace edgerazor::inline v0

@@ -19,12 +19,33 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <utility>
+
+#include <xsimd/xsimd.hpp>
 
 namespace edgerazor::inline v0 {
 
 namespace detail {
+/// sums[j] += |next[j]| + |next[width + j]| + ... for j < width, `count` times, in that order.
+template <class Arch, std::size_t Width>
+inline void add_magnitudes(const float* next, std::size_t count, float* sums) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  if constexpr (Width % reals::size == 0) {
+    const auto add = [&]<std::size_t... J>(std::index_sequence<J...>) {
+      reals sum[] = {reals::load_unaligned(sums + J * reals::size)...};
+      for (std::size_t i = 0; i < count; ++i, next += Width)
+        ((sum[J] += xsimd::abs(reals::load_unaligned(next + J * reals::size))), ...);
+      (sum[J].store_unaligned(sums + J * reals::size), ...);
+    };
+    add(std::make_index_sequence<Width / reals::size>{});
+  } else {
+    for (std::size_t i = 0; i < count; ++i, next += Width)
+      for (std::size_t j = 0; j < Width; ++j) sums[j] += std::fabs(next[j]);
+  }
+}
+
 /// The sum of |values| in the order above, on vectors of `Lanes` elements.
-template <std::size_t Lanes>
+template <class Arch, std::size_t Lanes>
 [[nodiscard]] inline float sum_of_magnitudes(std::span<const float> values) noexcept {
   constexpr std::size_t row_count = 4, width = row_count * Lanes, level_count = 4;
   const std::size_t vectors = values.size() / Lanes, per_row = vectors / row_count;
@@ -32,41 +53,48 @@ template <std::size_t Lanes>
   const std::size_t power = log / level_count > 4 ? log / level_count : 4, step = std::size_t{1} << power;
 
   const float* next = values.data();
-  float levels[level_count][width] = {};
-  std::size_t done = 0;
-  while (done + step <= per_row) {
-    for (std::size_t i = 0; i < step; ++i, next += width)
-      for (std::size_t j = 0; j < width; ++j) levels[0][j] += std::fabs(next[j]);
-    done += step;
-    // A full level moves up; a level is full when the digits below it, in base 2^p, are zero.
-    for (std::size_t level = 1; level < level_count; ++level) {
-      for (std::size_t j = 0; j < width; ++j) {
-        levels[level][j] += levels[level - 1][j];
-        levels[level - 1][j] = 0;
+  float sums[width] = {};
+  if (per_row < step) {
+    add_magnitudes<Arch, width>(next, per_row, sums);
+    next += per_row * width;
+  } else {
+    float levels[level_count][width] = {};
+    std::size_t done = 0;
+    while (done + step <= per_row) {
+      add_magnitudes<Arch, width>(next, step, levels[0]);
+      next += step * width;
+      done += step;
+      // A full level moves up; it is full when the digits of `done` below it, in base 2^p, are zero.
+      for (std::size_t level = 1; level < level_count; ++level) {
+        for (std::size_t j = 0; j < width; ++j) {
+          levels[level][j] += levels[level - 1][j];
+          levels[level - 1][j] = 0;
+        }
+        if ((done >> (level * power) & (step - 1)) != 0) break;
       }
-      if ((done >> (level * power) & (step - 1)) != 0) break;
     }
+    add_magnitudes<Arch, width>(next, per_row - done, levels[0]);
+    next += (per_row - done) * width;
+    for (std::size_t j = 0; j < width; ++j) sums[j] = levels[0][j] + levels[1][j] + levels[2][j] + levels[3][j];
   }
-  for (; done < per_row; ++done, next += width)
-    for (std::size_t j = 0; j < width; ++j) levels[0][j] += std::fabs(next[j]);
-  for (std::size_t level = 1; level < level_count; ++level)
-    for (std::size_t j = 0; j < width; ++j) levels[0][j] += levels[level][j];
 
   for (std::size_t v = per_row * row_count; v < vectors; ++v, next += Lanes)
-    for (std::size_t j = 0; j < Lanes; ++j) levels[0][j] += std::fabs(next[j]);
+    for (std::size_t j = 0; j < Lanes; ++j) sums[j] += std::fabs(next[j]);
   for (std::size_t row = 1; row < row_count; ++row)
-    for (std::size_t j = 0; j < Lanes; ++j) levels[0][j] += levels[0][row * Lanes + j];
+    for (std::size_t j = 0; j < Lanes; ++j) sums[j] += sums[row * Lanes + j];
 
   float sum = 0;
   for (std::size_t i = vectors * Lanes; i < values.size(); ++i) sum += std::fabs(*next++);
-  for (std::size_t j = 0; j < Lanes; ++j) sum += levels[0][j];
+  for (std::size_t j = 0; j < Lanes; ++j) sum += sums[j];
   return sum;
 }
 }  // namespace detail
 
-/// mean|w| in the order above. Precondition: !group.empty().
-[[nodiscard]] inline float mean_magnitude(std::span<const float> group) noexcept {
-  const float sum = group.size() < 8 ? detail::sum_of_magnitudes<1>(group) : detail::sum_of_magnitudes<8>(group);
+/// mean|w| in the order above, whatever the Arch. Precondition: !group.empty().
+template <class Arch = xsimd::default_arch>
+[[nodiscard]] float mean_magnitude(std::span<const float> group) noexcept {
+  const float sum =
+      group.size() < 8 ? detail::sum_of_magnitudes<Arch, 1>(group) : detail::sum_of_magnitudes<Arch, 8>(group);
   return sum / static_cast<float>(group.size());
 }
 

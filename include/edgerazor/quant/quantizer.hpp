@@ -1,4 +1,4 @@
-/// What a quantizer policy is, and the two acts every policy shares: quantizing one group, and rounding to a level.
+/// What a quantizer policy is, and the two acts every policy shares: rounding to a level, and quantizing one group.
 ///
 /// A policy composes levels (the integers a weight may become), a scale rule (one float for a group of weights), a
 /// granularity (which weights form a group) and the type in which storage keeps the scale. It knows neither bits nor
@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+
+#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/quant/granularity.hpp>
@@ -36,7 +38,15 @@ noexcept->std::same_as<int>;
 template <class Q>
 concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>;
 
-/// clamp(round_half_even(x), Low, High), the same on every machine and under every optimization flag. NaN gives Low.
+/// A quantizer whose `level` is a template that takes vectors of floats too, and then returns vectors of integers.
+/// Every policy of this library is one; a policy that isn't works as well, one weight at a time.
+template <class Q, class Arch>
+concept vector_quantizer = quantizer<Q> &&
+    requires(xsimd::batch<float, Arch> weights, xsimd::batch<float, Arch> scales) {
+  { Q::level(weights, scales) } -> std::same_as<xsimd::batch<std::int32_t, Arch>>;
+};
+
+/// clamp(round_half_even(x), Low, High), the same on every machine and for every width of vectors. NaN gives Low.
 ///
 /// Clamping first is the same as clamping last, because Low and High are integers and rounding is monotone. The sum
 /// with 1.5 * 2^23 then lies where floats are the integers, so the addition itself rounds to nearest even, and the
@@ -50,12 +60,42 @@ template <int Low, int High>
   return std::bit_cast<std::int32_t>(clamped + shift) - std::bit_cast<std::int32_t>(shift);
 }
 
+template <int Low, int High, class Arch>
+[[nodiscard]] inline xsimd::batch<std::int32_t, Arch> round_to_level(const xsimd::batch<float, Arch>& x) noexcept {
+  static_assert(Low > -(1 << 22) && High < (1 << 22));
+  using reals = xsimd::batch<float, Arch>;
+  const reals low{static_cast<float>(Low)}, high{static_cast<float>(High)}, shift{12582912.0f};
+  const reals above = xsimd::select(x > low, x, low);
+  const reals clamped = xsimd::select(above < high, above, high);
+  return xsimd::bitwise_cast<std::int32_t>(clamped + shift) - xsimd::bitwise_cast<std::int32_t>(shift);
+}
+
+/// levels[i] = level of weights[i] at a given scale.
+template <quantizer Q, class Arch = xsimd::default_arch>
+void quantize_levels(std::span<const float> weights, float scale, std::int8_t* levels) noexcept {
+  std::size_t whole = 0;
+  if constexpr (vector_quantizer<Q, Arch>) {
+    using reals = xsimd::batch<float, Arch>;
+    constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
+    whole = weights.size() - weights.size() % step;
+    const reals scales{scale};
+    for (std::size_t i = 0; i < whole; i += step) {
+      std::int32_t wide[step];
+      for (std::size_t j = 0; j < step; j += reals::size)
+        Q::level(reals::load_unaligned(weights.data() + i + j), scales).store_unaligned(wide + j);
+      for (std::size_t j = 0; j < step; ++j) levels[i + j] = static_cast<std::int8_t>(wide[j]);
+    }
+  }
+  for (std::size_t i = whole; i < weights.size(); ++i)
+    levels[i] = static_cast<std::int8_t>(Q::level(weights[i], scale));
+}
+
 /// Quantizes one group: writes group.size() levels, returns the scale, so that w ~ levels[i] * scale.
 /// Precondition: the group holds at least one weight, all finite (quantize a matrix to have that checked).
 template <quantizer Q>
 float quantize_group(const Q& policy, std::span<const float> group, std::int8_t* levels) noexcept {
   const float scale = policy.scale(group);
-  for (std::size_t i = 0; i < group.size(); ++i) levels[i] = static_cast<std::int8_t>(Q::level(group[i], scale));
+  quantize_levels<Q>(group, scale, levels);
   return scale;
 }
 

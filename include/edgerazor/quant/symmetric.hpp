@@ -29,7 +29,8 @@ requires(Bits >= 2 && Bits <= 8) struct symmetric {
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(max_magnitude(group), epsilon) / static_cast<float>(max_level);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <class Real>
+  [[nodiscard]] static constexpr auto level(const Real& weight, const Real& scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
   }
 };

@@ -31,7 +31,8 @@ struct ternary {
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(factor * mean_magnitude(group), epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <class Real>
+  [[nodiscard]] static constexpr auto level(const Real& weight, const Real& scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
   }
 };
@@ -55,7 +56,8 @@ struct ternary_absmax {
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(max_magnitude(group), epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <class Real>
+  [[nodiscard]] static constexpr auto level(const Real& weight, const Real& scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
   }
 };
