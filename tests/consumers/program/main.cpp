@@ -43,7 +43,8 @@ int misuse() {
 int main(int argc, char**) {
   if (argc > 1) return misuse();
 
-  // Row r holds (r % 7) + 1 times the pattern -1, 0, 1, so its product with that pattern is ((r % 7) + 1) * (384 of 576).
+  // Row r holds (r % 7) + 1 times the pattern -1, 0, 1, so its product with that pattern is ((r % 7) + 1) * (384 of
+  // 576).
   constexpr std::size_t rows = 33, cols = 576;
   std::vector<float> w(rows * cols), x(cols);
   for (std::size_t c = 0; c < cols; ++c) x[c] = static_cast<float>(c % 3) - 1.0f;
@@ -55,8 +56,8 @@ int main(int argc, char**) {
 
   bool right = true;
   for (std::size_t r = 0; r < rows; ++r) {
-    // Codes are -7, 0, 7 and -127, 0, 127 exactly; what remains is the rounding of the scale to half precision, 2^-11, and
-    // of float operations over 9 groups, 2^-20 with room to spare.
+    // Codes are -7, 0, 7 and -127, 0, 127 exactly; what remains is the rounding of the scale to half precision, 2^-11,
+    // and of float operations over 9 groups, 2^-20 with room to spare.
     const float exact = 384.0f * static_cast<float>(r % 7 + 1);
     right &= check(std::fabs(y[r] - exact) <= exact * (0x1p-11f + 0x1p-20f), "a product");
   }
