@@ -19,6 +19,12 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_ARM64 0
 #endif
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define EDGERAZOR_MSVC 1
+#else
+#define EDGERAZOR_MSVC 0
+#endif
+
 #if defined(__linux__)
 #define EDGERAZOR_LINUX 1
 #else
@@ -52,6 +58,15 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_TARGET(features)
 #define EDGERAZOR_INLINE inline
 #define EDGERAZOR_RESTRICT
+#endif
+
+/// Before a loop of a small constant number of rounds whose arrays must become registers.
+#if defined(__clang__)
+#define EDGERAZOR_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define EDGERAZOR_UNROLL _Pragma("GCC unroll 16")
+#else
+#define EDGERAZOR_UNROLL
 #endif
 
 /// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug 105593). The pair goes

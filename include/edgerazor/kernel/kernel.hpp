@@ -30,38 +30,45 @@ struct tile_codes {
 };
 
 /// isum[16 * (g - begin) + r] = sum over the columns of group g of level(r, c) * x[c], for groups [begin, end).
-/// `x` are the codes of a whole token, followed by activation_view::padding zeros; `x_sums[g]` their sum in group g.
+/// `x` are the codes of a whole token, zeros up to a multiple of 4 columns included; `x_sums[g]` their sum in group g.
 using dot_function = void (*)(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
                               std::size_t end, std::int32_t* isum) noexcept;
 
-/// The codes of one group, one byte each: panel[64 * s + 4 * r + b] is the code of row r, column 4 * s + b of the group.
-using unpack_function = void (*)(const tile_codes& w, std::size_t group, std::uint8_t* panel) noexcept;
+/// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is the code of row r, byte b of
+/// slot s. A panel is at most `panel_slots` slots, so that it stays in the nearest cache while tokens pass over it.
+using unpack_function = void (*)(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept;
+inline constexpr std::size_t panel_slots = 64;
 
-/// isum[16 * t + r] = sum over the columns of one group of (panel code - zero_code) * x[t][c], for `tokens` tokens.
-/// Token t's codes of this group begin at `x + t * x_stride`, their sum is `x_sums[t * sum_stride]`.
-using panel_dot_function = void (*)(const std::uint8_t* panel, std::size_t slots, int zero_code, const std::int8_t* x,
-                                    std::size_t x_stride, const std::int32_t* x_sums, std::size_t sum_stride,
-                                    std::size_t tokens, std::int32_t* isum) noexcept;
+/// isum[16 * t + r] += sum over the panel's columns of code(r, c) * x[t * x_stride + c], for `tokens` tokens.
+using panel_dot_function = void (*)(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x,
+                                    std::size_t x_stride, std::size_t tokens, std::int32_t* isum) noexcept;
 
-/// Sums of level * x for one group of float activations, in this order: p_b = fma(level, x, p_b) over the columns c with
-/// c % 4 == b, in order, from zero; sum[r] = (p_0 + p_1) + (p_2 + p_3). Columns past `cols` count as level 0 times 0.
-using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t cols, int zero_code, const float* x,
-                                      float* sum) noexcept;
+/// For float activations: p[16 * b + r] = fma(code(r, c) - zero_code, x[c], p[16 * b + r]) over the columns c = 4 * s + b
+/// of the panel, in order. x holds 4 * slots elements.
+using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t slots, int zero_code, const float* x,
+                                      float* p) noexcept;
 
 /// The one epilogue: y[r] = fma(float(isum[16 * g + r]), w_scale[g][r] * x_scales[g], y[r]), groups in order.
 /// `w_scales` are 16 scales a group, as stored.
 using scale_sums_function = void (*)(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
                                      std::size_t groups, float* y) noexcept;
 
-/// The same for float activations: y[r] = fma(sum[r], w_scale[r], y[r]), one group.
-using scale_floats_function = void (*)(const float* sum, const std::byte* w_scales, float* y) noexcept;
+/// The same epilogue for one group of several tokens: token t has isum[16 * t + r], x_scales[t * scale_stride] and
+/// y[t * y_stride + r].
+using scale_tokens_function = void (*)(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
+                                       std::size_t scale_stride, std::size_t tokens, float* y,
+                                       std::size_t y_stride) noexcept;
 
-/// y[i] = dot product of row i of an unpacked 16-bit or float matrix with x, rows `stride` elements apart. Order: 16 sums,
-/// s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero; then halves are added, s_j += s_{j+8},
-/// s_j += s_{j+4}, s_j += s_{j+2}, s_0 + s_1.
+/// The epilogue of float activations, one group: y[r] = fma((p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]), w_scale[r], y[r]).
+using scale_floats_function = void (*)(const float* p, const std::byte* w_scales, float* y) noexcept;
+
+/// y[t * y_stride + i] = dot product of row i of an unpacked 16-bit or float matrix with token t. Order: 16 sums,
+/// s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero; then halves are added: s_j += s_{j+8},
+/// s_j += s_{j+4}, s_j += s_{j+2}, s_0 + s_1. Strides are elements.
 template <class T>
-using dense_dot_function = void (*)(const T* w, std::size_t stride, std::size_t rows, std::size_t cols, const float* x,
-                                    float* y) noexcept;
+using dense_dot_function = void (*)(const T* w, std::size_t w_stride, std::size_t rows, std::size_t cols, const float* x,
+                                    std::size_t x_stride, std::size_t tokens, float* y,
+                                    std::size_t y_stride) noexcept;
 
 /// Codes of one group of activations by a given scale, clamp(round_half_even(x / scale), -127, 127); returns their sum.
 using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, float scale, std::int8_t* codes) noexcept;
@@ -80,9 +87,10 @@ struct kernel {
 
   std::array<dot_function, codec_list.size()> dot;  ///< by code_type
   std::array<unpack_function, codec_list.size()> unpack;
-  panel_dot_function panel_dot;
+  std::array<panel_dot_function, codec_list.size()> panel_dot;
   panel_float_function panel_float;
   std::array<scale_sums_function, 3> scale_sums;  ///< by scale_kind
+  std::array<scale_tokens_function, 3> scale_tokens;
   std::array<scale_floats_function, 3> scale_floats;
   dense_dot_function<float> dense_float;
   dense_dot_function<float16> dense_float16;

@@ -36,65 +36,82 @@ void dot(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, 
 }
 
 template <code_type Type>
-void unpack(const tile_codes& w, std::size_t group, std::uint8_t* panel) noexcept {
-  for (std::size_t s = w.slot_begin(group); s < w.slot_end(group); ++s) {
+void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept {
+  for (std::size_t s = begin; s < end; ++s) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
       for (std::size_t b = 0; b < slot_cols; ++b) *panel++ = static_cast<std::uint8_t>(code_at<Type>(w, s, r, b));
     }
   }
 }
 
-inline void panel_dot(const std::uint8_t* panel, std::size_t slots, int zero_code, const std::int8_t* x,
-                      std::size_t x_stride, const std::int32_t* x_sums, std::size_t sum_stride, std::size_t tokens,
-                      std::int32_t* isum) noexcept {
-  for (std::size_t t = 0; t < tokens; ++t, x += x_stride, x_sums += sum_stride, isum += tile_rows) {
+inline void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x, std::size_t x_stride,
+                      std::size_t tokens, std::int32_t* isum) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t, x += x_stride, isum += tile_rows) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
-      isum[r] = -zero_code * *x_sums;
-      for (std::size_t c = 0; c < slot_cols * slots; ++c) isum[r] += panel[16 * (c / 4 * 4) + 4 * r + c % 4] * x[c];
+      for (std::size_t s = 0; s < slots; ++s) {
+        for (std::size_t b = 0; b < slot_cols; ++b) isum[r] += panel[chunk_bytes * s + 4 * r + b] * x[slot_cols * s + b];
+      }
     }
   }
 }
 
-inline void panel_float(const std::uint8_t* panel, std::size_t cols, int zero_code, const float* x,
-                        float* sum) noexcept {
-  const std::size_t slots = (cols + slot_cols - 1) / slot_cols;
+inline void panel_float(const std::uint8_t* panel, std::size_t slots, int zero_code, const float* x,
+                        float* p) noexcept {
   for (std::size_t r = 0; r < tile_rows; ++r) {
-    float p[slot_cols] = {};
-    for (std::size_t c = 0; c < slot_cols * slots; ++c) {
-      const int level = c < cols ? panel[16 * (c / 4 * 4) + 4 * r + c % 4] - zero_code : 0;
-      p[c % 4] = std::fma(static_cast<float>(level), c < cols ? x[c] : 0.0f, p[c % 4]);
+    for (std::size_t s = 0; s < slots; ++s) {
+      for (std::size_t b = 0; b < slot_cols; ++b) {
+        const float level = static_cast<float>(panel[chunk_bytes * s + 4 * r + b] - zero_code);
+        p[16 * b + r] = std::fma(level, x[slot_cols * s + b], p[16 * b + r]);
+      }
     }
-    sum[r] = (p[0] + p[1]) + (p[2] + p[3]);
   }
+}
+
+template <scale_kind Kind>
+float scale_of(const std::byte* w_scales, std::size_t r) noexcept {
+  return detail::read_scale(w_scales + r * scale_size(Kind), Kind);
 }
 
 template <scale_kind Kind>
 void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales, std::size_t groups,
                 float* y) noexcept {
   for (std::size_t g = 0; g < groups; ++g) {
-    for (std::size_t r = 0; r < tile_rows; ++r, w_scales += scale_size(Kind)) {
-      const float scale = detail::read_scale(w_scales, Kind) * x_scales[g];
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      const float scale = scale_of<Kind>(w_scales, tile_rows * g + r) * x_scales[g];
       y[r] = std::fma(static_cast<float>(isum[tile_rows * g + r]), scale, y[r]);
     }
   }
 }
 
 template <scale_kind Kind>
-void scale_floats(const float* sum, const std::byte* w_scales, float* y) noexcept {
-  for (std::size_t r = 0; r < tile_rows; ++r, w_scales += scale_size(Kind)) {
-    y[r] = std::fma(sum[r], detail::read_scale(w_scales, Kind), y[r]);
+void scale_tokens(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales, std::size_t scale_stride,
+                  std::size_t tokens, float* y, std::size_t y_stride) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    scale_sums<Kind>(isum + tile_rows * t, w_scales, x_scales + t * scale_stride, 1, y + t * y_stride);
+  }
+}
+
+template <scale_kind Kind>
+void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
+  for (std::size_t r = 0; r < tile_rows; ++r) {
+    y[r] = std::fma((p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]), scale_of<Kind>(w_scales, r), y[r]);
   }
 }
 
 template <class T>
-void dense_dot(const T* w, std::size_t stride, std::size_t rows, std::size_t cols, const float* x, float* y) noexcept {
-  for (std::size_t i = 0; i < rows; ++i, w += stride) {
-    float s[16] = {};
-    for (std::size_t c = 0; c < cols; ++c) s[c % 16] = std::fma(static_cast<float>(w[c]), x[c], s[c % 16]);
-    for (std::size_t half = 8; half > 0; half /= 2) {
-      for (std::size_t j = 0; j < half; ++j) s[j] += s[j + half];
+void dense_dot(const T* w, std::size_t w_stride, std::size_t rows, std::size_t cols, const float* x,
+               std::size_t x_stride, std::size_t tokens, float* y, std::size_t y_stride) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      float s[16] = {};
+      for (std::size_t c = 0; c < cols; ++c) {
+        s[c % 16] = std::fma(static_cast<float>(w[i * w_stride + c]), x[t * x_stride + c], s[c % 16]);
+      }
+      for (std::size_t half = 8; half > 0; half /= 2) {
+        for (std::size_t j = 0; j < half; ++j) s[j] += s[j + half];
+      }
+      y[t * y_stride + i] = s[0];
     }
-    y[i] = s[0];
   }
 }
 
@@ -126,10 +143,12 @@ inline constexpr kernel table{
     .dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>, &dot<code_type::int8>},
     .unpack = {&unpack<code_type::ternary2>, &unpack<code_type::ternary5>, &unpack<code_type::int4>,
                &unpack<code_type::int8>},
-    .panel_dot = &panel_dot,
+    .panel_dot = {&panel_dot, &panel_dot, &panel_dot, &panel_dot},
     .panel_float = &panel_float,
     .scale_sums = {&scale_sums<scale_kind::float16>, &scale_sums<scale_kind::bfloat16>,
                    &scale_sums<scale_kind::float32>},
+    .scale_tokens = {&scale_tokens<scale_kind::float16>, &scale_tokens<scale_kind::bfloat16>,
+                     &scale_tokens<scale_kind::float32>},
     .scale_floats = {&scale_floats<scale_kind::float16>, &scale_floats<scale_kind::bfloat16>,
                      &scale_floats<scale_kind::float32>},
     .dense_float = &dense_dot<float>,

@@ -13,28 +13,40 @@ namespace edgerazor::inline v0 {
 
 /// What a scale is computed over: each group (as the weights are grouped), or all of a token, as the reference's
 /// per_token quantizers do. In the second case every group of the token holds the same scale.
-enum class activation_scales { per_group, per_token };
+enum class activation_scales { of_groups, of_token };
 
 /// Quantized activations someone owns; what a W-A8 kernel reads.
 ///
-/// Layout: token t's codes begin at `codes + t * code_stride`, are contiguous over the columns and followed by at least
-/// `padding` zeros, which kernels may read; its scales and sums are `groups()` consecutive elements each.
+/// Layout: token t's codes begin at `codes + t * code_stride`, are contiguous over the columns and followed by zeros up
+/// to a multiple of 4 columns, which kernels read; its scales and sums are `groups()` consecutive elements each.
 struct activation_view {
-  static constexpr std::size_t padding = 32;
-
   const std::int8_t* codes = nullptr;
   const float* scales = nullptr;
   const std::int32_t* sums = nullptr;  ///< of the codes of each group
   std::size_t tokens = 0;
   std::size_t cols = 0;
   std::size_t group_cols = 1;
-  std::size_t code_stride = 0;  ///< bytes from one token's codes to the next
+  std::size_t code_stride = 0;   ///< bytes from one token's codes to the next
+  std::size_t group_stride = 0;  ///< scales (and sums) from one token to the next
 
   [[nodiscard]] std::size_t groups() const noexcept { return (cols + group_cols - 1) / group_cols; }
   /// Tokens [begin, end) of these.
   [[nodiscard]] activation_view tokens_between(std::size_t begin, std::size_t end) const noexcept {
-    return {codes + begin * code_stride, scales + begin * groups(), sums + begin * groups(), end - begin, cols,
-            group_cols, code_stride};
+    activation_view part = *this;
+    part.codes += begin * code_stride;
+    part.scales += begin * group_stride;
+    part.sums += begin * group_stride;
+    part.tokens = end - begin;
+    return part;
+  }
+  /// `col_count` columns from `col_begin` on, which is a multiple of the group.
+  [[nodiscard]] activation_view cols_from(std::size_t col_begin, std::size_t col_count) const noexcept {
+    activation_view part = *this;
+    part.codes += col_begin;
+    part.scales += col_begin / group_cols;
+    part.sums += col_begin / group_cols;
+    part.cols = col_count;
+    return part;
   }
 };
 
@@ -55,7 +67,7 @@ class packed_activations {
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
   [[nodiscard]] std::size_t group_cols() const noexcept { return group_cols_; }
   [[nodiscard]] std::size_t groups() const noexcept { return (cols_ + group_cols_ - 1) / group_cols_; }
-  [[nodiscard]] std::size_t code_stride() const noexcept { return (cols_ + activation_view::padding + 63) / 64 * 64; }
+  [[nodiscard]] std::size_t code_stride() const noexcept { return (cols_ + 63) / 64 * 64; }
 
   [[nodiscard]] std::int8_t* codes(std::size_t token) noexcept {
     return reinterpret_cast<std::int8_t*>(bytes_.data()) + token * code_stride();
@@ -72,7 +84,7 @@ class packed_activations {
       fail("packed activations: hold " + std::to_string(tokens_) + " tokens, asked for " + std::to_string(tokens));
     }
     auto& self = const_cast<packed_activations&>(*this);  // the view is of const elements
-    return {self.codes(0), self.scales(0), self.sums(0), tokens, cols_, group_cols_, code_stride()};
+    return {self.codes(0), self.scales(0), self.sums(0), tokens, cols_, group_cols_, code_stride(), groups()};
   }
   [[nodiscard]] activation_view view() const { return view(tokens_); }
 

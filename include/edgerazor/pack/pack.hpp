@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include <edgerazor/core/finite.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/pack/packed_matrix.hpp>
 #include <edgerazor/pack/row_codes.hpp>
+#include <edgerazor/quant/finite.hpp>
 #include <edgerazor/quant/quantizer.hpp>
 
 namespace edgerazor::inline v0 {
@@ -34,7 +34,7 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, s
     fail("pack: rows " + std::to_string(first_row) + " to " + std::to_string(first_row + weights.rows) + " of " +
          std::to_string(weights.cols) + " columns do not fit a matrix of " + shape_text(layout.rows(), layout.cols()));
   }
-  require_finite(weights, "pack", first_row);
+  check_finite(weights, {0, weights.rows}, "weight", first_row);
   const std::size_t groups = layout.groups(), group_cols = layout.group_cols();
   std::vector<float> values(weights.cols), scales(weights.rows * groups);
   const auto group_of = [&](std::size_t g) {

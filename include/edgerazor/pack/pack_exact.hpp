@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include <edgerazor/core/finite.hpp>
 #include <edgerazor/pack/packed_matrix.hpp>
 #include <edgerazor/pack/row_codes.hpp>
+#include <edgerazor/quant/finite.hpp>
 
 namespace edgerazor::inline v0 {
 
@@ -69,7 +69,7 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
 [[nodiscard]] packed_matrix<Policy, Codec> pack_exact(matrix_view<T> values) {
   packed_matrix<Policy, Codec> result(values.rows, values.cols);
   const tile_layout layout = result.view().layout();
-  require_finite(values, "pack_exact");
+  check_finite(values, {0, values.rows}, "pack_exact");
   std::vector<float> row(values.cols);
   detail::row_codes codes(layout);
   for (std::size_t r = 0; r < values.rows; ++r) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/storage.hpp>
@@ -66,6 +67,14 @@ inline float round_scale(float value, scale_kind kind) noexcept {
   if (kind == scale_kind::bfloat16) return bfloat16{value};
   return value;
 }
+
+/// Makes all levels and scales of a packed matrix zero.
+inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile, matrix += layout.tile_bytes()) {
+    std::memset(matrix, 0, layout.scale_bytes());
+    std::memset(matrix + layout.scale_bytes(), layout.codec().zero_byte(), layout.chunks() * chunk_bytes);
+  }
+}
 }  // namespace detail
 
 /// The scale of one group of one row, as the kernels use it. Indices are not checked.
@@ -79,16 +88,14 @@ class packed_storage {
   packed_storage() = default;
   /// All levels and scales zero.
   explicit packed_storage(const tile_layout& layout) : layout_(layout), bytes_(layout.bytes()) {
-    const int zero = layout.codec().zero_byte();
-    for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
-      std::memset(bytes_.data() + tile * layout.tile_bytes() + layout.scale_bytes(), zero,
-                  layout.chunks() * chunk_bytes);
-    }
+    detail::clear_tiles(layout, bytes_.data());
   }
 
   [[nodiscard]] const tile_layout& layout() const noexcept { return layout_; }
   [[nodiscard]] std::byte* data() noexcept { return bytes_.data(); }
   [[nodiscard]] packed_view view() const { return {layout_, {bytes_.data(), bytes_.size()}}; }
+  /// The bytes, which stay where they are: views of them remain valid.
+  [[nodiscard]] byte_storage release() && noexcept { return std::move(bytes_); }
 
  private:
   tile_layout layout_;

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
+
+#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/quant/magnitude.hpp>
 #include <edgerazor/quant/quantizer.hpp>
@@ -31,9 +34,13 @@ struct int4_asymmetric {
     const float largest = max_value(group);
     return std::max((largest < 0 ? max_magnitude(group) : largest) / 7.0f, epsilon);
   }
-  template <class Real>
-  [[nodiscard]] static constexpr auto level(const Real& weight, const Real& scale) noexcept {
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
     return round_to_level<0, max_level - min_level>(weight / scale + 8.0f) - 8;
+  }
+  template <class Arch>
+  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(const xsimd::batch<float, Arch>& weights,
+                                                              const xsimd::batch<float, Arch>& scales) noexcept {
+    return round_to_level<0, max_level - min_level>(weights / scales + 8.0f) - 8;
   }
 };
 

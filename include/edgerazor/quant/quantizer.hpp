@@ -38,8 +38,8 @@ noexcept->std::same_as<int>;
 template <class Q>
 concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>;
 
-/// A quantizer whose `level` is a template that takes vectors of floats too, and then returns vectors of integers.
-/// Every policy of this library is one; a policy that isn't works as well, one weight at a time.
+/// A quantizer with a second `level` that takes vectors of floats and returns vectors of integers, the same ones. Every
+/// policy of this library is one; a policy that isn't works as well, one weight at a time.
 template <class Q, class Arch>
 concept vector_quantizer = quantizer<Q> &&
     requires(xsimd::batch<float, Arch> weights, xsimd::batch<float, Arch> scales) {

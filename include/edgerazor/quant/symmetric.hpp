@@ -3,7 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
+
+#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/quant/magnitude.hpp>
 #include <edgerazor/quant/quantizer.hpp>
@@ -29,9 +32,13 @@ requires(Bits >= 2 && Bits <= 8) struct symmetric {
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(max_magnitude(group), epsilon) / static_cast<float>(max_level);
   }
-  template <class Real>
-  [[nodiscard]] static constexpr auto level(const Real& weight, const Real& scale) noexcept {
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
+  }
+  template <class Arch>
+  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(const xsimd::batch<float, Arch>& weights,
+                                                              const xsimd::batch<float, Arch>& scales) noexcept {
+    return round_to_level<min_level, max_level>(weights / scales);
   }
 };
 

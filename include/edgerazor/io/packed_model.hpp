@@ -1,0 +1,124 @@
+/// Packed matrices in a GGUF file.
+///
+/// GGUF has no types for them, so each is an I8 tensor of one dimension, its bytes, and metadata says what they are:
+///
+///     edgerazor.layout_version   u32                packed_layout_version of the writer; another one is refused
+///     edgerazor.tensor.names     array of string    the packed tensors, in any order
+///     edgerazor.tensor.formats   array of string    "ternary2_g64", "int4_g64+ternary2_g64:every_8_rows", ...
+///     edgerazor.tensor.rows      array of u64       output features
+///     edgerazor.tensor.cols      array of u64       input features
+///
+/// All tensors begin at multiples of 64 bytes, so a mapped file is multiplied in place. Tensors that are not named are
+/// plain ones.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/storage.hpp>
+#include <edgerazor/io/gguf_reader.hpp>
+#include <edgerazor/io/gguf_writer.hpp>
+#include <edgerazor/version.hpp>
+
+namespace edgerazor::inline v0 {
+
+namespace packed_keys {
+inline constexpr std::string_view layout_version = "edgerazor.layout_version";
+inline constexpr std::string_view names = "edgerazor.tensor.names";
+inline constexpr std::string_view formats = "edgerazor.tensor.formats";
+inline constexpr std::string_view rows = "edgerazor.tensor.rows";
+inline constexpr std::string_view cols = "edgerazor.tensor.cols";
+}  // namespace packed_keys
+
+/// Adds a packed matrix of `byte_count` bytes that `source` gives during write().
+inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name, std::size_t rows,
+                       std::size_t cols, std::size_t byte_count, tensor_source source) {
+  if (rows == 0 || cols == 0) fail("packed tensor " + gguf::quoted(name) + ": no elements");
+  writer.require_alignment(byte_storage::cache_line);
+  writer.add_tensor(name, ggml_type::i8, {byte_count}, std::move(source));
+  writer.set_u32(packed_keys::layout_version, packed_layout_version);
+  writer.append_string(packed_keys::names, name);
+  writer.append_string(packed_keys::formats, format_name);
+  writer.append<std::uint64_t>(packed_keys::rows, rows);
+  writer.append<std::uint64_t>(packed_keys::cols, cols);
+}
+
+/// As above from memory, which must live until write() returns.
+inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name, std::size_t rows,
+                       std::size_t cols, std::span<const std::byte> bytes) {
+  add_packed(writer, name, format_name, rows, cols, bytes.size(), [bytes](tensor_sink& sink) { sink.write(bytes); });
+}
+
+/// One packed matrix of an open file. Views of the file's memory.
+struct packed_tensor {
+  std::string_view name;
+  std::string_view format;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  std::span<const std::byte> bytes;
+};
+
+/// The packed tensors of an open file, by name. Refers to the file's memory.
+class packed_tensors {
+ public:
+  /// io_error where the metadata is incomplete, of another layout version, contradicts itself or names a tensor that is
+  /// not there. A file without it has no packed tensors. Whether the bytes fit the format is for the format to say.
+  explicit packed_tensors(const gguf_reader& reader) {
+    if (!reader.has(packed_keys::layout_version) && !reader.has(packed_keys::names)) return;
+    if (const std::uint32_t version = reader.get_u32(packed_keys::layout_version); version != packed_layout_version) {
+      fail_io("the packed tensors have layout version " + std::to_string(version) + "; this library reads " +
+              std::to_string(packed_layout_version));
+    }
+    const std::vector<std::string_view> names = reader.get_strings(packed_keys::names);
+    const std::vector<std::string_view> formats = reader.get_strings(packed_keys::formats);
+    const std::vector<std::uint64_t> rows = reader.get_u64s(packed_keys::rows);
+    const std::vector<std::uint64_t> cols = reader.get_u64s(packed_keys::cols);
+    for (const auto& [key, size] : {std::pair{packed_keys::formats, formats.size()},
+                                    {packed_keys::rows, rows.size()},
+                                    {packed_keys::cols, cols.size()}}) {
+      if (size == names.size()) continue;
+      fail_io("key " + gguf::quoted(key) + " has " + std::to_string(size) + " elements and not one for each of the " +
+              std::to_string(names.size()) + " packed tensors");
+    }
+    items_.reserve(names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) add(reader, names[i], formats[i], rows[i], cols[i]);
+    std::ranges::sort(items_, {}, &packed_tensor::name);
+    const auto twice = std::ranges::adjacent_find(items_, {}, &packed_tensor::name);
+    if (twice != items_.end()) fail_io("packed tensor " + gguf::quoted(twice->name) + " is described twice");
+  }
+
+  /// Null where no packed tensor has that name; the file may have a plain one.
+  [[nodiscard]] const packed_tensor* find(std::string_view name) const noexcept {
+    const auto at = std::ranges::lower_bound(items_, name, {}, &packed_tensor::name);
+    return at != items_.end() && at->name == name ? &*at : nullptr;
+  }
+  /// All, by name.
+  [[nodiscard]] std::span<const packed_tensor> all() const noexcept { return items_; }
+
+ private:
+  void add(const gguf_reader& reader, std::string_view name, std::string_view format, std::uint64_t rows,
+           std::uint64_t cols) {
+    const std::string what = "packed tensor " + gguf::quoted(name);
+    const tensor_info* const tensor = reader.find(name);
+    if (tensor == nullptr) fail_io(what + " is not in the file");
+    if (tensor->type != ggml_type::i8 || tensor->dim_count != 1) fail_io(what + " is not I8 of one dimension");
+    if (rows == 0 || cols == 0 || rows > std::numeric_limits<std::size_t>::max() / cols) {
+      fail_io(what + " has the impossible shape " + std::to_string(rows) + " x " + std::to_string(cols));
+    }
+    items_.push_back(
+        {tensor->name, format, static_cast<std::size_t>(rows), static_cast<std::size_t>(cols), tensor->bytes});
+  }
+
+  std::vector<packed_tensor> items_;
+};
+
+}  // namespace edgerazor::inline v0

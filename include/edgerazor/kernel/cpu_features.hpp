@@ -1,0 +1,72 @@
+/// What the processor and the operating system offer, asked once.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <edgerazor/core/config.hpp>
+
+#if EDGERAZOR_X86
+#if EDGERAZOR_MSVC
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#endif
+
+namespace edgerazor::inline v0 {
+
+/// Instruction sets that some kernel needs; false where the processor is of another family.
+struct cpu_features {
+  bool avx2 = false;        ///< with FMA and F16C, and the operating system saves 256-bit registers
+  bool avx512vnni = false;  ///< with F, BW, VL, and the operating system saves 512-bit registers
+};
+
+#if EDGERAZOR_X86
+namespace detail {
+/// EAX, EBX, ECX, EDX of CPUID; zeros for a leaf the processor does not have.
+inline std::array<std::uint32_t, 4> cpuid(std::uint32_t leaf, std::uint32_t subleaf) noexcept {
+  std::array<std::uint32_t, 4> result{};
+#if EDGERAZOR_MSVC
+  int registers[4];
+  __cpuid(registers, 0);
+  if (static_cast<std::uint32_t>(registers[0]) < leaf) return result;
+  __cpuidex(registers, static_cast<int>(leaf), static_cast<int>(subleaf));
+  for (int i = 0; i < 4; ++i) result[static_cast<std::size_t>(i)] = static_cast<std::uint32_t>(registers[i]);
+#else
+  if (!__get_cpuid_count(leaf, subleaf, &result[0], &result[1], &result[2], &result[3])) result = {};
+#endif
+  return result;
+}
+
+/// Which register states the operating system saves (XCR0). Only where CPUID reports OSXSAVE.
+inline std::uint64_t saved_states() noexcept {
+#if EDGERAZOR_MSVC
+  return _xgetbv(0);
+#else
+  std::uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return std::uint64_t{high} << 32 | low;
+#endif
+}
+}  // namespace detail
+
+/// Reads CPUID; bit numbers are those of Intel's and AMD's manuals.
+[[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
+  const auto bit = [](std::uint32_t word, int index) { return (word >> index & 1u) != 0; };
+  const std::uint32_t leaf1 = detail::cpuid(1, 0)[2];
+  if (!bit(leaf1, 27)) return {};  // OSXSAVE
+  const std::uint64_t states = detail::saved_states();
+  const bool saves_ymm = (states & 0x6) == 0x6, saves_zmm = (states & 0xe6) == 0xe6;
+  const std::array<std::uint32_t, 4> leaf7 = detail::cpuid(7, 0);
+  cpu_features result;
+  result.avx2 = saves_ymm && bit(leaf1, 12) && bit(leaf1, 29) && bit(leaf7[1], 5);  // FMA, F16C, AVX2
+  result.avx512vnni = result.avx2 && saves_zmm && bit(leaf7[1], 16) && bit(leaf7[1], 30) && bit(leaf7[1], 31) &&
+                      bit(leaf7[2], 11);  // AVX-512 F, BW, VL, VNNI
+  return result;
+}
+#else
+[[nodiscard]] inline cpu_features detect_cpu_features() noexcept { return {}; }
+#endif
+
+}  // namespace edgerazor::inline v0

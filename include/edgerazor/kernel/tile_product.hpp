@@ -1,0 +1,148 @@
+/// One tile times activations: groups, panels and token blocks around an instruction set's functions. Written once for all
+/// of them; adds to y, so that a matrix in pieces is the sum of its pieces.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/kernel/kernel.hpp>
+#include <edgerazor/pack/activations.hpp>
+#include <edgerazor/pack/packed_matrix.hpp>
+
+namespace edgerazor::inline v0::detail {
+
+/// Groups whose integer sums are kept between `dot` and the epilogue: 1 KiB.
+inline constexpr std::size_t group_block = 16;
+/// Tokens over which one unpacked panel is used before the next: sums of 4 KiB.
+inline constexpr std::size_t token_block = 64;
+/// From so many tokens on, unpacking a panel once costs less than decoding fields for every token.
+inline constexpr std::size_t panel_tokens = 4;
+
+inline tile_codes codes_of_tile(const packed_view& w, std::size_t tile) noexcept {
+  return {reinterpret_cast<const std::uint8_t*>(w.tile(tile) + w.layout().scale_bytes()), w.layout().slots(),
+          w.layout().group_slots()};
+}
+
+/// y[t][0..15] += tile * token t, for int8 activations. y has rows of `y_stride` floats.
+inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t tile, const activation_view& x, float* y,
+                          std::size_t y_stride) noexcept {
+  const tile_layout& layout = w.layout();
+  const tile_codes codes = codes_of_tile(w, tile);
+  const std::byte* scales = w.tile(tile);
+  const std::size_t code = static_cast<std::size_t>(layout.fmt().code), kind = static_cast<std::size_t>(layout.fmt().scale);
+  const std::size_t groups = layout.groups(), group_scale_bytes = tile_rows * scale_size(layout.fmt().scale);
+
+  if (x.tokens < panel_tokens) {
+    std::int32_t isum[tile_rows * group_block];
+    for (std::size_t t = 0; t < x.tokens; ++t) {
+      for (std::size_t g = 0; g < groups; g += group_block) {
+        const std::size_t end = std::min(g + group_block, groups);
+        k.dot[code](codes, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
+        k.scale_sums[kind](isum, scales + g * group_scale_bytes, x.scales + t * x.group_stride + g, end - g,
+                           y + t * y_stride);
+      }
+    }
+    return;
+  }
+  alignas(64) std::uint8_t panel[chunk_bytes * panel_slots];
+  alignas(64) std::int32_t isum[tile_rows * token_block];
+  for (std::size_t t = 0; t < x.tokens; t += token_block) {
+    const activation_view some = x.tokens_between(t, std::min(t + token_block, x.tokens));
+    for (std::size_t g = 0; g < groups; ++g) {
+      for (std::size_t i = 0; i < some.tokens; ++i) {
+        std::fill_n(isum + tile_rows * i, tile_rows, -layout.codec().zero_code * some.sums[i * some.group_stride + g]);
+      }
+      for (std::size_t s = codes.slot_begin(g); s < codes.slot_end(g); s += panel_slots) {
+        const std::size_t end = std::min(s + panel_slots, codes.slot_end(g));
+        k.unpack[code](codes, s, end, panel);
+        k.panel_dot[code](panel, end - s, some.codes + slot_cols * s, some.code_stride, some.tokens, isum);
+      }
+      k.scale_tokens[kind](isum, scales + g * group_scale_bytes, some.scales + g, some.group_stride, some.tokens,
+                           y + t * y_stride, y_stride);
+    }
+  }
+}
+
+/// y[t][0..15] += tile * token t, for float activations.
+inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t tile, const matrix_view<const float>& x,
+                          float* y, std::size_t y_stride) noexcept {
+  const tile_layout& layout = w.layout();
+  const tile_codes codes = codes_of_tile(w, tile);
+  const std::byte* scales = w.tile(tile);
+  const std::size_t code = static_cast<std::size_t>(layout.fmt().code), kind = static_cast<std::size_t>(layout.fmt().scale);
+  const int zero_code = layout.codec().zero_code;
+  constexpr std::size_t block = 16, partials = slot_cols * tile_rows;
+  alignas(64) std::uint8_t panel[chunk_bytes * panel_slots];
+  alignas(64) float p[partials * block];
+
+  for (std::size_t t = 0; t < x.rows; t += block) {
+    const std::size_t tokens = std::min(block, x.rows - t);
+    for (std::size_t g = 0; g < layout.groups(); ++g) {
+      std::fill_n(p, partials * tokens, 0.0f);
+      for (std::size_t s = codes.slot_begin(g); s < codes.slot_end(g); s += panel_slots) {
+        const std::size_t end = std::min(s + panel_slots, codes.slot_end(g));
+        k.unpack[code](codes, s, end, panel);
+        // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row is read.
+        const std::size_t whole = std::min(end, layout.cols() / slot_cols) - s;
+        for (std::size_t i = 0; i < tokens; ++i) {
+          const float* token = x.row(t + i).data() + slot_cols * s;
+          k.panel_float(panel, whole, zero_code, token, p + partials * i);
+          if (s + whole == end) continue;
+          float last[slot_cols] = {};
+          std::copy_n(token + slot_cols * whole, layout.cols() % slot_cols, last);
+          k.panel_float(panel + chunk_bytes * whole, 1, zero_code, last, p + partials * i);
+        }
+      }
+      for (std::size_t i = 0; i < tokens; ++i) {
+        k.scale_floats[kind](p + partials * i, scales + g * tile_rows * scale_size(layout.fmt().scale),
+                             y + (t + i) * y_stride);
+      }
+    }
+  }
+}
+
+inline activation_view tokens_of(const activation_view& x, std::size_t begin, std::size_t end) noexcept {
+  return x.tokens_between(begin, end);
+}
+inline matrix_view<const float> tokens_of(const matrix_view<const float>& x, std::size_t begin,
+                                          std::size_t end) noexcept {
+  return x.rows_between(begin, end);
+}
+
+/// Where the rows of a packed part go in y.
+struct row_places {
+  const std::uint32_t* rows = nullptr;  ///< ascending; null: row i goes to y's row i
+
+  [[nodiscard]] std::size_t operator[](std::size_t i) const noexcept { return rows ? rows[i] : i; }
+};
+
+/// y[t][place of row] += rows [range) of a packed part times token t. `X` is an activation_view or a float matrix.
+template <class X>
+void multiply_rows(const kernel& k, const packed_view& w, row_range range, row_places places, const X& x,
+                   std::size_t tokens, const matrix_view<float>& y) noexcept {
+  for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
+    const std::size_t first = tile * tile_rows;
+    if (!places.rows && first >= range.begin && first + tile_rows <= range.end) {
+      multiply_tile(k, w, tile, x, y.data + first, y.stride);
+      continue;
+    }
+    // A tile that goes to scattered rows, or partly out of the range, passes through a buffer.
+    const std::size_t begin = std::max(first, range.begin), end = std::min(first + tile_rows, range.end);
+    alignas(64) float buffer[tile_rows * token_block];
+    for (std::size_t t = 0; t < tokens; t += token_block) {
+      const std::size_t count = std::min(token_block, tokens - t);
+      std::fill_n(buffer, tile_rows * count, 0.0f);
+      for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t r = begin; r < end; ++r) buffer[tile_rows * i + r - first] = y.row(t + i)[places[r]];
+      }
+      multiply_tile(k, w, tile, tokens_of(x, t, t + count), buffer, tile_rows);
+      for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t r = begin; r < end; ++r) y.row(t + i)[places[r]] = buffer[tile_rows * i + r - first];
+      }
+    }
+  }
+}
+
+}  // namespace edgerazor::inline v0::detail
