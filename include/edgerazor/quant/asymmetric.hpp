@@ -18,8 +18,8 @@ namespace edgerazor::inline v0 {
 ///     level = clamp(round_half_even(w / s + 8), 0, 15) - 8
 ///
 /// Weights below -8/7 m are clipped. A group of negative weights takes its own max|w| (the reference fails where a
-/// matrix mixes such groups with others). The 8 is added before rounding, as the reference does: the float sum has 20
-/// to 21 fractional bits, and at a boundary one ulp of w / s decides the level.
+/// matrix mixes such groups with others). The 8 is added before rounding, as the reference does: the float sum keeps
+/// fewer bits than w / s has, so a ratio just below 1.5 becomes the tie 9.5, and level 2.
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 struct int4_asymmetric {
   using granularity = Granularity;

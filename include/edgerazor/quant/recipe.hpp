@@ -54,8 +54,8 @@ struct recipe {
     std::string format;
   };
 
-  std::string name;
-  std::vector<rule> rules;           ///< the last rule whose pattern matches decides
+  std::string name{};
+  std::vector<rule> rules{};         ///< the last rule whose pattern matches decides
   int activation_bits = 0;           ///< 0: not quantized
   std::size_t activation_group = 0;  ///< columns that share a scale
   int kv_bits = 0;                   ///< cached keys and values; 0: not quantized
