@@ -16,7 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +27,7 @@
 #include <edgerazor/core/storage.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
+#include <edgerazor/pack/any_matrix.hpp>
 #include <edgerazor/version.hpp>
 
 namespace edgerazor::inline v0 {
@@ -111,8 +112,10 @@ class packed_tensors {
     const tensor_info* const tensor = reader.find(name);
     if (tensor == nullptr) fail_io(what + " is not in the file");
     if (tensor->type != ggml_type::i8 || tensor->dim_count != 1) fail_io(what + " is not I8 of one dimension");
-    if (rows == 0 || cols == 0 || rows > std::numeric_limits<std::size_t>::max() / cols) {
-      fail_io(what + " has the impossible shape " + std::to_string(rows) + " x " + std::to_string(cols));
+    // No format takes less than a bit for a weight. Hence the product of rows and cols can't wrap later.
+    if (rows == 0 || cols == 0 || rows > 8 * tensor->bytes.size() / cols) {
+      fail_io(what + " of " + std::to_string(tensor->bytes.size()) + " bytes can't be a matrix of " +
+              std::to_string(rows) + " x " + std::to_string(cols));
     }
     items_.push_back(
         {tensor->name, format, static_cast<std::size_t>(rows), static_cast<std::size_t>(cols), tensor->bytes});
@@ -120,5 +123,70 @@ class packed_tensors {
 
   std::vector<packed_tensor> items_;
 };
+
+/// Adds a matrix in its own format: a packed or mixed one as above, a dense one as an F32, F16 or BF16 tensor of dims
+/// {cols, rows}. The matrix must live until write() returns.
+inline void add_matrix(gguf_writer& writer, std::string_view name, const any_matrix& matrix) {
+  if (!matrix.is_dense()) {
+    return add_packed(writer, name, matrix.fmt().name(), matrix.rows(), matrix.cols(), matrix.bytes());
+  }
+  const scale_kind element = matrix.fmt().element;
+  writer.add_tensor(name,
+                    element == scale_kind::float32   ? ggml_type::f32
+                    : element == scale_kind::float16 ? ggml_type::f16
+                                                     : ggml_type::bf16,
+                    {matrix.cols(), matrix.rows()}, matrix.bytes());
+}
+
+/// A packed tensor as a matrix in the file's memory. io_error where its bytes are not one of its format and shape.
+[[nodiscard]] inline any_matrix load_matrix(const packed_tensor& tensor) {
+  const std::string what = "packed tensor " + gguf::quoted(tensor.name);
+  const std::optional<matrix_format> fmt = matrix_format::parse(tensor.format);
+  if (!fmt || fmt->type == matrix_format::kind::dense) {
+    fail_io(what + " has the unknown format " + gguf::quoted(tensor.format));
+  }
+  if (fmt->first.group == 0 && tensor.cols > format::largest_group) {
+    fail_io(what + " has groups of " + std::to_string(tensor.cols) + " columns; at most 65536 are read");
+  }
+  if (fmt->type == matrix_format::kind::packed) {
+    const std::size_t expected = packed_bytes(fmt->first, tensor.rows, tensor.cols);
+    if (tensor.bytes.size() != expected) {
+      fail_io(what + " has " + std::to_string(tensor.bytes.size()) + " bytes, but " + fmt->name() + " of " +
+              shape_text(tensor.rows, tensor.cols) + " takes " + std::to_string(expected));
+    }
+  }
+  return any_matrix::from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes);
+}
+
+/// A plain tensor as a matrix of tensor.rows() x tensor.cols(): F32, F16 and BF16 in the file's memory, other types
+/// decoded to an owned f32. io_error where it is empty or of a type that is not decoded, or where what is decoded is
+/// NaN or infinite.
+[[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, const tensor_info& tensor) {
+  if (tensor.rows() == 0) fail_io("tensor " + gguf::quoted(tensor.name) + " has no elements");
+  matrix_format fmt;
+  if (tensor.type == ggml_type::f16) fmt.element = scale_kind::float16;
+  if (tensor.type == ggml_type::bf16) fmt.element = scale_kind::bfloat16;
+  const bool dense = !info_of(tensor.type).quantized && info_of(tensor.type).decoded;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % scale_size(fmt.element) == 0;
+  if (dense && aligned) return any_matrix::from_bytes(fmt, tensor.rows(), tensor.cols(), tensor.bytes);
+
+  reader.validate(tensor);
+  any_matrix matrix = any_matrix::empty(fmt, tensor.rows(), tensor.cols());
+  std::vector<float> values(tensor.cols());
+  for (std::size_t r = 0; r < tensor.rows(); ++r) {
+    const matrix_view<float> row{values.data(), 1, values.size()};
+    reader.read_rows(tensor, {r, r + 1}, row);
+    matrix.pack_rows(r, row);
+  }
+  return matrix;
+}
+
+/// The tensor of that name, packed or plain, as above; io_error where there is none. Checks the description of all
+/// packed tensors each time: a host that loads many makes one `packed_tensors` and asks that.
+[[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, std::string_view name) {
+  const packed_tensors packed(reader);
+  const packed_tensor* const found = packed.find(name);
+  return found ? load_matrix(*found) : load_matrix(reader, reader.get(name));
+}
 
 }  // namespace edgerazor::inline v0

@@ -7,7 +7,9 @@
 /// fails naming both. Nothing here allocates.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <type_traits>
 

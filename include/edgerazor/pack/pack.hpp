@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, s
   check_finite(weights, {0, weights.rows}, "weight", first_row);
   const std::size_t groups = layout.groups(), group_cols = layout.group_cols();
   std::vector<float> values(weights.cols), scales(weights.rows * groups);
+  std::vector<std::int8_t> levels(std::min(group_cols, weights.cols));
   const auto group_of = [&](std::size_t g) {
     const std::size_t begin = g * group_cols;
     return std::span<const float>{values}.subspan(begin, std::min(group_cols, values.size() - begin));
@@ -55,7 +57,8 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, s
       // The codes follow from the scale before it is rounded for storage, as the reference's do.
       const float scale = scales[r * groups + g];
       const std::span<const float> group = group_of(g);
-      for (std::size_t i = 0; i < group.size(); ++i) codes.set(g * group_cols + i, Rule::level(group[i], scale));
+      quantize_levels<Rule>(group, scale, levels.data());
+      codes.set(g * group_cols, std::span{levels}.first(group.size()));
       write_scale(matrix + layout.scale_offset(first_row + r, g), layout.fmt().scale, scale);
     }
     codes.write(matrix, first_row + r);

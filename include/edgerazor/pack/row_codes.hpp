@@ -23,6 +23,10 @@ class row_codes {
   void set(std::size_t col, int level) noexcept {
     codes_[col] = static_cast<std::uint8_t>(level + layout_.codec().zero_code);
   }
+  void set(std::size_t col, std::span<const std::int8_t> levels) noexcept {
+    const int zero_code = layout_.codec().zero_code;
+    for (std::size_t i = 0; i < levels.size(); ++i) codes_[col + i] = static_cast<std::uint8_t>(levels[i] + zero_code);
+  }
   [[nodiscard]] int level(std::size_t col) const noexcept { return codes_[col] - layout_.codec().zero_code; }
 
   /// Writes the row into `matrix`, the packed matrix's first byte.
