@@ -179,9 +179,8 @@ class mixed_matrix {
 
 /// Quantizes each group by `High` or `Low` as the map says, and packs. Both policies have the same granularity.
 /// Fails as `pack` does.
-template <quantizer High, quantizer Low, class HighCodec = default_codec<High>, class LowCodec = default_codec<Low>,
-          real_element T, precision_map Map>
-  requires mixable_quantizers<High, Low>
+template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = default_codec<High>,
+          class LowCodec = default_codec<Low>, real_element T, precision_map Map>
 [[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
                                       const Low& low = {}) {
   check_finite(weights, {0, weights.rows}, "weight");

@@ -1,0 +1,6 @@
+/// Everything: quantizers, packed matrices, kernels, and the readers and writers of files.
+#pragma once
+
+#include <edgerazor/io/gguf_reader.hpp>
+#include <edgerazor/io/gguf_writer.hpp>
+#include <edgerazor/quant.hpp>
