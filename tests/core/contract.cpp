@@ -1,0 +1,35 @@
+/// Violated contracts: which exception, with which sentence.
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include <doctest/doctest.h>
+
+#include <edgerazor/core/contract.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+void ignore(const char*) {}
+}  // namespace
+
+static_assert(std::is_base_of_v<std::runtime_error, er::io_error>);
+static_assert(!std::is_base_of_v<std::logic_error, er::io_error>, "a bad file is not a caller's mistake");
+
+TEST_CASE("fail: std::invalid_argument with the sentence; fail_io: io_error") {
+  CHECK_THROWS_WITH_AS(er::fail("a sentence"), "a sentence", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(er::fail_io("another"), "another", er::io_error);
+  CHECK(er::shape_text(33, 576) == "33 x 576");
+}
+
+TEST_CASE("set_error_handler: returns the one before; null restores the default") {
+  const er::error_handler standard = er::set_error_handler(&ignore);
+  CHECK((standard != nullptr));
+  CHECK((er::set_error_handler(nullptr) == &ignore));
+  CHECK((er::set_error_handler(&ignore) == standard));
+  CHECK((er::set_error_handler(standard) == &ignore));
+  // Where there are exceptions, the handler isn't asked.
+  const er::error_handler before = er::set_error_handler([](const char*) { FAIL("called"); });
+  CHECK_THROWS_AS(er::fail("x"), std::invalid_argument);
+  er::set_error_handler(before);
+}
