@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <limits>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -83,7 +84,8 @@ std::string sentence_of(Function&& function) {
 TEST_CASE("fake_quantize: every granularity is its definition") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
-  for (const auto [rows, cols] : {matrix_shape{1, 1}, {3, 63}, {3, 64}, {5, 65}, {33, 576}, {2, 7}, {4, 1000}}) {
+  for (const matrix_shape shape : {matrix_shape{1, 1}, {3, 63}, {3, 64}, {5, 65}, {33, 576}, {2, 7}, {4, 1000}}) {
+    const std::size_t rows = shape.rows, cols = shape.cols;
     CAPTURE(rows);
     CAPTURE(cols);
     const std::vector<float> w = random_weights(rows * cols, seed);
@@ -138,13 +140,16 @@ TEST_CASE_TEMPLATE("fake_quantize: in place, with strides, and in ranges of rows
   CHECK(in_place == expected);
 
   std::vector<float> apart(rows * stride, -77.0f), out(rows * stride, -77.0f);
-  for (std::size_t r = 0; r < rows; ++r) std::copy_n(w.begin() + r * cols, cols, apart.begin() + r * stride);
+  const auto row = [](auto& data, std::size_t r, std::size_t from, std::size_t width, std::size_t pitch) {
+    return std::span(data).subspan(r * pitch + from, width);
+  };
+  for (std::size_t r = 0; r < rows; ++r)
+    std::ranges::copy(row(w, r, 0, cols, cols), row(apart, r, 0, cols, stride).begin());
   er::fake_quantize<Policy>(er::matrix_view<float>{apart.data(), rows, cols, stride},
                             er::matrix_view<float>{out.data(), rows, cols, stride});
   for (std::size_t r = 0; r < rows; ++r) {
-    CHECK(std::equal(expected.begin() + r * cols, expected.begin() + (r + 1) * cols, out.begin() + r * stride));
-    CHECK(std::all_of(out.begin() + r * stride + cols, out.begin() + (r + 1) * stride,
-                      [](float x) { return x == -77.0f; }));
+    CHECK(std::ranges::equal(row(expected, r, 0, cols, cols), row(out, r, 0, cols, stride)));
+    CHECK(std::ranges::all_of(row(out, r, cols, stride - cols, stride), [](float x) { return x == -77.0f; }));
   }
 
   if constexpr (er::row_quantizer<Policy>) {

@@ -55,9 +55,9 @@ std::vector<std::size_t> sizes() {
   std::vector<std::size_t> result;
   for (std::size_t n = 1; n <= 80; ++n) result.push_back(n);
   for (std::size_t n = 128; n <= (std::size_t{1} << 16); n *= 2) result.insert(result.end(), {n - 1, n, n + 1});
-  for (const std::size_t n : {576, 1536, 3072, 151'936}) result.push_back(n);
+  for (const std::size_t n : {576u, 1536u, 3072u, 151'936u}) result.push_back(n);
   // The cascade's levels: 16, 16^2 and 16^3 vectors a row, and one more than 2^19, the first for which p is 5.
-  for (const std::size_t n : {16, 17, 256, 4096, 4113, (1 << 19) + 1}) result.push_back(32 * n + 13);
+  for (const std::size_t n : {16u, 17u, 256u, 4096u, 4113u, (1u << 19) + 1}) result.push_back(32 * n + 13);
   return result;
 }
 

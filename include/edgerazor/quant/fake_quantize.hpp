@@ -19,6 +19,10 @@
 
 namespace edgerazor::inline v0 {
 
+/// An element type that results are written to.
+template <class T>
+concept writable_element = real_element<T> && !std::is_const_v<T>;
+
 namespace detail {
 /// out[i] = level(values[i]) * scale, for values that may lie exactly where out does: each is read before it is
 /// written.
@@ -94,15 +98,14 @@ void fake_quantize_rows(const matrix_view<T>& in, const matrix_view<U>& out, row
 /// or memory that doesn't overlap. Fails, before anything is written, where the shapes differ (naming both), where a
 /// weight is NaN or infinite (naming row and column), where a value would leave the output's range.
 /// float rows with groups within rows need no memory; else one group is copied (for per_tensor the matrix).
-template <quantizer Policy, real_element T, real_element U>
-requires(!std::is_const_v<U>) void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy = {}) {
+template <quantizer Policy, real_element T, writable_element U>
+void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy = {}) {
   detail::fake_quantize_rows(in, out, row_range{0, in.rows}, policy);
 }
 
 /// The same for the rows of a range only: no other row is read, checked or written, so threads may share a matrix.
-template <row_quantizer Policy, real_element T, real_element U>
-requires(!std::is_const_v<U>) void fake_quantize(matrix_view<T> in, matrix_view<U> out, row_range rows,
-                                                 const Policy& policy = {}) {
+template <row_quantizer Policy, real_element T, writable_element U>
+void fake_quantize(matrix_view<T> in, matrix_view<U> out, row_range rows, const Policy& policy = {}) {
   detail::fake_quantize_rows(in, out, rows, policy);
 }
 

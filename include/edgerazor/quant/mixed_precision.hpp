@@ -14,9 +14,9 @@
 namespace edgerazor::inline v0 {
 
 /// Two policies that may share a matrix: both have the same groups, within rows.
-template <class High, class Low>
+template <class A, class B>
 concept mixable_quantizers =
-    row_quantizer<High> && row_quantizer<Low> && std::same_as<typename High::granularity, typename Low::granularity>;
+    row_quantizer<A> && row_quantizer<B> && std::same_as<typename A::granularity, typename B::granularity>;
 
 /// The mask a map gives for a matrix of any element type, one entry per group in row-major order. Where the map reads
 /// values, 16-bit elements are copied to floats first.
@@ -35,16 +35,16 @@ template <row_granularity Granularity, precision_map Map, real_element T>
   return high;
 }
 
-/// As `fake_quantize`, each group by `high` or `low` as the map says. The paper's weights at 1.88 bits:
+/// As `fake_quantize`, each group by `high` or `low` as the map says: the paper's weights at 1.88 bits, and the
+/// reference's activations of which a part p (at least one group) is int8 and the others int4:
 ///
-///     fake_quantize_mixed<int4<>, ternary<>>(in, out, every_nth_row{8});
+///     fake_quantize_mixed<int4<>, ternary<>>(w, out, every_nth_row{8});
+///     fake_quantize_mixed<int8<>, int4<>>(x, out, largest_variance{p, 1});
 ///
-/// and the reference's activations in int4 and int8: `fake_quantize_mixed<int8<>, int4<>>(x, y, largest_variance{p,
-/// 1})`. Fails as `fake_quantize` does, before anything is written. Allocates the mask.
-template <class High, class Low, precision_map Map, real_element T, real_element U>
-requires(mixable_quantizers<High, Low> &&
-         !std::is_const_v<U>) void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, const Map& map,
-                                                       const High& high = {}, const Low& low = {}) {
+/// Fails as `fake_quantize` does, before anything is written. Allocates the mask.
+template <row_quantizer High, mixable_quantizers<High> Low, precision_map Map, real_element T, writable_element U>
+void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, const Map& map, const High& high = {},
+                         const Low& low = {}) {
   using granularity = typename High::granularity;
   const row_range rows{0, in.rows};
   detail::check_shapes(in, out);
