@@ -251,7 +251,7 @@ function(edgerazor_build preset result)
     edgerazor_print("${output}")
     return()
   endif()
-  execute_process(COMMAND ${CMAKE_COMMAND} --build --preset ${preset} ${jobs} WORKING_DIRECTORY ${EDGERAZOR_ROOT}
+  execute_process(COMMAND ${CMAKE_COMMAND} --build --preset ${preset} ${jobs} -- -k 0 WORKING_DIRECTORY ${EDGERAZOR_ROOT}
     RESULT_VARIABLE code)
   if(code EQUAL 0)
     set(${result} TRUE PARENT_SCOPE)
