@@ -108,7 +108,7 @@ class any_matrix {
       });
       return;
     }
-    if (storage_.size() == 0 || weights.cols != cols_ || first_row + weights.rows > rows_) {
+    if (storage_.size() == 0 || weights.cols != cols_ || first_row > rows_ || weights.rows > rows_ - first_row) {
       fail("any_matrix: " + shape_text(weights.rows, weights.cols) + " weights from row " + std::to_string(first_row) +
            " on do not fit an owned matrix of " + shape_text(rows_, cols_));
     }

@@ -51,7 +51,8 @@ struct format {
   }
 
   /// The format of that name; nothing where the text is not one.
-  [[nodiscard]] static std::optional<format> parse(std::string_view text) {
+  [[nodiscard]] static std::optional<format> parse(std::string_view whole) {
+    std::string_view text = whole;
     format result;
     const auto drop_suffix = [&text](std::string_view suffix) {
       const bool found = text.ends_with(suffix);
@@ -79,7 +80,8 @@ struct format {
     const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), result.group);
     const bool valid = error == std::errc{} && end == text.data() + text.size() && result.group > 0 &&
                        result.group % group_multiple == 0 && result.group <= largest_group;
-    return valid ? std::optional{result} : std::nullopt;
+    // One format has one name: "g064" is none.
+    return valid && result.name() == whole ? std::optional{result} : std::nullopt;
   }
 };
 

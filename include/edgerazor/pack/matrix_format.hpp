@@ -73,7 +73,7 @@ struct matrix_format {
     const auto map = parse_map(text.substr(colon + 1));
     if (!map) return std::nullopt;
     result.map = *map;
-    return result;
+    return result.name() == text ? std::optional{result} : std::nullopt;
   }
 
  private:

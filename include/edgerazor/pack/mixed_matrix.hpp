@@ -1,12 +1,14 @@
 /// A packed matrix of two precisions: a mask says which groups are of the higher one.
 ///
-/// The columns are cut into runs of consecutive groups in which every row keeps its precision. In a run the rows of higher
-/// precision form one packed matrix and the others a second one, both with a list of the rows they came from. A map of
-/// whole rows then has one run, one of leading columns two, and any other as many as it needs. A row's groups are still
-/// added in order, so results do not depend on the cut.
+/// The columns are cut into runs of consecutive groups in which every row keeps its precision. In a run the rows of
+/// higher precision form one packed matrix and the others a second one, both with a list of the rows they came from. A
+/// map of whole rows then has one run, one of leading columns two, and any other as many as it needs. A row's groups
+/// are still added in order, so results do not depend on the cut.
 ///
 ///     bytes = u64 runs | u64 first group of each run | a bitmap of rows per run (bit r % 8 of byte r / 8; 1: higher)
-///             | zeros to a multiple of 64 | run 0 higher | run 0 lower | run 1 higher | ...       (parts without rows: absent)
+///             | zeros to a multiple of 64 | run 0 higher | run 0 lower | run 1 higher | ...
+///
+/// where a part without rows is absent.
 #pragma once
 
 #include <algorithm>
@@ -72,32 +74,65 @@ class mixed_matrix {
     return {part.layout, bytes_.subspan(part.offset, part.layout.bytes())};
   }
 
+  /// A segment's first byte, for writing. The matrix must own its bytes.
+  [[nodiscard]] std::byte* data(const segment& part) noexcept { return storage_.data() + part.offset; }
+
   /// Quantizes some rows: row 0 of `weights` becomes row `first_row`. Threads may fill different rows at once.
-  /// Fails, before anything is written, on NaN or infinity. The matrix must own its bytes.
+  /// Fails, before anything is written, on NaN or infinity, on a scale out of its type's range, on levels that the
+  /// formats do not have. The matrix must own its bytes.
   template <quantizer High, quantizer Low, real_element T>
   void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {}, const Low& low = {}) {
-    if (weights.cols != cols_ || first_row + weights.rows > rows_ || storage_.size() == 0) {
+    if (weights.cols != cols_ || first_row > rows_ || weights.rows > rows_ - first_row || storage_.size() == 0) {
       fail("mixed matrix: " + shape_text(weights.rows, weights.cols) + " weights from row " +
            std::to_string(first_row) + " on do not fit an owned matrix of " + shape_text(rows_, cols_));
     }
+    require_levels<High>(high_);
+    require_levels<Low>(low_);
     check_finite(weights, {0, weights.rows}, "weight", first_row);
-    for (const segment& part : segments_) {
-      const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), first_row);
-      const auto end = std::lower_bound(begin, part.rows.end(), first_row + weights.rows);
-      for (auto row = begin; row != end; ++row) {
-        const matrix_view<const T> source{weights.row(*row - first_row).data() + part.col_begin, 1, part.layout.cols()};
-        const auto index = static_cast<std::size_t>(row - part.rows.begin());
-        if (part.high) {
-          detail::pack_rows(high, part.layout, storage_.data() + part.offset, index, source);
-        } else {
-          detail::pack_rows(low, part.layout, storage_.data() + part.offset, index, source);
-        }
+    std::vector<float> scales;
+    for_each_piece(first_row, weights, [&](const segment& part, std::size_t index, const matrix_view<const T>& piece) {
+      const std::size_t row = part.rows[index], group = part.col_begin / group_cols();
+      if (part.high) {
+        detail::append_scales(high, part.layout, piece, row, group, scales);
+      } else {
+        detail::append_scales(low, part.layout, piece, row, group, scales);
       }
-    }
+    });
+    std::span<const float> next = scales;
+    for_each_piece(first_row, weights, [&](const segment& part, std::size_t index, const matrix_view<const T>& piece) {
+      if (part.high) {
+        detail::write_rows<High>(part.layout, data(part), index, piece, next);
+      } else {
+        detail::write_rows<Low>(part.layout, data(part), index, piece, next);
+      }
+      next = next.subspan(part.layout.groups());
+    });
   }
 
  private:
   static constexpr std::size_t word = sizeof(std::uint64_t);
+
+  template <quantizer Policy>
+  static void require_levels(const format& fmt) {
+    const codec_info& codec = codec_of(fmt.code);
+    if (Policy::min_level >= codec.min_level && Policy::max_level <= codec.max_level()) return;
+    fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " + std::to_string(Policy::max_level) +
+         " do not fit " + fmt.name());
+  }
+
+  /// Calls visit(part, i, piece) for each segment and each of the weights' rows that has columns in it as row i.
+  template <real_element T, class Visit>
+  void for_each_piece(std::size_t first_row, const matrix_view<const T>& weights, Visit&& visit) const {
+    for (const segment& part : segments_) {
+      const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), first_row);
+      const auto end = std::lower_bound(begin, part.rows.end(), first_row + weights.rows);
+      for (auto row = begin; row != end; ++row) {
+        const T* piece = weights.row(*row - first_row).data() + part.col_begin;
+        visit(part, static_cast<std::size_t>(row - part.rows.begin()),
+              matrix_view<const T>{piece, 1, part.layout.cols()});
+      }
+    }
+  }
 
   [[nodiscard]] std::size_t groups() const noexcept { return (cols_ + group_cols() - 1) / group_cols(); }
   [[nodiscard]] std::size_t bitmap_bytes() const noexcept { return (rows_ + 7) / 8; }
@@ -137,7 +172,9 @@ class mixed_matrix {
 
   /// Fills `segments_` from a header, which is checked, and returns the size of the whole.
   std::size_t read_header(std::span<const std::byte> bytes) {
-    if (high_.group != low_.group) fail("mixed matrix: " + high_.name() + " and " + low_.name() + " differ in their groups");
+    if (high_.group != low_.group) {
+      fail("mixed matrix: " + high_.name() + " and " + low_.name() + " differ in their groups");
+    }
     (void)tile_layout(high_, rows_, cols_);
     std::uint64_t runs = 0;
     if (bytes.size() >= word) std::memcpy(&runs, bytes.data(), word);
@@ -153,7 +190,8 @@ class mixed_matrix {
       if ((i == 0 && firsts[i] != 0) || firsts[i] >= end || end > groups()) {
         fail("mixed matrix of " + shape_text(rows_, cols_) + ": its runs of groups are not in order");
       }
-      const std::size_t col_begin = firsts[i] * group_cols(), col_end = std::min<std::size_t>(end * group_cols(), cols_);
+      const std::size_t col_begin = firsts[i] * group_cols();
+      const std::size_t col_end = std::min<std::size_t>(end * group_cols(), cols_);
       const std::byte* bitmap = bytes.data() + (1 + runs) * word + i * bitmap_bytes();
       for (const bool high : {true, false}) {
         segment part{high, col_begin, offset, {}, {}};
@@ -172,7 +210,7 @@ class mixed_matrix {
 
   format high_, low_;
   std::size_t rows_ = 0, cols_ = 0;
-  byte_storage storage_;             ///< empty where the bytes are someone else's
+  byte_storage storage_;  ///< empty where the bytes are someone else's
   std::span<const std::byte> bytes_;
   std::vector<segment> segments_;
 };
@@ -184,8 +222,8 @@ template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = de
 [[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
                                       const Low& low = {}) {
   check_finite(weights, {0, weights.rows}, "weight");
-  mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt, weights.rows, weights.cols,
-                      precision_mask<typename High::granularity>(weights, map));
+  mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt, weights.rows,
+                      weights.cols, precision_mask<typename High::granularity>(weights, map));
   result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights}, high, low);
   return result;
 }

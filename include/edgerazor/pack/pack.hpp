@@ -26,43 +26,57 @@ inline void require_storable_scale(float scale, scale_kind kind, std::size_t row
        std::to_string(group) + " is out of the range of its 16-bit type; choose another scale type");
 }
 
+/// Appends the scale of every group of the rows, in order, before it is rounded for storage. Fails where one can't be
+/// stored; `named_row` and `named_group` are what the sentence calls the first of each.
+template <quantizer Rule, real_element T>
+void append_scales(const Rule& rule, const tile_layout& layout, matrix_view<const T> weights, std::size_t named_row,
+                   std::size_t named_group, std::vector<float>& scales) {
+  std::vector<float> values(weights.cols);
+  for (std::size_t r = 0; r < weights.rows; ++r) {
+    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
+    for (std::size_t g = 0; g < layout.groups(); ++g) {
+      const std::size_t begin = g * layout.group_cols(), count = std::min(layout.group_cols(), values.size() - begin);
+      scales.push_back(rule.scale(std::span<const float>{values}.subspan(begin, count)));
+      require_storable_scale(scales.back(), layout.fmt().scale, named_row + r, named_group + g);
+    }
+  }
+}
+
+/// Writes levels and scales of the rows into rows [first_row, first_row + weights.rows) of the matrix at `matrix`.
+/// The levels follow from the scales before those are rounded for storage, as the reference's do.
+template <quantizer Rule, real_element T>
+void write_rows(const tile_layout& layout, std::byte* matrix, std::size_t first_row, matrix_view<const T> weights,
+                std::span<const float> scales) {
+  std::vector<float> values(weights.cols);
+  std::vector<std::int8_t> levels(std::min(layout.group_cols(), weights.cols));
+  row_codes codes(layout);
+  const float* scale = scales.data();
+  for (std::size_t r = 0; r < weights.rows; ++r) {
+    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
+    for (std::size_t g = 0; g < layout.groups(); ++g, ++scale) {
+      const std::size_t begin = g * layout.group_cols(), count = std::min(layout.group_cols(), values.size() - begin);
+      quantize_levels<Rule>(std::span<const float>{values}.subspan(begin, count), *scale, levels.data());
+      codes.set(begin, std::span{levels}.first(count));
+      write_scale(matrix + layout.scale_offset(first_row + r, g), layout.fmt().scale, *scale);
+    }
+    codes.write(matrix, first_row + r);
+  }
+}
+
 /// Quantizes the rows of `weights` into rows [first_row, first_row + weights.rows) of the matrix at `matrix`.
 /// Everything is checked before the first byte is written.
 template <quantizer Rule, real_element T>
 void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, std::size_t first_row,
                matrix_view<const T> weights) {
-  if (weights.cols != layout.cols() || first_row + weights.rows > layout.rows()) {
-    fail("pack: rows " + std::to_string(first_row) + " to " + std::to_string(first_row + weights.rows) + " of " +
-         std::to_string(weights.cols) + " columns do not fit a matrix of " + shape_text(layout.rows(), layout.cols()));
+  if (weights.cols != layout.cols() || first_row > layout.rows() || weights.rows > layout.rows() - first_row) {
+    fail("pack: " + shape_text(weights.rows, weights.cols) + " weights from row " + std::to_string(first_row) +
+         " on do not fit a matrix of " + shape_text(layout.rows(), layout.cols()));
   }
   check_finite(weights, {0, weights.rows}, "weight", first_row);
-  const std::size_t groups = layout.groups(), group_cols = layout.group_cols();
-  std::vector<float> values(weights.cols), scales(weights.rows * groups);
-  std::vector<std::int8_t> levels(std::min(group_cols, weights.cols));
-  const auto group_of = [&](std::size_t g) {
-    const std::size_t begin = g * group_cols;
-    return std::span<const float>{values}.subspan(begin, std::min(group_cols, values.size() - begin));
-  };
-  for (std::size_t r = 0; r < weights.rows; ++r) {
-    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
-    for (std::size_t g = 0; g < groups; ++g) {
-      scales[r * groups + g] = rule.scale(group_of(g));
-      require_storable_scale(scales[r * groups + g], layout.fmt().scale, first_row + r, g);
-    }
-  }
-  row_codes codes(layout);
-  for (std::size_t r = 0; r < weights.rows; ++r) {
-    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
-    for (std::size_t g = 0; g < groups; ++g) {
-      // The codes follow from the scale before it is rounded for storage, as the reference's do.
-      const float scale = scales[r * groups + g];
-      const std::span<const float> group = group_of(g);
-      quantize_levels<Rule>(group, scale, levels.data());
-      codes.set(g * group_cols, std::span{levels}.first(group.size()));
-      write_scale(matrix + layout.scale_offset(first_row + r, g), layout.fmt().scale, scale);
-    }
-    codes.write(matrix, first_row + r);
-  }
+  std::vector<float> scales;
+  scales.reserve(weights.rows * layout.groups());
+  append_scales(rule, layout, weights, first_row, 0, scales);
+  write_rows<Rule>(layout, matrix, first_row, weights, scales);
 }
 }  // namespace detail
 
