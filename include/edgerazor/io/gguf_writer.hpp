@@ -60,8 +60,8 @@ using tensor_source = std::function<void(tensor_sink&)>;
 ///     writer.add_tensor("output.weight", ggml_type::f16, {cols, rows}, [&](tensor_sink& sink) { ... });
 ///     writer.write("mine.gguf");
 ///
-/// Setting a key again replaces its value. `general.alignment` and, where a tensor is quantized,
-/// `general.quantization_version` are the writer's own business.
+/// Setting a key again replaces its value. write() sets `general.alignment` itself, and `general.quantization_version`
+/// where a tensor is quantized and the key is missing.
 class gguf_writer {
  public:
   void set_u8(std::string_view key, std::uint8_t value) { set_scalar(key, value); }
