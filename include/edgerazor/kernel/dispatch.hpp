@@ -9,6 +9,7 @@
 
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/kernel/scalar.hpp>
+#include <edgerazor/kernel/x86_avx2.hpp>
 #include <edgerazor/kernel/x86_avx512vnni.hpp>
 
 namespace edgerazor::inline v0 {
@@ -17,6 +18,7 @@ namespace edgerazor::inline v0 {
 inline constexpr std::array kernel_list{
 #if EDGERAZOR_X86
     &avx512vnni::table,
+    &avx2::table,
 #endif
     &scalar::table,
 };

@@ -1,0 +1,223 @@
+/// AVX2 codes to sums: what each codec's bytes are in 256-bit registers, and how products with int8 activations stay
+/// exact.
+///
+/// A register is half a chunk, 8 rows x 4 columns in each field of its bytes. `vpmaddubsw` multiplies 32 unsigned codes
+/// by 8 copies of 4 signed activations and adds neighbours into 16 sums, two a row, in 16 bits with saturation. Each
+/// codec proves by static_assert that none saturates: neighbours add at most `pair_bound(code)`, and the sums are
+/// widened to 32 bits (`vpmaddwd` by ones) before too many have met. Codes of 8 bits do not fit; they take 16-bit
+/// products.
+#pragma once
+
+#include <edgerazor/core/config.hpp>
+#if EDGERAZOR_X86
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <immintrin.h>
+
+#include <edgerazor/pack/codec.hpp>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor::inline v0::avx2 {
+
+#define EDGERAZOR_AVX2 EDGERAZOR_TARGET("avx2,fma,f16c")
+
+inline constexpr int int16_max = 32767;
+/// Largest magnitude of code * x + code' * x', for codes up to `max_code` and activations down to -128.
+constexpr int pair_bound(unsigned max_code) noexcept {
+  return 2 * 128 * static_cast<int>(max_code);
+}
+
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i broadcast4(const std::int8_t* x) noexcept {
+  std::int32_t four;
+  std::memcpy(&four, x, sizeof four);
+  return _mm256_set1_epi32(four);
+}
+
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i load_half(const void* bytes) noexcept {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(bytes));
+}
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void store_half(void* to, __m256i v) noexcept {
+  _mm256_storeu_si256(static_cast<__m256i*>(to), v);
+}
+
+/// sums += the pairs of codes * x, in 16 bits.
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void add_pairs(__m256i& sums, __m256i codes, __m256i x) noexcept {
+  sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, x));
+}
+
+/// The two 16-bit sums of each row, added in 32 bits.
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i widen(__m256i sums) noexcept {
+  return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+}
+
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i masked(__m256i v, int mask) noexcept {
+  return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(mask)));
+}
+
+/// Chunks whose products are added in 16 bits before they are widened; each codec proves that they fit.
+inline constexpr int chunks_to_widen = 4;
+
+/// Sums of 8 rows of one group while its chunks go by, one implementation a codec. `widen_sums()` is due after
+/// `chunks_to_widen` chunks and at the end; `total` then holds the sums.
+template <code_type Type>
+struct row_sums;
+
+/// For 2-bit fields, which are masked but not all shifted: `ones` counts fields as they are, `fours` four times too
+/// much, which is undone when both are widened.
+struct two_bit_sums {
+  __m256i ones, fours, total;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept {
+    total = _mm256_add_epi32(total, widen(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2))));
+    ones = fours = _mm256_setzero_si256();
+  }
+};
+
+template <>
+struct row_sums<code_type::ternary2> : two_bit_sums {
+  static constexpr unsigned max_code = codec_of(code_type::ternary2).radix - 1;
+  static_assert(chunks_to_widen * 2 * pair_bound(4 * max_code) <= int16_max, "fours");
+  static_assert(chunks_to_widen * 4 * pair_bound(max_code) <= int16_max, "ones + fours / 4");
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i codes, const std::int8_t* x) noexcept {
+    const __m256i fields23 = _mm256_srli_epi16(codes, 4);
+    add_pairs(ones, masked(codes, 0x03), broadcast4(x));
+    add_pairs(fours, masked(codes, 0x0c), broadcast4(x + 4));
+    add_pairs(ones, masked(fields23, 0x03), broadcast4(x + 8));
+    add_pairs(fours, masked(fields23, 0x0c), broadcast4(x + 12));
+  }
+};
+
+/// The digits of 16 numbers in base 3, lowest in the lowest of 2-bit fields.
+struct digit_table {
+  alignas(16) std::uint8_t fields[16] = {};
+
+  constexpr explicit digit_table(unsigned first) noexcept {
+    for (unsigned i = 0; i < 16; ++i) {
+      for (unsigned f = 0, rest = first + i; f < 3; ++f, rest /= 3) {
+        fields[i] |= static_cast<std::uint8_t>(rest % 3 << 2 * f);
+      }
+    }
+  }
+};
+inline constexpr digit_table digits_from_0{0}, digits_from_16{16};
+
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i look_up(const digit_table& table, __m256i index) noexcept {
+  const __m128i fields = _mm_load_si128(reinterpret_cast<const __m128i*>(table.fields));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(fields), index);  // 0 where the index has its top bit set
+}
+
+/// Whether base3_fields divides every byte by 9 rightly: alone, and as the upper half of a word over any lower byte.
+constexpr bool divides_by_9() noexcept {
+  for (unsigned b = 0; b <= 242; ++b) {
+    const unsigned word = 256 * b;
+    if (b * 57 > int16_max || b * 57 >> 9 != b / 9) return false;
+    if (word * 7282 >> 24 != b / 9 || (word + 242) * 7282 >> 24 != b / 9) return false;
+  }
+  return true;
+}
+static_assert(divides_by_9());
+
+/// The five digits of each byte as 2-bit fields. With byte = 9 * u + v, v = 0..8 are digits 0 and 1, u = 0..26 the
+/// others; u takes two tables of 16.
+struct base3_fields {
+  __m256i digits01, digits234;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE explicit base3_fields(__m256i bytes) noexcept {
+    const __m256i b = _mm256_min_epu8(bytes, _mm256_set1_epi8(static_cast<char>(242)));
+    const __m256i even = _mm256_srli_epi16(_mm256_maddubs_epi16(b, _mm256_set1_epi16(57)), 9);
+    const __m256i odd = _mm256_mulhi_epu16(b, _mm256_set1_epi16(7282));
+    const __m256i u = _mm256_or_si256(even, _mm256_and_si256(odd, _mm256_set1_epi16(static_cast<short>(0xff00))));
+    const __m256i v =
+        _mm256_sub_epi8(b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry to a neighbour
+    digits01 = look_up(digits_from_0, v);
+    digits234 = _mm256_or_si256(look_up(digits_from_0, _mm256_add_epi8(u, _mm256_set1_epi8(0x70))),
+                                look_up(digits_from_16, _mm256_sub_epi8(u, _mm256_set1_epi8(16))));
+  }
+};
+
+template <>
+struct row_sums<code_type::ternary5> : two_bit_sums {
+  static constexpr unsigned max_code = codec_of(code_type::ternary5).radix - 1;
+  static_assert(chunks_to_widen * 2 * pair_bound(4 * max_code) <= int16_max, "fours");
+  static_assert(chunks_to_widen * 5 * pair_bound(max_code) <= int16_max, "ones + fours / 4");
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i bytes, const std::int8_t* x) noexcept {
+    const base3_fields split(bytes);
+    add_pairs(ones, masked(split.digits01, 0x03), broadcast4(x));
+    add_pairs(fours, masked(split.digits01, 0x0c), broadcast4(x + 4));
+    add_pairs(ones, masked(split.digits234, 0x03), broadcast4(x + 8));
+    add_pairs(fours, masked(split.digits234, 0x0c), broadcast4(x + 12));
+    add_pairs(ones, masked(_mm256_srli_epi16(split.digits234, 4), 0x03), broadcast4(x + 16));
+  }
+};
+
+template <>
+struct row_sums<code_type::int4> {
+  static_assert(chunks_to_widen * 2 * pair_bound(codec_of(code_type::int4).radix - 1) <= int16_max);
+  __m256i sums, total;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i codes, const std::int8_t* x) noexcept {
+    add_pairs(sums, masked(codes, 0x0f), broadcast4(x));
+    add_pairs(sums, masked(_mm256_srli_epi16(codes, 4), 0x0f), broadcast4(x + 4));
+  }
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept {
+    total = _mm256_add_epi32(total, widen(sums));
+    sums = _mm256_setzero_si256();
+  }
+};
+
+/// sums += codes * x for codes of 8 bits: 16-bit products of bytes 0 and 2, then of bytes 1 and 3, added in 32 bits.
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void add_wide(__m256i& sums, __m256i codes, __m256i x) noexcept {
+  const __m256i x02 = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), x13 = _mm256_srai_epi16(x, 8);
+  const __m256i codes02 = _mm256_and_si256(codes, _mm256_set1_epi16(0xff)), codes13 = _mm256_srli_epi16(codes, 8);
+  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(codes02, x02));
+  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(codes13, x13));
+}
+
+template <>
+struct row_sums<code_type::int8> {
+  __m256i total;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i codes, const std::int8_t* x) noexcept {
+    add_wide(total, codes, broadcast4(x));
+  }
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept {}
+};
+
+/// Both halves of a tile.
+template <code_type Type>
+struct accumulator {
+  row_sums<Type> low, high;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(const std::uint8_t* chunk, const std::int8_t* x) noexcept {
+    low.add(load_half(chunk), x), high.add(load_half(chunk + 32), x);
+  }
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept { low.widen_sums(), high.widen_sums(); }
+};
+
+/// Field f of half a chunk, one code a byte.
+template <code_type Type>
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i field(__m256i bytes, unsigned f) noexcept {
+  if constexpr (Type == code_type::ternary5) {
+    const base3_fields split(bytes);
+    const int shift = static_cast<int>(f < 2 ? 2 * f : 2 * (f - 2));
+    return masked(_mm256_srl_epi16(f < 2 ? split.digits01 : split.digits234, _mm_cvtsi32_si128(shift)), 0x03);
+  } else {
+    constexpr int bits = 8 / static_cast<int>(codec_of(Type).fields);
+    return masked(_mm256_srl_epi16(bytes, _mm_cvtsi32_si128(bits * static_cast<int>(f))),
+                  static_cast<int>(codec_of(Type).radix - 1));
+  }
+}
+
+#undef EDGERAZOR_AVX2
+
+}  // namespace edgerazor::inline v0::avx2
+
+EDGERAZOR_END_INTRINSICS
+
+#endif
