@@ -1,0 +1,35 @@
+/// Formats and shapes to test with. Tests only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <edgerazor/pack/format.hpp>
+
+namespace shapes {
+
+inline constexpr std::array codes{edgerazor::code_type::ternary2, edgerazor::code_type::ternary5,
+                                  edgerazor::code_type::int4, edgerazor::code_type::int8};
+inline constexpr std::array kinds{edgerazor::scale_kind::float16, edgerazor::scale_kind::bfloat16,
+                                  edgerazor::scale_kind::float32};
+/// The usual groups, the whole row, the smallest there is and one that divides no power of two.
+inline constexpr std::array<std::uint32_t, 7> groups{32, 64, 128, 256, 0, 4, 20};
+inline constexpr std::array<std::size_t, 5> rows{1, 15, 16, 17, 33};
+
+/// 1 to `dense`, then powers of two and their neighbours, a model's 576, and 1000.
+inline std::vector<std::size_t> cols(std::size_t dense) {
+  std::vector<std::size_t> result;
+  for (std::size_t c = 1; c <= dense; ++c) result.push_back(c);
+  for (std::size_t power = 2; power <= 1024; power *= 2) {
+    for (const std::size_t c : {power - 1, power, power + 1}) {
+      if (c > dense && (result.empty() || c > result.back())) result.push_back(c);
+    }
+  }
+  result.push_back(576);
+  result.push_back(1000);
+  return result;
+}
+
+}  // namespace shapes
