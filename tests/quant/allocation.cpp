@@ -1,8 +1,6 @@
-/// What is promised to need no memory asks for none: operator new is replaced and counts.
+/// What is promised to need no memory asks for none: operator new counts, see counted_new.cpp.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <span>
 #include <vector>
 
@@ -16,21 +14,7 @@
 
 namespace er = edgerazor;
 
-namespace {
-std::size_t allocations = 0;
-}
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
+extern std::size_t allocation_count;  // counted_new.cpp
 
 TEST_CASE_TEMPLATE("no allocation: float rows whose groups stay within rows", Policy, er::ternary<er::per_group<64>>,
                    er::int4<er::per_channel>, er::int4_asymmetric<er::per_group<256>>) {
@@ -41,16 +25,16 @@ TEST_CASE_TEMPLATE("no allocation: float rows whose groups stay within rows", Po
   const er::matrix_view<const float> in{w.data(), rows, cols, stride};
   const er::matrix_view<float> to{out.data(), rows, cols, stride};
 
-  const std::size_t before = allocations;
+  const std::size_t before = allocation_count;
   er::fake_quantize<Policy>(in, to);
   er::fake_quantize<Policy>(in, to, er::row_range{1, 4});
   er::fake_quantize<Policy>(in, er::matrix_view<er::bfloat16>{narrow.data(), rows, cols, stride});
   er::straight_through_clipped<Policy>(in, to, to);
   (void)er::quantize_group(Policy{}, in.row(0), levels.data());
-  const std::size_t after = allocations;
+  const std::size_t after = allocation_count;
   CHECK(after == before);
 
   // The counter counts: 16-bit rows are converted in a buffer.
   er::fake_quantize<Policy>(er::matrix_view<er::bfloat16>{narrow.data(), rows, cols, stride}, to);
-  CHECK(allocations > after);
+  CHECK(allocation_count > after);
 }
