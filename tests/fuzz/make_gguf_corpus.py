@@ -125,6 +125,7 @@ def seeds():
     yield "valid-four-dims", one_tensor([2, 2, 1, 3], data=floats(*range(12)))
     yield "valid-zero-dim", file([ARCHITECTURE], [tensor("empty", [2**40, 0, 2**63], F32_TYPE, 0),
                                                   tensor("b", [4], F32_TYPE, 0)], ONE)
+    yield "valid-empty-among-huge", one_tensor([46, 2**43, 2**63, 0], data=b"")
     yield "valid-noncanonical-codes", file([ARCHITECTURE], [tensor("two", [256], 35, 0), tensor("one", [256], 34, 96)],
                                            (b"\xff" * 64 + HALF_ONE).ljust(96, b"\0") + b"\xff" * 52 + HALF_ONE)
     yield "valid-packed", packed()

@@ -178,6 +178,21 @@ TEST_CASE("a file copied through reader and writer keeps its tensors") {
   }
 }
 
+TEST_CASE("a tensor with a zero dimension is empty among whatever other dimensions, in writer and reader") {
+  const temporary_folder folder;
+  const std::size_t huge = std::size_t{1} << 63;
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  writer.add_tensor("a", er::ggml_type::q4_0, {huge, huge, 0, huge}, std::span<const std::byte>{});
+  writer.add_tensor("b", er::ggml_type::f32, {0}, std::span<const std::byte>{});
+  writer.write(folder / "file.gguf");
+  const er::gguf_reader reader = er::gguf_reader::open(folder / "file.gguf");
+  CHECK(reader.get("a").rows() == 0);
+  CHECK(reader.get("a").dims == std::array<std::size_t, 4>{huge, huge, 0, huge});
+  reader.read_rows(reader.get("a"), {0, 0}, {nullptr, 0, huge});
+  CHECK(reader.get("b").rows() == 0);
+}
+
 TEST_CASE("a tensor that can't be is refused when it is added") {
   er::gguf_writer writer;
   const std::vector<std::byte> bytes(18);

@@ -13,6 +13,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -113,6 +115,31 @@ inline constexpr gguf_type type_of<bool> = gguf_type::boolean;
 template <class T>
 concept scalar = type_of<T>
 != gguf_type::array;
+
+/// a * b, or nothing where it exceeds the machine's size_t.
+[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a, std::size_t b) noexcept {
+  if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) return std::nullopt;
+  return a * b;
+}
+
+/// The next multiple of a power of two, or nothing where it exceeds the machine's size_t.
+[[nodiscard]] constexpr std::optional<std::size_t> checked_align(std::size_t at, std::size_t alignment) noexcept {
+  const std::size_t mask = alignment - 1;
+  if (at > std::numeric_limits<std::size_t>::max() - mask) return std::nullopt;
+  return (at + mask) & ~mask;
+}
+
+/// Bytes of a tensor whose dims[0] is a multiple of the type's block; nothing where they exceed the machine's size_t.
+/// A zero dimension makes a tensor empty, whatever the others are. That is asked of the dimensions: a product that is
+/// zero may have wrapped. Without one, tensor_info::rows() is a factor of this size, so it can't wrap either.
+[[nodiscard]] constexpr std::optional<std::size_t> tensor_bytes(const ggml_type_info& info,
+                                                                std::span<const std::size_t> dims) noexcept {
+  for (const std::size_t dim : dims)
+    if (dim == 0) return 0;
+  std::optional<std::size_t> size = checked_product(dims[0] / info.block, info.block_bytes);
+  for (const std::size_t dim : dims.subspan(1)) size = size ? checked_product(*size, dim) : size;
+  return size;
+}
 
 /// Whether `text` is UTF-8 without NUL: no overlong forms, no surrogates, nothing past U+10FFFF.
 [[nodiscard]] constexpr bool is_valid_name(std::string_view text) noexcept {

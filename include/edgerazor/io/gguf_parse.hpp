@@ -51,17 +51,6 @@ struct contents {
   }
 };
 
-/// a * b and a + b, or nothing where they exceed 64 bits (or the machine's size_t).
-[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a, std::size_t b) noexcept {
-  if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) return std::nullopt;
-  return a * b;
-}
-[[nodiscard]] constexpr std::optional<std::size_t> checked_align(std::size_t at, std::size_t alignment) noexcept {
-  const std::size_t mask = alignment - 1;  // alignment is a power of two
-  if (at > std::numeric_limits<std::size_t>::max() - mask) return std::nullopt;
-  return (at + mask) & ~mask;
-}
-
 /// One pass over one file. Each step returns false after it has set the sentence; parse() is the only way out.
 class parser {
  public:
@@ -251,11 +240,7 @@ class parser {
       return refuse(name + " of type " + std::string{info->name} + " has rows of " + std::to_string(tensor.dims[0]) +
                     " elements, no multiple of " + std::to_string(info->block));
     }
-    // A zero dimension makes the tensor empty, whatever the others are; a product of zero proves nothing, it may have
-    // wrapped. rows() is a factor of what is computed here, so it can't wrap either.
-    std::optional<std::size_t> size =
-        std::ranges::count(tensor.dims, 0u) > 0 ? 0 : checked_product(tensor.dims[0] / info->block, info->block_bytes);
-    for (std::size_t d = 1; d < max_dims && size && *size != 0; ++d) size = checked_product(*size, tensor.dims[d]);
+    const std::optional<std::size_t> size = tensor_bytes(*info, tensor.dims);
     if (!size || *size > file_.size()) {
       return refuse(name + " is larger than the file: " + shape(tensor) + " of type " + std::string{info->name});
     }

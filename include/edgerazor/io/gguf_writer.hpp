@@ -22,7 +22,6 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/io/atomic_file.hpp>
 #include <edgerazor/io/gguf_format.hpp>
-#include <edgerazor/io/gguf_parse.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 
 namespace edgerazor::inline v0 {
@@ -141,8 +140,7 @@ class gguf_writer {
       fail(what + ": rows of " + std::to_string(dims[0]) + " elements are no multiple of " +
            std::to_string(info.block) + ", the block of " + std::string{info.name});
     }
-    std::optional<std::size_t> size = gguf::checked_product(dims[0] / info.block, info.block_bytes);
-    for (const std::size_t dim : dims.subspan(1)) size = size ? gguf::checked_product(*size, dim) : size;
+    const std::optional<std::size_t> size = gguf::tensor_bytes(info, dims);
     if (!size) fail(what + ": its size overflows");
     tensors_.push_back({std::string{name}, type, {dims.begin(), dims.end()}, *size, std::move(source)});
   }
