@@ -26,37 +26,42 @@ inline bool supported() noexcept {
   return detect_cpu_features().avx2;
 }
 
+/// Sums of 16 rows while chunks go by.
+template <code_type Type>
+struct accumulator {
+  __m256i low, high;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(const std::uint8_t* chunk, const std::int8_t* x) noexcept {
+    low = _mm256_add_epi32(low, half_sums<Type>(load_half(chunk), x));
+    high = _mm256_add_epi32(high, half_sums<Type>(load_half(chunk + 32), x));
+  }
+};
+
 template <code_type Type>
 EDGERAZOR_AVX2 void dot(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
                         std::size_t end, std::int32_t* isum) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
-  constexpr std::size_t chunk_cols = slot_cols * fields, block = chunks_to_widen;
+  constexpr std::size_t chunk_cols = slot_cols * fields;
   for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
     const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
     const detail::chunk_span<fields> span(first, last);
-    accumulator<Type> rows{};
-    if (span.head) {
-      const detail::partial_chunk<fields> part(x, span.whole_begin - 1, first, last);
-      rows.add(w.chunks + chunk_bytes * (span.whole_begin - 1), part.x);
-      rows.widen_sums();
-    }
     const std::uint8_t* chunk = w.chunks + chunk_bytes * span.whole_begin;
     const std::int8_t* columns = x + chunk_cols * span.whole_begin;
-    std::size_t left = span.whole_end - span.whole_begin;
-    for (; left >= block; left -= block, chunk += block * chunk_bytes, columns += block * chunk_cols) {
-      EDGERAZOR_UNROLL
-      for (std::size_t i = 0; i < block; ++i) rows.add(chunk + i * chunk_bytes, columns + i * chunk_cols);
-      rows.widen_sums();
+    accumulator<Type> total{};
+    if (span.head) {
+      const detail::partial_chunk<fields> part(x, span.whole_begin - 1, first, last);
+      total.add(chunk - chunk_bytes, part.x);
     }
-    for (; left > 0; --left, chunk += chunk_bytes, columns += chunk_cols) rows.add(chunk, columns);
+    for (std::size_t c = span.whole_begin; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
+      total.add(chunk, columns);
+    }
     if (span.tail) {
       const detail::partial_chunk<fields> part(x, span.whole_end, first, last);
-      rows.add(chunk, part.x);
+      total.add(chunk, part.x);
     }
-    rows.widen_sums();
     const __m256i offset = _mm256_set1_epi32(codec_of(Type).zero_code * x_sums[g]);
-    store_half(isum, _mm256_sub_epi32(rows.low.total, offset));
-    store_half(isum + 8, _mm256_sub_epi32(rows.high.total, offset));
+    store_half(isum, _mm256_sub_epi32(total.low, offset));
+    store_half(isum + 8, _mm256_sub_epi32(total.high, offset));
   }
 }
 
@@ -75,30 +80,36 @@ template <code_type Type, std::size_t Tokens>
 EDGERAZOR_AVX2 EDGERAZOR_INLINE void panel_dot_tokens(const std::uint8_t* panel, std::size_t slots,
                                                       const std::int8_t* x, std::size_t x_stride,
                                                       std::int32_t* isum) noexcept {
-  // Slots whose products fit 16 bits; codes of 8 bits are added in 32, any number of them.
+  // Slots whose products fit 16 bits; those of 8-bit codes are in 32 bits from the start.
   constexpr std::size_t widest = static_cast<std::size_t>(int16_max / pair_bound(codec_of(Type).radix - 1));
   constexpr bool narrow = Type != code_type::int8;
   static_assert(widest >= 8 || !narrow);
   while (slots > 0) {
     const std::size_t block = narrow && slots > widest ? widest : slots;
     __m256i low[Tokens] = {}, high[Tokens] = {};
-    for (std::size_t s = 0; s < block; ++s) {
-      const __m256i low_codes = load_half(panel + chunk_bytes * s),
-                    high_codes = load_half(panel + chunk_bytes * s + 32);
+    std::size_t s = 0;
+    do {
+      const __m256i low_codes = load_half(panel), high_codes = load_half(panel + 32);
       EDGERAZOR_UNROLL
       for (std::size_t t = 0; t < Tokens; ++t) {
-        const __m256i four = broadcast4(x + t * x_stride + slot_cols * s);
-        narrow ? add_pairs(low[t], low_codes, four) : add_wide(low[t], low_codes, four);
-        narrow ? add_pairs(high[t], high_codes, four) : add_wide(high[t], high_codes, four);
+        const std::int8_t* four = x + t * x_stride;
+        if constexpr (narrow) {
+          low[t] = _mm256_add_epi16(low[t], pair_sums(low_codes, four));
+          high[t] = _mm256_add_epi16(high[t], pair_sums(high_codes, four));
+        } else {
+          low[t] = _mm256_add_epi32(low[t], half_sums<Type>(low_codes, four));
+          high[t] = _mm256_add_epi32(high[t], half_sums<Type>(high_codes, four));
+        }
       }
-    }
+      panel += chunk_bytes, x += slot_cols;
+    } while (++s < block);
     EDGERAZOR_UNROLL
     for (std::size_t t = 0; t < Tokens; ++t) {
       std::int32_t* sums = isum + tile_rows * t;
-      store_half(sums, _mm256_add_epi32(load_half(sums), narrow ? widen(low[t]) : low[t]));
-      store_half(sums + 8, _mm256_add_epi32(load_half(sums + 8), narrow ? widen(high[t]) : high[t]));
+      store_half(sums, _mm256_add_epi32(load_half(sums), narrow ? row_sums(low[t]) : low[t]));
+      store_half(sums + 8, _mm256_add_epi32(load_half(sums + 8), narrow ? row_sums(high[t]) : high[t]));
     }
-    slots -= block, panel += chunk_bytes * block, x += slot_cols * block;
+    slots -= block;
   }
 }
 

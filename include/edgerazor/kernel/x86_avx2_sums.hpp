@@ -1,11 +1,10 @@
-/// AVX2 codes to sums: what each codec's bytes are in 256-bit registers, and how products with int8 activations stay
-/// exact.
+/// AVX2 codes to sums: what each codec's bytes are in 256-bit registers, and why their products with int8 activations
+/// are exact.
 ///
 /// A register is half a chunk, 8 rows x 4 columns in each field of its bytes. `vpmaddubsw` multiplies 32 unsigned codes
 /// by 8 copies of 4 signed activations and adds neighbours into 16 sums, two a row, in 16 bits with saturation. Each
-/// codec proves by static_assert that none saturates: neighbours add at most `pair_bound(code)`, and the sums are
-/// widened to 32 bits (`vpmaddwd` by ones) before too many have met. Codes of 8 bits do not fit; they take 16-bit
-/// products.
+/// codec proves by static_assert that nothing saturates or overflows before the sums are widened to 32 bits (`vpmaddwd`
+/// by ones). Codes of 8 bits do not fit and take 16-bit products.
 #pragma once
 
 #include <edgerazor/core/config.hpp>
@@ -44,53 +43,35 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE void store_half(void* to, __m256i v) noexcept {
   _mm256_storeu_si256(static_cast<__m256i*>(to), v);
 }
 
-/// sums += the pairs of codes * x, in 16 bits.
-EDGERAZOR_AVX2 EDGERAZOR_INLINE void add_pairs(__m256i& sums, __m256i codes, __m256i x) noexcept {
-  sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, x));
+/// codes * x in 16 bits, neighbours added.
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i pair_sums(__m256i codes, const std::int8_t* x) noexcept {
+  return _mm256_maddubs_epi16(codes, broadcast4(x));
 }
 
 /// The two 16-bit sums of each row, added in 32 bits.
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i widen(__m256i sums) noexcept {
-  return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i row_sums(__m256i pairs) noexcept {
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
 EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i masked(__m256i v, int mask) noexcept {
   return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(mask)));
 }
 
-/// Chunks whose products are added in 16 bits before they are widened; each codec proves that they fit.
-inline constexpr int chunks_to_widen = 4;
-
-/// Sums of 8 rows of one group while its chunks go by, one implementation a codec. `widen_sums()` is due after
-/// `chunks_to_widen` chunks and at the end; `total` then holds the sums.
+/// Sums of 8 rows over the columns of half a chunk, in 32 bits; one implementation a codec.
 template <code_type Type>
-struct row_sums;
+__m256i half_sums(__m256i codes, const std::int8_t* x) noexcept;
 
-/// For 2-bit fields, which are masked but not all shifted: `ones` counts fields as they are, `fours` four times too
-/// much, which is undone when both are widened.
-struct two_bit_sums {
-  __m256i ones, fours, total;
-
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept {
-    total = _mm256_add_epi32(total, widen(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2))));
-    ones = fours = _mm256_setzero_si256();
-  }
-};
-
+/// Of four 2-bit fields two are not shifted but counted four times too much, and their sum is shifted back.
 template <>
-struct row_sums<code_type::ternary2> : two_bit_sums {
-  static constexpr unsigned max_code = codec_of(code_type::ternary2).radix - 1;
-  static_assert(chunks_to_widen * 2 * pair_bound(4 * max_code) <= int16_max, "fours");
-  static_assert(chunks_to_widen * 4 * pair_bound(max_code) <= int16_max, "ones + fours / 4");
-
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i codes, const std::int8_t* x) noexcept {
-    const __m256i fields23 = _mm256_srli_epi16(codes, 4);
-    add_pairs(ones, masked(codes, 0x03), broadcast4(x));
-    add_pairs(fours, masked(codes, 0x0c), broadcast4(x + 4));
-    add_pairs(ones, masked(fields23, 0x03), broadcast4(x + 8));
-    add_pairs(fours, masked(fields23, 0x0c), broadcast4(x + 12));
-  }
-};
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::ternary2>(__m256i codes, const std::int8_t* x) noexcept {
+  constexpr unsigned max_code = codec_of(code_type::ternary2).radix - 1;
+  static_assert(2 * pair_bound(4 * max_code) <= int16_max && 4 * pair_bound(max_code) <= int16_max);
+  const __m256i fields23 = _mm256_srli_epi16(codes, 4);
+  const __m256i ones = _mm256_add_epi16(pair_sums(masked(codes, 0x03), x), pair_sums(masked(fields23, 0x03), x + 8));
+  const __m256i fours =
+      _mm256_add_epi16(pair_sums(masked(codes, 0x0c), x + 4), pair_sums(masked(fields23, 0x0c), x + 12));
+  return row_sums(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2)));
+}
 
 /// The digits of 16 numbers in base 3, lowest in the lowest of 2-bit fields.
 struct digit_table {
@@ -141,64 +122,34 @@ struct base3_fields {
 };
 
 template <>
-struct row_sums<code_type::ternary5> : two_bit_sums {
-  static constexpr unsigned max_code = codec_of(code_type::ternary5).radix - 1;
-  static_assert(chunks_to_widen * 2 * pair_bound(4 * max_code) <= int16_max, "fours");
-  static_assert(chunks_to_widen * 5 * pair_bound(max_code) <= int16_max, "ones + fours / 4");
-
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i bytes, const std::int8_t* x) noexcept {
-    const base3_fields split(bytes);
-    add_pairs(ones, masked(split.digits01, 0x03), broadcast4(x));
-    add_pairs(fours, masked(split.digits01, 0x0c), broadcast4(x + 4));
-    add_pairs(ones, masked(split.digits234, 0x03), broadcast4(x + 8));
-    add_pairs(fours, masked(split.digits234, 0x0c), broadcast4(x + 12));
-    add_pairs(ones, masked(_mm256_srli_epi16(split.digits234, 4), 0x03), broadcast4(x + 16));
-  }
-};
-
-template <>
-struct row_sums<code_type::int4> {
-  static_assert(chunks_to_widen * 2 * pair_bound(codec_of(code_type::int4).radix - 1) <= int16_max);
-  __m256i sums, total;
-
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i codes, const std::int8_t* x) noexcept {
-    add_pairs(sums, masked(codes, 0x0f), broadcast4(x));
-    add_pairs(sums, masked(_mm256_srli_epi16(codes, 4), 0x0f), broadcast4(x + 4));
-  }
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept {
-    total = _mm256_add_epi32(total, widen(sums));
-    sums = _mm256_setzero_si256();
-  }
-};
-
-/// sums += codes * x for codes of 8 bits: 16-bit products of bytes 0 and 2, then of bytes 1 and 3, added in 32 bits.
-EDGERAZOR_AVX2 EDGERAZOR_INLINE void add_wide(__m256i& sums, __m256i codes, __m256i x) noexcept {
-  const __m256i x02 = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), x13 = _mm256_srai_epi16(x, 8);
-  const __m256i codes02 = _mm256_and_si256(codes, _mm256_set1_epi16(0xff)), codes13 = _mm256_srli_epi16(codes, 8);
-  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(codes02, x02));
-  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(codes13, x13));
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::ternary5>(__m256i bytes, const std::int8_t* x) noexcept {
+  constexpr unsigned max_code = codec_of(code_type::ternary5).radix - 1;
+  static_assert(2 * pair_bound(4 * max_code) <= int16_max && 5 * pair_bound(max_code) <= int16_max);
+  const base3_fields split(bytes);
+  const __m256i digit4 = masked(_mm256_srli_epi16(split.digits234, 4), 0x03);
+  const __m256i digits02 =
+      _mm256_add_epi16(pair_sums(masked(split.digits01, 0x03), x), pair_sums(masked(split.digits234, 0x03), x + 8));
+  const __m256i ones = _mm256_add_epi16(digits02, pair_sums(digit4, x + 16));
+  const __m256i fours = _mm256_add_epi16(pair_sums(masked(split.digits01, 0x0c), x + 4),
+                                         pair_sums(masked(split.digits234, 0x0c), x + 12));
+  return row_sums(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2)));
 }
 
 template <>
-struct row_sums<code_type::int8> {
-  __m256i total;
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::int4>(__m256i codes, const std::int8_t* x) noexcept {
+  static_assert(2 * pair_bound(codec_of(code_type::int4).radix - 1) <= int16_max);
+  const __m256i field1 = masked(_mm256_srli_epi16(codes, 4), 0x0f);
+  return row_sums(_mm256_add_epi16(pair_sums(masked(codes, 0x0f), x), pair_sums(field1, x + 4)));
+}
 
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(__m256i codes, const std::int8_t* x) noexcept {
-    add_wide(total, codes, broadcast4(x));
-  }
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept {}
-};
-
-/// Both halves of a tile.
-template <code_type Type>
-struct accumulator {
-  row_sums<Type> low, high;
-
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(const std::uint8_t* chunk, const std::int8_t* x) noexcept {
-    low.add(load_half(chunk), x), high.add(load_half(chunk + 32), x);
-  }
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void widen_sums() noexcept { low.widen_sums(), high.widen_sums(); }
-};
+/// 16-bit products of bytes 0 and 2, then of bytes 1 and 3.
+template <>
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::int8>(__m256i codes, const std::int8_t* x) noexcept {
+  const __m256i four = broadcast4(x);
+  const __m256i x02 = _mm256_srai_epi16(_mm256_slli_epi16(four, 8), 8), x13 = _mm256_srai_epi16(four, 8);
+  const __m256i codes02 = _mm256_and_si256(codes, _mm256_set1_epi16(0xff)), codes13 = _mm256_srli_epi16(codes, 8);
+  return _mm256_add_epi32(_mm256_madd_epi16(codes02, x02), _mm256_madd_epi16(codes13, x13));
+}
 
 /// Field f of half a chunk, one code a byte.
 template <code_type Type>
