@@ -38,6 +38,6 @@ if(foreign)
   message(FATAL_ERROR "the stranger is compiled with our${foreign}:\n${command}")
 endif()
 
-execute_process(COMMAND ${CMAKE_COMMAND} --build ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} --build ${WORK} -j 1 COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${WORK}/stranger COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${WORK}/stranger misuse COMMAND_ERROR_IS_FATAL ANY)
