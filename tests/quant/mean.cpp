@@ -75,6 +75,18 @@ TEST_CASE("mean: the same bits as the plain account of the order, for every size
   }
 }
 
+TEST_CASE("mean: where the levels of the cascade end, for data whose sum shows it") {
+  // In a run that begins with 2^24 every 1 that follows is absorbed (a tie, and 2^24 is even); in a run without it the
+  // ones add up. One 2^24 in every 32 vectors of a row thus tells runs of 16 from runs of 32.
+  for (const std::size_t per_row :
+       {std::size_t{64}, std::size_t{4096}, std::size_t{1} << 19, (std::size_t{1} << 19) + 1}) {
+    CAPTURE(per_row);
+    std::vector<float> w(per_row * 32, 1.0f);
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = i / 32 % 32 == 0 ? 0x1p24f : 1.0f;
+    CHECK(er::mean_magnitude(w) == plain_mean(w));
+  }
+}
+
 TEST_CASE("mean: every element counts once") {
   // Powers of two add up exactly in any order.
   for (std::size_t size = 1; size < 700; ++size) {

@@ -50,9 +50,12 @@ void check_vectors_against_single_weights() {
       if (i % 2 == 0) w[i] = std::nextafter(w[i], i % 4 == 0 ? 1.0f : -1.0f);
     }
     std::vector<std::int8_t> levels(size + 1, 99);
-    CHECK(er::quantize_group(Policy{}, w, levels.data()) == Policy{}.scale(w));
+    er::quantize_levels<Policy>(w, scale, levels.data());
     CHECK(levels[size] == 99);
-    for (std::size_t i = 0; i < size; ++i) CHECK(int{levels[i]} == Policy::level(w[i], Policy{}.scale(w)));
+    for (std::size_t i = 0; i < size; ++i) CHECK(int{levels[i]} == Policy::level(w[i], scale));
+    const float own = Policy{}.scale(w);
+    CHECK(er::quantize_group(Policy{}, w, levels.data()) == own);
+    for (std::size_t i = 0; i < size; ++i) CHECK(int{levels[i]} == Policy::level(w[i], own));
   }
 }
 
