@@ -43,11 +43,12 @@ void check_vectors_against_single_weights() {
     CAPTURE(size);
     std::vector<float> w(size);
     for (float& x : w) x = normal(random);
-    // Some weights on the rounding boundaries, where one ulp decides.
+    // Every second weight on a rounding boundary or one ulp beside it, where the last bit of the division decides.
     const float scale = Policy{}.scale(w);
-    for (std::size_t i = 0; i < size; i += 3) {
-      w[i] = (static_cast<float>(i % 20) - 9.5f) * scale;
-      if (i % 2 == 0) w[i] = std::nextafter(w[i], i % 4 == 0 ? 1.0f : -1.0f);
+    for (std::size_t i = 0; i < size; i += 2) {
+      w[i] = (static_cast<float>(i / 2 % 20) - 9.5f) * scale;
+      if (i / 40 % 3 == 1) w[i] = std::nextafter(w[i], 1.0f);
+      if (i / 40 % 3 == 2) w[i] = std::nextafter(w[i], -1.0f);
     }
     std::vector<std::int8_t> levels(size + 1, 99);
     er::quantize_levels<Policy>(w, scale, levels.data());
