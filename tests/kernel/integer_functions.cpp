@@ -1,0 +1,254 @@
+/// The integer functions of every kernel's table, one by one: against scalar.hpp bit for bit, against 64-bit
+/// arithmetic, and with every array between pages that can't be touched.
+#include <algorithm>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "kernel/operands.hpp"
+#include "support/guarded.hpp"
+#include "support/tile_places.hpp"
+#include <edgerazor/kernel/dispatch.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+/// The codes of one tile.
+struct tile {
+  er::code_type code;
+  std::size_t slots, group_slots;
+  std::vector<std::uint8_t> chunks;
+
+  tile(er::code_type type, std::size_t slot_count, std::size_t slots_a_group, operands::content what,
+       std::mt19937& random)
+      : code(type), slots(slot_count), group_slots(slots_a_group) {
+    const unsigned fields = tile_places::fields_of(code);
+    chunks.resize((slots + fields - 1) / fields * er::chunk_bytes);
+    for (std::uint8_t& byte : chunks) byte = operands::draw_byte(code, what, random);
+  }
+  [[nodiscard]] std::size_t groups() const { return (slots + group_slots - 1) / group_slots; }
+  [[nodiscard]] er::tile_codes view(const std::uint8_t* at) const { return {at, slots, group_slots}; }
+  [[nodiscard]] int level(std::size_t row, std::size_t col) const {
+    const unsigned fields = tile_places::fields_of(code);
+    const std::size_t slot = col / 4;
+    return tile_places::level_of(code, chunks[64 * (slot / fields) + 4 * row + col % 4],
+                                 static_cast<unsigned>(slot % fields));
+  }
+};
+
+/// One token, with the sums of its groups.
+struct token {
+  std::vector<std::int8_t> x;
+  std::vector<std::int32_t> sums;
+
+  token(const tile& w, operands::codes what, std::mt19937& random) : x(4 * w.slots), sums(w.groups()) {
+    const std::size_t chosen = random() % x.size();
+    for (std::size_t c = 0; c < x.size(); ++c) {
+      x[c] = operands::draw_code(what, c, chosen, random);
+      sums[c / (4 * w.group_slots)] += x[c];
+    }
+  }
+};
+
+std::size_t index(er::code_type code) {
+  return static_cast<std::size_t>(code);
+}
+
+/// Sums of levels times activations in 64 bits.
+std::vector<std::int32_t> exact_sums(const tile& w, const token& t, std::size_t begin, std::size_t end) {
+  std::vector<std::int32_t> result;
+  for (std::size_t g = begin; g < end; ++g) {
+    for (std::size_t r = 0; r < 16; ++r) {
+      std::int64_t sum = 0;
+      for (std::size_t c = 4 * g * w.group_slots; c < std::min(4 * (g + 1) * w.group_slots, 4 * w.slots); ++c) {
+        sum += std::int64_t{w.level(r, c)} * t.x[c];
+      }
+      REQUIRE(sum == static_cast<std::int32_t>(sum));
+      result.push_back(static_cast<std::int32_t>(sum));
+    }
+  }
+  return result;
+}
+
+/// dot of one kernel on guarded arrays.
+std::vector<std::int32_t> run_dot(const er::kernel& k, const tile& w, const token& t, std::size_t begin,
+                                  std::size_t end, guarded::edge edge) {
+  const guarded::array<std::uint8_t> chunks(w.chunks, edge);
+  const guarded::array<std::int8_t> x(t.x, edge);
+  const guarded::array<std::int32_t> sums(t.sums, edge);
+  const guarded::array<std::int32_t> isum(std::vector<std::int32_t>(16 * (end - begin), -7), edge);
+  k.dot[index(w.code)](w.view(chunks.data()), x.data(), sums.data(), begin, end, isum.data());
+  return isum.copy();
+}
+
+constexpr std::size_t slot_counts[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 15,
+                                       16, 17, 20, 21, 25, 31, 32, 33, 64, 65, 144};
+
+}  // namespace
+
+TEST_CASE("kernel: dot is exact for every codec, group and content") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const er::codec_info& codec : er::codec_list) {
+    for (const std::size_t slots : slot_counts) {
+      for (const std::size_t group_slots : {std::size_t{1}, std::size_t{5}, std::size_t{8}, std::size_t{16}, slots}) {
+        const operands::content what = operands::all_contents[i % operands::all_contents.size()];
+        const operands::codes activations = operands::all_codes[i / 2 % operands::all_codes.size()];
+        const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
+        ++i;
+        const tile w(codec.type, slots, group_slots, what, random);
+        const token t(w, activations, random);
+        // All groups, and some in the middle.
+        const std::size_t some = random() % w.groups(), end = some + 1 + random() % (w.groups() - some);
+        for (const auto& [begin, last] : {std::pair{std::size_t{0}, w.groups()}, std::pair{some, end}}) {
+          const std::vector<std::int32_t> expected = exact_sums(w, t, begin, last);
+          for (const er::kernel& k : er::available_kernels()) {
+            if (run_dot(k, w, t, begin, last, edge) == expected) continue;
+            CAPTURE(k.name);
+            CAPTURE(codec.name);
+            CAPTURE(slots);
+            CAPTURE(group_slots);
+            CAPTURE(begin);
+            CAPTURE(last);
+            FAIL_CHECK("dot differs from 64-bit arithmetic");
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: dot of the largest group there is, at its extremes") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const er::codec_info& codec : er::codec_list) {
+    for (const operands::content what : {operands::content::maximal, operands::content::minimal}) {
+      const tile w(codec.type, er::format::largest_group / 4, er::format::largest_group / 4, what, random);
+      for (const operands::codes activations :
+           {operands::codes::largest, operands::codes::smallest, operands::codes::alternating}) {
+        const token t(w, activations, random);
+        const std::vector<std::int32_t> expected = exact_sums(w, t, 0, 1);
+        for (const er::kernel& k : er::available_kernels()) {
+          CAPTURE(k.name);
+          CAPTURE(codec.name);
+          CHECK(run_dot(k, w, t, 0, 1, guarded::edge::end) == expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: all 256 bytes have their level, in dot and unpack") {
+  for (const er::codec_info& codec : er::codec_list) {
+    std::mt19937 random(1);
+    // Byte 4 r + b of chunk n is 64 n + 4 r + b: four chunks hold all bytes.
+    tile w(codec.type, 4 * codec.fields, 4 * codec.fields, operands::content::minimal, random);
+    for (std::size_t i = 0; i < w.chunks.size(); ++i) w.chunks[i] = static_cast<std::uint8_t>(i);
+    for (const er::kernel& k : er::available_kernels()) {
+      CAPTURE(k.name);
+      CAPTURE(codec.name);
+      std::vector<std::uint8_t> panel(64 * w.slots);
+      k.unpack[index(codec.type)](w.view(w.chunks.data()), 0, w.slots, panel.data());
+      std::size_t wrong = 0;
+      for (std::size_t c = 0; c < 4 * w.slots; ++c) {
+        token t(w, operands::codes::zeros, random);
+        t.x[c] = 1;
+        t.sums[0] = 1;
+        std::vector<std::int32_t> isum(16);
+        k.dot[index(codec.type)](w.view(w.chunks.data()), t.x.data(), t.sums.data(), 0, 1, isum.data());
+        for (std::size_t r = 0; r < 16; ++r) {
+          wrong += isum[r] != w.level(r, c);
+          wrong += panel[64 * (c / 4) + 4 * r + c % 4] - codec.zero_code != w.level(r, c);
+        }
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("kernel: unpack gives the codes of any run of slots") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const er::codec_info& codec : er::codec_list) {
+    for (const std::size_t slots : slot_counts) {
+      const tile w(codec.type, slots, slots, operands::content::any_bytes, random);
+      const guarded::edge edge = i++ % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
+      const guarded::array<std::uint8_t> chunks(w.chunks, edge);
+      for (int repeat = 0; repeat < 6; ++repeat) {
+        const std::size_t begin = repeat == 0 ? 0 : random() % slots;
+        const std::size_t end =
+            std::min(repeat == 0 ? slots : begin + random() % (slots - begin + 1), begin + er::panel_slots);
+        std::vector<std::uint8_t> expected;
+        for (std::size_t s = begin; s < end; ++s) {
+          for (std::size_t r = 0; r < 16; ++r) {
+            for (std::size_t b = 0; b < 4; ++b) {
+              expected.push_back(static_cast<std::uint8_t>(w.level(r, 4 * s + b) + codec.zero_code));
+            }
+          }
+        }
+        for (const er::kernel& k : er::available_kernels()) {
+          const guarded::array<std::uint8_t> panel(std::vector<std::uint8_t>(64 * (end - begin), 99), edge);
+          k.unpack[index(codec.type)](w.view(chunks.data()), begin, end, panel.data());
+          CAPTURE(k.name);
+          CAPTURE(codec.name);
+          CAPTURE(begin);
+          CAPTURE(end);
+          CHECK(panel.copy() == expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: panel_dot adds to what is there, for any number of slots and tokens") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const er::codec_info& codec : er::codec_list) {
+    for (const std::size_t slots : {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64}) {
+      for (const std::size_t tokens : {1, 2, 3, 4, 5, 7, 8, 9, 16, 17}) {
+        const operands::codes what = operands::all_codes[i % operands::all_codes.size()];
+        const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
+        const bool maximal = i++ % 4 == 0;
+        const std::size_t stride = 4 * slots + random() % 40;
+        std::vector<std::uint8_t> panel(64 * slots);
+        for (std::uint8_t& code : panel) {
+          code = static_cast<std::uint8_t>(maximal ? codec.radix - 1 : random() % codec.radix);
+        }
+        std::vector<std::int8_t> x((tokens - 1) * stride + 4 * slots);
+        for (std::size_t c = 0; c < x.size(); ++c) x[c] = operands::draw_code(what, c, x.size() / 2, random);
+        std::vector<std::int32_t> before(16 * tokens), expected;
+        for (std::size_t n = 0; n < before.size(); ++n) {
+          before[n] = static_cast<std::int32_t>(random() % 2'000'001) - 1'000'000;
+          std::int64_t sum = before[n];
+          for (std::size_t c = 0; c < 4 * slots; ++c) {
+            sum += std::int64_t{panel[64 * (c / 4) + 4 * (n % 16) + c % 4]} * x[n / 16 * stride + c];
+          }
+          expected.push_back(static_cast<std::int32_t>(sum));
+        }
+        const guarded::array<std::uint8_t> codes(panel, edge);
+        const guarded::array<std::int8_t> activations(x, edge);
+        for (const er::kernel& k : er::available_kernels()) {
+          const guarded::array<std::int32_t> isum(before, edge);
+          k.panel_dot[index(codec.type)](codes.data(), slots, activations.data(), stride, tokens, isum.data());
+          if (isum.copy() == expected) continue;
+          CAPTURE(k.name);
+          CAPTURE(codec.name);
+          CAPTURE(slots);
+          CAPTURE(tokens);
+          FAIL_CHECK("panel_dot differs from 64-bit arithmetic");
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,280 @@
+/// The floating-point functions of every kernel's table, one by one: against scalar.hpp bit for bit, with every array
+/// between pages that can't be touched.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "kernel/operands.hpp"
+#include "support/guarded.hpp"
+#include "support/shapes.hpp"
+#include <edgerazor/kernel/dispatch.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+constexpr std::size_t lengths[] = {0,  1,  2,  3,  4,  5,  7,  8,  9,  15,  16,  17,  23,  24,
+                                   31, 32, 33, 47, 48, 49, 63, 64, 65, 100, 127, 128, 129, 576};
+
+guarded::edge edge_of(std::size_t i) {
+  return i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
+}
+
+std::vector<std::int32_t> draw_sums(std::size_t size, std::mt19937& random) {
+  std::vector<std::int32_t> sums(size);
+  for (std::int32_t& sum : sums) {
+    sum = std::bit_cast<std::int32_t>(static_cast<std::uint32_t>(random()));  // over 2^24 a float rounds
+    if (random() % 2 == 0) sum >>= 12;
+    if (random() % 16 == 0) sum = random() % 2 == 0 ? INT32_MIN : INT32_MAX;
+  }
+  return sums;
+}
+
+std::vector<std::byte> draw_scales(std::size_t count, er::scale_kind kind, std::mt19937& random) {
+  std::vector<std::byte> bytes(count * er::scale_size(kind));
+  for (std::size_t i = 0; i < count; ++i) {
+    er::detail::write_scale(bytes.data() + i * er::scale_size(kind), kind, operands::draw_scale(kind, random));
+  }
+  return bytes;
+}
+
+/// Runs `call(kernel, output)` on a guarded copy of `before`, and compares with the truth.
+template <class Call>
+void check_output(const std::vector<float>& before, guarded::edge edge, const char* function, const Call& call) {
+  const guarded::array<float> expected(before, edge);
+  call(er::scalar::table, expected.data());
+  for (const er::kernel& k : operands::all_but_scalar()) {
+    const guarded::array<float> y(before, edge);
+    call(k, y.data());
+    const std::size_t wrong = samples::count_differences(y.span(), expected.span());
+    if (wrong == 0) continue;
+    CAPTURE(k.name);
+    CAPTURE(function);
+    CHECK(wrong == 0);
+  }
+}
+
+template <class T>
+er::dense_dot_function<T> dense_of(const er::kernel& k) {
+  if constexpr (std::is_same_v<T, float>) return k.dense_float;
+  if constexpr (std::is_same_v<T, er::float16>) return k.dense_float16;
+  if constexpr (std::is_same_v<T, er::bfloat16>) return k.dense_bfloat16;
+}
+
+template <class T>
+void check_dense(std::mt19937& random) {
+  std::size_t i = 0;
+  for (const std::size_t cols : lengths) {
+    for (const std::size_t rows : {1, 2, 3, 4, 5, 8, 33}) {
+      for (const std::size_t tokens : {1, 2, 3, 4, 5, 9}) {
+        CAPTURE(cols);
+        CAPTURE(rows);
+        CAPTURE(tokens);
+        const guarded::edge edge = edge_of(i);
+        const std::size_t w_stride = cols + random() % 3, x_stride = cols + random() % 3,
+                          y_stride = rows + random() % 3;
+        const std::vector<float> weights = operands::draw_reals((rows - 1) * w_stride + cols, i, random);
+        const std::vector<float> x = operands::draw_reals((tokens - 1) * x_stride + cols, i / 2, random);
+        ++i;
+        std::vector<T> w;
+        for (const float value : weights) w.push_back(T(value));
+        const guarded::array<T> w_at(w, edge);
+        const guarded::array<float> x_at(x, edge);
+        check_output(std::vector<float>((tokens - 1) * y_stride + rows, 5.0f), edge, "dense",
+                     [&](const er::kernel& k, float* y) {
+                       dense_of<T>(k)(w_at.data(), w_stride, rows, cols, x_at.data(), x_stride, tokens, y, y_stride);
+                     });
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("kernel: the three epilogues") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const er::scale_kind kind : shapes::kinds) {
+    const std::size_t index = static_cast<std::size_t>(kind);
+    for (const std::size_t count : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
+      for (int repeat = 0; repeat < 4; ++repeat) {
+        const guarded::edge edge = edge_of(i);
+        const std::vector<float> y = operands::draw_reals(16, i++, random);
+        {
+          // `count` groups.
+          const guarded::array<std::int32_t> isum(draw_sums(16 * count, random), edge);
+          const guarded::array<std::byte> w_scales(draw_scales(16 * count, kind, random), edge);
+          const guarded::array<float> x_scales(operands::draw_reals(count, i, random), edge);
+          check_output(y, edge, "scale_sums", [&](const er::kernel& k, float* out) {
+            k.scale_sums[index](isum.data(), w_scales.data(), x_scales.data(), count, out);
+          });
+        }
+        {
+          // `count` tokens.
+          const std::size_t stride = 1 + random() % 3, y_stride = 16 + random() % 20;
+          const guarded::array<std::int32_t> isum(draw_sums(16 * count, random), edge);
+          const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
+          const guarded::array<float> x_scales(operands::draw_reals((count - 1) * stride + 1, i, random), edge);
+          check_output(operands::draw_reals((count - 1) * y_stride + 16, i, random), edge, "scale_tokens",
+                       [&](const er::kernel& k, float* out) {
+                         k.scale_tokens[index](isum.data(), w_scales.data(), x_scales.data(), stride, count, out,
+                                               y_stride);
+                       });
+        }
+        const guarded::array<float> p(operands::draw_reals(64, i, random), edge);
+        const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
+        check_output(y, edge, "scale_floats",
+                     [&](const er::kernel& k, float* out) { k.scale_floats[index](p.data(), w_scales.data(), out); });
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: panel_float") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const er::codec_info& codec : er::codec_list) {
+    for (const std::size_t slots : {0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 63, 64}) {
+      for (int repeat = 0; repeat < 12; ++repeat, ++i) {
+        std::vector<std::uint8_t> panel(64 * slots);
+        for (std::uint8_t& code : panel) code = static_cast<std::uint8_t>(random() % codec.radix);
+        const guarded::array<std::uint8_t> codes(panel, edge_of(i));
+        const guarded::array<float> x(operands::draw_reals(4 * slots, i, random), edge_of(i));
+        check_output(
+            operands::draw_reals(64, i / 7, random), edge_of(i), "panel_float",
+            [&](const er::kernel& k, float* p) { k.panel_float(codes.data(), slots, codec.zero_code, x.data(), p); });
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: dense products of float32") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  check_dense<float>(random);
+}
+TEST_CASE("kernel: dense products of float16") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  check_dense<er::float16>(random);
+}
+TEST_CASE("kernel: dense products of bfloat16") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  check_dense<er::bfloat16>(random);
+}
+
+TEST_CASE("kernel: every float16 is read as the float it is") {
+  // w * 1 in one column: subnormals, infinities and NaNs included.
+  std::vector<er::float16> all;
+  for (unsigned bits = 0; bits < 0x10000; ++bits)
+    all.push_back(er::float16::from_bits(static_cast<std::uint16_t>(bits)));
+  const float one = 1.0f;
+  for (const er::kernel& k : er::available_kernels()) {
+    CAPTURE(k.name);
+    std::vector<float> y(all.size());
+    k.dense_float16(all.data(), 1, all.size(), 1, &one, 1, 1, y.data(), all.size());
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const float value = all[i];
+      wrong += !(y[i] == value || (std::isnan(y[i]) && std::isnan(value)));  // -0 * 1 + 0 is 0
+    }
+    CHECK(wrong == 0);
+    // The same through the scales of the epilogue: y = fma(1, scale * 1, -0) keeps the sign of zero.
+    const std::vector<std::int32_t> ones(16, 1);
+    wrong = 0;
+    for (std::size_t i = 0; i < all.size(); i += 16) {
+      float out[16];
+      std::fill_n(out, 16, -0.0f);
+      k.scale_sums[0](ones.data(), reinterpret_cast<const std::byte*>(all.data() + i), &one, 1, out);
+      for (std::size_t r = 0; r < 16; ++r) wrong += !samples::same(out[r], float{all[i + r]});
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("kernel: max_magnitude and quantize") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const std::size_t cols : lengths) {
+    for (std::size_t kind = 0; kind < 33; ++kind) {
+      const guarded::edge edge = edge_of(i++);
+      const guarded::array<float> x(operands::draw_reals(cols, kind, random), edge);
+      const float largest = er::scalar::table.max_magnitude(x.data(), cols);
+      // The group's own scale, a coarse one whose ties show, and those of a broken group.
+      for (const float scale : {std::max(largest, 1e-5f) / 127, 0.125f, INFINITY, 0.0f, 0x1p-140f}) {
+        CAPTURE(cols);
+        CAPTURE(kind);
+        CAPTURE(scale);
+        const guarded::array<std::int8_t> expected(std::vector<std::int8_t>(cols, 55), edge);
+        const std::int32_t sum = er::scalar::table.quantize(x.data(), cols, scale, expected.data());
+        std::int64_t added = 0;
+        for (const std::int8_t code : expected.span()) added += code;
+        CHECK(sum == added);
+        for (const er::kernel& k : operands::all_but_scalar()) {
+          CAPTURE(k.name);
+          const guarded::array<std::int8_t> codes(std::vector<std::int8_t>(cols, 55), edge);
+          CHECK(k.quantize(x.data(), cols, scale, codes.data()) == sum);
+          CHECK(codes.copy() == expected.copy());
+          CHECK(samples::same(k.max_magnitude(x.data(), cols), largest));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: max_magnitude finds the largest wherever it lies, and passes NaN by") {
+  for (const er::kernel& k : er::available_kernels()) {
+    CAPTURE(k.name);
+    std::size_t wrong = 0;
+    for (const std::size_t cols : lengths) {
+      for (std::size_t at = 0; at < cols; ++at) {
+        std::vector<float> x(cols, 0.25f);
+        x[at] = -3.0f;
+        wrong += k.max_magnitude(x.data(), cols) != 3.0f;
+        x[at] = std::numeric_limits<float>::quiet_NaN();
+        wrong += k.max_magnitude(x.data(), cols) != (cols == 1 ? 0.0f : 0.25f);
+      }
+    }
+    CHECK(wrong == 0);
+    CHECK(k.max_magnitude(nullptr, 0) == 0.0f);
+  }
+}
+
+TEST_CASE("kernel: mix") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const std::size_t cols : lengths) {
+    if (cols == 0) continue;
+    for (const std::size_t positions : {0, 1, 2, 3, 16, 17}) {
+      const guarded::edge edge = edge_of(i++);
+      const std::size_t stride = cols + random() % 5;
+      std::vector<std::int8_t> values(positions == 0 ? 0 : (positions - 1) * stride + cols);
+      for (std::int8_t& value : values) value = static_cast<std::int8_t>(random());
+      const guarded::array<std::int8_t> levels(values, edge);
+      const guarded::array<float> weights(operands::draw_reals(positions, i, random), edge);
+      check_output(operands::draw_reals(cols, i / 3, random), edge, "mix", [&](const er::kernel& k, float* out) {
+        k.mix(levels.data(), stride, weights.data(), positions, cols, out);
+      });
+    }
+  }
+}
