@@ -1,5 +1,4 @@
-// expect: N > 0
-// A group holds at least one column.
-#include <edgerazor/quant/granularity.hpp>
+// expect: per_group: a group holds at least one element
+#include <edgerazor/quant/symmetric.hpp>
 
-using wrong = edgerazor::per_group<0>;
+constexpr edgerazor::int4<edgerazor::per_group<0>> wrong;

@@ -1,5 +1,4 @@
-// expect: Bits <= 8
-// Levels are stored as int8.
+// expect: expected 2 to 8 bits
 #include <edgerazor/quant/symmetric.hpp>
 
-using wrong = edgerazor::symmetric<9>;
+constexpr edgerazor::symmetric<9> wrong;

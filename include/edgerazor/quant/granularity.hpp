@@ -26,13 +26,15 @@ struct per_channel {
 using per_token = per_channel;
 
 template <std::size_t N>
-requires(N > 0) struct per_group {
+struct per_group {
+  static_assert(N > 0, "per_group: a group holds at least one element");
   static constexpr bool within_row = true;
   static constexpr std::size_t group = N;
 };
 
 template <std::size_t N>
-requires(N > 0) struct per_flat_group {
+struct per_flat_group {
+  static_assert(N > 0, "per_flat_group: a group holds at least one element");
   static constexpr bool within_row = false;
   static constexpr std::size_t group = N;
 };

@@ -21,18 +21,20 @@
 
 namespace edgerazor::inline v0 {
 
+/// Levels are a range of integers for which int8 is wide enough.
+template <class Q>
+concept int8_levels = (Q::max_level > Q::min_level) && (Q::min_level >= -128) && (Q::max_level <= 127);
+
 /// A quantizer policy. `q.scale(group)` takes a group of at least one finite float; `Q::level(w, scale)` is one integer
-/// of [min_level, max_level], for which int8 is wide enough. A policy is a small value: its members are the rule's
-/// parameters.
+/// of [min_level, max_level]. A policy is a small value: its members are the rule's parameters.
 template <class Q>
 concept quantizer = granularity_policy<typename Q::granularity> && real_element<typename Q::scale_type> &&
-                        Q::min_level < Q::max_level&& Q::min_level >= -128 &&
-                    Q::max_level <= 127 &&
-                    requires(const Q& q, std::span<const float> group, float weight,
-                             float scale){{q.scale(group)} noexcept->std::same_as<float>;
-{ Q::level(weight, scale) }
-noexcept->std::same_as<int>;
-};  // namespace edgerazor::inline v0
+    int8_levels<Q> && requires(const Q& q, std::span<const float> group, float weight, float scale) {
+  { q.scale(group) } -> std::same_as<float>;
+  { Q::level(weight, scale) } -> std::same_as<int>;
+  requires noexcept(q.scale(group));
+  requires noexcept(Q::level(weight, scale));
+};
 
 /// A quantizer whose groups stay within a row: the ones that can be packed, and split over threads by rows.
 template <class Q>

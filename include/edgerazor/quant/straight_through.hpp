@@ -6,7 +6,6 @@
 #include <cstring>
 #include <span>
 #include <string>
-#include <type_traits>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
@@ -47,10 +46,9 @@ void straight_through_clipped(const Q& policy, std::span<const float> weights, c
 
 /// The clipped estimator for a matrix `rows x cols`: `weights` are the ones `fake_quantize` was given, in any element
 /// type; `grad_in` may be `grad_out`. Fails, before anything is written, where shapes differ or a weight isn't finite.
-template <quantizer Policy, real_element T, class G>
-requires std::is_same_v < std::remove_const_t<G>,
-float > void straight_through_clipped(matrix_view<T> weights, matrix_view<G> grad_out, matrix_view<float> grad_in,
-                                      const Policy& policy = {}) {
+template <quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out, matrix_view<float> grad_in,
+                              const Policy& policy = {}) {
   if (weights.rows != grad_out.rows || weights.cols != grad_out.cols || weights.rows != grad_in.rows ||
       weights.cols != grad_in.cols) {
     fail("straight_through_clipped: weights are " + shape_text(weights.rows, weights.cols) + ", gradients " +

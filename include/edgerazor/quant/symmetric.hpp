@@ -20,7 +20,8 @@ namespace edgerazor::inline v0 {
 ///
 /// The level -2^(Bits - 1) stays unused: the grid is symmetric, and max|w| itself is a level.
 template <int Bits, granularity_policy Granularity = per_group<256>, real_element Scale = float16>
-requires(Bits >= 2 && Bits <= 8) struct symmetric {
+struct symmetric {
+  static_assert(Bits >= 2 && Bits <= 8, "symmetric: expected 2 to 8 bits, levels are stored as int8");
   using granularity = Granularity;
   using scale_type = Scale;
   static constexpr int max_level = (1 << (Bits - 1)) - 1;
