@@ -1,6 +1,8 @@
 /// Everything: quantizers, packed matrices, kernels, and the readers and writers of files.
 #pragma once
 
+#include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
+#include <edgerazor/io/packed_model.hpp>
 #include <edgerazor/quant.hpp>

@@ -108,6 +108,18 @@ def packed(version=1, names=("w",), formats=("ternary2_row",), rows=(16,), cols=
     return file(keys, [tensor("w", dims, kind, 0)], data[:size], alignment=64)
 
 
+def mixed(runs=1, first=0, size=320):
+    """17 x 4: rows 0, 8 and 16 in int4, the others ternary; a header of 64 bytes and a tile of each."""
+    header = u64(runs) + u64(first) + bytes([0x01, 0x01, 0x01])
+    tile = HALF_ONE * 16 + bytes(32) + b"\x55" * 64
+    keys = [ARCHITECTURE, key("general.alignment", U32, 64), key("edgerazor.layout_version", U32, 1),
+            array("edgerazor.tensor.names", STRING, ["w"]),
+            array("edgerazor.tensor.formats", STRING, ["int4_row+ternary2_row:every_8_rows"]),
+            array("edgerazor.tensor.rows", U64, [17]), array("edgerazor.tensor.cols", U64, [4])]
+    data = (header.ljust(64, b"\0") + tile + tile).ljust(size, b"\0")[:size]
+    return file(keys, [tensor("w", [size], I8_TYPE, 0)], data, alignment=64)
+
+
 def seeds():
     types, data = all_types()
     yield "valid-empty", file()
@@ -129,6 +141,7 @@ def seeds():
     yield "valid-noncanonical-codes", file([ARCHITECTURE], [tensor("two", [256], 35, 0), tensor("one", [256], 34, 96)],
                                            (b"\xff" * 64 + HALF_ONE).ljust(96, b"\0") + b"\xff" * 52 + HALF_ONE)
     yield "valid-packed", packed()
+    yield "valid-mixed", mixed()
 
     yield "bad-no-bytes", b""
     yield "bad-magic", b"GGML" + file()[4:]
@@ -257,6 +270,12 @@ def seeds():
     yield "packed-unknown-format", packed(formats=("ternary9_row",))
     yield "packed-size", packed(rows=(17,))
     yield "packed-size-wraps", packed(rows=(2**62,), cols=(3,))
+    yield "packed-mixed-no-runs", mixed(runs=0)
+    yield "packed-mixed-runs", mixed(runs=2**61)
+    yield "packed-mixed-run-order", mixed(first=1)
+    yield "packed-mixed-header", mixed(size=32)
+    yield "packed-mixed-parts", mixed(size=256)
+    yield "packed-mixed-size", mixed(size=384)
     yield "packed-dense-format", packed(formats=("f32",))
     yield "packed-group-too-large", packed(formats=("ternary2_row",), rows=(1,), cols=(65540,), dims=(16448,))
 

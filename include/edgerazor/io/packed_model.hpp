@@ -148,14 +148,10 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
   if (fmt->first.group == 0 && tensor.cols > format::largest_group) {
     fail_io(what + " has groups of " + std::to_string(tensor.cols) + " columns; at most 65536 are read");
   }
-  if (fmt->type == matrix_format::kind::packed) {
-    const std::size_t expected = packed_bytes(fmt->first, tensor.rows, tensor.cols);
-    if (tensor.bytes.size() != expected) {
-      fail_io(what + " has " + std::to_string(tensor.bytes.size()) + " bytes, but " + fmt->name() + " of " +
-              shape_text(tensor.rows, tensor.cols) + " takes " + std::to_string(expected));
-    }
-  }
-  return any_matrix::from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes);
+  std::string error;
+  std::optional<any_matrix> matrix = any_matrix::try_from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes, error);
+  if (!matrix) fail_io(what + ": " + error);
+  return std::move(*matrix);
 }
 
 /// A plain tensor as a matrix of tensor.rows() x tensor.cols(): F32, F16 and BF16 in the file's memory, other types

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -25,9 +26,12 @@ template <class Use>
 void with_default_rule(code_type code, Use&& use) {
   switch (code) {
     case code_type::ternary2:
-    case code_type::ternary5: return use(ternary<per_channel>{});
-    case code_type::int4: return use(int4<per_channel>{});
-    case code_type::int8: return use(int8<per_channel>{});
+    case code_type::ternary5:
+      return use(ternary<per_channel>{});
+    case code_type::int4:
+      return use(int4<per_channel>{});
+    case code_type::int8:
+      return use(int8<per_channel>{});
   }
 }
 }  // namespace detail
@@ -78,19 +82,38 @@ class any_matrix {
   /// say more the content, of this format and shape, and are aligned for a dense format's element.
   [[nodiscard]] static any_matrix from_bytes(const matrix_format& fmt, std::size_t rows, std::size_t cols,
                                              std::span<const std::byte> bytes) {
+    std::string error;
+    std::optional<any_matrix> result = try_from_bytes(fmt, rows, cols, bytes, error);
+    if (!result) fail(error);
+    return std::move(*result);
+  }
+  /// As from_bytes(), but gives the sentence through `error` and returns nothing: for bytes from a file. Only a shape
+  /// that no tile_layout has still fails.
+  [[nodiscard]] static std::optional<any_matrix> try_from_bytes(const matrix_format& fmt, std::size_t rows,
+                                                                std::size_t cols, std::span<const std::byte> bytes,
+                                                                std::string& error) {
     any_matrix result(fmt, rows, cols);
     result.bytes_ = bytes;
     if (fmt.type == matrix_format::kind::dense) {
       const std::size_t size = scale_size(fmt.element);
       if (bytes.size() % size != 0 || bytes.size() / size / cols != rows || bytes.size() / size % cols != 0 ||
           reinterpret_cast<std::uintptr_t>(bytes.data()) % size != 0) {
-        fail("any_matrix: " + std::to_string(bytes.size()) + " bytes are no aligned " + fmt.name() + " matrix of " +
-             shape_text(rows, cols));
+        error = "any_matrix: " + std::to_string(bytes.size()) + " bytes are no aligned " + fmt.name() + " matrix of " +
+                shape_text(rows, cols);
+        return std::nullopt;
       }
     } else if (fmt.type == matrix_format::kind::packed) {
-      result.content_ = packed_view(tile_layout(fmt.first, rows, cols), bytes);
+      const tile_layout layout(fmt.first, rows, cols);
+      if (bytes.size() != layout.bytes()) {
+        error = "packed matrix " + fmt.name() + " of " + shape_text(rows, cols) + ": expected " +
+                std::to_string(layout.bytes()) + " bytes, got " + std::to_string(bytes.size());
+        return std::nullopt;
+      }
+      result.content_ = packed_view(layout, bytes);
     } else {
-      result.content_ = mixed_matrix::from_bytes(fmt.first, fmt.second, rows, cols, bytes);
+      std::optional<mixed_matrix> mixed = mixed_matrix::try_from_bytes(fmt.first, fmt.second, rows, cols, bytes, error);
+      if (!mixed) return std::nullopt;
+      result.content_ = std::move(*mixed);
     }
     return result;
   }

@@ -15,9 +15,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/pack/pack.hpp>
@@ -43,7 +46,9 @@ class mixed_matrix {
   mixed_matrix(format high, format low, std::size_t rows, std::size_t cols, std::span<const std::uint8_t> mask)
       : high_(high), low_(low), rows_(rows), cols_(cols) {
     const std::vector<std::byte> header = make_header(mask);
-    const std::size_t size = read_header(header);
+    std::string error;
+    const std::size_t size = read_header(header, std::numeric_limits<std::size_t>::max(), error);
+    if (size == 0) fail(error);
     storage_ = byte_storage(size);
     bytes_ = {storage_.data(), size};
     std::memcpy(storage_.data(), header.data(), header.size());
@@ -52,12 +57,24 @@ class mixed_matrix {
   /// A mixed matrix in memory someone else owns. Fails where the bytes are not one of these formats and this shape.
   [[nodiscard]] static mixed_matrix from_bytes(format high, format low, std::size_t rows, std::size_t cols,
                                                std::span<const std::byte> bytes) {
+    std::string error;
+    std::optional<mixed_matrix> result = try_from_bytes(high, low, rows, cols, bytes, error);
+    if (!result) fail(error);
+    return std::move(*result);
+  }
+  /// As from_bytes(), but gives the sentence through `error` and returns nothing: for bytes from a file. Only a shape
+  /// that no tile_layout has still fails.
+  [[nodiscard]] static std::optional<mixed_matrix> try_from_bytes(format high, format low, std::size_t rows,
+                                                                  std::size_t cols, std::span<const std::byte> bytes,
+                                                                  std::string& error) {
     mixed_matrix result;
     result.high_ = high, result.low_ = low, result.rows_ = rows, result.cols_ = cols;
-    const std::size_t size = result.read_header(bytes);
+    const std::size_t size = result.read_header(bytes, bytes.size(), error);
+    if (size == 0) return std::nullopt;
     if (size != bytes.size()) {
-      fail("mixed matrix of " + shape_text(rows, cols) + ": expected " + std::to_string(size) + " bytes, got " +
-           std::to_string(bytes.size()));
+      error = "mixed matrix of " + shape_text(rows, cols) + ": expected " + std::to_string(size) + " bytes, got " +
+              std::to_string(bytes.size());
+      return std::nullopt;
     }
     result.bytes_ = bytes;
     return result;
@@ -170,17 +187,20 @@ class mixed_matrix {
     return header;
   }
 
-  /// Fills `segments_` from a header, which is checked, and returns the size of the whole.
-  std::size_t read_header(std::span<const std::byte> bytes) {
-    if (high_.group != low_.group) {
-      fail("mixed matrix: " + high_.name() + " and " + low_.name() + " differ in their groups");
-    }
+  /// Fills `segments_` from a header, which is checked, and returns the size of the whole; 0 and a sentence where the
+  /// header is wrong or the whole would exceed `largest` bytes.
+  std::size_t read_header(std::span<const std::byte> bytes, std::size_t largest, std::string& error) {
+    const auto refuse = [&](const std::string& reason) {
+      error = "mixed matrix of " + shape_text(rows_, cols_) + ": " + reason;
+      return std::size_t{0};
+    };
+    if (high_.group != low_.group) return refuse(high_.name() + " and " + low_.name() + " differ in their groups");
     (void)tile_layout(high_, rows_, cols_);
+    if (rows_ > std::numeric_limits<std::uint32_t>::max()) return refuse("its rows can't be counted in 32 bits");
     std::uint64_t runs = 0;
     if (bytes.size() >= word) std::memcpy(&runs, bytes.data(), word);
     if (runs == 0 || runs > groups() || header_bytes(runs) > bytes.size()) {
-      fail("mixed matrix of " + shape_text(rows_, cols_) + ": its header does not fit its " +
-           std::to_string(bytes.size()) + " bytes");
+      return refuse("its header does not fit its " + std::to_string(bytes.size()) + " bytes");
     }
     std::vector<std::uint64_t> firsts(runs);
     std::memcpy(firsts.data(), bytes.data() + word, runs * word);
@@ -188,20 +208,28 @@ class mixed_matrix {
     for (std::size_t i = 0; i < runs; ++i) {
       const std::uint64_t end = i + 1 < runs ? firsts[i + 1] : groups();
       if ((i == 0 && firsts[i] != 0) || firsts[i] >= end || end > groups()) {
-        fail("mixed matrix of " + shape_text(rows_, cols_) + ": its runs of groups are not in order");
+        return refuse("its runs of groups are not in order");
       }
       const std::size_t col_begin = firsts[i] * group_cols();
       const std::size_t col_end = std::min<std::size_t>(end * group_cols(), cols_);
       const std::byte* bitmap = bytes.data() + (1 + runs) * word + i * bitmap_bytes();
+      const auto is_high = [bitmap](std::size_t r) {
+        return (bitmap[r / 8] >> (r % 8) & std::byte{1}) != std::byte{0};
+      };
+      std::size_t high_rows = 0;
+      for (std::size_t r = 0; r < rows_; ++r) high_rows += is_high(r) ? 1 : 0;
       for (const bool high : {true, false}) {
         segment part{high, col_begin, offset, {}, {}};
-        for (std::size_t r = 0; r < rows_; ++r) {
-          const bool bit = (bitmap[r / 8] >> (r % 8) & std::byte{1}) != std::byte{0};
-          if (bit == high) part.rows.push_back(static_cast<std::uint32_t>(r));
-        }
-        if (part.rows.empty()) continue;
-        part.layout = tile_layout(high ? high_ : low_, part.rows.size(), col_end - col_begin);
+        const std::size_t count = high ? high_rows : rows_ - high_rows;
+        if (count == 0) continue;
+        // Before the list of rows is made: a bitmap is a 32nd of it, the part's bytes are more than it.
+        part.layout = tile_layout(high ? high_ : low_, count, col_end - col_begin);
+        if (part.layout.bytes() > largest - offset) return refuse("its header asks for more than its bytes");
         offset += part.layout.bytes();
+        part.rows.reserve(count);
+        for (std::size_t r = 0; r < rows_; ++r) {
+          if (is_high(r) == high) part.rows.push_back(static_cast<std::uint32_t>(r));
+        }
         segments_.push_back(std::move(part));
       }
     }
