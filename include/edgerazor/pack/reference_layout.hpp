@@ -279,8 +279,7 @@ template <row_quantizer Policy, real_element T>
 
 /// The mixed form (quantize_weight_mixed_precision): rows that the map marks in int4, the others in int2. Fails
 /// likewise.
-template <row_quantizer High, row_quantizer Low, real_element T, row_precision_map Map>
-requires mixable_quantizers<High, Low>
+template <row_quantizer High, mixable_quantizers<High> Low, real_element T, row_precision_map Map>
 [[nodiscard]] reference_mixed_matrix quantize_reference_mixed(matrix_view<T> weights, const Map& map,
                                                               std::size_t scale_block, const High& high = {},
                                                               const Low& low = {}) {
