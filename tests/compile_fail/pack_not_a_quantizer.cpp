@@ -1,4 +1,4 @@
-// expect: satisf.*quantizer
+// expect: constraints not satisfied
 // A format is no policy: int4<per_group<64>> is.
 #include <edgerazor/pack/pack.hpp>
 
