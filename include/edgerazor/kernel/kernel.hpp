@@ -1,7 +1,8 @@
-/// What an instruction set supplies: a table of plain functions over one tile. Everything above them (tiles, groups, tails,
-/// row ranges, tokens, threads) is written once, in gemv.hpp, gemm.hpp, row_lookup.hpp and attention.hpp.
+/// What an instruction set supplies: a table of plain functions over one tile. Everything above them (tiles, groups,
+/// tails, row ranges, tokens, threads) is written once, in gemv.hpp, gemm.hpp, row_lookup.hpp and attention.hpp.
 ///
-/// Contract of every function: it computes what scalar.hpp computes, bit for bit; it allocates nothing, throws nothing and
+/// Contract of every function: it computes what scalar.hpp computes, bit for bit (a NaN for a NaN: its sign and payload
+/// are the compiler's choice of operand order); it allocates nothing, throws nothing and
 /// keeps no state; it reads only what its arguments describe. Integer sums are exact: where an instruction saturates, a
 /// static_assert proves that it can't.
 #pragma once
@@ -43,8 +44,8 @@ inline constexpr std::size_t panel_slots = 64;
 using panel_dot_function = void (*)(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x,
                                     std::size_t x_stride, std::size_t tokens, std::int32_t* isum) noexcept;
 
-/// For float activations: p[16 * b + r] = fma(code(r, c) - zero_code, x[c], p[16 * b + r]) over the columns c = 4 * s + b
-/// of the panel, in order. x holds 4 * slots elements.
+/// For float activations: p[16 * b + r] = fma(code(r, c) - zero_code, x[c], p[16 * b + r]) over the columns c = 4 * s +
+/// b of the panel, in order. x holds 4 * slots elements.
 using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t slots, int zero_code, const float* x,
                                       float* p) noexcept;
 
@@ -59,15 +60,16 @@ using scale_tokens_function = void (*)(const std::int32_t* isum, const std::byte
                                        std::size_t scale_stride, std::size_t tokens, float* y,
                                        std::size_t y_stride) noexcept;
 
-/// The epilogue of float activations, one group: y[r] = fma((p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]), w_scale[r], y[r]).
+/// The epilogue of float activations, one group: y[r] = fma((p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]), w_scale[r],
+/// y[r]).
 using scale_floats_function = void (*)(const float* p, const std::byte* w_scales, float* y) noexcept;
 
 /// y[t * y_stride + i] = dot product of row i of an unpacked 16-bit or float matrix with token t. Order: 16 sums,
-/// s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero; then halves are added: s_j += s_{j+8},
-/// s_j += s_{j+4}, s_j += s_{j+2}, s_0 + s_1. Strides are elements.
+/// s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero; then halves are added: s_j +=
+/// s_{j+8}, s_j += s_{j+4}, s_j += s_{j+2}, s_0 + s_1. Strides are elements.
 template <class T>
-using dense_dot_function = void (*)(const T* w, std::size_t w_stride, std::size_t rows, std::size_t cols, const float* x,
-                                    std::size_t x_stride, std::size_t tokens, float* y,
+using dense_dot_function = void (*)(const T* w, std::size_t w_stride, std::size_t rows, std::size_t cols,
+                                    const float* x, std::size_t x_stride, std::size_t tokens, float* y,
                                     std::size_t y_stride) noexcept;
 
 /// Codes of one group of activations by a given scale, clamp(round_half_even(x / scale), -127, 127); returns their sum.
@@ -77,8 +79,8 @@ using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, flo
 using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
 
 /// out[c] = fma(weights[t], float(levels[t * stride + c]), out[c]) for t = 0, 1, ... in order.
-using mix_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights, std::size_t positions,
-                              std::size_t cols, float* out) noexcept;
+using mix_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights,
+                              std::size_t positions, std::size_t cols, float* out) noexcept;
 
 /// One instruction set. The rows of dispatch.hpp's list are of this type.
 struct kernel {
