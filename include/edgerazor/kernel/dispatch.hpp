@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include <edgerazor/kernel/generic.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/kernel/scalar.hpp>
 #include <edgerazor/kernel/x86_avx2.hpp>
@@ -20,6 +21,7 @@ inline constexpr std::array kernel_list{
     &avx512vnni::table,
     &avx2::table,
 #endif
+    &generic::table,
     &scalar::table,
 };
 
