@@ -1,0 +1,87 @@
+/// Causal attention of one query head over the cached positions of one layer.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "math.hpp"
+#include <edgerazor/kernel/attention.hpp>
+#include <edgerazor/pack/kv_cache.hpp>
+
+namespace llm {
+
+namespace er = edgerazor;
+
+/// Keys and values of past positions as they are; the counterpart of edgerazor::kv_cache. Layout of both:
+/// [head][position][head_size].
+class float_cache {
+ public:
+  float_cache(std::size_t kv_heads, std::size_t head_size, std::size_t max_positions)
+      : head_size_(head_size),
+        max_positions_(max_positions),
+        keys_(kv_heads * head_size * max_positions),
+        values_(keys_.size()) {}
+
+  /// The keys and values of one position, heads one after the other. The caller has seen that there is room.
+  void append(std::span<const float> keys, std::span<const float> values) {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const std::size_t at = (i / head_size_ * max_positions_ + size_) * head_size_ + i % head_size_;
+      keys_[at] = keys[i];
+      values_[at] = values[i];
+    }
+    ++size_;
+  }
+  void truncate(std::size_t size) noexcept { size_ = std::min(size_, size); }
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return (keys_.size() + values_.size()) * sizeof(float); }
+  [[nodiscard]] const float* key(std::size_t head, std::size_t position) const noexcept {
+    return keys_.data() + (head * max_positions_ + position) * head_size_;
+  }
+  [[nodiscard]] const float* value(std::size_t head, std::size_t position) const noexcept {
+    return values_.data() + (head * max_positions_ + position) * head_size_;
+  }
+
+ private:
+  std::size_t head_size_, max_positions_, size_ = 0;
+  std::vector<float> keys_, values_;
+};
+
+using layer_cache = std::variant<float_cache, er::kv_cache>;
+
+/// scores_p = query . key_p for the first scores.size() positions.
+inline void score(const float_cache& cache, std::size_t kv_head, std::span<const float> query,
+                  std::span<float> scores) {
+  for (std::size_t p = 0; p < scores.size(); ++p) scores[p] = dot(query.data(), cache.key(kv_head, p), query.size());
+}
+
+/// out = sum of weights_p * value_p.
+inline void mix(const float_cache& cache, std::size_t kv_head, std::span<const float> weights, std::span<float> out) {
+  std::fill(out.begin(), out.end(), 0.0f);
+  for (std::size_t p = 0; p < weights.size(); ++p) {
+    const float* const value = cache.value(kv_head, p);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[p] * value[i];
+  }
+}
+
+/// out = mix of the first scores.size() values, weighted by softmax(query . keys / sqrt(head size)). Positions after
+/// the query's own are not among them, which makes it causal. `scores` is working memory.
+inline void attend(const layer_cache& cache, std::size_t kv_head, std::span<const float> query, std::span<float> scores,
+                   std::span<float> out, const er::kernel& k) {
+  const float factor = 1.0f / std::sqrt(static_cast<float>(query.size()));
+  if (const auto* quantized = std::get_if<er::kv_cache>(&cache)) {
+    er::attention_scores(*quantized, kv_head, query, scores, k);
+    softmax(scores, factor);
+    er::attention_mix(*quantized, kv_head, scores, out, k);
+    return;
+  }
+  const auto& plain = std::get<float_cache>(cache);
+  score(plain, kv_head, query, scores);
+  softmax(scores, factor);
+  mix(plain, kv_head, scores, out);
+}
+
+}  // namespace llm

@@ -1,0 +1,90 @@
+/// The sub-command `bench`: tokens a second of every recipe, of a file or of random weights in a published shape.
+#include <algorithm>
+#include <fstream>
+#include <memory>
+#include <random>
+
+#include <nlohmann/json.hpp>
+
+#include "kernel_choice.hpp"
+#include "options.hpp"
+#include "speed.hpp"
+#include "table.hpp"
+
+namespace llm {
+
+namespace {
+
+geometry shape_of(const bench_options& options) {
+  if (!options.model.empty()) return model_file(options.model).shape;
+  if (const auto known = find_geometry(options.shape)) return *known;
+  std::string names;
+  for (const std::string& name : geometry_names()) names.append(names.empty() ? "" : ", ").append(name);
+  er::fail("no geometry is called '" + options.shape + "'; there are " + names);
+}
+
+}  // namespace
+
+void bench(const bench_options& options) {
+  const geometry shape = shape_of(options);
+  race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
+  std::mt19937_64 random(1);
+  for (std::size_t i = 0; i < options.prompt_tokens; ++i) {
+    how.prompt.push_back(static_cast<token_id>(random() % shape.vocabulary));
+  }
+  if (how.prompt.empty()) er::fail("a prompt of no tokens");
+  if (how.prompt.size() + how.decoded_tokens > shape.context) er::fail("prompt and decoded tokens pass the context");
+
+  std::vector<contestant> contestants;
+  for (const std::string& name : options.recipes) {
+    const er::recipe recipe = recipe_for(name, options.quantize, shape);
+    contestants.push_back({recipe.name, [&options, shape, recipe](thread_pool& threads) {
+                             if (!options.model.empty()) return model_file(options.model).load(recipe, threads);
+                             random_weights source(recipe, threads);
+                             return build_model(shape, source);
+                           }});
+  }
+  const std::string kernel{kernel_of_name(options.run.kernel).name};
+  const std::vector<speed> speeds = measure_speed(contestants, how);
+
+  std::printf("%s: prompt of %zu tokens, then %zu one by one, median of %zu rounds in turn, %zu threads, kernel %s\n\n",
+              options.model.empty() ? options.shape.c_str() : options.model.c_str(), how.prompt.size(),
+              how.decoded_tokens, how.rounds, options.run.threads, kernel.c_str());
+  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "weights\nMB", "read per\ntoken, MB",
+                                               "prompt\ntokens/s", "decoded\ntokens/s", "read\nGB/s", "cache\nMB",
+                                               "peak memory\nMB", "(peak - cache)\n/ weights"}};
+  nlohmann::json rows = nlohmann::json::array();
+  for (std::size_t i = 0; i < speeds.size(); ++i) {
+    const speed& s = speeds[i];
+    const double overhead =
+        (static_cast<double>(s.peak_memory) - static_cast<double>(s.cache_bytes)) / static_cast<double>(s.weight_bytes);
+    const bool known = s.peak_memory != 0;
+    table.push_back({contestants[i].name, decimal(s.bits_per_weight, 2), megabytes(s.weight_bytes),
+                     megabytes(s.bytes_per_token), decimal(s.prompt_rate, 1), decimal(s.decode_rate, 1),
+                     decimal(static_cast<double>(s.bytes_per_token) * s.decode_rate / 1e9, 2), megabytes(s.cache_bytes),
+                     known ? megabytes(s.peak_memory) : "unknown", known ? decimal(overhead, 3) : "unknown"});
+    rows.push_back({{"weights", contestants[i].name},
+                    {"bits_per_weight", s.bits_per_weight},
+                    {"weight_bytes", s.weight_bytes},
+                    {"bytes_per_token", s.bytes_per_token},
+                    {"prompt_tokens_per_second", s.prompt_rate},
+                    {"decoded_tokens_per_second", s.decode_rate},
+                    {"cache_bytes", s.cache_bytes},
+                    {"peak_memory_bytes", s.peak_memory}});
+  }
+  print_table(table);
+
+  if (options.json.empty()) return;
+  const nlohmann::json report{{"model", options.model.empty() ? options.shape : options.model},
+                              {"prompt_tokens", how.prompt.size()},
+                              {"decoded_tokens", how.decoded_tokens},
+                              {"rounds", how.rounds},
+                              {"threads", options.run.threads},
+                              {"kernel", kernel},
+                              {"rows", rows}};
+  std::ofstream out(options.json);
+  out << report.dump(2) << "\n";
+  if (!out.flush()) er::fail_io("can't write '" + options.json + "'");
+}
+
+}  // namespace llm

@@ -1,0 +1,167 @@
+/// The sub-command `compare`: what each recipe saves and what it costs, side by side.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "convert.hpp"
+#include "default_text.hpp"
+#include "kernel_choice.hpp"
+#include "options.hpp"
+#include "quality.hpp"
+#include "speed.hpp"
+#include "table.hpp"
+#include "temporary_folder.hpp"
+#include "worker_process.hpp"
+
+namespace llm {
+
+namespace {
+
+struct row {
+  std::string name;
+  std::filesystem::path file;
+  std::size_t file_bytes = 0;
+  speed pace;
+  quality cost;
+};
+
+std::string read_text(const std::string& path) {
+  if (path.empty()) return std::string{default_text};
+  std::ifstream file(path, std::ios::binary);
+  if (!file) er::fail_io("can't read the text '" + path + "'");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The 16-bit type in which a model loses least: its own, or float16.
+std::string sixteen_bits(const model_file& file) {
+  const er::tensor_info* const tensor = file.reader->find("blk.0.ffn_up.weight");
+  return tensor != nullptr && tensor->type == er::ggml_type::bf16 ? "bf16" : "f16";
+}
+
+model load_file(const std::filesystem::path& path, thread_pool& threads) {
+  return model_file(path).load(er::recipe{}, threads);
+}
+
+/// The models side by side in one worker, whose end gives their memory back.
+void measure_quality_of(std::vector<row>& rows, const std::vector<token_id>& text, std::size_t window,
+                        std::optional<token_id> beginning, const run_options& run) {
+  worker_process worker([&]() -> service {
+    return [&](const nlohmann::json&) {
+      thread_pool threads(run.threads);
+      std::vector<model> models;
+      for (const row& r : rows) models.push_back(load_file(r.file, threads));
+      nlohmann::json result = nlohmann::json::array();
+      for (const quality& q : measure_quality(models, text, window, beginning, threads, kernel_of_name(run.kernel))) {
+        result.push_back({q.perplexity, q.divergence, q.top_agreement});
+      }
+      return result;
+    };
+  });
+  const nlohmann::json result = worker.ask(nullptr);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].cost = {result[i][0], result[i][1], result[i][2]};
+}
+
+double ratio(std::size_t a, std::size_t b) {
+  return static_cast<double>(a) / static_cast<double>(b);
+}
+
+void print_rows(const std::vector<row>& rows) {
+  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "file\nMB", "of 16\nbits",
+                                               "perplexity\non the text", "KL to 16\nbits, nats", "same top\ntoken",
+                                               "prompt\ntokens/s", "decoded\ntokens/s", "peak memory\nMB"}};
+  for (const row& r : rows) {
+    table.push_back({r.name, decimal(r.pace.bits_per_weight, 2), megabytes(r.file_bytes),
+                     decimal(ratio(r.file_bytes, rows[0].file_bytes), 3), significant(r.cost.perplexity, 4),
+                     decimal(r.cost.divergence, 4), decimal(100 * r.cost.top_agreement, 1) + " %",
+                     decimal(r.pace.prompt_rate, 1), decimal(r.pace.decode_rate, 1),
+                     r.pace.peak_memory == 0 ? "unknown" : megabytes(r.pace.peak_memory)});
+  }
+  print_table(table);
+}
+
+nlohmann::json to_json(const row& r, const row& first) {
+  return {{"weights", r.name},
+          {"bits_per_weight", r.pace.bits_per_weight},
+          {"file_bytes", r.file_bytes},
+          {"ratio_to_16_bits", ratio(r.file_bytes, first.file_bytes)},
+          {"perplexity", r.cost.perplexity},
+          {"mean_kl_nats", r.cost.divergence},
+          {"top_token_agreement", r.cost.top_agreement},
+          {"prompt_tokens_per_second", r.pace.prompt_rate},
+          {"decoded_tokens_per_second", r.pace.decode_rate},
+          {"bytes_per_token", r.pace.bytes_per_token},
+          {"cache_bytes", r.pace.cache_bytes},
+          {"peak_memory_bytes", r.pace.peak_memory}};
+}
+
+}  // namespace
+
+void compare(const compare_options& options) {
+  const std::string kernel{kernel_of_name(options.run.kernel).name};
+  const model_file file(options.model);
+  const tokenizer words = file.read_tokenizer();
+  const std::vector<token_id> text = words.encode(read_text(options.text), tokenizer::markup::plain, false);
+  constexpr std::size_t least = 64;
+  if (text.size() < least) {
+    er::fail("the text is too short: it has " + std::to_string(text.size()) + " tokens of the " +
+             std::to_string(least) + " that say anything");
+  }
+  const std::size_t window = std::min(options.window, file.shape.context - 1);
+  const auto beginning = words.data().add_bos ? words.data().bos : std::nullopt;
+
+  const temporary_folder folder(options.keep);
+  std::vector<std::string> names{sixteen_bits(file)};
+  names.insert(names.end(), options.recipes.begin(), options.recipes.end());
+  std::vector<row> rows;
+  {
+    thread_pool threads(options.run.threads);  // gone before workers are made
+    for (const std::string& name : names) {
+      const er::recipe how = recipe_for(name, options.quantize, file.shape);
+      const std::filesystem::path path = folder.path() / (how.name + ".gguf");
+      rows.push_back({how.name, path, write_quantized(file, how, path, threads).bytes_after, {}, {}});
+    }
+  }
+
+  race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
+  how.prompt.assign(text.begin(),
+                    text.begin() + static_cast<std::ptrdiff_t>(std::min(options.prompt_tokens, text.size())));
+  if (how.prompt.size() + how.decoded_tokens > file.shape.context)
+    er::fail("prompt and decoded tokens pass the context");
+  std::vector<contestant> contestants;
+  for (const row& r : rows) {
+    contestants.push_back({r.name, [path = r.file](thread_pool& threads) { return load_file(path, threads); }});
+  }
+  const std::vector<speed> speeds = measure_speed(contestants, how);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].pace = speeds[i];
+  measure_quality_of(rows, text, window, beginning, options.run);
+
+  const std::string name{file.reader->optional_string("general.name").value_or(options.model)};
+  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s, groups of %zu\n\n", name.c_str(),
+              text.size(), window, options.run.threads, kernel.c_str(),
+              options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
+  print_rows(rows);
+  std::printf(
+      "\nRound-to-nearest quantization. A model that was not trained for it survives 4 bits; below, it takes\n"
+      "distillation to learn the weights that a few levels can hold.\n");
+
+  if (options.json.empty()) return;
+  nlohmann::json report{{"model", name},
+                        {"text_tokens", text.size()},
+                        {"window", window},
+                        {"prompt_tokens", how.prompt.size()},
+                        {"decoded_tokens", how.decoded_tokens},
+                        {"rounds", how.rounds},
+                        {"threads", options.run.threads},
+                        {"kernel", kernel},
+                        {"rows", nlohmann::json::array()}};
+  for (const row& r : rows) report["rows"].push_back(to_json(r, rows[0]));
+  std::ofstream out(options.json);
+  out << report.dump(2) << "\n";
+  if (!out.flush()) er::fail_io("can't write '" + options.json + "'");
+}
+
+}  // namespace llm

@@ -1,0 +1,148 @@
+#include "convert.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <string>
+
+#include "options.hpp"
+#include "progress_bar.hpp"
+#include "table.hpp"
+#include "weight_source.hpp"
+#include <edgerazor/io/gguf_export.hpp>
+#include <edgerazor/io/packed_model.hpp>
+
+namespace llm {
+
+namespace {
+
+bool is_matrix(const er::tensor_info& tensor) {
+  return tensor.dim_count == 2;
+}
+
+std::size_t tensor_bytes(const er::gguf_reader& file) {
+  std::size_t sum = 0;
+  for (const er::tensor_info& tensor : file.tensors()) sum += tensor.bytes.size();
+  return sum;
+}
+
+er::any_matrix pack_tensor(const er::gguf_reader& file, const er::tensor_info& tensor, const er::matrix_format& fmt,
+                           thread_pool& threads) {
+  const auto read = [&](er::row_range range, er::matrix_view<float> out) { file.read_rows(tensor, range, out); };
+  er::any_matrix result = pack_by_blocks(tensor.name, fmt, tensor.rows(), tensor.cols(), read, threads);
+  file.drop(tensor);
+  return result;
+}
+
+er::ggml_type type_of_dense(const er::matrix_format& fmt) {
+  return fmt.element == er::scale_kind::float32   ? er::ggml_type::f32
+         : fmt.element == er::scale_kind::float16 ? er::ggml_type::f16
+                                                  : er::ggml_type::bf16;
+}
+
+/// Metadata of the input, but for what the conversion makes untrue.
+er::gguf_writer writer_for(const er::gguf_reader& file, std::uint32_t file_type) {
+  er::gguf_writer writer;
+  writer.set_u32("general.file_type", file_type);
+  constexpr std::string_view outdated[] = {"general.quantization_version", recipe_key};
+  writer.copy_metadata(file, outdated);
+  return writer;
+}
+
+conversion finish(er::gguf_writer& writer, const er::gguf_reader& file, const std::filesystem::path& output) {
+  writer.write(output);
+  return {tensor_bytes(file), static_cast<std::size_t>(std::filesystem::file_size(output))};
+}
+
+}  // namespace
+
+conversion write_quantized(const model_file& input, const er::recipe& how, const std::filesystem::path& output,
+                           thread_pool& threads) {
+  const er::gguf_reader& file = *input.reader;
+  if (!er::packed_tensors(file).all().empty()) er::fail("the file holds a quantized model already");
+  progress_bar progress("quantizing", tensor_bytes(file));
+  const auto linear = format_of(how, "blk.0.ffn_up.weight");
+  const bool dense = linear && linear->type == er::matrix_format::kind::dense;
+  er::gguf_writer writer = writer_for(file, er::gguf_file_type(dense ? type_of_dense(*linear) : er::ggml_type::i8));
+  writer.set_string(recipe_key, how.name);
+  for (const er::tensor_info& tensor : file.tensors()) {
+    const auto fmt = is_matrix(tensor) ? format_of(how, tensor.name) : std::nullopt;
+    if (!fmt) {
+      writer.copy_tensor(tensor);
+      continue;
+    }
+    const auto source = [&, fmt = *fmt](er::tensor_sink& sink) {
+      sink.write(pack_tensor(file, tensor, fmt, threads).bytes());
+      progress.advance(tensor.bytes.size());
+    };
+    if (fmt->type == er::matrix_format::kind::dense) {
+      writer.add_tensor(tensor.name, type_of_dense(*fmt), {tensor.cols(), tensor.rows()}, source);
+      continue;
+    }
+    const std::size_t bytes = er::any_matrix::empty(*fmt, tensor.rows(), tensor.cols()).bytes().size();
+    er::add_packed(writer, tensor.name, fmt->name(), tensor.rows(), tensor.cols(), bytes, source);
+  }
+  return finish(writer, file, output);
+}
+
+er::ggml_type export_type(std::string_view name) {
+  using enum er::ggml_type;
+  for (const er::ggml_type type : {f32, f16, bf16, q4_0, tq1_0, tq2_0}) {
+    std::string known{er::info_of(type).name};
+    std::transform(known.begin(), known.end(), known.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    if (known == name) return type;
+  }
+  er::fail("'" + std::string{name} + "' is not exported; there are f32, f16, bf16, q4_0, tq1_0 and tq2_0");
+}
+
+conversion write_exported(const model_file& input, const er::recipe& how, er::ggml_type type,
+                          const std::filesystem::path& output, thread_pool& threads) {
+  const er::gguf_reader& file = *input.reader;
+  const er::packed_tensors packed(file);
+  if (!how.rules.empty() && !packed.all().empty()) {
+    er::fail("the file holds a quantized model already; a recipe is for one that is not");
+  }
+  progress_bar progress("exporting", tensor_bytes(file));
+  er::gguf_writer writer = writer_for(file, er::gguf_file_type(type));
+  const bool real = !er::info_of(type).quantized;
+  std::deque<er::any_matrix> matrices;  // the writer refers to them
+  for (const er::tensor_info& tensor : file.tensors()) {
+    progress.advance(tensor.bytes.size());
+    const er::packed_tensor* const stored = packed.find(tensor.name);
+    if (stored == nullptr && !is_matrix(tensor)) {
+      writer.copy_tensor(tensor);
+      continue;
+    }
+    const auto fmt = stored ? er::matrix_format::parse(stored->format) : format_of(how, tensor.name);
+    if (stored && !fmt) {
+      er::fail_io("tensor '" + std::string{tensor.name} + "' has the unknown format '" + std::string{stored->format} +
+                  "'");
+    }
+    if (!fmt) {
+      if (!real) {
+        er::fail("exporting to " + std::string{er::info_of(type).name} +
+                 " copies codes: name the --recipe that quantizes, or give a model that is quantized");
+      }
+      er::add_converted(writer, file, tensor, type);
+      continue;
+    }
+    matrices.push_back(stored ? er::any_matrix::from_bytes(*fmt, stored->rows, stored->cols, stored->bytes)
+                              : pack_tensor(file, tensor, *fmt, threads));
+    const bool wide = !real && matrices.back().fmt().first.code == er::code_type::int4;
+    er::add_exported(writer, tensor.name, matrices.back(), wide ? er::ggml_type::q4_0 : type);
+  }
+  return finish(writer, file, output);
+}
+
+void convert(const convert_options& options) {
+  const model_file input(options.model);
+  const er::recipe how = recipe_for(options.quantize.recipe, options.quantize, input.shape);
+  thread_pool threads(options.run.threads);
+  const conversion done = options.exported.empty()
+                              ? write_quantized(input, how, options.output, threads)
+                              : write_exported(input, how, export_type(options.exported), options.output, threads);
+  std::printf("%s: %s MB, from %s MB of tensors\n", options.output.c_str(), megabytes(done.bytes_after).c_str(),
+              megabytes(done.bytes_before).c_str());
+}
+
+}  // namespace llm

@@ -1,0 +1,80 @@
+/// Runs a model over tokens: the forward pass of a Llama or Qwen3 decoder, with its cache of keys and values.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "attention.hpp"
+#include "model.hpp"
+#include "thread_pool.hpp"
+#include "tokenizer.hpp"
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/pack/activations.hpp>
+
+namespace llm {
+
+/// One sequence. For each token x = embedding, then for each layer
+///
+///     x += Wo attention(rope(norm(Wq n)), rope(norm(Wk n)), Wv n)     n = rms_norm(x); norm only for Qwen3
+///     x += Wdown (silu(Wgate n) * (Wup n))                            n = rms_norm(x)
+///
+/// and logits = head rms_norm(x). Where a matrix is quantized, its input is quantized to int8 once for all matrices
+/// that share it. Results depend neither on the number of threads nor on how a sequence is cut into calls.
+class decoder {
+ public:
+  /// Positions in one pass through the layers: long prompts go in pieces of so many tokens.
+  static constexpr std::size_t batch = 128;
+
+  /// Refers to the first two. Memory for all positions is taken now.
+  decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
+          const er::kernel& k = er::best_kernel());
+
+  /// Appends tokens and returns the logits that follow the last one, valid until the next call. Throws
+  /// std::invalid_argument where there are none, where there is no room for them, or on an id outside of the
+  /// vocabulary.
+  std::span<const float> next(std::span<const token_id> tokens);
+
+  /// Appends at most `batch` tokens; `logits` then gives what follows each of them.
+  void forward(std::span<const token_id> tokens);
+  /// Logits (count x vocabulary) after tokens [first, first + count) of the last `forward`; valid until the next call.
+  er::matrix_view<const float> logits(std::size_t first, std::size_t count);
+
+  /// Forgets the positions from `size` on.
+  void truncate(std::size_t size);
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t max_positions() const noexcept { return max_positions_; }
+  [[nodiscard]] std::size_t cache_bytes() const;
+
+ private:
+  /// One of the products that share an input.
+  struct product {
+    const er::any_matrix* weights;
+    const std::vector<float>* bias;  ///< null or empty: none
+    er::matrix_view<float> out;
+  };
+
+  void multiply(er::matrix_view<const float> in, std::span<const product> products);
+  er::activation_view quantized(er::matrix_view<const float> in, std::size_t group_cols);
+  void normalise(const std::vector<float>& weight, std::size_t tokens);
+  void attention(const layer& weights, layer_cache& cache, std::size_t tokens);
+  void feed_forward(const layer& weights, std::size_t tokens);
+  void add_to_stream(std::size_t tokens);
+  er::matrix_view<float> rows(std::vector<float>& buffer, std::size_t tokens, std::size_t cols);
+
+  const model& model_;
+  thread_pool& threads_;
+  const er::kernel& kernel_;
+  std::size_t max_positions_, size_ = 0, last_tokens_ = 0;
+  std::vector<layer_cache> caches_;
+  std::map<std::pair<std::size_t, std::size_t>, er::packed_activations> activations_;  ///< by columns and group
+
+  // One row a token of the batch. stream_ is x, normed_ is n, sum_ what is added to x.
+  std::vector<float> stream_, normed_, sum_, query_, key_, value_, mixed_, gate_, up_, turns_, logits_;
+  std::vector<float> scores_;  ///< a row of positions for every grain of attention
+};
+
+}  // namespace llm

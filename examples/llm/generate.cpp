@@ -1,0 +1,121 @@
+/// The sub-command `generate`: text from a model, as it comes.
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "chat.hpp"
+#include "decoder.hpp"
+#include "kernel_choice.hpp"
+#include "model.hpp"
+#include "options.hpp"
+#include "sampler.hpp"
+#include "utf8.hpp"
+
+namespace llm {
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+/// Tokens and seconds of prompts and answers.
+struct account {
+  std::size_t prompt_tokens = 0, tokens = 0;
+  double prompt_seconds = 0, seconds = 0;
+
+  void print_to_stderr() const {
+    const auto rate = [](std::size_t count, double time) { return time > 0 ? static_cast<double>(count) / time : 0; };
+    std::fprintf(stderr, "[prompt: %zu tokens, %.1f a second; text: %zu tokens, %.1f a second]\n", prompt_tokens,
+                 rate(prompt_tokens, prompt_seconds), tokens, rate(tokens, seconds));
+  }
+};
+
+/// Prints what the model says to `prompt`, at most `limit` tokens, and returns its last token.
+token_id answer(decoder& runs, const tokenizer& words, sampler& choose, std::span<const token_id> prompt,
+                std::size_t limit, account& sums) {
+  auto start = std::chrono::steady_clock::now();
+  std::span<const float> logits = runs.next(prompt);
+  sums.prompt_seconds += seconds_since(start);
+  sums.prompt_tokens += prompt.size();
+
+  start = std::chrono::steady_clock::now();
+  utf8_stream characters;
+  token_id token = prompt.back();
+  for (std::size_t i = 0; i < limit && runs.size() < runs.max_positions(); ++i) {
+    token = choose(logits);
+    if (words.ends_text(token)) break;
+    if (!words.is_control(token)) print(characters.push(words.bytes_of(token)));
+    ++sums.tokens;
+    if (i + 1 < limit) logits = runs.next({&token, 1});
+  }
+  print(characters.finish() + "\n");
+  sums.seconds += seconds_since(start);
+  return token;
+}
+
+}  // namespace
+
+void generate(const generate_options& options) {
+  const er::kernel& kernel = kernel_of_name(options.run.kernel);
+  const model_file file(options.model);
+  const tokenizer words = file.read_tokenizer();
+  const auto format = chat_format::detect(words);
+  if (options.chat && !format)
+    er::fail("the model has no chat format that this program knows (ChatML); use --raw --prompt");
+  sampler choose(options.how);
+
+  thread_pool threads(options.run.threads);
+  const model weights = file.load(recipe_for(options.quantize.recipe, options.quantize, file.shape), threads);
+  const std::size_t room = std::min(options.context, file.shape.context);
+  account sums;
+
+  if (!options.chat) {
+    std::vector<token_id> prompt;
+    if (format && !options.raw) {
+      prompt = format->opening();
+      const std::vector<token_id> question = format->question(options.prompt);
+      prompt.insert(prompt.end(), question.begin(), question.end());
+    } else {
+      prompt = words.encode(options.prompt, tokenizer::markup::control_tokens);
+      print(options.prompt);
+    }
+    if (prompt.empty()) er::fail("the prompt is empty");
+    if (prompt.size() >= room) {
+      er::fail("the prompt has " + std::to_string(prompt.size()) + " tokens and the context room for " +
+               std::to_string(room) + "; see --context");
+    }
+    decoder runs(weights, threads, std::min(room, prompt.size() + options.tokens), kernel);
+    answer(runs, words, choose, prompt, options.tokens, sums);
+    sums.print_to_stderr();
+    return;
+  }
+
+  decoder runs(weights, threads, room, kernel);
+  std::vector<token_id> waiting = format->opening();
+  for (std::string line; print("> "), std::getline(std::cin, line);) {
+    if (line.empty()) continue;
+    const std::vector<token_id> question = format->question(line);
+    waiting.insert(waiting.end(), question.begin(), question.end());
+    if (waiting.size() >= runs.max_positions() - runs.size()) {
+      er::fail("the conversation has filled the context of " + std::to_string(room) + " tokens");
+    }
+    const token_id last = answer(runs, words, choose, waiting, options.tokens, sums);
+    // The last token of an answer has not been through the model, whether it ended the text or was the last one
+    // allowed.
+    waiting.clear();
+    const std::vector<token_id> end = format->end_of_answer(last);
+    waiting.push_back(last);
+    waiting.insert(waiting.end(), end.begin(), end.end());
+  }
+  print("\n");
+  sums.print_to_stderr();
+}
+
+}  // namespace llm

@@ -1,0 +1,145 @@
+#include "model.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "options.hpp"
+
+namespace llm {
+
+weight_count model::linear_layers() const {
+  weight_count sum;
+  for (const layer& one : layers) {
+    for (const linear* part : {&one.query, &one.key, &one.value, &one.output, &one.gate, &one.up, &one.down}) {
+      sum.weights += part->weights.rows() * part->weights.cols();
+      sum.bytes += part->weights.bytes().size();
+    }
+  }
+  return sum;
+}
+
+std::size_t model::weight_bytes() const {
+  return linear_layers().bytes + embedding.bytes().size() + (own_head ? own_head->bytes().size() : 0);
+}
+
+std::size_t model::bytes_per_token() const {
+  const std::size_t row = own_head ? embedding.bytes().size() / embedding.rows() : 0;
+  return linear_layers().bytes + head().bytes().size() + row;
+}
+
+model build_model(const geometry& shape, weight_source& source) {
+  const auto read_linear = [&source](const std::string& name, std::size_t rows, std::size_t cols) {
+    linear result{source.matrix(name + ".weight", rows, cols), {}};
+    if (source.has(name + ".bias")) result.bias = source.vector(name + ".bias", rows);
+    return result;
+  };
+
+  model result;
+  result.shape = shape;
+  result.embedding = source.matrix("token_embd.weight", shape.vocabulary, shape.hidden);
+  for (std::size_t i = 0; i < shape.layers; ++i) {
+    const std::string block = "blk." + std::to_string(i) + ".";
+    layer one;
+    one.attention_norm = source.vector(block + "attn_norm.weight", shape.hidden);
+    one.query = read_linear(block + "attn_q", shape.query_size(), shape.hidden);
+    one.key = read_linear(block + "attn_k", shape.kv_size(), shape.hidden);
+    one.value = read_linear(block + "attn_v", shape.kv_size(), shape.hidden);
+    one.output = read_linear(block + "attn_output", shape.hidden, shape.query_size());
+    if (shape.arch == architecture::qwen3) {
+      one.query_norm = source.vector(block + "attn_q_norm.weight", shape.head_size);
+      one.key_norm = source.vector(block + "attn_k_norm.weight", shape.head_size);
+    }
+    one.ffn_norm = source.vector(block + "ffn_norm.weight", shape.hidden);
+    one.gate = read_linear(block + "ffn_gate", shape.feed_forward, shape.hidden);
+    one.up = read_linear(block + "ffn_up", shape.feed_forward, shape.hidden);
+    one.down = read_linear(block + "ffn_down", shape.hidden, shape.feed_forward);
+    result.layers.push_back(std::move(one));
+  }
+  result.output_norm = source.vector("output_norm.weight", shape.hidden);
+  if (!shape.tied_head) result.own_head = source.matrix("output.weight", shape.vocabulary, shape.hidden);
+
+  std::vector<float> divisors;
+  if (source.has("rope_freqs.weight")) divisors = source.vector("rope_freqs.weight", shape.rope_size / 2);
+  const rope_pairs pairs = shape.arch == architecture::qwen3 ? rope_pairs::halves : rope_pairs::neighbours;
+  result.positions = rope(pairs, shape.rope_size, shape.rope_base, divisors);
+  result.quantized_cache = !result.layers.front().query.weights.is_dense();
+  return result;
+}
+
+er::recipe recipe_by_name(std::string_view name, const er::recipe_options& options) {
+  for (const std::string_view dense : {"f32", "f16", "bf16"}) {
+    if (name != dense) continue;
+    er::recipe result;
+    result.name = name;
+    return result.set("*", std::string{name}).set("*norm*", "").set("*bias", "");
+  }
+  for (const std::string_view known : er::recipe_names) {
+    if (name == known || (known.starts_with(name) && known.substr(name.size()) == "_a8_kv8")) {
+      return *er::find_recipe(known, options);
+    }
+  }
+  er::fail("no recipe is called '" + std::string{name} +
+           "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), w16, f32, f16, bf16 and none");
+}
+
+er::recipe recipe_for(const std::string& name, const quantize_options& options, const geometry& shape) {
+  er::recipe_options details;
+  details.group = options.group != 0 ? options.group : default_group(shape);
+  details.ternary = options.ternary;
+  er::recipe result = recipe_by_name(name, details);
+  for (const std::string& text : options.overrides) {
+    const std::size_t equals = text.find('=');
+    const std::string format = equals == std::string::npos ? "" : text.substr(equals + 1);
+    if (!er::matrix_format::parse(format)) {
+      er::fail("'" + text + "' is no override: expected PATTERN=FORMAT, as in 'token_embd*=int8_g64'");
+    }
+    result.set(text.substr(0, equals), format);
+  }
+  return result;
+}
+
+std::size_t default_group(const geometry& shape) {
+  const bool wide = shape.hidden % 256 == 0 && shape.feed_forward % 256 == 0 && shape.query_size() % 256 == 0;
+  return wide ? 256 : 64;
+}
+
+model_file::model_file(const std::filesystem::path& path)
+    : reader(std::make_shared<const er::gguf_reader>(er::gguf_reader::open(path))), shape(read_geometry(*reader)) {}
+
+model model_file::load(const er::recipe& how, thread_pool& threads) const {
+  std::size_t bytes = 0;
+  for (const er::tensor_info& tensor : reader->tensors()) bytes += tensor.bytes.size();
+  progress_bar progress("loading", bytes);
+  file_weights source(*reader, how, threads, &progress);
+  model result = build_model(shape, source);
+  source.refuse_leftovers();
+  result.file = reader;
+  return result;
+}
+
+tokenizer model_file::read_tokenizer() const {
+  const er::gguf_reader& file = *reader;
+  const std::string kind{file.get_string("tokenizer.ggml.model")};
+  if (kind != "gpt2") {
+    er::fail_io("the model's tokenizer is '" + kind + "'; this program has byte-level BPE ('gpt2')");
+  }
+  vocabulary data;
+  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens")) data.tokens.emplace_back(token);
+  for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges")) data.merges.emplace_back(merge);
+  if (file.has("tokenizer.ggml.token_type")) data.types = file.get_i32s("tokenizer.ggml.token_type");
+
+  const std::string rule{file.optional_string("tokenizer.ggml.pre").value_or("gpt-2")};
+  const auto words = parse_pre_tokenizer(rule);
+  if (!words) {
+    er::fail_io("the model's pre-tokenizer is '" + rule + "'; this program has gpt-2, smollm, llama-bpe and qwen2");
+  }
+  data.words = *words;
+  data.whole_words_first = *words == pre_tokenizer::llama_bpe;
+  data.add_bos = file.optional_bool("tokenizer.ggml.add_bos_token").value_or(*words == pre_tokenizer::llama_bpe);
+  data.bos = file.optional_i32("tokenizer.ggml.bos_token_id");
+  data.eos = file.optional_i32("tokenizer.ggml.eos_token_id");
+  data.chat_template = file.optional_string("tokenizer.chat_template").value_or("");
+  return tokenizer{std::move(data)};
+}
+
+}  // namespace llm

@@ -1,0 +1,67 @@
+/// What the user asks for: the command line's values.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "geometry.hpp"
+#include "sampler.hpp"
+#include <edgerazor/quant/recipe.hpp>
+
+namespace llm {
+
+/// How matrices are quantized, where they are.
+struct quantize_options {
+  std::string recipe = "none";
+  std::size_t group = 0;  ///< columns a scale; 0: by the model's shape
+  std::string ternary = "ternary5";
+  std::vector<std::string> overrides;  ///< "pattern=format", added to the recipe's rules in order
+};
+
+/// Where and how fast it runs.
+struct run_options {
+  std::size_t threads = 1;
+  std::string kernel;  ///< empty: the fastest
+};
+
+struct generate_options {
+  std::string model, prompt;
+  bool chat = false, raw = false;
+  std::size_t tokens = 256, context = 4096;
+  sampling how;
+  quantize_options quantize;
+  run_options run;
+};
+
+struct convert_options {
+  std::string model, output, exported;
+  quantize_options quantize;
+  run_options run;
+};
+
+struct compare_options {
+  std::string model, text, json, keep;
+  std::vector<std::string> recipes{"w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"};
+  std::size_t window = 512, prompt_tokens = 256, decoded_tokens = 32, rounds = 3;
+  quantize_options quantize;
+  run_options run;
+};
+
+struct bench_options {
+  std::string model, shape, json;
+  std::vector<std::string> recipes{"w16", "w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"};
+  std::size_t prompt_tokens = 128, decoded_tokens = 32, rounds = 3;
+  quantize_options quantize;
+  run_options run;
+};
+
+void generate(const generate_options& options);
+void convert(const convert_options& options);
+void compare(const compare_options& options);
+void bench(const bench_options& options);
+
+/// The recipe of that name for a model of this shape: the group the user names, or the one that fits.
+edgerazor::recipe recipe_for(const std::string& name, const quantize_options& options, const geometry& shape);
+
+}  // namespace llm

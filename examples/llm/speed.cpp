@@ -1,0 +1,99 @@
+#include "speed.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "decoder.hpp"
+#include "kernel_choice.hpp"
+#include "process_memory.hpp"
+#include "progress_bar.hpp"
+#include "worker_process.hpp"
+
+namespace llm {
+
+namespace {
+
+/// A model on the track; lives in a worker.
+class runner {
+ public:
+  runner(const contestant& who, const race& how)
+      : how_(how),
+        threads_(how.threads),
+        model_(who.load(threads_)),
+        decoder_(model_, threads_, how.prompt.size() + how.decoded_tokens, kernel_of_name(how.kernel)) {}
+
+  nlohmann::json run(std::size_t prompt_tokens, std::size_t decoded_tokens) {
+    decoder_.truncate(0);
+    const auto start = std::chrono::steady_clock::now();
+    std::span<const float> logits = decoder_.next(std::span{how_.prompt}.first(prompt_tokens));
+    const auto middle = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < decoded_tokens; ++i) {
+      const auto likeliest = std::max_element(logits.begin(), logits.end());
+      const token_id token = static_cast<token_id>(likeliest - logits.begin());
+      logits = decoder_.next({&token, 1});
+    }
+    const std::chrono::duration<double> prompt = middle - start, decode = std::chrono::steady_clock::now() - middle;
+    return {{"prompt", static_cast<double>(prompt_tokens) / prompt.count()},
+            {"decode", static_cast<double>(decoded_tokens) / decode.count()}};
+  }
+
+  [[nodiscard]] nlohmann::json report() const {
+    return {{"bits_per_weight", model_.linear_layers().bits_per_weight()},
+            {"weight_bytes", model_.weight_bytes()},
+            {"bytes_per_token", model_.bytes_per_token()},
+            {"cache_bytes", decoder_.cache_bytes()},
+            {"peak_memory", worker_process::isolated() ? peak_memory() : 0}};
+  }
+
+ private:
+  race how_;
+  thread_pool threads_;
+  model model_;
+  decoder decoder_;
+};
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+}  // namespace
+
+std::vector<speed> measure_speed(const std::vector<contestant>& contestants, const race& how) {
+  std::vector<worker_process> workers;
+  for (const contestant& who : contestants) {
+    workers.emplace_back([&who, &how]() -> service {
+      auto on_track = std::make_shared<runner>(who, how);
+      return [on_track](const nlohmann::json& request) {
+        if (request.contains("report")) return on_track->report();
+        return on_track->run(request["prompt"], request["decode"]);
+      };
+    });
+  }
+  progress_bar progress("timing", contestants.size() * (how.rounds + 1));
+  std::vector<std::vector<double>> prompt(contestants.size()), decode(contestants.size());
+  for (std::size_t round = 0; round <= how.rounds; ++round) {
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+      const bool warm_up = round == 0;
+      const nlohmann::json times =
+          workers[i].ask({{"prompt", warm_up ? std::min<std::size_t>(8, how.prompt.size()) : how.prompt.size()},
+                          {"decode", warm_up ? 1 : how.decoded_tokens}});
+      progress.advance(1);
+      if (warm_up) continue;
+      prompt[i].push_back(times["prompt"]);
+      decode[i].push_back(times["decode"]);
+    }
+  }
+  std::vector<speed> results;
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    const nlohmann::json report = workers[i].ask({{"report", true}});
+    results.push_back({median(prompt[i]), median(decode[i]), report["bits_per_weight"], report["weight_bytes"],
+                       report["bytes_per_token"], report["cache_bytes"], report["peak_memory"]});
+  }
+  return results;
+}
+
+}  // namespace llm

@@ -1,0 +1,109 @@
+/// Threads of the host: the library owns none, so a program that wants several brings them.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace llm {
+
+/// Runs the grains of one job at a time on a fixed number of threads, of which the caller is one. Grains are handed out
+/// one by one, so that a slower core takes fewer of them.
+///
+/// The caller waits only for threads that have begun: one that wakes late finds the job closed. A busy machine thus
+/// costs a thread's share, not the time until it is scheduled.
+class thread_pool {
+ public:
+  /// `threads` in total; 0 counts as 1.
+  explicit thread_pool(std::size_t threads) {
+    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
+  }
+  thread_pool(const thread_pool&) = delete;
+  ~thread_pool() {
+    stop_.store(true);
+    generation_.fetch_add(1);
+    generation_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return workers_.size() + 1; }
+
+  /// Calls `work(grain)` once for each grain in [0, grains), in any order and on any thread, and returns when all have
+  /// returned. An exception of one of them is thrown here, after grains not yet begun have been dropped.
+  template <class Work>
+  void run(std::size_t grains, const Work& work) {
+    if (workers_.empty() || grains < 2) {
+      for (std::size_t grain = 0; grain < grains; ++grain) work(grain);
+      return;
+    }
+    call_ = [](const void* context, std::size_t grain) { (*static_cast<const Work*>(context))(grain); };
+    context_ = &work;
+    grains_ = grains;
+    next_.store(0, std::memory_order_relaxed);
+    state_.store(open, std::memory_order_release);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+    drain();
+    state_.fetch_and(~open, std::memory_order_acq_rel);
+    for (std::uint32_t active; (active = state_.load(std::memory_order_acquire)) != 0;) wait_while(state_, active);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+ private:
+  static constexpr std::uint32_t open = 1u << 31;  ///< of state_; below it the number of threads inside the job
+
+  /// Decoding hands out jobs of tens of microseconds; sleeping and waking would take as long, so a thread looks a few
+  /// times, giving its core away in between, before it sleeps.
+  static void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+    for (int look = 0; look < 200; ++look) {
+      if (value.load(std::memory_order_acquire) != old) return;
+      if (look >= 20) std::this_thread::yield();
+    }
+    value.wait(old, std::memory_order_acquire);
+  }
+
+  void drain() {
+    for (std::size_t grain; (grain = next_.fetch_add(1, std::memory_order_relaxed)) < grains_;) {
+      try {
+        call_(context_, grain);
+      } catch (...) {
+        next_.store(grains_, std::memory_order_relaxed);
+        const std::lock_guard lock{error_mutex_};
+        if (!error_) error_ = std::current_exception();
+      }
+    }
+  }
+
+  void serve() {
+    for (std::uint32_t seen = 0;;) {
+      wait_while(generation_, seen);
+      seen = generation_.load(std::memory_order_acquire);
+      if (stop_.load()) return;
+      std::uint32_t state = state_.load(std::memory_order_relaxed);
+      bool entered = false;
+      while (!entered && (state & open)) {
+        entered = state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_relaxed);
+      }
+      if (!entered) continue;
+      drain();
+      if (state_.fetch_sub(1, std::memory_order_acq_rel) == 1) state_.notify_one();
+    }
+  }
+
+  void (*call_)(const void*, std::size_t) = nullptr;
+  const void* context_ = nullptr;
+  std::size_t grains_ = 0;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<std::uint32_t> state_{0}, generation_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+  std::vector<std::thread> workers_;  ///< last: they use the rest
+};
+
+}  // namespace llm

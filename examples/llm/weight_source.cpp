@@ -1,0 +1,143 @@
+#include "weight_source.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <random>
+#include <stdexcept>
+
+namespace llm {
+
+namespace {
+
+/// FNV-1a: the same number for the same name everywhere, which std::hash is not.
+std::uint64_t name_seed(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+/// Four uniform 16-bit numbers from one 64-bit one, added: bell-shaped enough, of mean 0 and variance 1.
+float bell(std::uint64_t bits) {
+  std::uint64_t sum = 0;
+  for (int i = 0; i < 4; ++i) sum += (bits >> (16 * i)) & 0xffffu;
+  constexpr float mean = 4 * 65535.0f / 2, deviation = 37836.9f;  // sqrt(4 * (65536^2 - 1) / 12)
+  return (static_cast<float>(sum) - mean) / deviation;
+}
+
+er::matrix_format dense_format(er::scale_kind element) {
+  er::matrix_format fmt;
+  fmt.element = element;
+  return fmt;
+}
+
+/// How the elements of a plain tensor are stored, where that is a dense format.
+std::optional<er::matrix_format> dense_format_of(er::ggml_type type) {
+  if (type == er::ggml_type::f32) return dense_format(er::scale_kind::float32);
+  if (type == er::ggml_type::f16) return dense_format(er::scale_kind::float16);
+  if (type == er::ggml_type::bf16) return dense_format(er::scale_kind::bfloat16);
+  return std::nullopt;
+}
+
+[[noreturn]] void refuse_shape(std::string_view name, std::size_t rows, std::size_t cols, const std::string& has) {
+  er::fail_io("tensor '" + std::string{name} + "': expected " + er::shape_text(rows, cols) + ", the file has " + has);
+}
+
+}  // namespace
+
+std::optional<er::matrix_format> format_of(const er::recipe& how, std::string_view name) {
+  const std::string_view text = how.weight_format(name);
+  if (text.empty()) return std::nullopt;
+  const auto fmt = er::matrix_format::parse(text);
+  if (!fmt) er::fail("recipe " + how.name + ": '" + std::string{text} + "' is not the name of a format");
+  return fmt;
+}
+
+er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows, std::size_t cols,
+                              const row_source& source, thread_pool& threads) {
+  constexpr std::size_t block_elements = 65536;
+  const std::size_t block = std::max<std::size_t>(1, block_elements / (cols * er::tile_rows)) * er::tile_rows;
+  try {
+    er::any_matrix result = er::any_matrix::empty(fmt, rows, cols);
+    threads.run((rows + block - 1) / block, [&](std::size_t grain) {
+      const er::row_range range{grain * block, std::min(rows, (grain + 1) * block)};
+      std::vector<float> values(range.size() * cols);
+      const er::matrix_view<float> view{values.data(), range.size(), cols};
+      source(range, view);
+      result.pack_rows(range.begin, view);
+    });
+    return result;
+  } catch (const std::invalid_argument& error) {
+    er::fail_io("tensor '" + std::string{name} + "': " + error.what());
+  }
+}
+
+file_weights::file_weights(const er::gguf_reader& file, const er::recipe& how, thread_pool& threads,
+                           progress_bar* progress)
+    : file_(file), packed_(file), how_(how), threads_(threads), progress_(progress) {
+  if (!how.rules.empty() && !packed_.all().empty()) {
+    er::fail("the file holds a quantized model already; a recipe is for one that is not");
+  }
+}
+
+er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std::size_t cols) {
+  asked_.emplace(name);
+  const er::tensor_info& tensor = file_.get(name);
+  if (progress_ != nullptr) progress_->advance(tensor.bytes.size());
+  if (const er::packed_tensor* packed = packed_.find(name)) {
+    if (packed->rows != rows || packed->cols != cols) {
+      refuse_shape(name, rows, cols, er::shape_text(packed->rows, packed->cols));
+    }
+    const auto fmt = er::matrix_format::parse(packed->format);
+    if (!fmt)
+      er::fail_io("tensor '" + std::string{name} + "' has the unknown format '" + std::string{packed->format} + "'");
+    return er::any_matrix::from_bytes(*fmt, rows, cols, packed->bytes);
+  }
+  if (tensor.dim_count != 2 || tensor.rows() != rows || tensor.cols() != cols) {
+    refuse_shape(name, rows, cols, er::shape_text(tensor.rows(), tensor.cols()));
+  }
+  const auto stored = dense_format_of(tensor.type);
+  const auto wanted = format_of(how_, name);
+  if (stored && (!wanted || *wanted == *stored)) return er::any_matrix::from_bytes(*stored, rows, cols, tensor.bytes);
+
+  const auto read = [&](er::row_range range, er::matrix_view<float> out) { file_.read_rows(tensor, range, out); };
+  er::any_matrix result =
+      pack_by_blocks(name, wanted.value_or(dense_format(er::scale_kind::float16)), rows, cols, read, threads_);
+  file_.drop(tensor);
+  return result;
+}
+
+std::vector<float> file_weights::vector(std::string_view name, std::size_t size) {
+  asked_.emplace(name);
+  const er::tensor_info& tensor = file_.get(name);
+  if (tensor.rows() != 1 || tensor.cols() != size) {
+    refuse_shape(name, 1, size, er::shape_text(tensor.rows(), tensor.cols()));
+  }
+  std::vector<float> values(size);
+  file_.read_rows(tensor, {0, 1}, {values.data(), 1, size});
+  for (const float value : values) {
+    if (!std::isfinite(value)) er::fail_io("tensor '" + std::string{name} + "' has a NaN or an infinity");
+  }
+  return values;
+}
+
+void file_weights::refuse_leftovers() const {
+  for (const er::tensor_info& tensor : file_.tensors()) {
+    if (asked_.contains(std::string{tensor.name})) continue;
+    er::fail_io("the model has a tensor " + er::gguf::quoted(tensor.name) + " that this program does not know");
+  }
+}
+
+er::any_matrix random_weights::matrix(std::string_view name, std::size_t rows, std::size_t cols) {
+  const float deviation = 1.0f / std::sqrt(static_cast<float>(cols));
+  const auto generate = [&](er::row_range range, er::matrix_view<float> out) {
+    for (std::size_t r = 0; r < range.size(); ++r) {
+      std::mt19937_64 random(name_seed(name) + range.begin + r);
+      for (float& value : out.row(r)) value = deviation * bell(random());
+    }
+  };
+  const auto fmt = format_of(how_, name).value_or(dense_format(er::scale_kind::float16));
+  return pack_by_blocks(name, fmt, rows, cols, generate, threads_);
+}
+
+}  // namespace llm

@@ -1,0 +1,245 @@
+#include "llm/decoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+namespace er = edgerazor;
+
+namespace {
+
+/// Random weights that the test can read: matrices of variance 4 / cols, norms around 1, biases for every linear layer.
+class known_weights final : public llm::weight_source {
+ public:
+  known_weights(unsigned seed, std::string format) : random_(seed), format_(std::move(format)) {}
+
+  [[nodiscard]] bool has(std::string_view name) const override {
+    return name.ends_with(".bias") || name == "rope_freqs.weight";
+  }
+  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows, std::size_t cols) override {
+    std::vector<float>& values = fill(name, rows * cols, 0, 2 / std::sqrt(static_cast<float>(cols)));
+    const er::matrix_view<const float> view{values.data(), rows, cols};
+    return er::any_matrix::pack(er::matrix_format::parse(format_).value(), view);
+  }
+  [[nodiscard]] std::vector<float> vector(std::string_view name, std::size_t size) override {
+    const bool bias = name.ends_with(".bias");
+    return fill(name, size, bias ? 0.0f : 1.5f, bias ? 0.3f : 0.2f);
+  }
+
+  [[nodiscard]] const std::vector<float>& values(const std::string& name) const { return values_.at(name); }
+
+ private:
+  std::vector<float>& fill(std::string_view name, std::size_t size, float mean, float deviation) {
+    std::vector<float>& values = values_[std::string{name}];
+    std::normal_distribution<float> normal(mean, deviation);
+    for (std::size_t i = 0; i < size; ++i) values.push_back(normal(random_));
+    return values;
+  }
+
+  std::mt19937 random_;
+  std::string format_;
+  std::map<std::string, std::vector<float>> values_;
+};
+
+/// Heads that are no fraction of the hidden size, a head that turns in part, an untied head.
+llm::geometry small_shape(llm::architecture arch) {
+  llm::geometry shape;
+  shape.arch = arch;
+  shape.layers = 2;
+  shape.hidden = 24;
+  shape.feed_forward = 40;
+  shape.heads = 6;
+  shape.kv_heads = 2;
+  shape.head_size = 8;
+  shape.rope_size = 6;
+  shape.vocabulary = 50;
+  shape.context = 64;
+  shape.tied_head = false;
+  return shape;
+}
+
+using numbers = std::vector<double>;
+
+numbers product(const known_weights& weights, const std::string& name, const numbers& x) {
+  const std::vector<float>& w = weights.values(name + ".weight");
+  numbers y(w.size() / x.size());
+  for (std::size_t r = 0; r < y.size(); ++r) {
+    for (std::size_t c = 0; c < x.size(); ++c) y[r] += static_cast<double>(w[r * x.size() + c]) * x[c];
+    if (weights.has(name + ".bias") && name != "output") {
+      y[r] += static_cast<double>(weights.values(name + ".bias")[r]);
+    }
+  }
+  return y;
+}
+
+void normalise(numbers& x, std::size_t begin, std::size_t size, const std::vector<float>& weight, double epsilon) {
+  double squares = 0;
+  for (std::size_t i = 0; i < size; ++i) squares += x[begin + i] * x[begin + i];
+  const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + epsilon);
+  for (std::size_t i = 0; i < size; ++i) x[begin + i] *= factor * static_cast<double>(weight[i]);
+}
+
+/// The equations of decoder.hpp in double, every position anew.
+std::vector<numbers> reference_logits(const known_weights& weights, const llm::geometry& shape,
+                                      const std::vector<llm::token_id>& tokens) {
+  const double epsilon = static_cast<double>(shape.epsilon);
+  std::vector<std::vector<numbers>> keys(shape.layers), values(shape.layers);
+  std::vector<numbers> result;
+  for (std::size_t position = 0; position < tokens.size(); ++position) {
+    const auto token = static_cast<std::size_t>(tokens[position]);
+    numbers x(shape.hidden);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      x[i] = static_cast<double>(weights.values("token_embd.weight")[token * shape.hidden + i]);
+    }
+    for (std::size_t l = 0; l < shape.layers; ++l) {
+      const std::string block = "blk." + std::to_string(l) + ".";
+      numbers n = x;
+      normalise(n, 0, n.size(), weights.values(block + "attn_norm.weight"), epsilon);
+      numbers q = product(weights, block + "attn_q", n), k = product(weights, block + "attn_k", n);
+      const auto place = [&](numbers& heads, const std::string& norm) {
+        for (std::size_t at = 0; at < heads.size(); at += shape.head_size) {
+          const bool qwen = shape.arch == llm::architecture::qwen3;
+          if (qwen) normalise(heads, at, shape.head_size, weights.values(block + norm), epsilon);
+          for (std::size_t i = 0; i < shape.rope_size / 2; ++i) {
+            const std::size_t a = at + (qwen ? i : 2 * i), b = qwen ? a + shape.rope_size / 2 : a + 1;
+            const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope_size);
+            const double angle = static_cast<double>(position) * std::pow(shape.rope_base, exponent) /
+                                 static_cast<double>(weights.values("rope_freqs.weight")[i]);
+            const double u = heads[a], v = heads[b];
+            heads[a] = u * std::cos(angle) - v * std::sin(angle);
+            heads[b] = u * std::sin(angle) + v * std::cos(angle);
+          }
+        }
+      };
+      place(q, "attn_q_norm.weight");
+      place(k, "attn_k_norm.weight");
+      keys[l].push_back(k);
+      values[l].push_back(product(weights, block + "attn_v", n));
+      numbers mixed(shape.query_size());
+      for (std::size_t head = 0; head < shape.heads; ++head) {
+        const std::size_t from = head / (shape.heads / shape.kv_heads) * shape.head_size;
+        numbers p;
+        double total = 0;
+        for (const numbers& key : keys[l]) {
+          double score = 0;
+          for (std::size_t i = 0; i < shape.head_size; ++i) score += q[head * shape.head_size + i] * key[from + i];
+          p.push_back(std::exp(score / std::sqrt(static_cast<double>(shape.head_size))));
+          total += p.back();
+        }
+        for (std::size_t t = 0; t < p.size(); ++t) {
+          for (std::size_t i = 0; i < shape.head_size; ++i) {
+            mixed[head * shape.head_size + i] += p[t] / total * values[l][t][from + i];
+          }
+        }
+      }
+      const numbers attention = product(weights, block + "attn_output", mixed);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] += attention[i];
+
+      n = x;
+      normalise(n, 0, n.size(), weights.values(block + "ffn_norm.weight"), epsilon);
+      numbers gate = product(weights, block + "ffn_gate", n);
+      const numbers up = product(weights, block + "ffn_up", n);
+      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+      const numbers down = product(weights, block + "ffn_down", gate);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] += down[i];
+    }
+    normalise(x, 0, x.size(), weights.values("output_norm.weight"), epsilon);
+    result.push_back(product(weights, "output", x));
+  }
+  return result;
+}
+
+std::vector<llm::token_id> some_tokens(std::size_t count) {
+  std::vector<llm::token_id> tokens;
+  for (std::size_t i = 0; i < count; ++i) tokens.push_back(static_cast<llm::token_id>((i * 31 + 7) % 50));
+  return tokens;
+}
+
+/// The logits after every token, the sequence fed in pieces of `piece`.
+std::vector<std::vector<float>> logits_in_pieces(const llm::model& model, std::size_t threads,
+                                                 const std::vector<llm::token_id>& tokens, std::size_t piece) {
+  llm::thread_pool pool(threads);
+  llm::decoder runs(model, pool, tokens.size());
+  std::vector<std::vector<float>> result;
+  for (std::size_t at = 0; at < tokens.size(); at += piece) {
+    const std::size_t count = std::min(piece, tokens.size() - at);
+    runs.forward(std::span{tokens}.subspan(at, count));
+    const er::matrix_view<const float> logits = runs.logits(0, count);
+    for (std::size_t t = 0; t < count; ++t) result.emplace_back(logits.row(t).begin(), logits.row(t).end());
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("the forward pass is the architecture's equations") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  for (const auto arch : {llm::architecture::llama, llm::architecture::qwen3}) {
+    known_weights weights(seed, "f32");
+    const llm::geometry shape = small_shape(arch);
+    const llm::model model = llm::build_model(shape, weights);
+    const std::vector<llm::token_id> tokens = some_tokens(20);
+    const std::vector<numbers> expected = reference_logits(weights, shape, tokens);
+    const auto got = logits_in_pieces(model, 2, tokens, 7);
+    double largest = 0, worst = 0;
+    for (std::size_t t = 0; t < tokens.size(); ++t) {
+      for (std::size_t i = 0; i < shape.vocabulary; ++i) {
+        largest = std::max(largest, std::fabs(expected[t][i]));
+        worst = std::max(worst, std::fabs(expected[t][i] - static_cast<double>(got[t][i])));
+      }
+    }
+    // Each of 2 layers rounds sums of up to 48 products of numbers up to about 10, and softmax turns an error e of a
+    // score into a relative error e of its weight; scores reach some 100. 100 * 48 * 2^-24 = 3e-4 of the largest logit;
+    // a wrong pair, norm or bias changes logits by their own size.
+    CHECK(worst < 3e-4 * largest);
+  }
+}
+
+TEST_CASE("results depend neither on threads nor on how a sequence is cut") {
+  for (const char* format : {"f32", "f16", "int4_g8", "ternary2_g8", "int4_g8+ternary5_g8:every_2_rows"}) {
+    CAPTURE(format);
+    known_weights weights(3, format);
+    const llm::model model = llm::build_model(small_shape(llm::architecture::llama), weights);
+    const std::vector<llm::token_id> tokens = some_tokens(40);
+    const auto expected = logits_in_pieces(model, 1, tokens, 1);
+    CHECK(logits_in_pieces(model, 1, tokens, 40) == expected);
+    CHECK(logits_in_pieces(model, 3, tokens, 13) == expected);
+    CHECK(logits_in_pieces(model, 4, tokens, 1) == expected);
+  }
+}
+
+TEST_CASE("a truncated sequence goes on as if the rest had never been") {
+  known_weights weights(4, "int4_g8");
+  const llm::model model = llm::build_model(small_shape(llm::architecture::qwen3), weights);
+  CHECK(model.quantized_cache);
+  llm::thread_pool pool(1);
+  llm::decoder runs(model, pool, 10);
+  const std::vector<llm::token_id> tokens = some_tokens(10);
+  const std::span<const float> last = runs.next(tokens);
+  const std::vector<float> expected(last.begin(), last.end());
+  runs.truncate(4);
+  CHECK(runs.size() == 4);
+  const std::span<const float> again = runs.next(std::span{tokens}.subspan(4));
+  CHECK(std::equal(again.begin(), again.end(), expected.begin(), expected.end()));
+}
+
+TEST_CASE("what can't be run is refused") {
+  known_weights weights(5, "f32");
+  const llm::model model = llm::build_model(small_shape(llm::architecture::llama), weights);
+  llm::thread_pool pool(1);
+  llm::decoder runs(model, pool, 3);
+  CHECK_THROWS_AS(runs.next({}), std::invalid_argument);
+  CHECK_THROWS_AS(runs.next(std::vector<llm::token_id>{50}), std::invalid_argument);
+  CHECK_THROWS_AS(runs.next(std::vector<llm::token_id>{-1}), std::invalid_argument);
+  CHECK_THROWS_AS(runs.next(std::vector<llm::token_id>{1, 2, 3, 4}), std::invalid_argument);
+  CHECK_THROWS_AS(runs.logits(0, 1), std::invalid_argument);
+  (void)runs.next(std::vector<llm::token_id>{1, 2, 3});
+  CHECK_THROWS_AS(runs.next(std::vector<llm::token_id>{1}), std::invalid_argument);
+}

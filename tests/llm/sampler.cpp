@@ -1,0 +1,73 @@
+#include "llm/sampler.hpp"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+TEST_CASE("greedy takes the largest logit, the lowest id of equals") {
+  llm::sampler choose({});
+  CHECK(choose(std::vector<float>{0, 3, 1, 3}) == 1);
+  CHECK(choose(std::vector<float>{-5}) == 0);
+}
+
+TEST_CASE("a seed fixes the draws on every machine") {
+  // The 10,000th number of std::mt19937_64 by default is in the standard (rand.predef); the draws follow from its
+  // numbers.
+  std::mt19937_64 random;
+  random.discard(9999);
+  CHECK(random() == 9981545732273789042u);
+
+  // Eight tokens of equal weight: a token is the top three bits of a number.
+  const std::vector<float> logits(8, 0.0f);
+  llm::sampler choose({1.0f, 0, 1.0f, 42});
+  std::mt19937_64 same(42);
+  for (int i = 0; i < 100; ++i) CHECK(choose(logits) == static_cast<llm::token_id>(same() >> 61));
+}
+
+TEST_CASE("draws follow softmax at a temperature") {
+  const std::vector<float> logits{2, 0, 1, -1};
+  constexpr double temperature = 2;
+  constexpr int draws = 40'000;
+  llm::sampler choose({temperature, 0, 1.0f, 7});
+  std::array<int, 4> counts{};
+  for (int i = 0; i < draws; ++i) ++counts[static_cast<std::size_t>(choose(logits))];
+  double total = 0;
+  for (const float x : logits) total += std::exp(static_cast<double>(x) / temperature);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const double p = std::exp(static_cast<double>(logits[i]) / temperature) / total;
+    // The seed is fixed; five standard deviations of a binomial would fail once in 1.7 million seeds.
+    CHECK(std::fabs(counts[i] - draws * p) < 5 * std::sqrt(draws * p * (1 - p)));
+  }
+}
+
+TEST_CASE("top-k and top-p keep the likeliest tokens only") {
+  const std::vector<float> logits{0.0f, std::log(4.0f), std::log(2.0f), std::log(3.0f)};  // 1, 4, 2, 3 tenths
+  const auto drawn = [&](const llm::sampling& how) {
+    llm::sampler choose(how);
+    std::array<bool, 4> seen{};
+    for (int i = 0; i < 2000; ++i) seen[static_cast<std::size_t>(choose(logits))] = true;
+    return seen;
+  };
+  CHECK(drawn({1, 0, 1, 1}) == std::array<bool, 4>{true, true, true, true});
+  CHECK(drawn({1, 2, 1, 1}) == std::array<bool, 4>{false, true, false, true});
+  CHECK(drawn({1, 9, 1, 1}) == std::array<bool, 4>{true, true, true, true});
+  CHECK(drawn({1, 0, 0.69f, 1}) == std::array<bool, 4>{false, true, false, true});
+  CHECK(drawn({1, 0, 0.71f, 1}) == std::array<bool, 4>{false, true, true, true});
+  CHECK(drawn({1, 0, 1e-6f, 1}) == std::array<bool, 4>{false, true, false, false});
+  // Top-p of what top-k has left: 4 and 3 of 7 are 0.57 and 0.43.
+  CHECK(drawn({1, 2, 0.5f, 1}) == std::array<bool, 4>{false, true, false, false});
+}
+
+TEST_CASE("what can't be drawn from is refused") {
+  llm::sampler choose({});
+  CHECK_THROWS_AS((void)choose(std::vector<float>{}), std::invalid_argument);
+  CHECK_THROWS_AS((void)choose(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}), std::invalid_argument);
+  CHECK_THROWS_AS((void)choose(std::vector<float>{std::numeric_limits<float>::infinity()}), std::invalid_argument);
+  CHECK_THROWS_AS(llm::sampler({-1.0f, 0, 1.0f, 1}), std::invalid_argument);
+  CHECK_THROWS_AS(llm::sampler({1.0f, 0, 0.0f, 1}), std::invalid_argument);
+  CHECK_THROWS_AS(llm::sampler({1.0f, 0, 1.5f, 1}), std::invalid_argument);
+}

@@ -1,0 +1,162 @@
+#include "llm/tokenizer.hpp"
+
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "llm/pre_tokenizer.hpp"
+#include "llm/utf8.hpp"
+#include "support/golden.hpp"
+#include <edgerazor/core/contract.hpp>
+
+namespace {
+
+llm::vocabulary vocabulary_of(const nlohmann::json& data, const std::string& rule) {
+  llm::vocabulary result;
+  result.tokens = data["tokens"].get<std::vector<std::string>>();
+  result.types = data["types"].get<std::vector<std::int32_t>>();
+  result.merges = data["merges"].get<std::vector<std::string>>();
+  result.words = *llm::parse_pre_tokenizer(rule);
+  result.whole_words_first = rule == "llama-bpe";
+  return result;
+}
+
+/// Bytes a, b, c, then ab, abc, and a control token.
+llm::vocabulary small_vocabulary() {
+  llm::vocabulary result;
+  result.tokens = {"a", "b", "c", "ab", "abc", "<|end|>"};
+  result.types = {1, 1, 1, 1, 1, 3};
+  result.merges = {"a b", "ab c"};
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("words are those of the published regular expressions") {
+  const nlohmann::json data = golden::load("tokenizer.json");
+  for (const char* rule : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+    CAPTURE(rule);
+    for (const nlohmann::json& item : data["cases"]) {
+      const std::string text = item["text"];
+      CAPTURE(text);
+      std::vector<std::string> words;
+      for (const std::string_view word : llm::split_words(*llm::parse_pre_tokenizer(rule), text))
+        words.emplace_back(word);
+      CHECK(words == item["words"][rule].get<std::vector<std::string>>());
+    }
+  }
+}
+
+TEST_CASE("tokens are llama.cpp's, and their bytes give the text back") {
+  const nlohmann::json data = golden::load("tokenizer.json");
+  for (const char* rule : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+    CAPTURE(rule);
+    const llm::tokenizer words(vocabulary_of(data, rule));
+    for (const nlohmann::json& item : data["cases"]) {
+      const std::string text = item["text"];
+      CAPTURE(text);
+      for (const auto& [name, mode] : {std::pair{"plain", llm::tokenizer::markup::plain},
+                                       {"control_tokens", llm::tokenizer::markup::control_tokens}}) {
+        CAPTURE(name);
+        const std::vector<llm::token_id> tokens = words.encode(text, mode);
+        CHECK(tokens == item[name][rule].get<std::vector<llm::token_id>>());
+        std::string bytes;
+        for (const llm::token_id token : tokens) bytes += words.bytes_of(token);
+        CHECK(bytes == text);
+      }
+    }
+  }
+}
+
+TEST_CASE("any bytes survive, UTF-8 or not") {
+  const llm::tokenizer words(vocabulary_of(golden::load("tokenizer.json"), "smollm"));
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (int i = 0; i < 200; ++i) {
+    std::string text(random() % 40, '\0');
+    for (char& c : text) c = static_cast<char>(random());
+    std::string bytes;
+    for (const llm::token_id token : words.encode(text, llm::tokenizer::markup::plain)) bytes += words.bytes_of(token);
+    CHECK(bytes == text);
+  }
+}
+
+TEST_CASE("merges go by rank, leftmost first; a long word takes no quadratic time") {
+  const llm::tokenizer words(small_vocabulary());
+  using markup = llm::tokenizer::markup;
+  CHECK(words.encode("abc", markup::plain) == std::vector<llm::token_id>{4});
+  CHECK(words.encode("aabcb", markup::plain) == std::vector<llm::token_id>{0, 4, 1});
+  CHECK(words.encode("bca", markup::plain) == std::vector<llm::token_id>{1, 2, 0});
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "abc";  // minutes, if every merge searched the word again
+  CHECK(words.encode(text, markup::plain) == std::vector<llm::token_id>(300'000, 4));
+}
+
+TEST_CASE("control tokens are found only where they may be") {
+  llm::vocabulary data = small_vocabulary();
+  const llm::tokenizer words(std::move(data));
+  CHECK(words.encode("a<|end|>b", llm::tokenizer::markup::control_tokens) == std::vector<llm::token_id>{0, 5, 1});
+  for (const llm::token_id token : words.encode("a<|end|>b", llm::tokenizer::markup::plain)) CHECK(token != 5);
+  CHECK(words.is_control(5));
+  CHECK(!words.is_control(4));
+}
+
+TEST_CASE("the beginning token stands in front where the model wants it") {
+  llm::vocabulary data = small_vocabulary();
+  data.bos = 5;
+  data.add_bos = true;
+  const llm::tokenizer words(std::move(data));
+  CHECK(words.encode("a", llm::tokenizer::markup::plain) == std::vector<llm::token_id>{5, 0});
+  CHECK(words.encode("a", llm::tokenizer::markup::plain, false) == std::vector<llm::token_id>{0});
+}
+
+TEST_CASE("a vocabulary that contradicts itself is refused") {
+  llm::vocabulary data = small_vocabulary();
+  data.merges.emplace_back("a z");
+  CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+  data = small_vocabulary();
+  data.merges.emplace_back("nothing");
+  CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+  data = small_vocabulary();
+  data.types.pop_back();
+  CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+  data = small_vocabulary();
+  data.eos = 6;
+  CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+  CHECK_THROWS_AS(llm::tokenizer{llm::vocabulary{}}, edgerazor::io_error);
+}
+
+TEST_CASE("a stream prints whole characters, however they are cut") {
+  const std::string text = "a\u00e9\u20ac\U0001f600z";
+  for (std::size_t size = 1; size <= text.size(); ++size) {
+    llm::utf8_stream stream;
+    std::string printed;
+    for (std::size_t at = 0; at < text.size(); at += size) {
+      const std::string part = stream.push(std::string_view{text}.substr(at, size));
+      for (std::size_t i = 0; i < part.size();) {
+        const llm::utf8_character next = llm::first_character(std::string_view{part}.substr(i));
+        CHECK(next.code != llm::replacement_character);
+        i += next.size;
+      }
+      printed += part;
+    }
+    CHECK(printed + stream.finish() == text);
+  }
+}
+
+TEST_CASE("bytes that are not UTF-8 become replacement characters") {
+  llm::utf8_stream stream;
+  CHECK(stream.push("a\xff") == "a\ufffd");
+  CHECK(stream.push("\xe2\x82") == "");
+  CHECK(stream.push("b") == "\ufffd\ufffdb");
+  CHECK(stream.push("\xf0\x9f") == "");
+  CHECK(stream.finish() == "\ufffd\ufffd");
+  CHECK(stream.finish() == "");
+  CHECK(llm::first_character("\xc0\x80").code == llm::replacement_character);      // overlong
+  CHECK(llm::first_character("\xed\xa0\x80").code == llm::replacement_character);  // surrogate
+  CHECK(llm::first_character("\xf4\x90\x80\x80").code == llm::replacement_character);
+}
