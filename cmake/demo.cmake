@@ -1,4 +1,4 @@
-# cmake -P cmake/demo.cmake [--model FILE] [--prompt TEXT]
+# cmake [-D JOBS=<n>] -P cmake/demo.cmake [--model FILE] [--prompt TEXT]
 #
 # Sets up, builds examples/llm, and quantizes a real language model: a table of what each recipe costs and saves, then text
 # that the model generates at 4 bits. FILE is a GGUF of a Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which
@@ -15,7 +15,11 @@ set(file_hash b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53)
 
 set(model "")
 set(prompt "Explain in three sentences why the sky is blue.")
-set(index 3)
+set(index 1)
+while(NOT CMAKE_ARGV${index} STREQUAL "-P")
+  math(EXPR index "${index} + 1")
+endwhile()
+math(EXPR index "${index} + 2")
 while(index LESS CMAKE_ARGC)
   math(EXPR next "${index} + 1")
   if(CMAKE_ARGV${index} STREQUAL "--model" AND next LESS CMAKE_ARGC)
