@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -18,6 +19,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 /// A cache of some heads, filled, and what it holds as real numbers.
 struct filled_cache {
@@ -55,9 +58,9 @@ void for_each_cache(const Check& check) {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const std::size_t head_size : {1, 4, 20, 64, 80, 100, 128}) {
+  for (const std::size_t head_size : sizes{1, 4, 20, 64, 80, 100, 128}) {
     for (const std::uint32_t group : {0u, 32u, 64u}) {
-      for (const std::size_t positions : {1, 15, 16, 17, 100, 300}) {
+      for (const std::size_t positions : sizes{1, 15, 16, 17, 100, 300}) {
         CAPTURE(head_size);
         CAPTURE(group);
         CAPTURE(positions);

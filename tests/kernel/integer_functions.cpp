@@ -2,6 +2,7 @@
 /// arithmetic, and with every array between pages that can't be touched.
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 /// The codes of one tile.
 struct tile {
@@ -215,8 +218,8 @@ TEST_CASE("kernel: panel_dot adds to what is there, for any number of slots and 
   std::mt19937 random(seed);
   std::size_t i = 0;
   for (const er::codec_info& codec : er::codec_list) {
-    for (const std::size_t slots : {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64}) {
-      for (const std::size_t tokens : {1, 2, 3, 4, 5, 7, 8, 9, 16, 17}) {
+    for (const std::size_t slots : sizes{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64}) {
+      for (const std::size_t tokens : sizes{1, 2, 3, 4, 5, 7, 8, 9, 16, 17}) {
         const operands::codes what = operands::all_codes[i % operands::all_codes.size()];
         const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
         const bool maximal = i++ % 4 == 0;

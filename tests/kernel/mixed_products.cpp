@@ -1,5 +1,6 @@
 /// Products of matrices of two precisions are the sums over their groups by hand, for every map.
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <span>
 #include <vector>
@@ -16,6 +17,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 template <class Policy>
 void quantize(std::span<const float> group, oracle::weights& w) {
@@ -84,8 +87,8 @@ void check_map(std::size_t rows, std::size_t cols, const Map& map, std::mt19937&
 
 template <class Granularity>
 void check_maps(std::mt19937& random) {
-  for (const std::size_t rows : {1, 9, 40}) {
-    for (const std::size_t cols : {7, 64, 150}) {
+  for (const std::size_t rows : sizes{1, 9, 40}) {
+    for (const std::size_t cols : sizes{7, 64, 150}) {
       check_map<Granularity>(rows, cols, er::every_nth_row{8}, random);
       check_map<Granularity>(rows, cols, er::every_nth_row{2}, random);
       check_map<Granularity>(rows, cols, er::rows_modulo{8, 4}, random);

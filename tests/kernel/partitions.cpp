@@ -2,6 +2,7 @@
 /// range stays as it is.
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <span>
 #include <string_view>
@@ -19,6 +20,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 constexpr const char* all_names[] = {"f32",
                                      "f16",
@@ -82,7 +85,7 @@ std::size_t count_wrong_ranges(std::size_t rows, std::size_t tokens, std::mt1993
 template <class W>
 std::size_t count_wrong_products(const W& w, std::size_t group, bool quantized, std::mt19937& random) {
   std::size_t wrong = 0;
-  for (const std::size_t tokens : {1, 3, 5, 20}) {
+  for (const std::size_t tokens : sizes{1, 3, 5, 20}) {
     const std::vector<float> x = samples::draw(samples::kind::uniform, tokens * w.cols(), random);
     const er::matrix_view<const float> reals{x.data(), tokens, w.cols()};
     er::packed_activations memory(w.cols(), group, tokens);
@@ -106,7 +109,7 @@ TEST_CASE("partition: any range of rows of any matrix") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const std::size_t rows : {1, 16, 33, 70}) {
+  for (const std::size_t rows : sizes{1, 16, 33, 70}) {
     CAPTURE(rows);
     for (const char* name : all_names) {
       CAPTURE(name);
@@ -140,7 +143,7 @@ TEST_CASE("partition: any number of threads, any number of parts") {
     };
     std::vector<float> whole(tokens * rows);
     multiply(whole, {0, rows});
-    for (const std::size_t parts : {2, 3, 7, 16}) {
+    for (const std::size_t parts : sizes{2, 3, 7, 16}) {
       std::vector<float> shared(tokens * rows, untouched);
       std::vector<std::thread> threads;
       for (std::size_t i = 0; i < parts; ++i)
@@ -196,8 +199,8 @@ TEST_CASE("partition: buffers that end or begin at a page that can't be touched"
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const std::size_t rows : {1, 17, 32}) {
-    for (const std::size_t cols : {1, 5, 16, 19, 63, 64, 65, 130}) {
+  for (const std::size_t rows : sizes{1, 17, 32}) {
+    for (const std::size_t cols : sizes{1, 5, 16, 19, 63, 64, 65, 130}) {
       for (const char* name : all_names) {
         CAPTURE(name);
         CAPTURE(rows);
@@ -206,7 +209,7 @@ TEST_CASE("partition: buffers that end or begin at a page that can't be touched"
         for (const guarded::edge edge : {guarded::edge::end, guarded::edge::begin}) {
           const guarded::array<std::byte> bytes(owned.bytes(), edge);
           const er::any_matrix w = er::any_matrix::from_bytes(owned.fmt(), rows, cols, bytes.span());
-          for (const std::size_t tokens : {1, 5}) {
+          for (const std::size_t tokens : sizes{1, 5}) {
             const guarded::array<float> x(samples::draw(samples::kind::uniform, tokens * cols, random), edge);
             const er::matrix_view<const float> reals{x.data(), tokens, cols};
             // Codes by hand: a row ends at the next multiple of 4 columns, scales and sums at their last group.

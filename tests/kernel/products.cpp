@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <span>
 #include <vector>
@@ -20,6 +21,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 std::size_t group_cols(const er::format& fmt, std::size_t cols) {
   return fmt.group == 0 ? cols : fmt.group;
@@ -122,7 +125,7 @@ TEST_CASE("product: several tokens, past every block of them") {
   std::mt19937 random(seed);
   std::size_t i = 0;
   for (const er::code_type code : shapes::codes) {
-    for (const std::size_t tokens : {2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 129}) {
+    for (const std::size_t tokens : sizes{2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 129}) {
       const er::format fmt{code, shapes::groups[i % shapes::groups.size()], shapes::kinds[i / 2 % 3]};
       // One panel is 64 slots, 256 columns.
       const std::size_t rows = i % 2 == 0 ? 17 : 33, cols = tokens > 33 ? 70 : i % 3 == 0 ? 577 : 131;
@@ -165,7 +168,7 @@ TEST_CASE("product: more groups than are held at once") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   for (const er::code_type code : shapes::codes) {
-    for (const std::size_t cols : {60, 64, 68, 127, 128, 129, 200}) {  // 15, 16, 17 ... groups of 4
+    for (const std::size_t cols : sizes{60, 64, 68, 127, 128, 129, 200}) {  // 15, 16, 17 ... groups of 4
       const er::tile_layout layout({code, 4}, 20, cols);
       const std::vector<std::byte> bytes = operands::draw_matrix(layout, operands::content::any_bytes, random);
       const comparison item(er::packed_view(layout, bytes));
@@ -185,8 +188,8 @@ TEST_CASE("product: dense matrices") {
   for (const er::scale_kind element : shapes::kinds) {
     er::matrix_format fmt;
     fmt.element = element;
-    for (const std::size_t rows : {1, 4, 31, 32, 33, 70}) {  // 32 rows share the tokens
-      for (const std::size_t cols : {1, 15, 16, 17, 100, 576}) {
+    for (const std::size_t rows : sizes{1, 4, 31, 32, 33, 70}) {  // 32 rows share the tokens
+      for (const std::size_t cols : sizes{1, 15, 16, 17, 100, 576}) {
         const std::vector<float> w = samples::draw(samples::nth_kind(i++), rows * cols, random);
         const std::size_t tokens = 1 + i % 6;
         const er::any_matrix matrix = er::any_matrix::pack(fmt, er::matrix_view<const float>{w.data(), rows, cols});

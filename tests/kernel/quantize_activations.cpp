@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <vector>
@@ -18,6 +19,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 /// Elements that are not level * scale of the policy, sums that are not those of the codes, padding that is not zero.
 template <class Policy>
@@ -53,8 +56,8 @@ TEST_CASE("quantize_activations: the policy int8, per group and per token") {
   std::mt19937 random(seed);
   using token = er::int8<er::per_token, float>;
   std::size_t i = 0;
-  for (const std::size_t cols : {1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 255, 256, 257, 576}) {
-    for (const std::size_t tokens : {1, 3}) {
+  for (const std::size_t cols : sizes{1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 255, 256, 257, 576}) {
+    for (const std::size_t tokens : sizes{1, 3}) {
       for (int repeat = 0; repeat < 3; ++repeat) {
         const std::vector<float> values = samples::draw(samples::nth_kind(i++), tokens * (cols + 2), random);
         const er::matrix_view<const float> x{values.data(), tokens, cols, cols + 2};

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <random>
 #include <vector>
@@ -20,6 +21,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 constexpr std::size_t lengths[] = {0,  1,  2,  3,  4,  5,  7,  8,  9,  15,  16,  17,  23,  24,
                                    31, 32, 33, 47, 48, 49, 63, 64, 65, 100, 127, 128, 129, 576};
@@ -73,8 +76,8 @@ template <class T>
 void check_dense(std::mt19937& random) {
   std::size_t i = 0;
   for (const std::size_t cols : lengths) {
-    for (const std::size_t rows : {1, 2, 3, 4, 5, 8, 33}) {
-      for (const std::size_t tokens : {1, 2, 3, 4, 5, 9}) {
+    for (const std::size_t rows : sizes{1, 2, 3, 4, 5, 8, 33}) {
+      for (const std::size_t tokens : sizes{1, 2, 3, 4, 5, 9}) {
         CAPTURE(cols);
         CAPTURE(rows);
         CAPTURE(tokens);
@@ -106,7 +109,7 @@ TEST_CASE("kernel: the three epilogues") {
   std::size_t i = 0;
   for (const er::scale_kind kind : shapes::kinds) {
     const std::size_t index = static_cast<std::size_t>(kind);
-    for (const std::size_t count : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
+    for (const std::size_t count : sizes{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
       for (int repeat = 0; repeat < 4; ++repeat) {
         const guarded::edge edge = edge_of(i);
         const std::vector<float> y = operands::draw_reals(16, i++, random);
@@ -146,7 +149,7 @@ TEST_CASE("kernel: panel_float") {
   std::mt19937 random(seed);
   std::size_t i = 0;
   for (const er::codec_info& codec : er::codec_list) {
-    for (const std::size_t slots : {0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 63, 64}) {
+    for (const std::size_t slots : sizes{0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 63, 64}) {
       for (int repeat = 0; repeat < 12; ++repeat, ++i) {
         std::vector<std::uint8_t> panel(64 * slots);
         for (std::uint8_t& code : panel) code = static_cast<std::uint8_t>(random() % codec.radix);
@@ -265,7 +268,7 @@ TEST_CASE("kernel: mix") {
   std::size_t i = 0;
   for (const std::size_t cols : lengths) {
     if (cols == 0) continue;
-    for (const std::size_t positions : {0, 1, 2, 3, 16, 17}) {
+    for (const std::size_t positions : sizes{0, 1, 2, 3, 16, 17}) {
       const guarded::edge edge = edge_of(i++);
       const std::size_t stride = cols + random() % 5;
       std::vector<std::int8_t> values(positions == 0 ? 0 : (positions - 1) * stride + cols);

@@ -1,5 +1,6 @@
 /// Memory for int8 activations: where codes, scales and sums lie, and views of parts.
 #include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 
 #include <doctest/doctest.h>
@@ -8,10 +9,12 @@
 
 namespace er = edgerazor;
 
+using sizes = std::initializer_list<std::size_t>;
+
 TEST_CASE("packed_activations: codes, scales and sums of every token have places of their own") {
-  for (const std::size_t tokens : {1, 2, 7}) {
-    for (const std::size_t cols : {1, 3, 63, 64, 65, 576}) {
-      for (const std::size_t group : {0, 4, 64, 256}) {
+  for (const std::size_t tokens : sizes{1, 2, 7}) {
+    for (const std::size_t cols : sizes{1, 3, 63, 64, 65, 576}) {
+      for (const std::size_t group : sizes{0, 4, 64, 256}) {
         CAPTURE(tokens);
         CAPTURE(cols);
         CAPTURE(group);

@@ -1,6 +1,7 @@
 /// The key/value cache holds what the reference's int8 state quantizer gives.
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -18,6 +19,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 std::vector<float> keys_of(const er::kv_cache& cache, std::size_t head) {
   std::vector<float> values(cache.max_positions() * cache.head_size());
@@ -47,7 +50,7 @@ void check_appended(std::size_t heads, std::size_t head_size, std::uint32_t grou
   er::kv_cache cache(heads, head_size, positions, group);
   std::vector<float> keys = samples::draw(samples::kind::outliers, positions * heads * head_size, random);
   std::vector<float> values = samples::draw(samples::kind::uniform, keys.size(), random);
-  for (const std::size_t zeroed : {3, 16}) {  // a position of nothing: the smallest scale
+  for (const std::size_t zeroed : sizes{3, 16}) {  // a position of nothing: the smallest scale
     std::fill_n(keys.begin() + static_cast<std::ptrdiff_t>(zeroed * heads * head_size), heads * head_size, 0.0f);
   }
   for (std::size_t t = 0; t < positions; ++t) {
@@ -107,7 +110,7 @@ TEST_CASE("kv_cache: several heads, any head size, whole heads and groups") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const std::size_t head_size : {1, 20, 64, 80, 100, 128}) {
+  for (const std::size_t head_size : sizes{1, 20, 64, 80, 100, 128}) {
     check_appended<er::int8<er::per_channel, float>>(1, head_size, 0, random);
     check_appended<er::int8<er::per_channel, float>>(3, head_size, 0, random);
     check_appended<er::int8<er::per_group<64>, float>>(2, head_size, 64, random);
@@ -122,19 +125,19 @@ TEST_CASE("kv_cache: truncated, filled again, full, moved") {
   const std::vector<float> states = samples::draw(samples::kind::normal, 5 * 2 * 36, random);
   const auto position = [&](std::size_t t) { return std::span{states}.subspan(t * 72, 72); };
   er::kv_cache cache(2, 36, 4), again(2, 36, 4);
-  for (const std::size_t t : {0, 1, 2, 3}) cache.append(position(t), position(3 - t));
+  for (const std::size_t t : sizes{0, 1, 2, 3}) cache.append(position(t), position(3 - t));
   CHECK_THROWS_WITH_AS(cache.append(position(4), position(4)), "kv_cache: all 4 positions are in use",
                        std::invalid_argument);
   cache.truncate(9);
   CHECK(cache.size() == 4);
   cache.truncate(1);
   CHECK(cache.size() == 1);
-  for (const std::size_t t : {4, 2}) cache.append(position(t), position(t));
+  for (const std::size_t t : sizes{4, 2}) cache.append(position(t), position(t));
   again.append(position(0), position(3));
   again.append(position(4), position(4));
   again.append(position(2), position(2));
   const er::kv_cache moved = std::move(cache);
-  for (const std::size_t h : {0, 1}) {
+  for (const std::size_t h : sizes{0, 1}) {
     CHECK(keys_of(moved, h) == keys_of(again, h));
     CHECK(values_of(moved, h) == values_of(again, h));
   }

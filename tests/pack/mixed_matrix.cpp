@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -19,6 +20,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 using error = std::invalid_argument;
 
@@ -52,13 +55,13 @@ std::size_t count_wrong(const er::matrix_view<const float>& weights, const Map& 
 template <class Granularity>
 void check_all_maps(std::mt19937& random) {
   std::size_t i = 0;
-  for (const std::size_t rows : {1, 7, 16, 33}) {
-    for (const std::size_t cols : {3, 64, 100, 257}) {
+  for (const std::size_t rows : sizes{1, 7, 16, 33}) {
+    for (const std::size_t cols : sizes{3, 64, 100, 257}) {
       CAPTURE(rows);
       CAPTURE(cols);
       const std::vector<float> w = samples::draw(samples::nth_kind(i++), rows * cols, random);
       const er::matrix_view<const float> weights{w.data(), rows, cols};
-      for (const std::size_t n : {0, 1, 2, 8}) CHECK(count_wrong<Granularity>(weights, er::every_nth_row{n}) == 0);
+      for (const std::size_t n : sizes{0, 1, 2, 8}) CHECK(count_wrong<Granularity>(weights, er::every_nth_row{n}) == 0);
       CHECK(count_wrong<Granularity>(weights, er::rows_modulo{8, 4}) == 0);
       for (const double p : {0.0, 0.125, 0.5, 1.0}) {
         CHECK(count_wrong<Granularity>(weights, er::leading_columns{p}) == 0);
@@ -242,7 +245,7 @@ TEST_CASE("mixed matrix: what is refused names the matrix's own row and group, a
                        "weight at row 13, column 50 is NaN: expected finite values", error);
   // A scale past float16, whichever precision the group has: 1e7 / 7 or 2e7 / 16.
   w[13 * example::cols + 50] = 1e7f;
-  for (const std::size_t first : {0, 10}) {
+  for (const std::size_t first : sizes{0, 10}) {
     try {
       item.matrix.pack_rows(first, weights.rows_between(first, example::rows), high, low);
       FAIL("accepted");

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <random>
 #include <span>
@@ -24,6 +25,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 using error = std::invalid_argument;
 
@@ -91,8 +94,8 @@ template <class Policy, class Codec = er::default_codec<Policy>>
 void check_against_fake_quantize(std::mt19937& random) {
   static_assert(std::is_same_v<typename Policy::scale_type, float>);
   std::size_t wrong = 0, i = 0;
-  for (const std::size_t rows : {1, 17}) {
-    for (const std::size_t cols : {1, 3, 20, 63, 64, 65, 129, 256, 257, 576}) {
+  for (const std::size_t rows : sizes{1, 17}) {
+    for (const std::size_t cols : sizes{1, 3, 20, 63, 64, 65, 129, 256, 257, 576}) {
       const std::vector<float> w = samples::draw(samples::nth_kind(i++), rows * cols, random);
       const er::matrix_view<const float> weights{w.data(), rows, cols};
       std::vector<float> expected(w.size()), values(w.size());

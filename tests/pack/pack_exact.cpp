@@ -1,5 +1,6 @@
 /// Values that lie on a grid are packed without loss; others are refused, by row and column.
 #include <cmath>
+#include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,8 @@ namespace er = edgerazor;
 
 namespace {
 
+using sizes = std::initializer_list<std::size_t>;
+
 template <class Matrix>
 std::vector<float> dequantized(const Matrix& matrix) {
   std::vector<float> values(matrix.rows() * matrix.cols());
@@ -33,7 +36,7 @@ void check_recovers(std::mt19937& random) {
   CAPTURE((er::packed_matrix<Policy, Codec>::fmt.name()));
   std::size_t wrong = 0;
   for (const samples::kind kind : samples::all_kinds) {
-    for (const std::size_t cols : {5, 64, 131}) {
+    for (const std::size_t cols : sizes{5, 64, 131}) {
       const std::vector<float> w = samples::draw(kind, 9 * cols, random);
       const auto packed = er::pack<Policy, Codec>(er::matrix_view<const float>{w.data(), 9, cols});
       const std::vector<float> values = dequantized(packed);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,8 @@
 namespace er = edgerazor;
 
 namespace {
+
+using sizes = std::initializer_list<std::size_t>;
 
 template <std::size_t N>
 using w4 = er::int4<er::per_group<N>>;
@@ -154,7 +157,7 @@ TEST_CASE("reference layout: ours to theirs copies codes, it does not quantize a
   const er::matrix_view<const float> weights{w.data(), 17, 512};
   const auto packed = er::pack<er::ternary<er::per_group<128>, er::bfloat16>>(weights);
   // The density of nonzeros is far from 1/2, so a second quantization would change every scale.
-  for (const std::size_t block : {32, 64, 128}) {
+  for (const std::size_t block : sizes{32, 64, 128}) {
     const er::reference_matrix theirs = er::to_reference(packed, block);
     const auto back = er::from_reference<er::ternary<er::per_group<128>, er::bfloat16>>(theirs);
     CHECK(std::memcmp(back.bytes().data(), packed.bytes().data(), packed.bytes().size()) == 0);

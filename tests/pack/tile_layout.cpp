@@ -1,4 +1,5 @@
 /// The layout's formulas against a walk over the bytes, and its sizes.
+#include <initializer_list>
 #include <limits>
 #include <stdexcept>
 
@@ -10,6 +11,8 @@
 
 namespace er = edgerazor;
 
+using sizes = std::initializer_list<std::size_t>;
+
 TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
   for (const er::code_type code : shapes::codes) {
     for (const std::uint32_t group : shapes::groups) {
@@ -18,7 +21,7 @@ TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
         CAPTURE(fmt.name());
         std::size_t wrong = 0;
         for (const std::size_t rows : shapes::rows) {
-          for (const std::size_t cols : {1, 4, 5, 16, 19, 20, 21, 63, 64, 65, 80, 100, 256, 257, 576}) {
+          for (const std::size_t cols : sizes{1, 4, 5, 16, 19, 20, 21, 63, 64, 65, 80, 100, 256, 257, 576}) {
             const er::tile_layout layout(fmt, rows, cols);
             const tile_places::map places = tile_places::walk(fmt, rows, cols);
             wrong += layout.bytes() != places.bytes || er::packed_bytes(fmt, rows, cols) != places.bytes;
