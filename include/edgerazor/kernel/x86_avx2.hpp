@@ -68,11 +68,15 @@ EDGERAZOR_AVX2 void dot(const tile_codes& w, const std::int8_t* x, const std::in
 template <code_type Type>
 EDGERAZOR_AVX2 void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
-  for (std::size_t s = begin; s < end; ++s, panel += chunk_bytes) {
-    const std::uint8_t* chunk = w.chunks + chunk_bytes * (s / fields);
-    const unsigned f = static_cast<unsigned>(s % fields);
-    store_half(panel, field<Type>(load_half(chunk), f));
-    store_half(panel + 32, field<Type>(load_half(chunk + 32), f));
+  for (std::size_t s = begin; s < end;) {
+    const std::size_t chunk = s / fields, next = (chunk + 1) * fields;
+    const __m256i low = load_half(w.chunks + chunk_bytes * chunk),
+                  high = load_half(w.chunks + chunk_bytes * chunk + 32);
+    for (; s < next && s < end; ++s, panel += chunk_bytes) {
+      const unsigned f = static_cast<unsigned>(s - chunk * fields);
+      store_half(panel, field<Type>(low, f));
+      store_half(panel + 32, field<Type>(high, f));
+    }
   }
 }
 
