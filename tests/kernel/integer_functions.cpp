@@ -109,16 +109,16 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
         const token t(w, activations, random);
         // All groups, and some in the middle.
         const std::size_t some = random() % w.groups(), end = some + 1 + random() % (w.groups() - some);
-        for (const auto& [begin, last] : {std::pair{std::size_t{0}, w.groups()}, std::pair{some, end}}) {
-          const std::vector<std::int32_t> expected = exact_sums(w, t, begin, last);
+        for (const er::row_range range : {er::row_range{0, w.groups()}, er::row_range{some, end}}) {
+          const std::vector<std::int32_t> expected = exact_sums(w, t, range.begin, range.end);
           for (const er::kernel& k : er::available_kernels()) {
-            if (run_dot(k, w, t, begin, last, edge) == expected) continue;
+            if (run_dot(k, w, t, range.begin, range.end, edge) == expected) continue;
             CAPTURE(k.name);
             CAPTURE(codec.name);
             CAPTURE(slots);
             CAPTURE(group_slots);
-            CAPTURE(begin);
-            CAPTURE(last);
+            CAPTURE(range.begin);
+            CAPTURE(range.end);
             FAIL_CHECK("dot differs from 64-bit arithmetic");
           }
         }

@@ -187,17 +187,16 @@ TEST_CASE("mixed matrix: bytes of strangers") {
     }
   }
   SUBCASE("runs out of order") {
-    for (const auto& [index, value] : {std::pair<std::size_t, std::uint64_t>{1, 1},
-                                       {2, 0},
-                                       {2, 2},
-                                       {3, 1},
-                                       {5, 5},
-                                       {5, UINT64_MAX},
-                                       {3, UINT64_MAX / 16 + 2}}) {
+    struct change {
+      std::size_t index;
+      std::uint64_t value;
+    };
+    for (const change c : {change{1, 1}, change{2, 0}, change{2, 2}, change{3, 1}, change{5, 5}, change{5, UINT64_MAX},
+                           change{3, UINT64_MAX / 16 + 2}}) {
       std::vector<std::byte> changed = bytes;
-      write_word(changed, index, value);
-      CAPTURE(index);
-      CAPTURE(value);
+      write_word(changed, c.index, c.value);
+      CAPTURE(c.index);
+      CAPTURE(c.value);
       CHECK_THROWS_AS((void)good.read(changed), error);
     }
   }

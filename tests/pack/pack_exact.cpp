@@ -148,7 +148,7 @@ TEST_CASE("pack_exact: an element off the grid is named") {
   CHECK_NOTHROW((void)er::pack_exact<policy>(values));
 
   // The smallest change there is: one ulp of one element.
-  for (const std::size_t at : {0, 69, 3 * 70 + 50, 5 * 70 - 1}) {
+  for (const std::size_t at : sizes{0, 69, 3 * 70 + 50, 5 * 70 - 1}) {
     const float before = w[at];
     w[at] = std::nextafter(before == 0 ? 0.25f : before, 10.0f);
     CHECK_THROWS_AS((void)er::pack_exact<policy>(values), error);
