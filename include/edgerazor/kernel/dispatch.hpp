@@ -16,13 +16,11 @@
 namespace edgerazor::inline v0 {
 
 /// Every kernel that this build holds, whether this processor can run it or not.
-inline constexpr std::array kernel_list{
+inline constexpr std::array kernel_list {
 #if EDGERAZOR_X86
-    &avx512vnni::table,
-    &avx2::table,
+  &avx512vnni::table, &avx2::table,
 #endif
-    &generic::table,
-    &scalar::table,
+      &generic::table, &scalar::table,
 };
 
 /// The kernels that this processor can run, fastest first; never empty, because `scalar` is always last.
@@ -42,7 +40,9 @@ inline constexpr std::array kernel_list{
 }
 
 /// The fastest kernel that this processor can run: the default of every product.
-[[nodiscard]] inline const kernel& best_kernel() noexcept { return available_kernels().front(); }
+[[nodiscard]] inline const kernel& best_kernel() noexcept {
+  return available_kernels().front();
+}
 
 /// The available kernel of that name; null where there is none.
 [[nodiscard]] inline const kernel* find_kernel(std::string_view name) noexcept {
