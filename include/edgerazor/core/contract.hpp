@@ -1,7 +1,8 @@
 /// How a violated contract is reported: one sentence that names the thing and what was expected.
 ///
-/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file. Without (-fno-exceptions):
-/// the sentence goes to the handler the host has set, then the process aborts. Never undefined behaviour.
+/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file. Without
+/// (-fno-exceptions): the sentence goes to the handler the host has set, then the process aborts. Never undefined
+/// behaviour.
 #pragma once
 
 #include <atomic>
@@ -23,7 +24,9 @@ struct io_error : std::runtime_error {
 using error_handler = void (*)(const char* sentence);
 
 namespace detail {
-inline void print_error(const char* sentence) { std::fprintf(stderr, "edgerazor: %s\n", sentence); }
+inline void print_error(const char* sentence) {
+  std::fprintf(stderr, "edgerazor: %s\n", sentence);
+}
 inline std::atomic<error_handler> current_error_handler{&print_error};
 
 template <class Error>
@@ -44,10 +47,14 @@ inline error_handler set_error_handler(error_handler handler) noexcept {
 }
 
 /// A caller's mistake: throws `std::invalid_argument`.
-[[noreturn]] inline void fail(const std::string& sentence) { detail::raise<std::invalid_argument>(sentence); }
+[[noreturn]] inline void fail(const std::string& sentence) {
+  detail::raise<std::invalid_argument>(sentence);
+}
 
 /// A bad file: throws `io_error`.
-[[noreturn]] inline void fail_io(const std::string& sentence) { detail::raise<io_error>(sentence); }
+[[noreturn]] inline void fail_io(const std::string& sentence) {
+  detail::raise<io_error>(sentence);
+}
 
 /// "33 x 576", for the sentences.
 inline std::string shape_text(std::size_t rows, std::size_t cols) {

@@ -67,9 +67,7 @@ struct bfloat16 {
 
   bfloat16() = default;
   constexpr explicit bfloat16(float value) noexcept : bits(detail::float_to_bfloat_bits(value)) {}
-  constexpr operator float() const noexcept {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-  }
+  constexpr operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
   static constexpr bfloat16 from_bits(std::uint16_t bits) noexcept {
     bfloat16 result;
     result.bits = bits;
@@ -80,9 +78,19 @@ struct bfloat16 {
 static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2);
 static_assert(std::is_trivially_copyable_v<float16> && std::is_trivially_copyable_v<bfloat16>);
 
+namespace detail {
+template <class T>
+inline constexpr bool is_real_element = false;
+template <>
+inline constexpr bool is_real_element<float> = true;
+template <>
+inline constexpr bool is_real_element<float16> = true;
+template <>
+inline constexpr bool is_real_element<bfloat16> = true;
+}  // namespace detail
+
 /// The element types a matrix of real numbers may have: float, float16, bfloat16.
 template <class T>
-concept real_element = std::is_same_v<std::remove_const_t<T>, float> || std::is_same_v<std::remove_const_t<T>, float16> ||
-                       std::is_same_v<std::remove_const_t<T>, bfloat16>;
+concept real_element = detail::is_real_element<std::remove_const_t<T>>;
 
 }  // namespace edgerazor::inline v0

@@ -14,8 +14,8 @@
 
 namespace edgerazor::inline v0 {
 
-/// Zero-initialized bytes, movable, not copyable. Aligned to 64 bytes; from 4 MiB on to 2 MiB, with huge pages requested
-/// (reading large matrices through 4 KiB pages costs up to a third of the bandwidth).
+/// Zero-initialized bytes, movable, not copyable. Aligned to 64 bytes; from 4 MiB on to 2 MiB, with huge pages
+/// requested (reading large matrices through 4 KiB pages costs up to a third of the bandwidth).
 class byte_storage {
  public:
   static constexpr std::size_t cache_line = 64, huge_page = std::size_t{2} << 20, huge_threshold = 2 * huge_page;
@@ -41,9 +41,15 @@ class byte_storage {
     if (data_) ::operator delete(data_, alignment());
   }
 
-  [[nodiscard]] std::byte* data() noexcept { return data_; }
-  [[nodiscard]] const std::byte* data() const noexcept { return data_; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::byte* data() noexcept {
+    return data_;
+  }
+  [[nodiscard]] const std::byte* data() const noexcept {
+    return data_;
+  }
+  [[nodiscard]] std::size_t size() const noexcept {
+    return size_;
+  }
 
  private:
   [[nodiscard]] std::align_val_t alignment() const noexcept {

@@ -22,9 +22,7 @@ struct matrix_view {
       : data(first), rows(row_count), cols(col_count), stride(row_stride) {}
 
   /// A view of mutable elements is a view of const ones.
-  constexpr operator matrix_view<const T>() const noexcept
-    requires(!std::is_const_v<T>)
-  {
+  constexpr operator matrix_view<const T>() const noexcept requires(!std::is_const_v<T>) {
     return {data, rows, cols, stride};
   }
 

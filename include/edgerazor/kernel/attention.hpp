@@ -52,9 +52,9 @@ inline void softmax(std::span<float> scores, float scale = 1.0f) noexcept {
   for (float& s : scores) s *= inverse;
 }
 
-/// out[c] = sum over the first probabilities.size() positions of probability[t] * value[t][c], in the order of positions:
-/// out = fma(probability[t] * scale[t][group], level, out), from zero. Fails where the sizes do not fit the cache. No
-/// allocation.
+/// out[c] = sum over the first probabilities.size() positions of probability[t] * value[t][c], in the order of
+/// positions: out = fma(probability[t] * scale[t][group], level, out), from zero. Fails where the sizes do not fit the
+/// cache. No allocation.
 inline void attention_mix(const kv_cache& cache, std::size_t head, std::span<const float> probabilities,
                           std::span<float> out, const kernel& k = best_kernel()) {
   detail::require_head(cache, head, out.size(), probabilities.size());

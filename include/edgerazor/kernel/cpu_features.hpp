@@ -66,7 +66,9 @@ inline std::uint64_t saved_states() noexcept {
   return result;
 }
 #else
-[[nodiscard]] inline cpu_features detect_cpu_features() noexcept { return {}; }
+[[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
+  return {};
+}
 #endif
 
 }  // namespace edgerazor::inline v0

@@ -16,12 +16,16 @@
 namespace edgerazor::inline v0 {
 
 /// Every kernel that this build holds, whether this processor can run it or not.
-inline constexpr std::array kernel_list {
+// clang-format off
+inline constexpr std::array kernel_list{
 #if EDGERAZOR_X86
-  &avx512vnni::table, &avx2::table,
+    &avx512vnni::table,
+    &avx2::table,
 #endif
-      &generic::table, &scalar::table,
+    &generic::table,
+    &scalar::table,
 };
+// clang-format on
 
 /// The kernels that this processor can run, fastest first; never empty, because `scalar` is always last.
 /// The processor is asked once.

@@ -1,7 +1,7 @@
 /// Products of a weight matrix with several tokens: y[t][r] = sum over c of w[r][c] * x[t][c].
 ///
-/// A token's row of the result does not depend on the other tokens, on the range of rows, on the kernel or on the number
-/// of threads: it has the same bits in every case, those of scalar.hpp.
+/// A token's row of the result does not depend on the other tokens, on the range of rows, on the kernel or on the
+/// number of threads: it has the same bits in every case, those of scalar.hpp.
 ///
 /// `W` is a packed_view, packed_matrix, mixed_matrix or any_matrix. Shapes are checked once, at the entry; a mismatch
 /// fails naming both. Nothing here allocates.
@@ -32,10 +32,18 @@ namespace detail {
 /// Rows of a dense matrix that share the tokens passing over them: about what the second-level cache holds.
 inline constexpr std::size_t dense_rows = 32;
 
-inline std::size_t cols_of(const activation_view& x) noexcept { return x.cols; }
-inline std::size_t cols_of(const matrix_view<const float>& x) noexcept { return x.cols; }
-inline std::size_t count_of(const activation_view& x) noexcept { return x.tokens; }
-inline std::size_t count_of(const matrix_view<const float>& x) noexcept { return x.rows; }
+inline std::size_t cols_of(const activation_view& x) noexcept {
+  return x.cols;
+}
+inline std::size_t cols_of(const matrix_view<const float>& x) noexcept {
+  return x.cols;
+}
+inline std::size_t count_of(const activation_view& x) noexcept {
+  return x.tokens;
+}
+inline std::size_t count_of(const matrix_view<const float>& x) noexcept {
+  return x.rows;
+}
 inline activation_view part_of_cols(const activation_view& x, std::size_t begin, std::size_t count) noexcept {
   return x.cols_from(begin, count);
 }
@@ -84,8 +92,8 @@ void multiply(const mixed_matrix& w, const X& x, const matrix_view<float>& y, ro
     const auto end = std::lower_bound(begin, part.rows.end(), range.end);
     const row_range rows{static_cast<std::size_t>(begin - part.rows.begin()),
                          static_cast<std::size_t>(end - part.rows.begin())};
-    multiply_rows(k, w.view(part), rows, {part.rows.data()}, part_of_cols(x, part.col_begin, part.layout.cols()), y.rows,
-                  y);
+    multiply_rows(k, w.view(part), rows, {part.rows.data()}, part_of_cols(x, part.col_begin, part.layout.cols()),
+                  y.rows, y);
   }
 }
 
@@ -102,9 +110,12 @@ void multiply_dense(dense_dot_function<T> dot, const dense_view& w, const matrix
 inline void multiply(const dense_view& w, const matrix_view<const float>& x, const matrix_view<float>& y,
                      row_range range, const kernel& k) noexcept {
   switch (w.element) {
-    case scale_kind::float32: return multiply_dense(k.dense_float, w, x, y, range);
-    case scale_kind::float16: return multiply_dense(k.dense_float16, w, x, y, range);
-    case scale_kind::bfloat16: return multiply_dense(k.dense_bfloat16, w, x, y, range);
+    case scale_kind::float32:
+      return multiply_dense(k.dense_float, w, x, y, range);
+    case scale_kind::float16:
+      return multiply_dense(k.dense_float16, w, x, y, range);
+    case scale_kind::bfloat16:
+      return multiply_dense(k.dense_bfloat16, w, x, y, range);
   }
 }
 
@@ -132,13 +143,15 @@ decltype(auto) operand(const W& w) {
 
 /// A matrix of weights that can be multiplied.
 template <class W>
-concept weight_matrix = std::is_convertible_v<const W&, packed_view> || std::is_same_v<W, mixed_matrix> ||
-                        std::is_same_v<W, any_matrix>;
+concept weight_matrix =
+    std::is_convertible_v<const W&, packed_view> || std::is_same_v<W, mixed_matrix> || std::is_same_v<W, any_matrix>;
 
 /// Rows [range) of w times int8 activations (W-A8): integer dot products, one float epilogue.
-/// `y`: tokens x w.rows(), of which only the columns in the range are written. The activations' groups are the weights'.
+/// `y`: tokens x w.rows(), of which only the columns in the range are written. The activations' groups are the
+/// weights'.
 template <weight_matrix W>
-void gemm(const W& w, const activation_view& x, matrix_view<float> y, row_range range, const kernel& k = best_kernel()) {
+void gemm(const W& w, const activation_view& x, matrix_view<float> y, row_range range,
+          const kernel& k = best_kernel()) {
   detail::require_fit(w.rows(), w.cols(), x, y, range);
   detail::multiply(detail::operand(w), x, y, range, k);
 }

@@ -9,15 +9,17 @@
 
 namespace edgerazor::inline v0::detail {
 
-/// Where the slots [begin, end) of a group lie in the chunks of a tile: a first chunk that is shared with the group before
-/// (or none), whole chunks, a last one that is shared with the next group or ends the row (or none).
+/// Where the slots [begin, end) of a group lie in the chunks of a tile: a first chunk that is shared with the group
+/// before (or none), whole chunks, a last one that is shared with the next group or ends the row (or none).
 template <unsigned Fields>
 struct chunk_span {
   std::size_t whole_begin, whole_end;  ///< chunks that hold slots of this group only
   bool head, tail;                     ///< whether chunk whole_begin - 1, chunk whole_end hold some
 
   constexpr chunk_span(std::size_t begin, std::size_t end) noexcept
-      : whole_begin((begin + Fields - 1) / Fields), whole_end(end / Fields), head(begin % Fields != 0),
+      : whole_begin((begin + Fields - 1) / Fields),
+        whole_end(end / Fields),
+        head(begin % Fields != 0),
         tail(end % Fields != 0) {
     if (whole_end >= whole_begin) return;
     whole_end = whole_begin;  // all within one shared chunk: that is the head

@@ -12,8 +12,8 @@
 namespace edgerazor::inline v0 {
 
 /// Quantizes `x` (tokens x cols) into `out` and returns a view of those tokens. No allocation. Fails where the columns
-/// differ or `out` holds fewer tokens. Source: state_quant_uniform_symmetric_absmax_per_{block,token}_int8; a NaN becomes
-/// -127 times the scale of the others.
+/// differ or `out` holds fewer tokens. Source: state_quant_uniform_symmetric_absmax_per_{block,token}_int8; a NaN
+/// becomes -127 times the scale of the others.
 inline activation_view quantize_activations(matrix_view<const float> x, packed_activations& out,
                                             activation_scales scales = activation_scales::of_groups,
                                             const kernel& k = best_kernel()) {

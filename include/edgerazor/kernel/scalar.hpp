@@ -12,7 +12,9 @@
 
 namespace edgerazor::inline v0::scalar {
 
-inline bool supported() noexcept { return true; }
+inline bool supported() noexcept {
+  return true;
+}
 
 /// The code of row r, byte b of a slot: chunk = slot / fields, field = slot % fields (tile_layout.hpp).
 template <code_type Type>
@@ -49,7 +51,8 @@ inline void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::i
   for (std::size_t t = 0; t < tokens; ++t, x += x_stride, isum += tile_rows) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
       for (std::size_t s = 0; s < slots; ++s) {
-        for (std::size_t b = 0; b < slot_cols; ++b) isum[r] += panel[chunk_bytes * s + 4 * r + b] * x[slot_cols * s + b];
+        for (std::size_t b = 0; b < slot_cols; ++b)
+          isum[r] += panel[chunk_bytes * s + 4 * r + b] * x[slot_cols * s + b];
       }
     }
   }

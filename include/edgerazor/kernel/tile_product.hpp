@@ -1,5 +1,5 @@
-/// One tile times activations: groups, panels and token blocks around an instruction set's functions. Written once for all
-/// of them; adds to y, so that a matrix in pieces is the sum of its pieces.
+/// One tile times activations: groups, panels and token blocks around an instruction set's functions. Written once for
+/// all of them; adds to y, so that a matrix in pieces is the sum of its pieces.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,8 @@ inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t til
   const tile_layout& layout = w.layout();
   const tile_codes codes = codes_of_tile(w, tile);
   const std::byte* scales = w.tile(tile);
-  const std::size_t code = static_cast<std::size_t>(layout.fmt().code), kind = static_cast<std::size_t>(layout.fmt().scale);
+  const std::size_t code = static_cast<std::size_t>(layout.fmt().code),
+                    kind = static_cast<std::size_t>(layout.fmt().scale);
   const std::size_t groups = layout.groups(), group_scale_bytes = tile_rows * scale_size(layout.fmt().scale);
 
   if (x.tokens < panel_tokens) {
@@ -71,7 +72,8 @@ inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t til
   const tile_layout& layout = w.layout();
   const tile_codes codes = codes_of_tile(w, tile);
   const std::byte* scales = w.tile(tile);
-  const std::size_t code = static_cast<std::size_t>(layout.fmt().code), kind = static_cast<std::size_t>(layout.fmt().scale);
+  const std::size_t code = static_cast<std::size_t>(layout.fmt().code),
+                    kind = static_cast<std::size_t>(layout.fmt().scale);
   const int zero_code = layout.codec().zero_code;
   constexpr std::size_t block = 16, partials = slot_cols * tile_rows;
   alignas(64) std::uint8_t panel[chunk_bytes * panel_slots];

@@ -8,6 +8,7 @@
 #if EDGERAZOR_X86
 
 #include <cstring>
+
 #include <immintrin.h>
 
 #include <edgerazor/kernel/cpu_features.hpp>
@@ -20,7 +21,9 @@ namespace edgerazor::inline v0::avx512vnni {
 
 #define EDGERAZOR_AVX512VNNI EDGERAZOR_TARGET("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")
 
-inline bool supported() noexcept { return detect_cpu_features().avx512vnni; }
+inline bool supported() noexcept {
+  return detect_cpu_features().avx512vnni;
+}
 
 EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i broadcast4(const std::int8_t* x) noexcept {
   std::int32_t four;
@@ -36,8 +39,9 @@ EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i load_chunk(const std::uint8_t* chu
 template <code_type Type>
 struct accumulator;
 
-/// Fields are masked, not shifted: field f counts 4^f times too much and is shifted back once, at the end. Exact, because
-/// |sum| <= 3 * 64 * 127 * largest_group / 4 < 2^31. Do not carry this to vpmaddubsw: 2 * 192 * 127 overflows its int16.
+/// Fields are masked, not shifted: field f counts 4^f times too much and is shifted back once, at the end. Exact,
+/// because |sum| <= 3 * 64 * 127 * largest_group / 4 < 2^31. Do not carry this to vpmaddubsw: 2 * 192 * 127 overflows
+/// its int16.
 template <>
 struct accumulator<code_type::ternary2> {
   static_assert(std::int64_t{3} * 64 * 127 * (format::largest_group / 4) < std::int64_t{1} << 31);
@@ -86,7 +90,8 @@ struct accumulator<code_type::ternary5> {
   EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i sum() const noexcept { return _mm512_add_epi32(sum0, sum1); }
 };
 
-/// The high field counts 16 times too much and is shifted back at the end: |sum| <= 240 * 127 * largest_group / 2 < 2^31.
+/// The high field counts 16 times too much and is shifted back at the end: |sum| <= 240 * 127 * largest_group / 2 <
+/// 2^31.
 template <>
 struct accumulator<code_type::int4> {
   static_assert(std::int64_t{240} * 127 * (format::largest_group / 2) < std::int64_t{1} << 31);
@@ -163,7 +168,8 @@ EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i field(__m512i bytes, unsigned f) n
 }
 
 template <code_type Type>
-EDGERAZOR_AVX512VNNI void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept {
+EDGERAZOR_AVX512VNNI void unpack(const tile_codes& w, std::size_t begin, std::size_t end,
+                                 std::uint8_t* panel) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
   for (std::size_t s = begin; s < end; ++s, panel += chunk_bytes) {
     const __m512i bytes = load_chunk(w.chunks + chunk_bytes * (s / fields));
@@ -218,7 +224,9 @@ EDGERAZOR_AVX512VNNI inline void panel_float(const std::uint8_t* panel, std::siz
 }
 
 /// 16 stored numbers as floats; exact.
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load16(const float* at) noexcept { return _mm512_loadu_ps(at); }
+EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load16(const float* at) noexcept {
+  return _mm512_loadu_ps(at);
+}
 EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load16(const float16* at) noexcept {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
 }
@@ -260,8 +268,7 @@ EDGERAZOR_AVX512VNNI void scale_tokens(const std::int32_t* isum, const std::byte
   const __m512 w_scale = load16(reinterpret_cast<const Scale*>(w_scales));
   for (std::size_t t = 0; t < tokens; ++t, isum += tile_rows, y += y_stride) {
     const __m512 scale = _mm512_mul_ps(w_scale, _mm512_set1_ps(x_scales[t * scale_stride]));
-    _mm512_storeu_ps(
-        y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(isum)), scale, _mm512_loadu_ps(y)));
+    _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(isum)), scale, _mm512_loadu_ps(y)));
   }
 }
 
@@ -332,7 +339,8 @@ EDGERAZOR_AVX512VNNI void dense_dot(const T* w, std::size_t w_stride, std::size_
     for (; t + 4 <= tokens; t += 4) {
       dense_block<4, 4>(w, w_stride, cols, x + t * x_stride, x_stride, y + t * y_stride + i, y_stride);
     }
-    for (; t < tokens; ++t) dense_block<4, 1>(w, w_stride, cols, x + t * x_stride, x_stride, y + t * y_stride + i, y_stride);
+    for (; t < tokens; ++t)
+      dense_block<4, 1>(w, w_stride, cols, x + t * x_stride, x_stride, y + t * y_stride + i, y_stride);
   }
   for (; i < rows; ++i, w += w_stride) {
     for (std::size_t t = 0; t < tokens; ++t) {

@@ -28,10 +28,10 @@ struct codec_info {
   std::string_view name;
   code_type type;
   unsigned radix;
-  unsigned fields;     ///< codes a byte
-  int zero_code;       ///< the code of level 0: padding, and the offset of the sum correction
-  int max_code;        ///< largest code a packer writes
-  int min_level;       ///< smallest level a packer accepts
+  unsigned fields;  ///< codes a byte
+  int zero_code;    ///< the code of level 0: padding, and the offset of the sum correction
+  int max_code;     ///< largest code a packer writes
+  int min_level;    ///< smallest level a packer accepts
 
   [[nodiscard]] constexpr int max_level() const noexcept { return max_code - zero_code; }
   /// radix^field, the weight of a field in the byte.

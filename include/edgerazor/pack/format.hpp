@@ -16,7 +16,9 @@ namespace edgerazor::inline v0 {
 
 enum class scale_kind : std::uint8_t { float16, bfloat16, float32 };
 
-[[nodiscard]] constexpr std::size_t scale_size(scale_kind kind) noexcept { return kind == scale_kind::float32 ? 4 : 2; }
+[[nodiscard]] constexpr std::size_t scale_size(scale_kind kind) noexcept {
+  return kind == scale_kind::float32 ? 4 : 2;
+}
 
 /// The kind of a scale type: float16, bfloat16 or float.
 template <real_element Scale>

@@ -1,8 +1,8 @@
 /// Keys and values of past positions as int8, one scale for each group of a head's columns.
 ///
-/// Keys of a head are a packed int8 matrix (tile layout) whose rows are positions, because scores are a product with it:
-/// one lane is one position. Values are row-major, `[head][position][head_size]`, because mixing sums over positions: one
-/// lane is one column. Scales are float: a cached value is then exactly the reference's level * scale
+/// Keys of a head are a packed int8 matrix (tile layout) whose rows are positions, because scores are a product with
+/// it: one lane is one position. Values are row-major, `[head][position][head_size]`, because mixing sums over
+/// positions: one lane is one column. Scales are float: a cached value is then exactly the reference's level * scale
 /// (state_quant_uniform_symmetric_absmax_per_block_int8), s = max(max|v|, 1e-5) / 127.
 #pragma once
 

@@ -1,8 +1,8 @@
 /// Packing values that already lie on a grid, without quantizing them again.
 ///
-/// A checkpoint of the reference holds fake-quantized numbers. Quantizing those once more keeps ternary codes but shrinks
-/// the scale (by twice the density of nonzeros), so it must not be done. `pack_exact` finds for each group a scale s of
-/// the stored type and levels q with `value == float(q) * s` for every element, bit for bit, or refuses.
+/// A checkpoint of the reference holds fake-quantized numbers. Quantizing those once more keeps ternary codes but
+/// shrinks the scale (by twice the density of nonzeros), so it must not be done. `pack_exact` finds for each group a
+/// scale s of the stored type and levels q with `value == float(q) * s` for every element, bit for bit, or refuses.
 #pragma once
 
 #include <algorithm>
@@ -62,9 +62,10 @@ inline exact_scale find_exact_scale(std::span<const float> group, scale_kind kin
 }
 }  // namespace detail
 
-/// Packs a fake-quantized matrix without loss: `dequantize` gives every element back, bit for bit. Fails, naming the first
-/// element that fits no grid of its group, where that can't be (a scale that the policy's scale type can't hold included).
-/// Which of two grids that both explain a group is taken (levels 2, 4, 6 or 1, 2, 3) is not defined; the values are.
+/// Packs a fake-quantized matrix without loss: `dequantize` gives every element back, bit for bit. Fails, naming the
+/// first element that fits no grid of its group, where that can't be (a scale that the policy's scale type can't hold
+/// included). Which of two grids that both explain a group is taken (levels 2, 4, 6 or 1, 2, 3) is not defined; the
+/// values are.
 template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
 [[nodiscard]] packed_matrix<Policy, Codec> pack_exact(matrix_view<T> values) {
   packed_matrix<Policy, Codec> result(values.rows, values.cols);

@@ -79,7 +79,8 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
 
 /// The scale of one group of one row, as the kernels use it. Indices are not checked.
 [[nodiscard]] inline float scale_at(const packed_view& matrix, std::size_t row, std::size_t group) noexcept {
-  return detail::read_scale(matrix.bytes().data() + matrix.layout().scale_offset(row, group), matrix.layout().fmt().scale);
+  return detail::read_scale(matrix.bytes().data() + matrix.layout().scale_offset(row, group),
+                            matrix.layout().fmt().scale);
 }
 
 /// Owned bytes of a packed matrix whose format is known at run time.
@@ -104,9 +105,9 @@ class packed_storage {
 
 /// The narrowest codec that holds a policy's levels.
 template <quantizer Policy>
-using default_codec = std::conditional_t<(Policy::min_level >= -1 && Policy::max_level <= 1), codecs::ternary2,
-                                         std::conditional_t<(Policy::min_level >= -8 && Policy::max_level <= 7),
-                                                            codecs::int4, codecs::int8>>;
+using default_codec = std::conditional_t<
+    (Policy::min_level >= -1 && Policy::max_level <= 1), codecs::ternary2,
+    std::conditional_t<(Policy::min_level >= -8 && Policy::max_level <= 7), codecs::int4, codecs::int8>>;
 
 /// Columns of a policy's group: N, or 0 for a whole row.
 template <class Granularity>

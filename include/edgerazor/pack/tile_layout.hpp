@@ -14,8 +14,8 @@
 /// Columns past the last are the level zero; rows past the last are that with a scale of zero. Nothing depends on the
 /// address, but whole cache lines are read where it is a multiple of 64.
 ///
-/// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of 20 columns. That keeps
-/// one formula and 1.6 bits for any shape; a kernel multiplies the slots of the other group by zero activations.
+/// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of 20 columns. That
+/// keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of the other group by zero activations.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,8 @@ class tile_layout {
   tile_layout() = default;
   /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, or the size overflows.
   tile_layout(format fmt, std::size_t rows, std::size_t cols) : fmt_(fmt), rows_(rows), cols_(cols) {
-    if (rows == 0 || cols == 0) fail("packed matrix: expected at least one row and column, got " + shape_text(rows, cols));
+    if (rows == 0 || cols == 0)
+      fail("packed matrix: expected at least one row and column, got " + shape_text(rows, cols));
     if (fmt.group % format::group_multiple != 0) {
       fail("packed matrix: expected a group of a multiple of 4 columns, got " + std::to_string(fmt.group));
     }
