@@ -58,8 +58,9 @@ TEST_CASE("tokens are llama.cpp's, and their bytes give the text back") {
     for (const nlohmann::json& item : data["cases"]) {
       const std::string text = item["text"];
       CAPTURE(text);
-      for (const auto& [name, mode] : {std::pair{"plain", llm::tokenizer::markup::plain},
-                                       {"control_tokens", llm::tokenizer::markup::control_tokens}}) {
+      using enum llm::tokenizer::markup;
+      for (const auto mode : {plain, control_tokens}) {
+        const char* const name = mode == plain ? "plain" : "control_tokens";
         CAPTURE(name);
         const std::vector<llm::token_id> tokens = words.encode(text, mode);
         CHECK(tokens == item[name][rule].get<std::vector<llm::token_id>>());
