@@ -6,6 +6,7 @@
 //
 // Each answer is compared with the scalar kernel's, bit for bit, before it is timed. One thread.
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
