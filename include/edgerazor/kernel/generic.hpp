@@ -78,9 +78,10 @@ EDGERAZOR_INLINE xsimd::batch<float, Arch> load_reals(const float* at) noexcept 
 }
 template <class Arch>
 EDGERAZOR_INLINE xsimd::batch<float, Arch> load_reals(const bfloat16* at) noexcept {
-  static_assert(sizeof(bfloat16) == sizeof(std::uint16_t));
+  bfloat16 some[vectors<Arch>::lanes];
+  std::memcpy(some, at, sizeof some);  // scales lie where their matrix lies, at any address
   std::uint32_t wide[vectors<Arch>::lanes];
-  for (std::size_t i = 0; i < vectors<Arch>::lanes; ++i) wide[i] = std::uint32_t{at[i].bits} << 16;
+  for (std::size_t i = 0; i < vectors<Arch>::lanes; ++i) wide[i] = std::uint32_t{some[i].bits} << 16;
   return xsimd::bitwise_cast<float>(xsimd::batch<std::uint32_t, Arch>::load_unaligned(wide));
 }
 /// By integers: normal numbers move to float's exponent, subnormal ones are a multiple of 2^-24, the largest exponent
@@ -89,8 +90,10 @@ template <class Arch>
 EDGERAZOR_INLINE xsimd::batch<float, Arch> load_reals(const float16* at) noexcept {
   using ints = xsimd::batch<std::int32_t, Arch>;
   using reals = xsimd::batch<float, Arch>;
+  float16 some[vectors<Arch>::lanes];
+  std::memcpy(some, at, sizeof some);
   std::int32_t wide[vectors<Arch>::lanes];
-  for (std::size_t i = 0; i < vectors<Arch>::lanes; ++i) wide[i] = at[i].bits;
+  for (std::size_t i = 0; i < vectors<Arch>::lanes; ++i) wide[i] = some[i].bits;
   const ints half = ints::load_unaligned(wide), magnitude = half & ints(0x7fff);
   const ints subnormal = xsimd::bitwise_cast<std::int32_t>(xsimd::to_float(magnitude) * reals(0x1p-24f));
   const ints normal = (magnitude << 13) + ints(112 << 23), special = (magnitude << 13) | ints(0x7f800000);
