@@ -74,13 +74,18 @@ void check_shapes(const matrix_view<T>& in, const matrix_view<U>& out) {
   }
 }
 
-template <quantizer Q, real_element T, real_element U>
-void fake_quantize_rows(const matrix_view<T>& in, const matrix_view<U>& out, row_range rows, const Q& policy) {
-  check_shapes(in, out);
+template <real_element T>
+void check_rows(const matrix_view<T>& in, row_range rows) {
   if (rows.begin > rows.end || rows.end > in.rows) {
     fail("fake_quantize: rows " + std::to_string(rows.begin) + " to " + std::to_string(rows.end) + " of a matrix of " +
          shape_text(in.rows, in.cols));
   }
+}
+
+template <quantizer Q, real_element T, real_element U>
+void fake_quantize_rows(const matrix_view<T>& in, const matrix_view<U>& out, row_range rows, const Q& policy) {
+  check_shapes(in, out);
+  check_rows(in, rows);
   check_scales<Q, U>(in, rows, check_finite(in, rows), policy);
   for_each_group<typename Q::granularity>(in, rows, [&](group_place place, std::span<const float> values) {
     const float scale = policy.scale(values);
