@@ -191,7 +191,7 @@ TEST_CASE("fake_quantize_mixed: a mask computed before is the map, and a range o
   const std::vector<std::uint8_t> whole_mask(rows * groups);
   CHECK(sentence_of([&] {
           er::fake_quantize_mixed<high_policy, low_policy>(in, to, whole_mask, er::row_range{3, 20});
-        }) == "fake_quantize: rows 3 to 20 of a matrix of 19 x 200");
+        }) == "fake_quantize_mixed: rows 3 to 20 of a matrix of 19 x 200");
 }
 
 TEST_CASE("fake_quantize_mixed: the policies' parameters count") {

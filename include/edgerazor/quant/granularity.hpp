@@ -39,6 +39,13 @@ struct per_flat_group {
   static constexpr std::size_t group = N;
 };
 
+/// `per_group` whose size is known at run time only: `columns` consecutive columns of a row share a scale, the last
+/// group of a row holds those that are left; 0 for the whole row. Where a function takes one, it replaces the policy's
+/// own granularity.
+struct column_group {
+  std::size_t columns = 0;
+};
+
 /// Says which weights share a scale.
 template <class G>
 concept granularity_policy = requires {
@@ -52,16 +59,22 @@ concept row_granularity = granularity_policy<G> && G::within_row && requires {
 };
 
 /// Columns that share a scale in a row of `cols` columns, the last group of the row excepted.
+[[nodiscard]] constexpr std::size_t group_columns(column_group group, std::size_t cols) noexcept {
+  return group.columns == 0 || group.columns > cols ? cols : group.columns;
+}
 template <row_granularity G>
 [[nodiscard]] constexpr std::size_t group_columns(std::size_t cols) noexcept {
-  return G::group == 0 || G::group > cols ? cols : G::group;
+  return group_columns(column_group{G::group}, cols);
 }
 
 /// Groups, that is scales, in a row of `cols` columns: ceil(cols / group).
+[[nodiscard]] constexpr std::size_t groups_per_row(column_group group, std::size_t cols) noexcept {
+  const std::size_t columns = group_columns(group, cols);
+  return columns == 0 ? 0 : (cols - 1) / columns + 1;
+}
 template <row_granularity G>
 [[nodiscard]] constexpr std::size_t groups_per_row(std::size_t cols) noexcept {
-  const std::size_t columns = group_columns<G>(cols);
-  return columns == 0 ? 0 : (cols - 1) / columns + 1;
+  return groups_per_row(column_group{G::group}, cols);
 }
 
 }  // namespace edgerazor::inline v0

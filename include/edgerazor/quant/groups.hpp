@@ -55,25 +55,32 @@ template <real_element T>
   return buffer;
 }
 
-/// Calls visit(place, values) for each group of the rows, in order; `values` are the group's elements as floats, and
-/// for the last flat group also the zeros that complete it. Rows are a part of the matrix only where groups stay within
-/// rows.
+/// Calls visit(place, values) for each group of the rows, in order; `values` are the group's elements as floats.
+template <real_element T, class Visit>
+void for_each_group(column_group group, const matrix_view<T>& matrix, row_range rows, Visit&& visit) {
+  std::vector<float> buffer;
+  const std::size_t columns = group_columns(group, matrix.cols);
+  for (std::size_t r = rows.begin; r < rows.end; ++r) {
+    for (std::size_t c = 0; c < matrix.cols; c += columns) {
+      const group_place place{r, c, std::min(columns, matrix.cols - c)};
+      visit(place, group_values(matrix, place, buffer));
+    }
+  }
+}
+
+/// The same by a granularity; `values` hold for the last flat group also the zeros that complete it. Rows are a part of
+/// the matrix only where groups stay within rows.
 template <granularity_policy Granularity, real_element T, class Visit>
 void for_each_group(const matrix_view<T>& matrix, row_range rows, Visit&& visit) {
   if (rows.empty() || matrix.cols == 0) return;
-  std::vector<float> buffer;
   if constexpr (row_granularity<Granularity>) {
-    const std::size_t columns = group_columns<Granularity>(matrix.cols);
-    for (std::size_t r = rows.begin; r < rows.end; ++r) {
-      for (std::size_t c = 0; c < matrix.cols; c += columns) {
-        const group_place place{r, c, std::min(columns, matrix.cols - c)};
-        visit(place, group_values(matrix, place, buffer));
-      }
-    }
+    for_each_group(column_group{Granularity::group}, matrix, rows, visit);
   } else if constexpr (std::is_same_v<Granularity, per_tensor>) {
+    std::vector<float> buffer;
     const group_place place{0, 0, matrix.rows * matrix.cols};
     visit(place, group_values(matrix, place, buffer));
   } else {
+    std::vector<float> buffer;
     const std::size_t size = matrix.rows * matrix.cols;
     for (std::size_t first = 0; first < size; first += Granularity::group) {
       const group_place place{first / matrix.cols, first % matrix.cols, std::min(Granularity::group, size - first)};
@@ -86,6 +93,15 @@ void for_each_group(const matrix_view<T>& matrix, row_range rows, Visit&& visit)
       visit(place, values);
     }
   }
+}
+
+/// The granularity G as an argument, beside `column_group`.
+template <granularity_policy G>
+struct grouped_by {};
+
+template <granularity_policy G, real_element T, class Visit>
+void for_each_group(grouped_by<G>, const matrix_view<T>& matrix, row_range rows, Visit&& visit) {
+  for_each_group<G>(matrix, rows, visit);
 }
 
 }  // namespace edgerazor::inline v0::detail

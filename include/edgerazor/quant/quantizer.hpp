@@ -40,6 +40,25 @@ concept quantizer = granularity_policy<typename Q::granularity> && real_element<
 template <class Q>
 concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>;
 
+/// The policy whose values are the ones that storage gives back: levels follow from the scale as the rule gives it,
+/// values from that scale rounded to `Policy::scale_type`. What a student sees in training, when it is to be exactly
+/// what it will be in use.
+///
+///     fake_quantize<as_stored<int4<>>>(w, out)        // out = dequantize(pack<int4<>>(w)), bit for bit
+template <quantizer Policy>
+struct as_stored : Policy {
+  static constexpr bool rounds_scale = true;
+};
+
+namespace detail {
+/// What a level is multiplied by.
+template <quantizer Q>
+[[nodiscard]] constexpr float value_scale(float scale) noexcept {
+  if constexpr (requires { Q::rounds_scale; }) return static_cast<float>(typename Q::scale_type{scale});
+  return scale;
+}
+}  // namespace detail
+
 /// A quantizer with a second `level` that takes vectors of floats and returns vectors of integers, the same ones. Every
 /// policy of this library is one; a policy that isn't works as well, one weight at a time.
 template <class Q, class Arch>

@@ -33,39 +33,82 @@ template <quantizer Q>
   return level >= Q::min_level && level <= Q::max_level;
 }
 
+namespace detail {
+/// grad_in[i] = grad_out[i] where rounding alone gives a level, else 0.
+template <quantizer Q>
+void pass_within_levels(const float* weights, std::size_t count, float scale, const float* grad_out,
+                        float* grad_in) noexcept {
+  for (std::size_t i = 0; i < count; ++i) grad_in[i] = within_levels<Q>(weights[i], scale) ? grad_out[i] : 0.0f;
+}
+}  // namespace detail
+
 /// The clipped estimator for one group: the gradient passes where the clamp didn't move the weight, and is zero
 /// outside. All three have the group's size; the gradients may be the same memory. Precondition: !weights.empty(),
 /// finite.
 template <quantizer Q>
 void straight_through_clipped(const Q& policy, std::span<const float> weights, const float* grad_out,
                               float* grad_in) noexcept {
-  const float scale = policy.scale(weights);
-  for (std::size_t i = 0; i < weights.size(); ++i)
-    grad_in[i] = within_levels<Q>(weights[i], scale) ? grad_out[i] : 0.0f;
+  detail::pass_within_levels<Q>(weights.data(), weights.size(), policy.scale(weights), grad_out, grad_in);
 }
+
+namespace detail {
+template <real_element T>
+void check_gradients(const matrix_view<T>& weights, const matrix_view<const float>& grad_out,
+                     const matrix_view<float>& grad_in, row_range rows, const char* function) {
+  if (weights.rows != grad_out.rows || weights.cols != grad_out.cols || weights.rows != grad_in.rows ||
+      weights.cols != grad_in.cols) {
+    fail(std::string{function} + ": weights are " + shape_text(weights.rows, weights.cols) + ", gradients " +
+         shape_text(grad_out.rows, grad_out.cols) + " and " + shape_text(grad_in.rows, grad_in.cols));
+  }
+  if (rows.begin > rows.end || rows.end > weights.rows) {
+    fail(std::string{function} + ": rows " + std::to_string(rows.begin) + " to " + std::to_string(rows.end) +
+         " of a matrix of " + shape_text(weights.rows, weights.cols));
+  }
+}
+
+template <quantizer Policy, class Grouping, real_element T>
+void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weights,
+                           const matrix_view<const float>& grad_out, const matrix_view<float>& grad_in, row_range rows,
+                           const Policy& policy) {
+  check_gradients(weights, grad_out, grad_in, rows, "straight_through_clipped");
+  check_finite(weights, rows);
+  for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
+    const float scale = policy.scale(values);
+    for_each_piece(place, weights.cols, [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
+      pass_within_levels<Policy>(values.data() + i, n, scale, grad_out.data + r * grad_out.stride + c,
+                                 grad_in.data + r * grad_in.stride + c);
+    });
+  });
+}
+}  // namespace detail
 
 /// The clipped estimator for a matrix `rows x cols`: `weights` are the ones `fake_quantize` was given, in any element
 /// type; `grad_in` may be `grad_out`. Fails, before anything is written, where shapes differ or a weight isn't finite.
 template <quantizer Policy, real_element T>
 void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out, matrix_view<float> grad_in,
                               const Policy& policy = {}) {
-  if (weights.rows != grad_out.rows || weights.cols != grad_out.cols || weights.rows != grad_in.rows ||
-      weights.cols != grad_in.cols) {
-    fail("straight_through_clipped: weights are " + shape_text(weights.rows, weights.cols) + ", gradients " +
-         shape_text(grad_out.rows, grad_out.cols) + " and " + shape_text(grad_in.rows, grad_in.cols));
-  }
-  const row_range rows{0, weights.rows};
-  check_finite(weights, rows);
-  detail::for_each_group<typename Policy::granularity>(
-      weights, rows, [&](detail::group_place place, std::span<const float> values) {
-        const float scale = policy.scale(values);
-        detail::for_each_piece(place, weights.cols, [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
-          for (std::size_t j = 0; j < n; ++j) {
-            const bool inside = within_levels<Policy>(values[i + j], scale);
-            grad_in.data[r * grad_in.stride + c + j] = inside ? grad_out.data[r * grad_out.stride + c + j] : 0.0f;
-          }
-        });
-      });
+  const detail::grouped_by<typename Policy::granularity> grouping;
+  detail::straight_through_rows(grouping, weights, grad_out, grad_in, row_range{0, weights.rows}, policy);
+}
+
+/// The same for the rows of a range only: no other row is read, checked or written, so threads may share a matrix.
+template <row_quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out, matrix_view<float> grad_in,
+                              row_range rows, const Policy& policy = {}) {
+  const detail::grouped_by<typename Policy::granularity> grouping;
+  detail::straight_through_rows(grouping, weights, grad_out, grad_in, rows, policy);
+}
+
+/// The same with groups of a size known at run time.
+template <quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out, matrix_view<float> grad_in,
+                              column_group group, row_range rows, const Policy& policy = {}) {
+  detail::straight_through_rows(group, weights, grad_out, grad_in, rows, policy);
+}
+template <quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out, matrix_view<float> grad_in,
+                              column_group group, const Policy& policy = {}) {
+  detail::straight_through_rows(group, weights, grad_out, grad_in, row_range{0, weights.rows}, policy);
 }
 
 }  // namespace edgerazor::inline v0
