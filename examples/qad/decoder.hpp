@@ -9,6 +9,7 @@
 #include <Eigen/Core>
 
 #include "parameters.hpp"
+#include "product.hpp"
 #include <edgerazor/core/views.hpp>
 
 namespace qad {
@@ -81,6 +82,7 @@ class basic_decoder {
     std::size_t attention_norm, qkv, output, feed_norm, gate_up, down;
   };
 
+  static factor<Scalar> weight(const weights& w, std::size_t offset, std::size_t out, std::size_t in);
   block_states& states_of(std::size_t block) noexcept { return blocks_[use_ == pass::training ? block : 0]; }
   void turn_heads(matrix& qkv, Scalar direction) const;
   void attention(block_states& s);
@@ -98,7 +100,8 @@ class basic_decoder {
   matrix output_input_, logits_;
   vector output_factor_;
   matrix stream_gradient_, normed_gradient_, qkv_gradient_, mixed_gradient_, gate_up_gradient_, product_gradient_;
-  matrix score_gradient_;
+  matrix score_gradient_;  ///< of one head and sequence
+  multiplier<Scalar> multiply_;
 };
 
 using decoder = basic_decoder<float>;

@@ -25,37 +25,45 @@ struct shape {
   friend bool operator==(const shape&, const shape&) = default;
 };
 
-/// Fails where a size is zero, heads do not share keys evenly or a head's elements do not pair.
+/// Fails where a size is zero, the heads do not share the keys evenly or a head's elements do not pair.
 void require_valid(const shape& s);
 
-/// One number for each weight: the weights, their gradients, or the optimizer's moments. Matrices are `out x in`,
-/// row-major, one after the other without gaps; names are GGUF's:
+/// One matrix among the weights.
+struct weight_entry {
+  std::string name;
+  std::size_t rows, cols;  ///< a norm's weights are one row
+  std::size_t offset;      ///< elements before it
+
+  [[nodiscard]] std::size_t size() const noexcept { return rows * cols; }
+  [[nodiscard]] bool is_norm() const noexcept { return rows == 1; }
+};
+
+/// All matrices, `out x in`, row-major, one after the other without gaps; names are GGUF's:
 ///
 ///     token_embd.weight  blk.0.{attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up,
 ///     ffn_down}.weight  ...  output_norm.weight
 ///
 /// Query, key and value rows are thus one matrix, and so are gate and up.
+std::vector<weight_entry> weight_layout(const shape& s);
+
+/// Fails where there is no matrix of that name.
+const weight_entry& find_weight(std::span<const weight_entry> entries, std::string_view name);
+
+/// One number for each weight: the weights, their gradients, or the optimizer's moments.
 template <class Scalar>
 class basic_parameters {
  public:
-  struct entry {
-    std::string name;
-    std::size_t rows, cols;  ///< a norm's weights are one row
-    std::size_t offset;      ///< of its first element in values()
-
-    [[nodiscard]] std::size_t size() const noexcept { return rows * cols; }
-    [[nodiscard]] bool is_norm() const noexcept { return rows == 1; }
-  };
+  using entry = weight_entry;
 
   /// All zero.
-  explicit basic_parameters(const qad::shape& s);
+  explicit basic_parameters(const qad::shape& s)
+      : shape_(s), entries_(weight_layout(s)), values_(entries_.back().offset + entries_.back().size()) {}
 
   [[nodiscard]] const qad::shape& shape() const noexcept { return shape_; }
   [[nodiscard]] std::span<Scalar> values() noexcept { return values_; }
   [[nodiscard]] std::span<const Scalar> values() const noexcept { return values_; }
   [[nodiscard]] const std::vector<entry>& entries() const noexcept { return entries_; }
-  /// Fails where there is no matrix of that name.
-  [[nodiscard]] const entry& find(std::string_view name) const;
+  [[nodiscard]] const entry& find(std::string_view name) const { return find_weight(entries_, name); }
   [[nodiscard]] er::matrix_view<Scalar> view(const entry& e) noexcept {
     return {values_.data() + e.offset, e.rows, e.cols};
   }
@@ -76,5 +84,8 @@ class basic_parameters {
 };
 
 using parameters = basic_parameters<float>;
+
+extern template class basic_parameters<float>;
+extern template class basic_parameters<double>;
 
 }  // namespace qad
