@@ -89,7 +89,8 @@ struct hidden_mse {
            });
   }
 
-  /// Value, and gradient with respect to the student where `gradient` has data. Fails where shapes differ.
+  /// Value, and gradient with respect to the student where `gradient` has data; it may be the student's own
+  /// memory. Fails where shapes differ.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   loss_result operator()(head_view<S> student, head_view<T> teacher, const token_batch& tokens,
                          head_view<float> gradient = {}) const {
@@ -127,6 +128,14 @@ struct hidden_cosine {
     const wide unit_s{directed ? 1 / student_norm : 0.0}, unit_t{directed ? 1 / teacher_norm : 0.0};
     const double cosine =
         detail::wide_sum<Arch>(width, [&](std::size_t i) { return (s[i] * unit_s) * (t[i] * unit_t); });
+    double value = 1 - cosine;
+    // Near 1 the difference would cancel; half the squared distance of the unit vectors is the same and doesn't.
+    if (cosine > 0.5) {
+      value = 0.5 * detail::wide_sum<Arch>(width, [&](std::size_t i) {
+                const wide difference = s[i] * unit_s - t[i] * unit_t;
+                return difference * difference;
+              });
+    }
     if (gradient != nullptr) {
       const wide along{cosine}, slope{directed ? upstream / student_norm : 0.0};
       for (std::size_t i = 0; i < width; i += detail::wide_lanes<Arch>) {
@@ -134,15 +143,11 @@ struct hidden_cosine {
         detail::store_wide<Arch>(gradient, width, i, slope * turn, add);
       }
     }
-    if (cosine < 0.5) return 1 - cosine;
-    // Near 1 the difference would cancel; half the squared distance of the unit vectors is the same and doesn't.
-    return 0.5 * detail::wide_sum<Arch>(width, [&](std::size_t i) {
-             const wide difference = s[i] * unit_s - t[i] * unit_t;
-             return difference * difference;
-           });
+    return value;
   }
 
-  /// Value, and gradient with respect to the student where `gradient` has data. Fails where shapes differ.
+  /// Value, and gradient with respect to the student where `gradient` has data; it may be the student's own
+  /// memory. Fails where shapes differ.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   loss_result operator()(head_view<S> student, head_view<T> teacher, const token_batch& tokens,
                          head_view<float> gradient = {}) const {
