@@ -1,0 +1,116 @@
+#include "checkpoint.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include <edgerazor/core/contract.hpp>
+
+namespace qad {
+
+namespace {
+
+// A GGUF file of an architecture of its own: three tensors of one dimension, and these keys.
+constexpr std::string_view architecture = "qad-checkpoint";
+constexpr std::string_view version_key = "qad.version", step_key = "qad.step", options_key = "qad.options",
+                           hash_key = "qad.fingerprint";
+constexpr std::uint32_t version = 1;
+
+std::uint64_t fingerprint_of(const checkpoint_view& state) {
+  std::uint64_t hash = fingerprint(state.options, state.step);
+  for (const std::string& token : state.words->tokens) hash = fingerprint(token, hash);
+  for (const std::string& merge : state.words->merges) hash = fingerprint(merge, hash);
+  for (const auto& values : {state.weights, state.first_moments, state.second_moments}) {
+    hash = fingerprint(values, hash + values.size());
+  }
+  return hash;
+}
+
+std::vector<float> read_numbers(const er::gguf_reader& file, std::string_view name) {
+  const er::tensor_info* const tensor = file.find(name);
+  if (tensor == nullptr) return {};
+  if (tensor->type != er::ggml_type::f32) er::fail_io("tensor '" + std::string{name} + "' is not F32");
+  std::vector<float> values(tensor->bytes.size() / sizeof(float));
+  std::memcpy(values.data(), tensor->bytes.data(), tensor->bytes.size());
+  return values;
+}
+
+checkpoint read_fields(const er::gguf_reader& file) {
+  if (file.get_string("general.architecture") != architecture) er::fail_io("it is a model");
+  if (const std::uint32_t found = file.get_u32(version_key); found != version) {
+    er::fail_io("it has version " + std::to_string(found) + ", expected " + std::to_string(version));
+  }
+  checkpoint state;
+  state.step = file.get_u64(step_key);
+  state.options = file.get_string(options_key);
+  state.words = read_tokenizer(file);
+  state.weights = read_numbers(file, "weights");
+  state.first_moments = read_numbers(file, "first_moments");
+  state.second_moments = read_numbers(file, "second_moments");
+  if (file.get_u64(hash_key) != fingerprint_of(state.view())) er::fail_io("it is not as it was written");
+  return state;
+}
+
+}  // namespace
+
+std::uint64_t fingerprint(std::span<const std::byte> bytes, std::uint64_t seed) noexcept {
+  std::uint64_t hash = seed;
+  for (std::size_t at = 0; at < bytes.size(); at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, std::min<std::size_t>(8, bytes.size() - at));
+    hash = (hash ^ word) * 0x100000001b3u;
+    hash ^= hash >> 32;  // FNV's product moves nothing downwards
+  }
+  return hash ^ bytes.size();
+}
+
+void add_tokenizer(er::gguf_writer& writer, const llm::vocabulary& words) {
+  writer.set_string("tokenizer.ggml.model", "gpt2");
+  writer.set_string("tokenizer.ggml.pre", "gpt-2");
+  for (const std::string& token : words.tokens) writer.append_string("tokenizer.ggml.tokens", token);
+  for (const std::string& merge : words.merges) writer.append_string("tokenizer.ggml.merges", merge);
+  writer.set_array<std::int32_t>("tokenizer.ggml.token_type", words.types);
+  if (words.eos) writer.set_u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*words.eos));
+  writer.set_bool("tokenizer.ggml.add_bos_token", false);
+}
+
+llm::vocabulary read_tokenizer(const er::gguf_reader& file) {
+  llm::vocabulary words;
+  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens")) words.tokens.emplace_back(token);
+  if (file.has("tokenizer.ggml.merges")) {
+    for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges")) words.merges.emplace_back(merge);
+  }
+  words.types = file.get_i32s("tokenizer.ggml.token_type");
+  words.eos = file.optional_i32("tokenizer.ggml.eos_token_id");
+  return words;
+}
+
+void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& state) {
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", architecture);
+  writer.set_u32(version_key, version);
+  writer.set_u64(step_key, state.step);
+  writer.set_string(options_key, state.options);
+  writer.set_u64(hash_key, fingerprint_of(state));
+  add_tokenizer(writer, *state.words);
+  for (const auto& [name, values] : {std::pair{"weights", state.weights},
+                                     {"first_moments", state.first_moments},
+                                     {"second_moments", state.second_moments}}) {
+    if (!values.empty()) writer.add_tensor(name, er::ggml_type::f32, {values.size()}, std::as_bytes(values));
+  }
+  writer.write(path);
+}
+
+checkpoint read_checkpoint(const std::filesystem::path& path) {
+  std::string error;
+  const auto file = er::gguf_reader::try_open(path, error);
+  if (!file) er::fail_io(error);
+  try {
+    return read_fields(*file);
+  } catch (const er::io_error& reason) {
+    er::fail_io("'" + path.string() + "' is no checkpoint that can be read: " + reason.what());
+  }
+}
+
+}  // namespace qad

@@ -1,0 +1,61 @@
+/// A training run on the disk: enough to go on with, or to use what it has learned.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llm/tokenizer.hpp"
+#include <edgerazor/io/gguf_reader.hpp>
+#include <edgerazor/io/gguf_writer.hpp>
+
+namespace qad {
+
+namespace er = edgerazor;
+
+/// What a run is after some steps. Refers to memory that others own.
+struct checkpoint_view {
+  std::uint64_t step = 0;
+  std::string_view options;  ///< what decides the course of the run
+  const llm::vocabulary* words = nullptr;
+  std::span<const float> weights;
+  std::span<const float> first_moments, second_moments;  ///< empty for a run that is finished
+};
+
+struct checkpoint {
+  std::uint64_t step = 0;
+  std::string options;
+  llm::vocabulary words;
+  std::vector<float> weights, first_moments, second_moments;
+
+  [[nodiscard]] checkpoint_view view() const { return {step, options, &words, weights, first_moments, second_moments}; }
+};
+
+/// Replaces the file in one step: a kill at any time leaves the old one or the new one. Throws edgerazor::io_error
+/// where it can't be written.
+void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& state);
+
+/// Throws edgerazor::io_error, one sentence, where the file is missing, is none of ours, is cut off, or a bit of it is
+/// not what was written.
+checkpoint read_checkpoint(const std::filesystem::path& path);
+
+/// A hash of bytes, the same on every machine (FNV-1a over 64-bit words, the last one padded with zeros). Tells
+/// accidents, not attacks.
+std::uint64_t fingerprint(std::span<const std::byte> bytes, std::uint64_t seed = 0xcbf29ce484222325u) noexcept;
+inline std::uint64_t fingerprint(std::string_view text, std::uint64_t seed = 0xcbf29ce484222325u) noexcept {
+  return fingerprint(std::as_bytes(std::span{text}), seed);
+}
+inline std::uint64_t fingerprint(std::span<const float> values, std::uint64_t seed = 0xcbf29ce484222325u) noexcept {
+  return fingerprint(std::as_bytes(values), seed);
+}
+
+/// The keys `tokenizer.ggml.*` of a GGUF file.
+void add_tokenizer(er::gguf_writer& writer, const llm::vocabulary& words);
+/// What add_tokenizer wrote.
+llm::vocabulary read_tokenizer(const er::gguf_reader& file);
+
+}  // namespace qad

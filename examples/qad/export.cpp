@@ -1,0 +1,123 @@
+#include "export.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "checkpoint.hpp"
+#include "llm/model.hpp"
+#include "quantization.hpp"
+#include <edgerazor/io/gguf_export.hpp>
+#include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/pack/any_matrix.hpp>
+#include <edgerazor/quant/recipe.hpp>
+
+namespace qad {
+
+namespace {
+
+/// The formats of a recipe; "none" as float16.
+er::recipe storage_recipe(std::string_view name, const shape& s) {
+  if (name == "none") name = "w16";
+  er::recipe_options options;
+  options.group = group_columns;
+  options.kv_group = s.head_size;
+  options.ternary = "ternary5";
+  const auto found = er::find_recipe(name, options);
+  if (!found) er::fail("'" + std::string{name} + "' is for comparison alone: no format packs it");
+  return *found;
+}
+
+er::matrix_format format_of(const er::recipe& how, const std::string& weight) {
+  return *er::matrix_format::parse(how.weight_format(weight));
+}
+
+bool is_embedding(const parameters::entry& e) {
+  return e.name == "token_embd.weight";
+}
+
+/// Bits of a code that nothing packs; 0 for other recipes.
+std::size_t unpacked_bits(std::string_view recipe) {
+  return recipe == "int3" ? 3 : recipe == "int2" ? 2 : 0;
+}
+
+void add_geometry(er::gguf_writer& writer, const shape& s) {
+  const auto size = [&writer](std::string_view key, std::size_t value) {
+    writer.set_u32("llama." + std::string{key}, static_cast<std::uint32_t>(value));
+  };
+  size("vocab_size", s.vocabulary);
+  size("block_count", s.layers);
+  size("context_length", s.context);
+  size("embedding_length", s.hidden);
+  size("feed_forward_length", s.feed_forward);
+  size("attention.head_count", s.heads);
+  size("attention.head_count_kv", s.kv_heads);
+  size("attention.key_length", s.head_size);
+  size("attention.value_length", s.head_size);
+  size("rope.dimension_count", s.head_size);
+  writer.set_f32("llama.rope.freq_base", s.rope_base);
+  writer.set_f32("llama.attention.layer_norm_rms_epsilon", s.norm_epsilon);
+}
+
+}  // namespace
+
+std::string recipe_name(std::string_view name) {
+  if (name == "int3" || name == "int2") return std::string{name};
+  for (const std::string_view known : er::recipe_names) {
+    if (known == "w16") continue;
+    if (name == known || (known.starts_with(name) && known.substr(name.size()) == "_a8_kv8")) return std::string{known};
+  }
+  er::fail("no recipe is called '" + std::string{name} +
+           "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), int3, int2 and none");
+}
+
+storage storage_of(const shape& s, std::string_view recipe) {
+  const std::size_t bits = unpacked_bits(recipe);
+  const er::recipe how = storage_recipe(bits == 0 ? recipe : "w4_a8_kv8", s);
+  const parameters layout(s);
+  storage sum;
+  for (const parameters::entry& e : layout.entries()) {
+    if (e.is_norm()) continue;
+    const std::size_t scales = e.rows * ((e.cols + group_columns - 1) / group_columns);
+    const bool packed = bits == 0 || is_embedding(e);
+    const std::size_t bytes = packed ? er::any_matrix::empty(format_of(how, e.name), e.rows, e.cols).bytes().size()
+                                     : e.size() * bits / 8 + scales * sizeof(er::float16);
+    (is_embedding(e) ? sum.embedding_weights : sum.linear_weights) += e.size();
+    (is_embedding(e) ? sum.embedding_bytes : sum.linear_bytes) += bytes;
+  }
+  return sum;
+}
+
+std::size_t export_model(const parameters& master, std::string_view recipe, const llm::vocabulary& words,
+                         std::string_view title, const std::filesystem::path& output) {
+  const er::recipe how = storage_recipe(recipe, master.shape());
+  if (words.tokens.size() != master.shape().vocabulary) {
+    er::fail("the tokenizer has " + std::to_string(words.tokens.size()) + " tokens and the model " +
+             std::to_string(master.shape().vocabulary));
+  }
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "llama");
+  writer.set_string("general.name", title);
+  writer.set_u32("general.file_type", er::gguf_file_type(recipe == "none" ? er::ggml_type::f16 : er::ggml_type::i8));
+  writer.set_string(llm::recipe_key, how.name);
+  add_geometry(writer, master.shape());
+  add_tokenizer(writer, words);
+
+  std::deque<er::any_matrix> matrices;  // the writer refers to them
+  for (const parameters::entry& e : master.entries()) {
+    if (e.is_norm()) {
+      writer.add_tensor(e.name, er::ggml_type::f32, {e.cols}, std::as_bytes(master.values().subspan(e.offset, e.cols)));
+      continue;
+    }
+    const er::any_matrix& m = matrices.emplace_back(er::any_matrix::pack(format_of(how, e.name), master.view(e)));
+    if (m.is_dense()) {
+      writer.add_tensor(e.name, er::ggml_type::f16, {e.cols, e.rows}, m.bytes());
+    } else {
+      er::add_packed(writer, e.name, m.fmt().name(), e.rows, e.cols, m.bytes());
+    }
+  }
+  writer.write(output);
+  return std::filesystem::file_size(output);
+}
+
+}  // namespace qad
