@@ -5,8 +5,9 @@
 #include <string>
 #include <type_traits>
 
-#include "states.hpp"
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/quant/fake_quantize.hpp>
+#include <edgerazor/quant/symmetric.hpp>
 
 namespace qad {
 
@@ -62,6 +63,11 @@ void rms_norm_backward(const basic_matrix<Scalar>& x, const Eigen::Array<Scalar,
     dw += out * y;
     x_gradient.row(t).array() += factors[t] * (out * w - y * mean);
   }
+}
+
+/// In place; er::quantize_activations and er::kv_cache hold the same numbers. Fails where one is not finite.
+void quantize_groups(er::matrix_view<float> states, std::size_t group) {
+  er::fake_quantize<er::int8<>>(states, states, er::column_group{group});
 }
 
 }  // namespace

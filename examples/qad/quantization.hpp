@@ -30,7 +30,8 @@ class weight_quantizer {
   [[nodiscard]] const std::string& recipe() const noexcept { return recipe_; }
 
  private:
-  using rounding = void (*)(er::matrix_view<const float>, er::matrix_view<float>, const std::vector<std::uint8_t>&);
+  using rounding = void (*)(er::matrix_view<const float> in, er::matrix_view<float> out,
+                            const std::vector<std::uint8_t>& mask);
   struct rule {
     rounding how;                    ///< null: copied
     std::vector<std::uint8_t> mask;  ///< groups of the higher precision

@@ -1,0 +1,72 @@
+#include "quantization.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/pack/matrix_format.hpp>
+#include <edgerazor/quant/fake_quantize.hpp>
+#include <edgerazor/quant/mixed_precision.hpp>
+#include <edgerazor/quant/precision_map.hpp>
+#include <edgerazor/quant/recipe.hpp>
+#include <edgerazor/quant/symmetric.hpp>
+#include <edgerazor/quant/ternary.hpp>
+
+namespace qad {
+
+namespace {
+
+constexpr er::column_group groups{group_columns};
+
+using const_view = er::matrix_view<const float>;
+using view = er::matrix_view<float>;
+using mask = std::vector<std::uint8_t>;
+
+template <class Policy>
+void round(const_view in, view out, const mask&) {
+  er::fake_quantize<er::as_stored<Policy>>(in, out, groups);
+}
+
+template <class High, class Low>
+void round_mixed(const_view in, view out, const mask& high) {
+  er::fake_quantize_mixed<er::as_stored<High>, er::as_stored<Low>>(in, out, high, groups);
+}
+
+}  // namespace
+
+weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe) : recipe_(recipe) {
+  const bool narrow = recipe == "int3" || recipe == "int2";
+  const auto known = er::find_recipe(narrow ? "w4_a8_kv8" : recipe, {.group = group_columns, .kv_group = s.head_size});
+  if (!known || recipe == "w16") er::fail("no recipe of this trainer is called '" + recipe_ + "'");
+  states_ = {known->activation_group, known->kv_bits != 0};
+
+  const auto rule_for = [&](const weight_entry& e) -> rule {
+    const std::string_view name = known->weight_format(e.name);
+    if (name.empty()) return {nullptr, {}};
+    if (narrow && e.offset != 0) {
+      return {recipe == "int3" ? rounding{&round<er::symmetric<3>>} : rounding{&round<er::int2<>>}, {}};
+    }
+    const auto format = er::matrix_format::parse(name);
+    const bool int4 = format->first.code == er::code_type::int4;
+    if (format->type == er::matrix_format::kind::packed) {
+      return {int4 ? rounding{&round<er::int4<>>} : rounding{&round<er::ternary<>>}, {}};
+    }
+    return {&round_mixed<er::int4<>, er::ternary<>>,
+            er::precision_mask(const_view{nullptr, e.rows, e.cols}, er::every_nth_row{format->map.n}, groups)};
+  };
+  for (const weight_entry& e : weight_layout(s)) rules_.push_back(rule_for(e));
+}
+
+void weight_quantizer::apply(const parameters& master, parameters& out) const {
+  for (std::size_t i = 0; i < rules_.size(); ++i) {
+    const weight_entry& e = master.entries()[i];
+    if (rules_[i].how != nullptr) {
+      rules_[i].how(master.view(e), out.view(e), rules_[i].mask);
+    } else {
+      const auto kept = master.values().subspan(e.offset, e.size());
+      std::copy(kept.begin(), kept.end(), out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
+    }
+  }
+}
+
+}  // namespace qad

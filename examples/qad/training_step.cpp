@@ -1,0 +1,230 @@
+#include "training_step.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <future>
+#include <numbers>
+#include <utility>
+
+#include "adamw.hpp"
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/distill/kl.hpp>
+
+namespace qad {
+
+namespace {
+
+/// Values of the losses of one shard, before their weights.
+struct loss_values {
+  double task = 0, logits = 0, features = 0;
+};
+
+er::loss_result cross_entropy(er::matrix_view<const float> s, const er::token_batch& b, er::matrix_view<float> g) {
+  double value = 0;
+  for (std::size_t t = 0; t < s.rows; ++t) {
+    Eigen::Map<const Eigen::Array<float, 1, -1>> x(s.row(t).data(), Eigen::Index(s.cols));
+    Eigen::Map<Eigen::Array<float, 1, -1>> d(g.row(t).data(), Eigen::Index(s.cols));
+    const float m = x.maxCoeff();
+    d = (x - m).exp();
+    const float sum = d.sum();
+    const auto label = static_cast<std::size_t>(b.labels[t]);
+    value += double(std::log(sum)) - double(x[Eigen::Index(label)] - m);
+    const float f = float(b.upstream / double(s.rows));
+    d *= f / sum;
+    d[Eigen::Index(label)] -= f;
+  }
+  return {value / double(s.rows), s.rows};
+}
+
+}  // namespace
+
+/// A part of every batch, with the memory that its passes take.
+struct shard {
+  shard(const shape& s, const training_options& options)
+      : model(s, options.sequences / trainer::shards, s.context),
+        gradient(s),
+        ids(model.tokens()),
+        labels(model.tokens()),
+        logits_gradient(static_cast<Eigen::Index>(model.tokens()), static_cast<Eigen::Index>(s.vocabulary)) {
+    if (options.how == method::qad) teacher.emplace(s, options.sequences / trainer::shards, s.context, pass::inference);
+  }
+
+  [[nodiscard]] er::matrix_view<float> gradient_view() noexcept {
+    return {logits_gradient.data(), model.tokens(), static_cast<std::size_t>(logits_gradient.cols())};
+  }
+
+  decoder model;
+  std::optional<decoder> teacher;
+  parameters gradient;
+  std::vector<std::int32_t> ids;
+  std::vector<std::int64_t> labels;
+  matrix logits_gradient;
+  std::vector<er::logit_statistics> statistics;
+  loss_values values;
+};
+
+struct trainer::parts {
+  parts(const shape& s, const training_options& o, const parameters* teacher_weights)
+      : size(s), options(o), master(s), optimizer(s), quantizer(s, o.how == method::teacher ? "none" : o.recipe) {
+    if (o.how == method::rounding) er::fail("rounding trains nothing");
+    if (o.sequences == 0 || o.sequences % shards != 0) {
+      er::fail("a batch of " + std::to_string(o.sequences) + " sequences, expected a multiple of " +
+               std::to_string(shards));
+    }
+    if (o.how == method::teacher) {
+      master.initialise(o.seed);
+    } else {
+      if (teacher_weights == nullptr) er::fail("a student needs a teacher to start from");
+      if (!(teacher_weights->shape() == s)) er::fail("the student's shape differs from its teacher's");
+      master = *teacher_weights;
+      quantized.emplace(s);
+    }
+    if (o.how == method::qad) teacher = *teacher_weights;
+    for (std::size_t i = 0; i < shards; ++i) pieces.push_back(std::make_unique<shard>(s, o));
+  }
+
+  [[nodiscard]] const parameters& in_use() const noexcept { return quantized ? *quantized : master; }
+
+  void run(shard& piece, std::span<const std::int32_t> windows);
+
+  shape size;
+  training_options options;
+  parameters master;
+  adamw optimizer;
+  weight_quantizer quantizer;
+  std::optional<parameters> quantized, teacher;
+  std::vector<std::unique_ptr<shard>> pieces;
+  std::uint64_t steps_done = 0;
+};
+
+/// Forward and backward pass of a shard's windows.
+void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
+  const std::size_t length = size.context;
+  for (std::size_t t = 0; t < piece.ids.size(); ++t) {
+    const std::size_t at = t / length * (length + 1) + t % length;
+    piece.ids[t] = windows[at];
+    piece.labels[t] = windows[at + 1];
+    if (windows[at + 1] < 0 || static_cast<std::size_t>(windows[at + 1]) >= size.vocabulary) {
+      er::fail("token " + std::to_string(windows[at + 1]) + " is outside of the vocabulary");
+    }
+  }
+  const double share = 1.0 / static_cast<double>(shards);
+  const bool distills = options.how == method::qad;
+  piece.model.forward(in_use(), piece.ids, quantizer.states());
+  const er::matrix_view<const float> logits = piece.model.logits();
+  er::token_batch tokens{.labels = piece.labels, .sample_tokens = length};
+  tokens.upstream = share * (distills ? options.task_weight : 1);
+  piece.values.task = cross_entropy(logits, tokens, piece.gradient_view()).value;
+  if (distills) {
+    piece.teacher->forward(*teacher, piece.ids);
+    const er::matrix_view<const float> target = piece.teacher->logits();
+    tokens.upstream = share * options.logits_weight;
+    tokens.accumulate = true;
+    if (options.logits_loss == "eakld") {
+      const er::entropy_aware_kl loss{.confidence_k = options.confidence_k};
+      piece.values.logits = loss(logits, target, tokens, piece.gradient_view()).value;
+    } else if (options.logits_loss == "forward") {
+      piece.values.logits = er::forward_kl{}(logits, target, tokens, piece.gradient_view()).value;
+    } else if (options.logits_loss == "reverse") {
+      piece.values.logits = er::reverse_kl{}(logits, target, tokens, piece.gradient_view()).value;
+    }
+  }
+  std::ranges::fill(piece.gradient.values(), 0.0f);
+  piece.model.backward(in_use(), piece.gradient_view(), {}, piece.gradient);
+}
+
+trainer::trainer(const shape& s, const training_options& options, const parameters* teacher)
+    : parts_(std::make_unique<parts>(s, options, teacher)) {}
+trainer::~trainer() = default;
+trainer::trainer(trainer&&) noexcept = default;
+
+step_result trainer::step(std::span<const std::int32_t> windows) {
+  parts& p = *parts_;
+  const std::size_t share = p.options.sequences / shards * (p.size.context + 1);
+  if (windows.size() != shards * share) {
+    er::fail("a step of " + std::to_string(windows.size()) + " tokens, expected " + std::to_string(shards * share));
+  }
+  static_cast<void>(weights_in_use());
+  const auto run = [&](std::size_t i) { p.run(*p.pieces[i], windows.subspan(i * share, share)); };
+  if (p.options.threads > 1) {
+    auto second = std::async(std::launch::async, run, 1);
+    run(0);
+    second.get();
+  } else {
+    for (std::size_t i = 0; i < shards; ++i) run(i);
+  }
+
+  using array = Eigen::Map<Eigen::ArrayXf>;
+  parameters& sum = p.pieces[0]->gradient;
+  double squares = 0;
+  for (const weight_entry& e : sum.entries()) {
+    const auto size = static_cast<Eigen::Index>(e.size());
+    array total(sum.values().data() + e.offset, size);
+    for (std::size_t i = 1; i < shards; ++i) total += array(p.pieces[i]->gradient.values().data() + e.offset, size);
+    squares += static_cast<double>(total.square().sum());
+  }
+
+  step_result result;
+  result.gradient_norm = std::sqrt(squares);
+  result.learning_rate = learning_rate(p.steps_done);
+  const auto mean = [&](double loss_values::*value) {
+    double all = 0;
+    for (const auto& piece : p.pieces) all += piece->values.*value;
+    return all / static_cast<double>(shards);
+  };
+  const auto add = [&](std::string_view name, double weight, double value) {
+    result.parts.push_back({name, value});
+    result.loss += weight * value;
+  };
+  const bool distills = p.options.how == method::qad;
+  add("task", distills ? p.options.task_weight : 1, mean(&loss_values::task));
+  if (distills && p.options.logits_loss != "none") add("logits", p.options.logits_weight, mean(&loss_values::logits));
+  if (distills && p.options.features) add("features", p.options.feature_weight, mean(&loss_values::features));
+  if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
+    er::fail("the training diverged: in step " + std::to_string(p.steps_done) +
+             " the loss or its gradient is not finite; a lower learning rate may help");
+  }
+
+  const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
+  ++p.steps_done;
+  p.optimizer.step(p.master, sum, static_cast<float>(clip), result.learning_rate, p.options.weight_decay, p.steps_done);
+  return result;
+}
+
+const parameters& trainer::master() const noexcept {
+  return parts_->master;
+}
+
+const parameters& trainer::weights_in_use() {
+  if (parts_->quantized) parts_->quantizer.apply(parts_->master, *parts_->quantized);
+  return parts_->in_use();
+}
+
+const state_quantization& trainer::states() const noexcept {
+  return parts_->quantizer.states();
+}
+
+double trainer::learning_rate(std::size_t step) const noexcept {
+  const training_options& o = parts_->options;
+  const double steps = static_cast<double>(o.steps), at = static_cast<double>(step);
+  const double warmup = std::max(1.0, std::ceil(o.warmup_fraction * steps));
+  if (at < warmup) return o.learning_rate * (at + 1) / warmup;
+  const double progress = std::min(1.0, (at - warmup) / std::max(1.0, steps - warmup));
+  return o.learning_rate * (0.1 + 0.9 * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
+}
+
+trainer::state trainer::checkpoint() noexcept {
+  return {parts_->master.values(), parts_->optimizer.first_moments().values(),
+          parts_->optimizer.second_moments().values(), parts_->steps_done};
+}
+
+void trainer::restore(std::uint64_t steps_done) {
+  parts_->steps_done = steps_done;
+}
+
+std::uint64_t trainer::steps_done() const noexcept {
+  return parts_->steps_done;
+}
+
+}  // namespace qad
