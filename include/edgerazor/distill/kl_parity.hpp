@@ -1,0 +1,90 @@
+/// The divergences as the reference computes them, clamp included. Plain loops in double: for comparing, not for speed.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/distill/logit_blocks.hpp>
+#include <edgerazor/distill/logit_pair.hpp>
+
+namespace edgerazor::inline v0::detail {
+
+/// The smallest probability the reference takes a logarithm of (reference compute_kld: EPS). A clamped probability has
+/// no gradient.
+inline constexpr double parity_epsilon = 1e-8;
+
+struct parity_divergences {
+  double forward = 0;
+  double reverse = 0;
+};
+
+/// Softmax of a row: its largest logit and the sum beside it, enough to name each probability.
+template <real_element T>
+class parity_softmax {
+ public:
+  parity_softmax(logit_row<T> row, double inverse_temperature) noexcept
+      : row_(row), inverse_temperature_(inverse_temperature), largest_(row.largest(0, row.size)) {
+    for (std::size_t i = 0; i < row_.size; ++i) sum_ += exponential(i);
+  }
+  [[nodiscard]] double operator[](std::size_t i) const noexcept { return exponential(i) / sum_; }
+
+ private:
+  [[nodiscard]] double exponential(std::size_t i) const noexcept {
+    const double logit = static_cast<double>(static_cast<float>(row_.data[i]));
+    return std::exp((logit - static_cast<double>(largest_)) * inverse_temperature_);
+  }
+
+  logit_row<T> row_;
+  double inverse_temperature_;
+  float largest_;
+  double sum_ = 0;
+};
+
+/// sum over columns of exp(target) (target - input), target and input the logarithms of clamped probabilities, both
+/// ways round; the rows have the same length. With `out`, the gradient of the blend with respect to the student.
+///
+/// With p and q clamped to p' and q':
+///     d KL(p||q) / dq = -p'/q        d KL(q||p) / dq = q'/q (ln q' - ln p' + 1)        0 where q was clamped
+///     d / ds_i = q_i (d / dq_i - sum_j q_j d / dq_j) / T
+template <real_element S, real_element T, real_element G>
+parity_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
+                             const kl_blend& blend, bool accumulate, G* out) noexcept {
+  const parity_softmax<S> q{student, inverse_temperature};
+  const parity_softmax<T> p{teacher, inverse_temperature};
+  parity_divergences result;
+  double mean_slope = 0;
+  // q times the slope of the blend, at one column.
+  const auto slope = [&blend](double pi, double qi) noexcept {
+    if (!(qi >= parity_epsilon)) return 0.0;
+    const double clamped = std::max(pi, parity_epsilon);
+    return blend.reverse * qi * (std::log(qi) - std::log(clamped) + 1) - blend.forward * clamped;
+  };
+  for (std::size_t i = 0; i < student.size; ++i) {
+    const double pi = p[i], qi = q[i];
+    const double pc = std::max(pi, parity_epsilon), qc = std::max(qi, parity_epsilon);
+    result.forward += pc * (std::log(pc) - std::log(qc));
+    result.reverse += qc * (std::log(qc) - std::log(pc));
+    mean_slope += slope(pi, qi);
+  }
+  if (out == nullptr) return result;
+  for (std::size_t i = 0; i < student.size; ++i) {
+    const double qi = q[i];
+    const float g = static_cast<float>((slope(p[i], qi) - qi * mean_slope) * inverse_temperature);
+    out[i] = G{accumulate ? static_cast<float>(out[i]) + g : g};
+  }
+  return result;
+}
+
+/// - sum p ln(p + 1e-8) (reference compute_teacher_confidence).
+template <real_element T>
+[[nodiscard]] double parity_entropy(logit_row<T> teacher) noexcept {
+  const parity_softmax<T> p{teacher, 1};
+  double entropy = 0;
+  for (std::size_t i = 0; i < teacher.size; ++i) entropy -= p[i] * std::log(p[i] + parity_epsilon);
+  return entropy;
+}
+
+}  // namespace edgerazor::inline v0::detail

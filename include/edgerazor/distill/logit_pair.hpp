@@ -1,0 +1,182 @@
+/// One token's two rows of logits: their statistics, and the gradient of any blend of the two divergences.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/distill/logit_blocks.hpp>
+#include <edgerazor/distill/logit_statistics.hpp>
+#include <edgerazor/distill/logit_sums.hpp>
+
+namespace edgerazor::inline v0::detail {
+
+/// coefficient_forward * KL(p||q) + coefficient_reverse * KL(q||p), what a gradient is taken of.
+struct kl_blend {
+  double forward = 0;
+  double reverse = 0;
+};
+
+/// Works in vectors of Real. A block whose sums come out not finite, or too large, is done again with its largest logit
+/// as reference and with 0 * infinity = 0: so an ordinary block is passed over once, and tested for nothing.
+template <class Real, class Arch, real_element S, real_element T>
+class logit_pair {
+ public:
+  /// `observed`: this object will see both rows before it makes their gradient, and so learn whether they hold minus
+  /// infinity; else it must expect some.
+  logit_pair(logit_row<S> student, logit_row<T> teacher, double inverse_temperature, bool observed = true) noexcept
+      : student_(student),
+        teacher_(teacher),
+        cols_(std::max(student.size, teacher.size)),
+        inverse_temperature_(inverse_temperature),
+        guarded_(!observed) {}
+
+  /// Adds S_t and B of the teacher's row.
+  void observe_teacher(logit_statistics& to) noexcept {
+    for_each_block(cols_, [&](std::size_t first, std::size_t count) {
+      Real buffer[logit_block];
+      const Real* values = teacher_.template block<Real, lanes>(first, count, buffer);
+      if (to.teacher_reference == logit_statistics::unset) raise_teacher(to, first, count);
+      const std::size_t padded = pad(count);
+      teacher_sums sums = sum_teacher<false, Real, Arch>(values, padded, scaling(to));
+      if (!usable(sums.sum, sums.weighted)) {
+        guarded_ = to.teacher_guarded = true;
+        raise_teacher(to, first, count);
+        sums = sum_teacher<true, Real, Arch>(values, padded, scaling(to));
+        if (teacher_.holds_nan(first, count)) sums.sum = nan;
+      }
+      to.teacher_sum += sums.sum;
+      to.teacher_weighted += sums.weighted;
+    });
+  }
+
+  /// For a row whose teacher was seen through another object. An infinite logit shows in no sum of its own: a teacher
+  /// with probabilities of 0 must be taken to have some.
+  void expect_infinities(const logit_statistics& seen) noexcept { guarded_ = guarded_ || seen.teacher_guarded; }
+
+  /// Adds S_s and U. Where `kept` isn't null it takes a float a column, e^a, if the result is true.
+  bool observe_student(logit_statistics& to, Real* kept) noexcept {
+    bool kept_all = kept != nullptr;
+    for_each_block(cols_, [&](std::size_t first, std::size_t count) {
+      Real buffers[2][logit_block];
+      const Real* student = student_.template block<Real, lanes>(first, count, buffers[0]);
+      const Real* teacher = teacher_.template block<Real, lanes>(first, count, buffers[1]);
+      if (to.student_reference == logit_statistics::unset) raise_student(to, first, count);
+      const std::size_t padded = pad(count);
+      Real* to_keep = kept_all && padded == count ? kept + first : nullptr;
+      kept_all = to_keep != nullptr;
+      student_sums sums = sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
+      if (!usable(sums.sum, sums.excess)) {
+        guarded_ = true;
+        const double before = to.student_reference;
+        raise_student(to, first, count);
+        kept_all = kept_all && to.student_reference == before;
+        sums = sum_student<true, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
+        if (student_.holds_nan(first, count)) sums.sum = nan;
+      }
+      to.student_sum += sums.sum;
+      to.student_excess += sums.excess;
+    });
+    return kept_all;
+  }
+
+  /// Sets W, of a row whose other sums are complete.
+  void observe_forward(logit_statistics& to) const noexcept {
+    to.teacher_excess = 0;
+    for_each_block(cols_, [&](std::size_t first, std::size_t count) {
+      Real buffers[2][logit_block];
+      const Real* student = student_.template block<Real, lanes>(first, count, buffers[0]);
+      const Real* teacher = teacher_.template block<Real, lanes>(first, count, buffers[1]);
+      double sum = sum_forward<false, Real, Arch>(student, teacher, pad(count), scaling(to));
+      if (!std::isfinite(sum)) sum = sum_forward<true, Real, Arch>(student, teacher, pad(count), scaling(to));
+      to.teacher_excess += sum;
+    });
+  }
+
+  /// Gradient of the blend with respect to the student's logits; sets W on the way. `of` holds everything but W. The
+  /// reverse part of a row whose KL(q||p) is infinite has no direction and is left out.
+  template <real_element G>
+  void gradient(logit_statistics& of, const Real* kept, const kl_blend& blend, bool accumulate, G* out) const noexcept {
+    const double mean_excess = of.student_excess / of.student_sum;  // sum of q (a - b)
+    const double reverse = std::isinf(mean_excess) ? 0 : blend.reverse * inverse_temperature_;
+    const double forward = blend.forward * inverse_temperature_;
+    // d KL(q||p) / ds = q ((a - b) - sum of q (a - b)) / T        d KL(p||q) / ds = (q - p) / T
+    const blend_coefficients coefficients{
+        .slope = reverse / of.student_sum,
+        .student = (forward - (reverse == 0 ? 0 : reverse * mean_excess)) / of.student_sum,
+        .teacher = forward / of.teacher_sum};
+    const logit_scaling by = scaling(of);
+    double total = 0;
+    for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
+      Real buffers[3][logit_block];
+      const Real* student = student_.template block<Real, lanes>(first, count, buffers[0]);
+      const Real* teacher = teacher_.template block<Real, lanes>(first, count, buffers[1]);
+      const Real* kept_here = kept == nullptr ? nullptr : kept + first;
+      const std::size_t padded = pad(count);
+      Real* result = buffers[2];
+      if constexpr (std::is_same_v<G, Real>) {
+        if (!accumulate && padded == count) result = out + first;
+      }
+      if (guarded_ || padded != count || teacher_.present_in(first, count) != count) {
+        total += blend_gradient<true, Real, Arch>(student, teacher, kept_here, padded, by, coefficients, result);
+      } else {
+        total += blend_gradient<false, Real, Arch>(student, teacher, kept_here, padded, by, coefficients, result);
+      }
+      if (result != buffers[2]) return;
+      for (std::size_t i = 0; i < count; ++i) {
+        const float g = static_cast<float>(result[i]);
+        out[first + i] = G{accumulate ? static_cast<float>(out[first + i]) + g : g};
+      }
+    });
+    if (teacher_.size > student_.size) {
+      for (std::size_t i = student_.size; i < teacher_.size; ++i) {
+        if (teacher_.data[i] > -std::numeric_limits<float>::infinity()) {
+          total = std::numeric_limits<double>::infinity();  // mass where the student has none
+          break;
+        }
+      }
+    }
+    of.teacher_excess = total;
+  }
+
+ private:
+  static constexpr std::size_t lanes = xsimd::batch<Real, Arch>::size;
+  static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+  [[nodiscard]] static constexpr std::size_t pad(std::size_t count) noexcept {
+    return (count + lanes - 1) / lanes * lanes;
+  }
+  /// Far below where float sums overflow, far above what a reference that is one of the row's large logits gives.
+  [[nodiscard]] static bool usable(double sum, double weighted) noexcept {
+    return sum < 1e30 && std::isfinite(weighted);
+  }
+  [[nodiscard]] logit_scaling scaling(const logit_statistics& of) const noexcept {
+    return {inverse_temperature_, of.student_reference == logit_statistics::unset ? 0 : of.student_reference,
+            of.teacher_reference == logit_statistics::unset ? 0 : of.teacher_reference};
+  }
+  /// References are rounded to Real, so that vectors subtract just what the statistics say.
+  [[nodiscard]] double reference_of(float logit) const noexcept {
+    return static_cast<double>(static_cast<Real>(static_cast<double>(logit) * inverse_temperature_));
+  }
+  void raise_teacher(logit_statistics& of, std::size_t first, std::size_t count) const noexcept {
+    const double reference = reference_of(teacher_.largest(first, count));
+    if (reference > of.teacher_reference) of.move_references(of.student_reference, reference);
+  }
+  void raise_student(logit_statistics& of, std::size_t first, std::size_t count) const noexcept {
+    const double reference = reference_of(student_.largest(first, count));
+    if (reference > of.student_reference) of.move_references(reference, of.teacher_reference);
+  }
+
+  logit_row<S> student_;
+  logit_row<T> teacher_;
+  std::size_t cols_;
+  double inverse_temperature_;
+  bool guarded_;
+};
+
+}  // namespace edgerazor::inline v0::detail

@@ -1,0 +1,97 @@
+/// What one token's two rows of logits say of each other, in a form that pieces of the vocabulary add up to: both
+/// divergences, the teacher's entropy, and all that their gradients need beside the logits.
+///
+/// With q = softmax(s / T) the student's and p = softmax(t / T) the teacher's distribution, a piece is seen through
+/// references r (about the maximum of what was seen so far):
+///
+///     a = s / T - r_s        S_s = sum e^a        U = sum e^a (a - b)
+///     b = t / T - r_t        S_t = sum e^b        W = sum e^b (b - a)        B = sum e^b b
+///
+///     ln q = a - ln S_s      KL(q||p) = U / S_s - ln S_s + ln S_t
+///     ln p = b - ln S_t      KL(p||q) = W / S_t - ln S_t + ln S_s        H(p) = ln S_t - B / S_t
+///
+/// Another reference only scales and shifts the sums, so pieces seen through different ones merge exactly.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/distill/exponential.hpp>
+#include <edgerazor/distill/logit_blocks.hpp>
+
+namespace edgerazor::inline v0 {
+
+/// The sums above, over the columns seen so far. Trivially copyable: shards of the vocabulary, on threads or on ranks
+/// of a cluster, each make one, send it as bytes and `merge` what they receive; any order, the same up to rounding.
+struct logit_statistics {
+  static constexpr double unset = -std::numeric_limits<double>::infinity();
+
+  double student_reference = unset;  ///< r_s
+  double student_sum = 0;            ///< S_s
+  double student_excess = 0;         ///< U
+  double teacher_reference = unset;  ///< r_t
+  double teacher_sum = 0;            ///< S_t
+  double teacher_excess = 0;         ///< W
+  double teacher_weighted = 0;       ///< B
+  bool teacher_guarded = false;      ///< the teacher's row may hold minus infinity
+
+  /// Sees every column through other references.
+  void move_references(double student, double teacher) noexcept {
+    const double a = student_sum == 0 ? 0 : student_reference - student;
+    const double b = teacher_sum == 0 ? 0 : teacher_reference - teacher;
+    // A sum that is still 0 stays 0 whatever it is shifted by, and its unset reference must not make it NaN.
+    const double by = shift(student_reference, student) - shift(teacher_reference, teacher);
+    const double student_scale = std::exp(a), teacher_scale = std::exp(b);
+    if (student_sum != 0) student_excess = student_scale * (student_excess + by * student_sum);
+    if (teacher_sum != 0) teacher_excess = teacher_scale * (teacher_excess - by * teacher_sum);
+    if (teacher_sum != 0) teacher_weighted = teacher_scale * (teacher_weighted + b * teacher_sum);
+    student_sum *= student_scale;
+    teacher_sum *= teacher_scale;
+    student_reference = student;
+    teacher_reference = teacher;
+  }
+
+  /// Adds what another piece of the same row has seen.
+  void merge(logit_statistics other) noexcept {
+    const double student = std::max(student_reference, other.student_reference);
+    const double teacher = std::max(teacher_reference, other.teacher_reference);
+    move_references(student, teacher);
+    other.move_references(student, teacher);
+    student_sum += other.student_sum;
+    student_excess += other.student_excess;
+    teacher_sum += other.teacher_sum;
+    teacher_excess += other.teacher_excess;
+    teacher_weighted += other.teacher_weighted;
+    teacher_guarded = teacher_guarded || other.teacher_guarded;
+  }
+
+  /// KL(p || q), p the teacher's. Infinite where p has mass that q lacks.
+  [[nodiscard]] double forward_kl() const noexcept {
+    return not_negative(teacher_excess / teacher_sum - std::log(teacher_sum) + std::log(student_sum));
+  }
+  /// KL(q || p).
+  [[nodiscard]] double reverse_kl() const noexcept {
+    return not_negative(student_excess / student_sum - std::log(student_sum) + std::log(teacher_sum));
+  }
+  /// H(p) in nats, at the temperature of the statistics.
+  [[nodiscard]] double teacher_entropy() const noexcept {
+    return not_negative(std::log(teacher_sum) - teacher_weighted / teacher_sum);
+  }
+  /// ln sum e^(s / T): what ln q of a column falls short of its s / T.
+  [[nodiscard]] double student_log_sum() const noexcept { return student_reference + std::log(student_sum); }
+  [[nodiscard]] double teacher_log_sum() const noexcept { return teacher_reference + std::log(teacher_sum); }
+
+ private:
+  static double shift(double from, double to) noexcept { return from == unset ? 0 : from - to; }
+  /// Rounding may take a divergence of 0 below it; NaN stays.
+  static double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
+};
+static_assert(std::is_trivially_copyable_v<logit_statistics>);
+
+}  // namespace edgerazor::inline v0

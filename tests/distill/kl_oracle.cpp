@@ -1,0 +1,161 @@
+/// Stable mode against definitions in long double: every scale of logits, tails, and what isn't finite.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "distill/oracle.hpp"
+#include <edgerazor/distill/kl.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+struct rows {
+  std::vector<float> student, teacher;
+};
+
+std::vector<float> normal(std::size_t size, float scale, float shift, std::mt19937& random) {
+  std::normal_distribution<float> draw(0, 1);
+  std::vector<float> result(size);
+  for (float& x : result) x = scale * draw(random) + shift;
+  return result;
+}
+
+/// Value, gamma and gradient of one token against the oracle, to a relative 1e-6; a gradient relative to its row's
+/// largest.
+void check_token(const rows& logits, float temperature) {
+  const std::size_t size = logits.student.size();
+  const auto log_q = oracle::log_softmax(logits.student, size, static_cast<oracle::real>(temperature));
+  const auto log_p = oracle::log_softmax(logits.teacher, size, static_cast<oracle::real>(temperature));
+  const auto plain = oracle::log_softmax(logits.teacher, size, 1);
+  const oracle::real forward = oracle::kl(log_p, log_q), reverse = oracle::kl(log_q, log_p);
+  const oracle::real gamma = std::clamp<oracle::real>(1 - oracle::entropy(plain) / std::log(oracle::real{16}), 0, 1);
+
+  std::vector<float> gradient(size, 7);
+  const er::matrix_view<const float> student{logits.student.data(), 1, size}, teacher{logits.teacher.data(), 1, size};
+  const er::entropy_aware_kl loss{.temperature = temperature, .temperature_squared = false};
+  const er::blended_result value_alone = loss(student, teacher, er::token_batch{});
+  const er::blended_result r =
+      loss(student, teacher, er::token_batch{}, er::matrix_view<float>{gradient.data(), 1, size});
+
+  const auto close = [](double result, oracle::real expected) {
+    if (std::isinf(expected)) return result == static_cast<double>(expected);
+    return std::fabs(result - static_cast<double>(expected)) <= 1e-6 * std::fabs(static_cast<double>(expected)) + 1e-13;
+  };
+  CHECK(close(r.forward, forward));
+  CHECK(close(r.reverse, reverse));
+  CHECK(std::fabs(r.gamma - static_cast<double>(gamma)) <= 1e-6);
+  CHECK(close(value_alone.value, static_cast<oracle::real>(r.value)));
+
+  if (std::isinf(reverse)) return;  // has no direction: see below
+  const oracle::real blend = static_cast<oracle::real>(r.gamma);
+  const auto expected = oracle::kl_gradient(log_q, log_p, 1 - blend, blend, static_cast<oracle::real>(temperature));
+  oracle::real largest = 0, error = 0, apart = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    largest = std::max(largest, std::fabs(expected[i]));
+    error = std::max(error, std::fabs(static_cast<oracle::real>(gradient[i]) - expected[i]));
+  }
+  for (std::size_t i = 0; i < size; ++i) {
+    if (std::isfinite(log_q[i] - log_p[i])) apart = std::max(apart, std::fabs(log_q[i] - log_p[i]));
+  }
+  // What is left where the gradient itself is next to nothing is double's rounding: of s / T, of ln q - ln p, of the
+  // products with them.
+  CHECK(error <= oracle::real{1e-6} * largest + 8 * oracle::real{0x1p-53} * (1 + apart));
+}
+
+}  // namespace
+
+TEST_CASE("divergences and gradients agree with long double at every scale") {
+  for (const std::size_t size : {1, 2, 3, 7, 8, 23, 64, 511, 512, 513, 1000, 5000, 8192, 8195, 20000}) {
+    for (const float scale : {1e-3f, 1e-2f, 0.1f, 1.0f, 10.0f, 100.0f, 1000.0f}) {
+      for (const float temperature : {1.0f, 2.0f, 0.3f}) {
+        const std::uint32_t seed = static_cast<std::uint32_t>(size * 31 + static_cast<std::size_t>(scale * 1000));
+        INFO("seed " << seed << ", " << size << " columns, logits of scale " << scale << ", temperature "
+                     << temperature);
+        std::mt19937 random{seed};
+        // Student and teacher apart by the scale, close to each other, and far from 0.
+        rows logits{normal(size, scale, 0, random), normal(size, scale, 0, random)};
+        check_token(logits, temperature);
+        logits.student = logits.teacher;
+        for (float& x : logits.student) x += scale * 1e-2f * normal(1, 1, 0, random)[0];
+        check_token(logits, temperature);
+        for (float& x : logits.student) x += 300.0f;
+        check_token(logits, temperature);
+      }
+    }
+  }
+}
+
+TEST_CASE("the largest logits may come late, and each later one larger") {
+  for (const std::size_t size : {2000, 20000}) {
+    std::mt19937 random{5};
+    rows logits{normal(size, 1, 0, random), normal(size, 1, 0, random)};
+    for (std::size_t i = 0; i < size; ++i) {
+      logits.student[i] += 0.03f * static_cast<float>(i);
+      logits.teacher[i] += 0.03f * static_cast<float>(i);
+    }
+    check_token(logits, 1);
+    for (std::size_t i = 0; i < size; ++i) logits.teacher[i] -= 0.06f * static_cast<float>(i);
+    check_token(logits, 1);
+  }
+}
+
+TEST_CASE("a one-hot teacher, and impossible tokens of either") {
+  for (const std::size_t size : {5, 700, 9000}) {
+    std::mt19937 random{11};
+    const rows plain{normal(size, 2, 0, random), normal(size, 2, 0, random)};
+    rows logits = plain;
+    std::fill(logits.teacher.begin(), logits.teacher.end(), -infinity);
+    logits.teacher[size / 2] = 3;
+    check_token(logits, 1);  // forward finite, reverse infinite
+    logits = plain;
+    for (std::size_t i = 0; i < size; i += 3) logits.student[i] = logits.teacher[i] = -infinity;
+    check_token(logits, 1);  // both finite
+    logits = plain;
+    for (std::size_t i = 0; i < size; i += 3) logits.student[i] = -infinity;
+    check_token(logits, 1);  // forward infinite, reverse finite
+    logits = plain;
+    for (std::size_t i = 0; i < size - 1; ++i) logits.teacher[i] = -infinity;  // whole blocks of it
+    for (std::size_t i = 0; i < size - 1; ++i) logits.student[i] = -infinity;
+    check_token(logits, 1);
+  }
+}
+
+TEST_CASE("an infinite divergence is infinite, and its gradient is never NaN") {
+  for (const std::size_t size : {40, 9000}) {
+    std::mt19937 random{12};
+    std::vector<float> student = normal(size, 1, 0, random), teacher = normal(size, 1, 0, random), gradient(size, 7);
+    teacher[3] = -infinity;
+    const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
+    const er::matrix_view<float> g{gradient.data(), 1, size};
+    CHECK(er::reverse_kl{}(s, t, er::token_batch{}, g).value == std::numeric_limits<double>::infinity());
+    CHECK(std::all_of(gradient.begin(), gradient.end(), [](float x) { return x == 0; }));
+    CHECK(std::isfinite(er::forward_kl{}(s, t, er::token_batch{}, g).value));
+    student[4] = -infinity;
+    CHECK(er::forward_kl{}(s, t, er::token_batch{}, g).value == std::numeric_limits<double>::infinity());
+    // The forward gradient is q - p all the same: it says where mass is missing.
+    CHECK(gradient[4] < 0);
+    CHECK(std::all_of(gradient.begin(), gradient.end(), [](float x) { return std::isfinite(x); }));
+  }
+}
+
+TEST_CASE("a NaN logit is not hidden") {
+  for (const std::size_t size : {40, 9000}) {
+    for (const bool in_student : {false, true}) {
+      std::vector<float> student(size, 0.5f), teacher(size, 0.25f);
+      (in_student ? student : teacher)[size - 2] = std::numeric_limits<float>::quiet_NaN();
+      const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
+      CHECK(std::isnan(er::forward_kl{}(s, t, er::token_batch{}).value));
+      CHECK(std::isnan(er::reverse_kl{}(s, t, er::token_batch{}).value));
+    }
+  }
+}
