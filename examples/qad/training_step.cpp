@@ -9,7 +9,10 @@
 
 #include "adamw.hpp"
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/distill/cross_entropy.hpp>
+#include <edgerazor/distill/hidden_loss.hpp>
 #include <edgerazor/distill/kl.hpp>
+#include <edgerazor/distill/layer_selection.hpp>
 
 namespace qad {
 
@@ -20,23 +23,6 @@ struct loss_values {
   double task = 0, logits = 0, features = 0;
 };
 
-er::loss_result cross_entropy(er::matrix_view<const float> s, const er::token_batch& b, er::matrix_view<float> g) {
-  double value = 0;
-  for (std::size_t t = 0; t < s.rows; ++t) {
-    Eigen::Map<const Eigen::Array<float, 1, -1>> x(s.row(t).data(), Eigen::Index(s.cols));
-    Eigen::Map<Eigen::Array<float, 1, -1>> d(g.row(t).data(), Eigen::Index(s.cols));
-    const float m = x.maxCoeff();
-    d = (x - m).exp();
-    const float sum = d.sum();
-    const auto label = static_cast<std::size_t>(b.labels[t]);
-    value += double(std::log(sum)) - double(x[Eigen::Index(label)] - m);
-    const float f = float(b.upstream / double(s.rows));
-    d *= f / sum;
-    d[Eigen::Index(label)] -= f;
-  }
-  return {value / double(s.rows), s.rows};
-}
-
 }  // namespace
 
 /// A part of every batch, with the memory that its passes take.
@@ -46,8 +32,19 @@ struct shard {
         gradient(s),
         ids(model.tokens()),
         labels(model.tokens()),
-        logits_gradient(static_cast<Eigen::Index>(model.tokens()), static_cast<Eigen::Index>(s.vocabulary)) {
-    if (options.how == method::qad) teacher.emplace(s, options.sequences / trainer::shards, s.context, pass::inference);
+        logits_gradient(room(s.vocabulary)) {
+    if (options.how != method::qad) return;
+    teacher.emplace(s, options.sequences / trainer::shards, s.context, pass::inference);
+    statistics.resize(model.tokens());
+    if (!options.features) return;
+    hidden_gradients.resize(s.layers + 1);
+    selected.resize(std::min(options.feature_layers, s.layers));
+    scores.resize(s.layers + 1);
+    for (std::size_t i = 0; i < selected.size(); ++i) feature_gradients.push_back(room(s.hidden));
+  }
+
+  [[nodiscard]] matrix room(std::size_t cols) const {
+    return matrix(static_cast<Eigen::Index>(model.tokens()), static_cast<Eigen::Index>(cols));
   }
 
   [[nodiscard]] er::matrix_view<float> gradient_view() noexcept {
@@ -61,6 +58,10 @@ struct shard {
   std::vector<std::int64_t> labels;
   matrix logits_gradient;
   std::vector<er::logit_statistics> statistics;
+  std::vector<er::matrix_view<const float>> hidden_states, hidden_gradients;  ///< the teacher's; the loss's
+  std::vector<matrix> feature_gradients;                                      ///< of the selected layers
+  std::vector<std::size_t> selected;
+  std::vector<double> scores;
   loss_values values;
 };
 
@@ -81,12 +82,18 @@ struct trainer::parts {
       quantized.emplace(s);
     }
     if (o.how == method::qad) teacher = *teacher_weights;
+    const auto known = {"eakld", "forward", "reverse", "none"};
+    if (std::ranges::find(known, o.logits_loss) == known.end()) {
+      er::fail("no logits loss is called '" + o.logits_loss + "'; expected eakld, forward, reverse or none");
+    }
+    if (o.features && o.feature_layers == 0) er::fail("a feature loss over no layers");
     for (std::size_t i = 0; i < shards; ++i) pieces.push_back(std::make_unique<shard>(s, o));
   }
 
   [[nodiscard]] const parameters& in_use() const noexcept { return quantized ? *quantized : master; }
 
   void run(shard& piece, std::span<const std::int32_t> windows);
+  void add_feature_loss(shard& piece, double upstream);
 
   shape size;
   training_options options;
@@ -115,7 +122,7 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
   const er::matrix_view<const float> logits = piece.model.logits();
   er::token_batch tokens{.labels = piece.labels, .sample_tokens = length};
   tokens.upstream = share * (distills ? options.task_weight : 1);
-  piece.values.task = cross_entropy(logits, tokens, piece.gradient_view()).value;
+  piece.values.task = er::cross_entropy{}(logits, tokens, piece.gradient_view()).value;
   if (distills) {
     piece.teacher->forward(*teacher, piece.ids);
     const er::matrix_view<const float> target = piece.teacher->logits();
@@ -123,15 +130,35 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
     tokens.accumulate = true;
     if (options.logits_loss == "eakld") {
       const er::entropy_aware_kl loss{.confidence_k = options.confidence_k};
-      piece.values.logits = loss(logits, target, tokens, piece.gradient_view()).value;
+      piece.values.logits = loss(logits, target, tokens, piece.gradient_view(), piece.statistics).value;
     } else if (options.logits_loss == "forward") {
       piece.values.logits = er::forward_kl{}(logits, target, tokens, piece.gradient_view()).value;
     } else if (options.logits_loss == "reverse") {
       piece.values.logits = er::reverse_kl{}(logits, target, tokens, piece.gradient_view()).value;
     }
   }
+  if (distills && options.features) add_feature_loss(piece, share * options.feature_weight);
   std::ranges::fill(piece.gradient.values(), 0.0f);
-  piece.model.backward(in_use(), piece.gradient_view(), {}, piece.gradient);
+  piece.model.backward(in_use(), piece.gradient_view(), piece.hidden_gradients, piece.gradient);
+}
+
+/// The mean over the selected layers of the mean squared error of their hidden states.
+void trainer::parts::add_feature_loss(shard& piece, double upstream) {
+  piece.hidden_states.clear();
+  for (std::size_t i = 0; i <= size.layers; ++i) piece.hidden_states.push_back(piece.teacher->hidden(i));
+  std::ranges::fill(piece.hidden_gradients, er::matrix_view<const float>{});
+  const er::adaptive_layers select{.top_k = piece.selected.size()};
+  const double each = 1.0 / static_cast<double>(piece.selected.size());
+  piece.values.features = 0;
+  std::size_t next = 0;
+  for (const std::size_t layer :
+       select(std::span<const er::matrix_view<const float>>{piece.hidden_states}, piece.scores, piece.selected)) {
+    const er::matrix_view<float> gradient{piece.feature_gradients[next++].data(), piece.model.tokens(), size.hidden};
+    const er::token_batch tokens{.sample_tokens = size.context, .upstream = upstream * each};
+    piece.values.features +=
+        each * er::hidden_mse{}(piece.model.hidden(layer), piece.hidden_states[layer], tokens, gradient).value;
+    piece.hidden_gradients[layer] = gradient;
+  }
 }
 
 trainer::trainer(const shape& s, const training_options& options, const parameters* teacher)
