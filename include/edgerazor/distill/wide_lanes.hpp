@@ -23,11 +23,12 @@ using wide = xsimd::batch<double, Arch>;
 template <class Arch>
 inline constexpr std::size_t wide_lanes = wide<Arch>::size;
 
-/// A row that is read in vectors of doubles. Past its end stands 0.
+/// A row that is read in vectors of doubles.
 template <class Arch, feature_element T>
 struct wide_row {
   const T* data = nullptr;
   std::size_t size = 0;
+  double beyond = 0;  ///< stands past the row's end
 
   /// Elements [i, i + wide_lanes).
   [[nodiscard]] wide<Arch> operator[](std::size_t i) const noexcept {
@@ -35,11 +36,11 @@ struct wide_row {
     if constexpr (std::is_same_v<std::remove_const_t<T>, double>) {
       if (i + lanes <= size) return wide<Arch>::load_unaligned(data + i);
     }
-    alignas(wide<Arch>) double values[lanes] = {};
+    alignas(wide<Arch>) double values[lanes];
     if (i + lanes <= size) {
       for (std::size_t k = 0; k < lanes; ++k) values[k] = static_cast<double>(data[i + k]);
     } else {
-      for (std::size_t k = 0; i + k < size; ++k) values[k] = static_cast<double>(data[i + k]);
+      for (std::size_t k = 0; k < lanes; ++k) values[k] = i + k < size ? static_cast<double>(data[i + k]) : beyond;
     }
     return wide<Arch>::load_aligned(values);
   }
