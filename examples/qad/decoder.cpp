@@ -173,7 +173,7 @@ void basic_decoder<Scalar>::attention(block_states& s) {
       const auto value = part_of(s.qkv, first, length_, value_column + head / shared * size, size);
       const std::size_t row = (sequence * shape_.heads + head) * length_;
       Scalar* const scores = &s.probabilities(index(row), 0);
-      multiply_(query, key.transposed(), scores, length_, result::written);
+      multiply_(query, key.transposed(), scores, length_, result::written, skip::above_diagonal_of_result);
       for (std::size_t t = 0; t < length_; ++t) {
         row_array<Scalar> seen(scores + t * length_, index(t + 1));
         seen = ((seen - seen.maxCoeff()) * scale).exp();
@@ -181,7 +181,7 @@ void basic_decoder<Scalar>::attention(block_states& s) {
         std::fill(scores + t * length_ + t + 1, scores + (t + 1) * length_, Scalar{0});
       }
       multiply_(part_of(s.probabilities, row, length_, 0, length_), value, &s.mixed(index(first), index(head * size)),
-                shape_.query_size(), result::written);
+                shape_.query_size(), result::written, skip::above_diagonal_of_left);
     }
   }
 }
@@ -207,8 +207,10 @@ void basic_decoder<Scalar>::attention_backward(const block_states& s) {
       const std::size_t row = (sequence * shape_.heads + head) * length_;
       const auto probabilities = part_of(s.probabilities, row, length_, 0, length_);
 
-      multiply_(probabilities.transposed(), out, &qkv_gradient_(index(first), index(value_at)), step, sum);
-      multiply_(out, value.transposed(), score_gradient_.data(), length_, result::written);
+      multiply_(probabilities.transposed(), out, &qkv_gradient_(index(first), index(value_at)), step, sum,
+                skip::below_diagonal_of_left);
+      multiply_(out, value.transposed(), score_gradient_.data(), length_, result::written,
+                skip::above_diagonal_of_result);
       for (std::size_t t = 0; t < length_; ++t) {
         const const_row<Scalar> p(probabilities.data + t * length_, index(t + 1));
         row_array<Scalar> gradient(&score_gradient_(index(t), 0), index(t + 1));
@@ -216,8 +218,10 @@ void basic_decoder<Scalar>::attention_backward(const block_states& s) {
         gradient = p * (gradient - mean) * scale;
         std::fill(gradient.data() + t + 1, gradient.data() + length_, Scalar{0});
       }
-      multiply_(all_of(score_gradient_), key, &qkv_gradient_(index(first), index(head * size)), step, result::written);
-      multiply_(all_of(score_gradient_).transposed(), query, &qkv_gradient_(index(first), index(key_at)), step, sum);
+      multiply_(all_of(score_gradient_), key, &qkv_gradient_(index(first), index(head * size)), step, result::written,
+                skip::above_diagonal_of_left);
+      multiply_(all_of(score_gradient_).transposed(), query, &qkv_gradient_(index(first), index(key_at)), step, sum,
+                skip::below_diagonal_of_left);
     }
   }
 }

@@ -23,13 +23,22 @@ struct factor {
 
 enum class result { written, added };
 
+/// Elements that need no work.
+enum class skip {
+  none,
+  above_diagonal_of_result,  ///< may be left as they are, or not: the caller reads none of them
+  above_diagonal_of_left,    ///< are zero
+  below_diagonal_of_left     ///< are zero
+};
+
 /// Multiplies; owns the memory that packing takes. One thread at a time.
 template <class Scalar>
 class multiplier {
  public:
   /// c = a b or c += a b, where c is a.rows x b.cols with rows c_step apart. The order of every sum depends on the
   /// shapes alone.
-  void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step, result how) {
+  void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step, result how,
+                  skip unused = skip::none) {
     for (std::size_t k = 0; k < a.cols; k += depth) {
       const std::size_t count = std::min(depth, a.cols - k);
       const bool add = how == result::added || k > 0;
@@ -37,7 +46,7 @@ class multiplier {
         const std::size_t cols = std::min(breadth, b.cols - j);
         pack_right(b, k, count, j, cols);
         for (std::size_t i = 0; i < a.rows; i += height) {
-          block(a, i, std::min(height, a.rows - i), k, count, cols, c + i * c_step + j, c_step, add);
+          block(a, {i, std::min(height, a.rows - i), k, count, j, cols}, c + i * c_step + j, c_step, add, unused);
         }
       }
     }
@@ -49,50 +58,65 @@ class multiplier {
   static constexpr std::size_t strip = 6;                ///< rows of a tile
   static constexpr std::size_t depth = 256, height = 16 * strip, breadth = 512;
 
+  /// `count` steps of `Size` elements each, next to each other: to[k][x] = from[x * inner + k * outer], zero where
+  /// x >= used.
+  template <std::size_t Size>
+  static void pack(const Scalar* from, std::size_t used, std::size_t inner, std::size_t outer, std::size_t count,
+                   Scalar* to) {
+    if (used == Size && inner == 1) {
+      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) std::copy_n(from, Size, to);
+    } else if (used == Size) {
+      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) {
+#pragma GCC unroll 16
+        for (std::size_t x = 0; x < Size; ++x) to[x] = from[x * inner];
+      }
+    } else {
+      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) {
+        for (std::size_t x = 0; x < Size; ++x) to[x] = x < used ? from[x * inner] : Scalar{0};
+      }
+    }
+  }
+
   /// Panels of `width` columns: [panel][k][column], zeros past the last column.
   void pack_right(const factor<Scalar>& b, std::size_t first, std::size_t count, std::size_t col, std::size_t cols) {
     right_.resize((cols + width - 1) / width * width * count);
-    Scalar* to = right_.data();
     for (std::size_t j = 0; j < cols; j += width) {
-      const std::size_t used = std::min(width, cols - j);
-      const Scalar* from = b.data + first * b.row_step + (col + j) * b.col_step;
-      for (std::size_t k = 0; k < count; ++k, to += width, from += b.row_step) {
-        if (used == width && b.col_step == 1) {
-          for (std::size_t x = 0; x < width; ++x) to[x] = from[x];
-        } else {
-          for (std::size_t x = 0; x < used; ++x) to[x] = from[x * b.col_step];
-          std::fill(to + used, to + width, Scalar{0});
-        }
-      }
+      pack<width>(b.data + first * b.row_step + (col + j) * b.col_step, std::min(width, cols - j), b.col_step,
+                  b.row_step, count, right_.data() + j * count);
     }
   }
 
-  /// Strips of rows: [strip][k][row]. The last strip is not filled up.
+  /// Strips of rows: [strip][k][row], zeros past the last row.
   void pack_left(const Scalar* from, std::size_t rows, std::size_t count, std::size_t row_step, std::size_t col_step) {
     left_.resize(height * depth);
     for (std::size_t i = 0; i < rows; i += strip) {
-      const std::size_t used = std::min(strip, rows - i);
-      Scalar* to = left_.data() + i * count;
-      for (std::size_t k = 0; k < count; ++k, to += strip) {
-        for (std::size_t x = 0; x < used; ++x) to[x] = from[(i + x) * row_step + k * col_step];
-      }
+      pack<strip>(from + i * row_step, std::min(strip, rows - i), row_step, col_step, count, left_.data() + i * count);
     }
   }
 
-  /// `rows` rows of c from row `first` of a, over all packed panels.
-  void block(const factor<Scalar>& a, std::size_t first, std::size_t rows, std::size_t k, std::size_t count,
-             std::size_t cols, Scalar* c, std::size_t c_step, bool add) {
-    const Scalar* const from = a.data + first * a.row_step + k * a.col_step;
+  /// What one packing serves: rows of a and c, columns of a, columns of b and c.
+  struct extent {
+    std::size_t row, rows, k, count, col, cols;
+  };
+
+  void block(const factor<Scalar>& a, const extent& e, Scalar* c, std::size_t c_step, bool add, skip unused) {
+    const Scalar* const from = a.data + e.row * a.row_step + e.k * a.col_step;
     const bool in_place = a.col_step == 1;
-    if (!in_place) pack_left(from, rows, count, a.row_step, a.col_step);
-    for (std::size_t j = 0; j < cols; j += width) {
-      const Scalar* const panel = right_.data() + j * count;
-      for (std::size_t i = 0; i < rows; i += strip) {
-        const std::size_t high = std::min(strip, rows - i), wide = std::min(width, cols - j);
+    if (!in_place) pack_left(from, e.rows, e.count, a.row_step, a.col_step);
+    for (std::size_t j = 0; j < e.cols; j += width) {
+      for (std::size_t i = 0; i < e.rows; i += strip) {
+        const std::size_t high = std::min(strip, e.rows - i), wide = std::min(width, e.cols - j);
+        const std::size_t row = e.row + i, row_end = row + high;
+        if (unused == skip::above_diagonal_of_result && e.col + j >= row_end) continue;
+        std::size_t first = 0, last = e.count;
+        if (unused == skip::above_diagonal_of_left) last = std::clamp(row_end, e.k, e.k + e.count) - e.k;
+        if (unused == skip::below_diagonal_of_left) first = std::clamp(row, e.k, e.k + e.count) - e.k;
+        const Scalar* const panel = right_.data() + j * e.count + first * width;
+        Scalar* const to = c + i * c_step + j;
         if (in_place) {
-          tile<true>(from + i * a.row_step, a.row_step, panel, count, c + i * c_step + j, c_step, high, wide, add);
+          tile<true>(from + i * a.row_step + first, a.row_step, panel, last - first, to, c_step, high, wide, add);
         } else {
-          tile<false>(left_.data() + i * count, 1, panel, count, c + i * c_step + j, c_step, high, wide, add);
+          tile<false>(left_.data() + i * e.count + first * strip, 1, panel, last - first, to, c_step, high, wide, add);
         }
       }
     }
@@ -134,7 +158,11 @@ class multiplier {
                    std::size_t c_step, bool add) {
     reals low[Rows], high[Rows];
 #pragma GCC unroll 6
-    for (std::size_t i = 0; i < Rows; ++i) low[i] = high[i] = reals(Scalar{0});
+    for (std::size_t i = 0; i < Rows; ++i) {
+      low[i] = high[i] = reals(Scalar{0});
+      __builtin_prefetch(c + i * c_step, 1);
+      __builtin_prefetch(c + i * c_step + width - 1, 1);
+    }
     for (std::size_t k = 0; k < count; ++k, panel += width) {
       const reals right_low = reals::load_unaligned(panel), right_high = reals::load_unaligned(panel + reals::size);
 #pragma GCC unroll 6
