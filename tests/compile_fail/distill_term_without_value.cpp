@@ -1,0 +1,9 @@
+// expect: satisf.*objective_term
+// A term returns its value.
+#include <edgerazor/distill/objective.hpp>
+
+namespace er = edgerazor;
+
+void wrong(er::objective<>& total) {
+  total.add("task", 1, [](const er::token_batch&) {});
+}
