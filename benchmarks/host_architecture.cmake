@@ -1,0 +1,9 @@
+# Losses have no kernels to choose from at run time: they are compiled for whatever the host's own build is, and a trainer
+# builds for the machine it runs on. So does their benchmark; nothing that a consumer builds reads this file.
+set(EDGERAZOR_BENCHMARK_ARCH native CACHE STRING "-march of benchmarks/losses; empty for the compiler's default")
+
+function(edgerazor_host_architecture target)
+  if(EDGERAZOR_BENCHMARK_ARCH AND NOT MSVC)
+    target_compile_options(${target} PRIVATE -O3 -march=${EDGERAZOR_BENCHMARK_ARCH})
+  endif()
+endfunction()
