@@ -27,7 +27,7 @@ template <class Real, class Arch, real_element S, real_element G>
 void softmax_gradient(logit_row<S> row, double log_sum, double factor, double offset, bool accumulate,
                       G* out) noexcept {
   using reals = xsimd::batch<Real, Arch>;
-  const reals reference{static_cast<Real>(log_sum)};
+  const exponents<Real, Arch> of_row{log_sum, 1};
   // What rounding took from the reference goes into the factor.
   const reals scale{static_cast<Real>(factor * std::exp(static_cast<double>(static_cast<Real>(log_sum)) - log_sum))};
   const reals spared{static_cast<Real>(offset)};
@@ -35,7 +35,7 @@ void softmax_gradient(logit_row<S> row, double log_sum, double factor, double of
     Real buffers[2][logit_block];
     const Real* values = row.template block<Real, reals::size>(first, count, buffers[0]);
     for (std::size_t i = 0; i < count; i += reals::size) {
-      const reals q = exp_of_difference(reals{reals::load_unaligned(values + i) - reference});
+      const reals q = power_of_exponent(of_row(values + i));
       xsimd::fms(q, scale, spared).store_unaligned(buffers[1] + i);
     }
     for (std::size_t i = 0; i < count; ++i) {

@@ -1,4 +1,4 @@
-/// e^x over vectors, for logits from which (about) their maximum has been subtracted.
+/// Powers over vectors, for logits from which (about) their maximum has been subtracted.
 #pragma once
 
 #include <cstdint>
@@ -7,37 +7,41 @@
 
 namespace edgerazor::inline v0::detail {
 
-/// e^x for x <= 88, at most 1.5 ulp off; 0 for x < -87.7, minus infinity included; e^88 for larger x, so that a
-/// reference that is too small shows in the sums.
+/// Exponents are kept in this many units a nat: in float they are those of 2, so that only the last step of e^x is
+/// left.
+template <class Real>
+inline constexpr double exponent_unit = 1;
+template <>
+inline constexpr double exponent_unit<float> = 1.4426950408889634;  // 1 / ln 2
+
+/// 2^x for x <= 127, at most 1.5 ulp off; 0 for x < -126.5, minus infinity included; 2^127 for larger x, so that a
+/// reference that is too small shows in the sums. A NaN gives 0.
 ///
-/// e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln 2 / 2, where a polynomial of degree 6 is within 2^-25 of e^r.
-/// ln 2 is subtracted in two parts, of which n times the first is exact. At n = -127 the exponent field is 0 and so is
-/// the power: that is where small results become 0, with no branch. xsimd's own exponential also serves x above 88,
-/// denormal results and NaN, and takes half as long again.
+/// 2^x = 2^n 2^f with n = round(x), so |f| <= 1/2, exactly; there a polynomial of degree 6 is within 2^-27 of 2^f. At
+/// n = -127 the exponent field is 0 and so is the power: that is where small results become 0, with no branch. xsimd's
+/// own exponential also serves denormal results and NaN, and takes twice as long.
 template <class Arch>
-[[nodiscard]] inline xsimd::batch<float, Arch> exp_of_difference(xsimd::batch<float, Arch> x) noexcept {
+[[nodiscard]] inline xsimd::batch<float, Arch> power_of_exponent(xsimd::batch<float, Arch> x) noexcept {
   using reals = xsimd::batch<float, Arch>;
-  x = xsimd::min(xsimd::max(x, reals{-88.0f}), reals{88.0f});
+  x = xsimd::min(xsimd::max(x, reals{-127.0f}), reals{127.0f});
   const reals shift{12582912.0f};  // 1.5 * 2^23: adding it rounds to an integer, which the low bits then hold
-  const reals shifted = xsimd::fma(x, reals{1.44269504f}, shift);
-  const reals n = shifted - shift;
-  reals r = xsimd::fnma(n, reals{0.693145752f}, x);
-  r = xsimd::fnma(n, reals{1.42860677e-6f}, r);
-  // e^r - 1 = r + r^2 (1/2 + r/6 + ...)
-  reals sum = xsimd::fma(r, reals{1.3888890e-3f}, reals{8.3333340e-3f});
-  sum = xsimd::fma(sum, r, reals{4.1666668e-2f});
-  sum = xsimd::fma(sum, r, reals{1.6666667e-1f});
-  sum = xsimd::fma(sum, r, reals{0.5f});
-  sum = xsimd::fma(sum, r * r, r);
+  const reals shifted = x + shift;
+  const reals f = x - (shifted - shift);
+  // (2^f - 1) / f
+  reals sum = xsimd::fma(f, reals{1.54531634e-4f}, reals{1.33908633e-3f});
+  sum = xsimd::fma(sum, f, reals{9.61808302e-3f});
+  sum = xsimd::fma(sum, f, reals{5.55035695e-2f});
+  sum = xsimd::fma(sum, f, reals{2.40226507e-1f});
+  sum = xsimd::fma(sum, f, reals{6.93147182e-1f});
   const auto exponent = xsimd::bitwise_cast<std::int32_t>(shifted) -
                         xsimd::batch<std::int32_t, Arch>{0x4b400000 - 127};  // the bits of `shift`, less the bias
   const reals power = xsimd::bitwise_cast<float>(exponent << 23);
-  return xsimd::fma(sum, power, power);
+  return xsimd::fma(sum * f, power, power);
 }
 
-/// The same in double, where time matters less.
+/// e^x in double, where time matters less.
 template <class Arch>
-[[nodiscard]] inline xsimd::batch<double, Arch> exp_of_difference(const xsimd::batch<double, Arch>& x) noexcept {
+[[nodiscard]] inline xsimd::batch<double, Arch> power_of_exponent(const xsimd::batch<double, Arch>& x) noexcept {
   return xsimd::exp(x);
 }
 

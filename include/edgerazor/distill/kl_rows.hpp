@@ -41,12 +41,9 @@ struct kl_options {
 inline constexpr std::size_t float_cols = 8192;
 
 /// True where float rows give divergences and gradients to 1e-6: the two distributions are not so close that the
-/// difference of two rounded probabilities is mostly rounding, nor so far that a product with ln q - ln p is; and
-/// dividing the logits by a temperature doesn't round their exponents by more than 2^-24 * 16.
-[[nodiscard]] inline bool float_is_enough(const logit_statistics& seen, double inverse_temperature) noexcept {
-  const bool exact =
-      inverse_temperature == 1 || std::max(std::fabs(seen.student_reference), std::fabs(seen.teacher_reference)) < 16;
-  return exact && seen.reverse_kl() > 2e-2 && std::fabs(seen.student_excess / seen.student_sum) < 32;
+/// difference of two rounded probabilities is mostly rounding, nor so far that a product with ln q - ln p is.
+[[nodiscard]] inline bool float_is_enough(const logit_statistics& seen) noexcept {
+  return seen.reverse_kl() > 2e-2 && std::fabs(seen.student_excess / seen.student_sum) < 8;
 }
 
 /// The divergences of one token, and its gradient if `out` isn't null. `known` holds the teacher's sums, or is
@@ -60,7 +57,7 @@ bool kl_row(logit_row<S> student, logit_row<T> teacher, double inverse_temperatu
   } else {
     pair.expect_infinities(known);
   }
-  Real* kept = nullptr;
+  kept_powers<Real> kept;
   if constexpr (std::is_same_v<Real, float> && std::is_same_v<G, float>) {
     // The gradient's row, not yet written, keeps e^a; unless it is the memory of a row that is still to be read.
     const std::less<const void*> before{};
@@ -69,17 +66,17 @@ bool kl_row(logit_row<S> student, logit_row<T> teacher, double inverse_temperatu
     };
     if (out != nullptr && !accumulate && student.size >= teacher.size && apart(student.data, student.size) &&
         apart(teacher.data, teacher.size)) {
-      kept = out;
+      kept = kept_powers<Real>{out};
     }
   }
-  const bool kept_all = pair.observe_student(known, kept);
+  pair.observe_student(known, kept);
   if constexpr (std::is_same_v<Real, float>) {
-    if (!float_is_enough(known, inverse_temperature)) return false;
+    if (!float_is_enough(known)) return false;
   }
   if (out == nullptr) {
     pair.observe_forward(known);
   } else {
-    pair.gradient(known, kept_all ? kept : nullptr, blend, accumulate, out);
+    pair.gradient(known, kept, blend, accumulate, out);
   }
   return true;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -22,8 +23,40 @@ struct kl_blend {
   double reverse = 0;
 };
 
-/// Works in vectors of Real. A block whose sums come out not finite, or too large, is done again with its largest logit
-/// as reference and with 0 * infinity = 0: so an ordinary block is passed over once, and tested for nothing.
+/// e^a of a row's columns, where a first pass left them for the second, with the references they were made with.
+template <class Real>
+class kept_powers {
+ public:
+  kept_powers() = default;
+  explicit kept_powers(Real* data) noexcept : data_(data) {}
+
+  [[nodiscard]] Real* at(std::size_t column) const noexcept { return data_ == nullptr ? nullptr : data_ + column; }
+  /// From `column` on the reference is another. Few rows raise theirs as often as there is room to remember; what was
+  /// kept before is then given up.
+  void begin_stretch(std::size_t column, double reference) noexcept {
+    if (count_ == stretches_.size()) count_ = 0;
+    stretches_[count_++] = {column, reference};
+  }
+  /// e^a of `column` seen through `reference`, over what is kept; 0 if it isn't.
+  [[nodiscard]] double factor(std::size_t column, double reference, double inverse_temperature) const noexcept {
+    std::size_t last = count_;
+    while (last > 0 && stretches_[last - 1].column > column) --last;
+    return last == 0 ? 0 : std::exp((stretches_[last - 1].reference - reference) * inverse_temperature);
+  }
+
+ private:
+  struct stretch {
+    std::size_t column;
+    double reference;
+  };
+  Real* data_ = nullptr;
+  std::array<stretch, 16> stretches_{};
+  std::size_t count_ = 0;
+};
+
+/// Works in vectors of Real. A block with a logit well above the reference is done again with that as reference, so
+/// that the largest powers, which matter, are of small exponents, which are exact. A block whose sums are not finite is
+/// done again with 0 * infinity = 0: ordinary blocks are passed over once, and tested for nothing.
 template <class Real, class Arch, real_element S, real_element T>
 class logit_pair {
  public:
@@ -44,9 +77,11 @@ class logit_pair {
       if (to.teacher_reference == logit_statistics::unset) raise_teacher(to, first, count);
       const std::size_t padded = pad(count);
       teacher_sums sums = sum_teacher<false, Real, Arch>(values, padded, scaling(to));
-      if (!usable(sums.sum, sums.weighted)) {
+      if (sums.largest > 1 && raise_teacher(to, first, count)) {
+        sums = sum_teacher<false, Real, Arch>(values, padded, scaling(to));
+      }
+      if (!std::isfinite(sums.weighted)) {
         guarded_ = to.teacher_guarded = true;
-        raise_teacher(to, first, count);
         sums = sum_teacher<true, Real, Arch>(values, padded, scaling(to));
         if (teacher_.holds_nan(first, count)) sums.sum = nan;
       }
@@ -59,30 +94,29 @@ class logit_pair {
   /// with probabilities of 0 must be taken to have some.
   void expect_infinities(const logit_statistics& seen) noexcept { guarded_ = guarded_ || seen.teacher_guarded; }
 
-  /// Adds S_s and U. Where `kept` isn't null it takes a float a column, e^a, if the result is true.
-  bool observe_student(logit_statistics& to, Real* kept) noexcept {
-    bool kept_all = kept != nullptr;
+  /// Adds S_s and U, and keeps e^a of every column where there is room.
+  void observe_student(logit_statistics& to, kept_powers<Real>& kept) noexcept {
     for_each_block(cols_, [&](std::size_t first, std::size_t count) {
       Real buffers[2][logit_block];
       const Real* student = student_.template block<Real, lanes>(first, count, buffers[0]);
       const Real* teacher = teacher_.template block<Real, lanes>(first, count, buffers[1]);
       if (to.student_reference == logit_statistics::unset) raise_student(to, first, count);
+      if (first == 0) kept.begin_stretch(0, scaling(to).student_reference);
       const std::size_t padded = pad(count);
-      Real* to_keep = kept_all && padded == count ? kept + first : nullptr;
-      kept_all = to_keep != nullptr;
+      Real* to_keep = padded == count ? kept.at(first) : nullptr;
       student_sums sums = sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
-      if (!usable(sums.sum, sums.excess)) {
+      if (sums.largest > 1 && raise_student(to, first, count)) {
+        kept.begin_stretch(first, to.student_reference);
+        sums = sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
+      }
+      if (!std::isfinite(sums.excess)) {
         guarded_ = true;
-        const double before = to.student_reference;
-        raise_student(to, first, count);
-        kept_all = kept_all && to.student_reference == before;
         sums = sum_student<true, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
         if (student_.holds_nan(first, count)) sums.sum = nan;
       }
       to.student_sum += sums.sum;
       to.student_excess += sums.excess;
     });
-    return kept_all;
   }
 
   /// Sets W, of a row whose other sums are complete.
@@ -101,7 +135,8 @@ class logit_pair {
   /// Gradient of the blend with respect to the student's logits; sets W on the way. `of` holds everything but W. The
   /// reverse part of a row whose KL(q||p) is infinite has no direction and is left out.
   template <real_element G>
-  void gradient(logit_statistics& of, const Real* kept, const kl_blend& blend, bool accumulate, G* out) const noexcept {
+  void gradient(logit_statistics& of, const kept_powers<Real>& kept, const kl_blend& blend, bool accumulate,
+                G* out) const noexcept {
     const double mean_excess = of.student_excess / of.student_sum;  // sum of q (a - b)
     const double reverse = std::isinf(mean_excess) ? 0 : blend.reverse * inverse_temperature_;
     const double forward = blend.forward * inverse_temperature_;
@@ -116,16 +151,22 @@ class logit_pair {
       Real buffers[3][logit_block];
       const Real* student = student_.template block<Real, lanes>(first, count, buffers[0]);
       const Real* teacher = teacher_.template block<Real, lanes>(first, count, buffers[1]);
-      const Real* kept_here = kept == nullptr ? nullptr : kept + first;
       const std::size_t padded = pad(count);
+      const Real* powers = padded == count ? kept.at(first) : nullptr;
+      blend_coefficients here = coefficients;
+      if (powers != nullptr) {
+        const double factor = kept.factor(first, by.student_reference, inverse_temperature_);
+        if (factor == 0) powers = nullptr;
+        if (factor != 0) here.slope *= factor, here.student *= factor;
+      }
       Real* result = buffers[2];
       if constexpr (std::is_same_v<G, Real>) {
         if (!accumulate && padded == count) result = out + first;
       }
       if (guarded_ || padded != count || teacher_.present_in(first, count) != count) {
-        total += blend_gradient<true, Real, Arch>(student, teacher, kept_here, padded, by, coefficients, result);
+        total += blend_gradient<true, Real, Arch>(student, teacher, powers, padded, by, here, result);
       } else {
-        total += blend_gradient<false, Real, Arch>(student, teacher, kept_here, padded, by, coefficients, result);
+        total += blend_gradient<false, Real, Arch>(student, teacher, powers, padded, by, here, result);
       }
       if (result != buffers[2]) return;
       for (std::size_t i = 0; i < count; ++i) {
@@ -151,25 +192,22 @@ class logit_pair {
   [[nodiscard]] static constexpr std::size_t pad(std::size_t count) noexcept {
     return (count + lanes - 1) / lanes * lanes;
   }
-  /// Far below where float sums overflow, far above what a reference that is one of the row's large logits gives.
-  [[nodiscard]] static bool usable(double sum, double weighted) noexcept {
-    return sum < 1e30 && std::isfinite(weighted);
-  }
   [[nodiscard]] logit_scaling scaling(const logit_statistics& of) const noexcept {
     return {inverse_temperature_, of.student_reference == logit_statistics::unset ? 0 : of.student_reference,
             of.teacher_reference == logit_statistics::unset ? 0 : of.teacher_reference};
   }
-  /// References are rounded to Real, so that vectors subtract just what the statistics say.
-  [[nodiscard]] double reference_of(float logit) const noexcept {
-    return static_cast<double>(static_cast<Real>(static_cast<double>(logit) * inverse_temperature_));
+  /// Makes the block's largest logit the reference, if that is larger.
+  bool raise_teacher(logit_statistics& of, std::size_t first, std::size_t count) const noexcept {
+    const double reference = static_cast<double>(teacher_.largest(first, count));
+    if (!(reference > of.teacher_reference)) return false;
+    of.move_references(of.student_reference, reference, inverse_temperature_);
+    return true;
   }
-  void raise_teacher(logit_statistics& of, std::size_t first, std::size_t count) const noexcept {
-    const double reference = reference_of(teacher_.largest(first, count));
-    if (reference > of.teacher_reference) of.move_references(of.student_reference, reference);
-  }
-  void raise_student(logit_statistics& of, std::size_t first, std::size_t count) const noexcept {
-    const double reference = reference_of(student_.largest(first, count));
-    if (reference > of.student_reference) of.move_references(reference, of.teacher_reference);
+  bool raise_student(logit_statistics& of, std::size_t first, std::size_t count) const noexcept {
+    const double reference = static_cast<double>(student_.largest(first, count));
+    if (!(reference > of.student_reference)) return false;
+    of.move_references(reference, of.teacher_reference, inverse_temperature_);
+    return true;
   }
 
   logit_row<S> student_;

@@ -2,10 +2,10 @@
 /// divergences, the teacher's entropy, and all that their gradients need beside the logits.
 ///
 /// With q = softmax(s / T) the student's and p = softmax(t / T) the teacher's distribution, a piece is seen through
-/// references r (about the maximum of what was seen so far):
+/// references r, logits about as large as the largest so far:
 ///
-///     a = s / T - r_s        S_s = sum e^a        U = sum e^a (a - b)
-///     b = t / T - r_t        S_t = sum e^b        W = sum e^b (b - a)        B = sum e^b b
+///     a = (s - r_s) / T      S_s = sum e^a        U = sum e^a (a - b)
+///     b = (t - r_t) / T      S_t = sum e^b        W = sum e^b (b - a)        B = sum e^b b
 ///
 ///     ln q = a - ln S_s      KL(q||p) = U / S_s - ln S_s + ln S_t
 ///     ln p = b - ln S_t      KL(p||q) = W / S_t - ln S_t + ln S_s        H(p) = ln S_t - B / S_t
@@ -42,27 +42,27 @@ struct logit_statistics {
   bool teacher_guarded = false;      ///< the teacher's row may hold minus infinity
 
   /// Sees every column through other references.
-  void move_references(double student, double teacher) noexcept {
-    const double a = student_sum == 0 ? 0 : student_reference - student;
-    const double b = teacher_sum == 0 ? 0 : teacher_reference - teacher;
-    // A sum that is still 0 stays 0 whatever it is shifted by, and its unset reference must not make it NaN.
-    const double by = shift(student_reference, student) - shift(teacher_reference, teacher);
-    const double student_scale = std::exp(a), teacher_scale = std::exp(b);
-    if (student_sum != 0) student_excess = student_scale * (student_excess + by * student_sum);
-    if (teacher_sum != 0) teacher_excess = teacher_scale * (teacher_excess - by * teacher_sum);
-    if (teacher_sum != 0) teacher_weighted = teacher_scale * (teacher_weighted + b * teacher_sum);
-    student_sum *= student_scale;
-    teacher_sum *= teacher_scale;
+  void move_references(double student, double teacher, double inverse_temperature = 1) noexcept {
+    // What has seen nothing yet stays 0, wherever it is seen from.
+    const double a = student_sum == 0 ? 0 : (student_reference - student) * inverse_temperature;
+    const double b = teacher_sum == 0 ? 0 : (teacher_reference - teacher) * inverse_temperature;
+    if (student_sum != 0) student_excess = std::exp(a) * (student_excess + (a - b) * student_sum);
+    if (teacher_sum != 0) {
+      teacher_excess = std::exp(b) * (teacher_excess + (b - a) * teacher_sum);
+      teacher_weighted = std::exp(b) * (teacher_weighted + b * teacher_sum);
+    }
+    student_sum *= std::exp(a);
+    teacher_sum *= std::exp(b);
     student_reference = student;
     teacher_reference = teacher;
   }
 
-  /// Adds what another piece of the same row has seen.
-  void merge(logit_statistics other) noexcept {
+  /// Adds what another piece of the same row has seen, at the same temperature.
+  void merge(logit_statistics other, double inverse_temperature = 1) noexcept {
     const double student = std::max(student_reference, other.student_reference);
     const double teacher = std::max(teacher_reference, other.teacher_reference);
-    move_references(student, teacher);
-    other.move_references(student, teacher);
+    move_references(student, teacher, inverse_temperature);
+    other.move_references(student, teacher, inverse_temperature);
     student_sum += other.student_sum;
     student_excess += other.student_excess;
     teacher_sum += other.teacher_sum;
@@ -83,12 +83,15 @@ struct logit_statistics {
   [[nodiscard]] double teacher_entropy() const noexcept {
     return not_negative(std::log(teacher_sum) - teacher_weighted / teacher_sum);
   }
-  /// ln sum e^(s / T): what ln q of a column falls short of its s / T.
-  [[nodiscard]] double student_log_sum() const noexcept { return student_reference + std::log(student_sum); }
-  [[nodiscard]] double teacher_log_sum() const noexcept { return teacher_reference + std::log(teacher_sum); }
+  /// ln sum e^(s / T).
+  [[nodiscard]] double student_log_sum(double inverse_temperature = 1) const noexcept {
+    return student_reference * inverse_temperature + std::log(student_sum);
+  }
+  [[nodiscard]] double teacher_log_sum(double inverse_temperature = 1) const noexcept {
+    return teacher_reference * inverse_temperature + std::log(teacher_sum);
+  }
 
  private:
-  static double shift(double from, double to) noexcept { return from == unset ? 0 : from - to; }
   /// Rounding may take a divergence of 0 below it; NaN stays.
   static double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
 };

@@ -13,11 +13,25 @@
 
 namespace edgerazor::inline v0::detail {
 
-/// How a logit becomes the exponent of its probability: x / T - reference, in one multiply-add.
+/// How a logit becomes the exponent of its probability: (x - reference) / T. The subtraction comes first, because it is
+/// exact for the logits near the reference, which are those that count.
 struct logit_scaling {
   double inverse_temperature = 1;
   double student_reference = 0;
   double teacher_reference = 0;
+};
+
+template <class Real, class Arch>
+struct exponents {
+  using reals = xsimd::batch<Real, Arch>;
+  reals reference, scale;
+
+  exponents(double logit_reference, double inverse_temperature) noexcept
+      : reference{static_cast<Real>(logit_reference)},
+        scale{static_cast<Real>(inverse_temperature * exponent_unit<Real>)} {}
+  [[nodiscard]] reals operator()(const Real* logits) const noexcept {
+    return (reals::load_unaligned(logits) - reference) * scale;
+  }
 };
 
 /// Sums of a few vectors, moved into doubles before many roundings gather.
@@ -69,31 +83,36 @@ template <bool Guarded, class Reals>
 struct teacher_sums {
   double sum = 0;       ///< sum e^b
   double weighted = 0;  ///< sum e^b b
+  double largest = 0;   ///< b
 };
 
 /// Guarded: for blocks that hold minus infinity. `count` is a multiple of the vector's length.
 template <bool Guarded, class Real, class Arch>
 [[nodiscard]] teacher_sums sum_teacher(const Real* teacher, std::size_t count, const logit_scaling& by) noexcept {
   using reals = xsimd::batch<Real, Arch>;
-  const reals scale{static_cast<Real>(by.inverse_temperature)}, reference{static_cast<Real>(by.teacher_reference)};
+  const exponents<Real, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
   wide_sums<Real, 2, Arch> sums;
+  reals largest{-std::numeric_limits<Real>::infinity()};
   constexpr std::size_t step = wide_sums<Real, 2, Arch>::vectors * reals::size;
   for (std::size_t first = 0; first < count; first += step) {
     const std::size_t end = first + step < count ? first + step : count;
     for (std::size_t i = first; i < end; i += reals::size) {
-      const reals b = xsimd::fms(reals::load_unaligned(teacher + i), scale, reference);
-      const reals p = exp_of_difference(b);
+      const reals b = of_teacher(teacher + i);
+      const reals p = power_of_exponent(b);
+      largest = xsimd::max(largest, b);
       sums.sum[0] += p;
       sums.sum[1] = xsimd::fma(p, where_positive<Guarded>(p, b), sums.sum[1]);
     }
     sums.fold();
   }
-  return {sums.total(0), sums.total(1)};
+  return {sums.total(0), sums.total(1) / exponent_unit<Real>,
+          static_cast<double>(xsimd::reduce_max(largest)) / exponent_unit<Real>};
 }
 
 struct student_sums {
-  double sum = 0;     ///< sum e^a
-  double excess = 0;  ///< sum e^a (a - b)
+  double sum = 0;      ///< sum e^a
+  double excess = 0;   ///< sum e^a (a - b)
+  double largest = 0;  ///< a
 };
 
 /// Where `kept` isn't null, e^a of every column goes there.
@@ -101,24 +120,26 @@ template <bool Guarded, class Real, class Arch>
 [[nodiscard]] student_sums sum_student(const Real* student, const Real* teacher, std::size_t count,
                                        const logit_scaling& by, Real* kept) noexcept {
   using reals = xsimd::batch<Real, Arch>;
-  const reals scale{static_cast<Real>(by.inverse_temperature)};
-  const reals student_reference{static_cast<Real>(by.student_reference)};
-  const reals teacher_reference{static_cast<Real>(by.teacher_reference)};
+  const exponents<Real, Arch> of_student{by.student_reference, by.inverse_temperature};
+  const exponents<Real, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
   wide_sums<Real, 2, Arch> sums;
+  reals largest{-std::numeric_limits<Real>::infinity()};
   constexpr std::size_t step = wide_sums<Real, 2, Arch>::vectors * reals::size;
   for (std::size_t first = 0; first < count; first += step) {
     const std::size_t end = first + step < count ? first + step : count;
     for (std::size_t i = first; i < end; i += reals::size) {
-      const reals a = xsimd::fms(reals::load_unaligned(student + i), scale, student_reference);
-      const reals b = xsimd::fms(reals::load_unaligned(teacher + i), scale, teacher_reference);
-      const reals q = exp_of_difference(a);
+      const reals a = of_student(student + i);
+      const reals b = of_teacher(teacher + i);
+      const reals q = power_of_exponent(a);
+      largest = xsimd::max(largest, a);
       if (kept != nullptr) q.store_unaligned(kept + i);
       sums.sum[0] += q;
       sums.sum[1] = xsimd::fma(q, where_positive<Guarded>(q, a - b), sums.sum[1]);
     }
     sums.fold();
   }
-  return {sums.total(0), sums.total(1)};
+  return {sums.total(0), sums.total(1) / exponent_unit<Real>,
+          static_cast<double>(xsimd::reduce_max(largest)) / exponent_unit<Real>};
 }
 
 /// sum e^b (b - a): the forward divergence's share that no gradient needs.
@@ -126,22 +147,21 @@ template <bool Guarded, class Real, class Arch>
 [[nodiscard]] double sum_forward(const Real* student, const Real* teacher, std::size_t count,
                                  const logit_scaling& by) noexcept {
   using reals = xsimd::batch<Real, Arch>;
-  const reals scale{static_cast<Real>(by.inverse_temperature)};
-  const reals student_reference{static_cast<Real>(by.student_reference)};
-  const reals teacher_reference{static_cast<Real>(by.teacher_reference)};
+  const exponents<Real, Arch> of_student{by.student_reference, by.inverse_temperature};
+  const exponents<Real, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
   wide_sums<Real, 1, Arch> sums;
   constexpr std::size_t step = wide_sums<Real, 1, Arch>::vectors * reals::size;
   for (std::size_t first = 0; first < count; first += step) {
     const std::size_t end = first + step < count ? first + step : count;
     for (std::size_t i = first; i < end; i += reals::size) {
-      const reals a = xsimd::fms(reals::load_unaligned(student + i), scale, student_reference);
-      const reals b = xsimd::fms(reals::load_unaligned(teacher + i), scale, teacher_reference);
-      const reals p = exp_of_difference(b);
+      const reals a = of_student(student + i);
+      const reals b = of_teacher(teacher + i);
+      const reals p = power_of_exponent(b);
       sums.sum[0] = xsimd::fma(p, where_positive<Guarded>(p, b - a), sums.sum[0]);
     }
     sums.fold();
   }
-  return sums.total(0);
+  return sums.total(0) / exponent_unit<Real>;
 }
 
 /// gradient = e^a ((a - b) slope + student) - e^b teacher: with the right three numbers, that of any blend of the two
@@ -158,37 +178,27 @@ template <bool Guarded, class Real, class Arch>
 double blend_gradient(const Real* student, const Real* teacher, const Real* kept, std::size_t count,
                       const logit_scaling& by, const blend_coefficients& blend, Real* gradient) noexcept {
   using reals = xsimd::batch<Real, Arch>;
-  const reals scale{static_cast<Real>(by.inverse_temperature)};
-  const reals student_reference{static_cast<Real>(by.student_reference)};
-  const reals teacher_reference{static_cast<Real>(by.teacher_reference)};
-  const reals slope{static_cast<Real>(blend.slope)}, of_student{static_cast<Real>(blend.student)};
-  const reals of_teacher{static_cast<Real>(blend.teacher)};
+  const exponents<Real, Arch> of_student{by.student_reference, by.inverse_temperature};
+  const exponents<Real, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
+  const reals slope{static_cast<Real>(blend.slope / exponent_unit<Real>)};
+  const reals student_part{static_cast<Real>(blend.student)}, teacher_part{static_cast<Real>(blend.teacher)};
   wide_sums<Real, 1, Arch> sums;
   constexpr std::size_t step = wide_sums<Real, 1, Arch>::vectors * reals::size;
   for (std::size_t first = 0; first < count; first += step) {
     const std::size_t end = first + step < count ? first + step : count;
     for (std::size_t i = first; i < end; i += reals::size) {
-      const reals a = xsimd::fms(reals::load_unaligned(student + i), scale, student_reference);
-      const reals b = xsimd::fms(reals::load_unaligned(teacher + i), scale, teacher_reference);
-      const reals p = exp_of_difference(b);
-      const reals q = kept != nullptr ? reals::load_unaligned(kept + i) : exp_of_difference(a);
+      const reals a = of_student(student + i);
+      const reals b = of_teacher(teacher + i);
+      const reals p = power_of_exponent(b);
+      const reals q = kept != nullptr ? reals::load_unaligned(kept + i) : power_of_exponent(a);
       const reals u = a - b;
       sums.sum[0] = xsimd::fnma(p, where_positive<Guarded>(p, u), sums.sum[0]);
-      const reals weight = xsimd::fma(where_finite<Guarded>(u), slope, of_student);
-      xsimd::fms(q, weight, p * of_teacher).store_unaligned(gradient + i);
+      const reals weight = xsimd::fma(where_finite<Guarded>(u), slope, student_part);
+      xsimd::fms(q, weight, p * teacher_part).store_unaligned(gradient + i);
     }
     sums.fold();
   }
-  return sums.total(0);
-}
-
-/// The largest of `count` values, minus infinity of none.
-template <class Real, class Arch>
-[[nodiscard]] double largest(const Real* values, std::size_t count) noexcept {
-  using reals = xsimd::batch<Real, Arch>;
-  reals result{-std::numeric_limits<Real>::infinity()};
-  for (std::size_t i = 0; i < count; i += reals::size) result = xsimd::max(result, reals::load_unaligned(values + i));
-  return static_cast<double>(xsimd::reduce_max(result));
+  return sums.total(0) / exponent_unit<Real>;
 }
 
 }  // namespace edgerazor::inline v0::detail
