@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include <xsimd/xsimd.hpp>
@@ -64,7 +65,7 @@ class multiplier {
   static void pack(const Scalar* from, std::size_t used, std::size_t inner, std::size_t outer, std::size_t count,
                    Scalar* to) {
     if (used == Size && inner == 1) {
-      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) std::copy_n(from, Size, to);
+      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) std::memcpy(to, from, Size * sizeof(Scalar));
     } else if (used == Size) {
       for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) {
 #pragma GCC unroll 16
