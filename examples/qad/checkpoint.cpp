@@ -21,6 +21,8 @@ std::uint64_t fingerprint_of(const checkpoint_view& state) {
   std::uint64_t hash = fingerprint(state.options, state.step);
   for (const std::string& token : state.words->tokens) hash = fingerprint(token, hash);
   for (const std::string& merge : state.words->merges) hash = fingerprint(merge, hash);
+  hash = fingerprint(std::as_bytes(std::span{state.words->types}), hash);
+  hash = fingerprint(std::to_string(state.words->eos.value_or(-1)), hash);
   for (const auto& values : {state.weights, state.first_moments, state.second_moments}) {
     hash = fingerprint(values, hash + values.size());
   }
@@ -48,7 +50,7 @@ checkpoint read_fields(const er::gguf_reader& file) {
   state.weights = read_numbers(file, "weights");
   state.first_moments = read_numbers(file, "first_moments");
   state.second_moments = read_numbers(file, "second_moments");
-  if (file.get_u64(hash_key) != fingerprint_of(state.view())) er::fail_io("it is not as it was written");
+  if (file.get_u64(hash_key) != fingerprint_of(state.view())) er::fail_io("its bytes are not the ones that were written");
   return state;
 }
 

@@ -180,10 +180,14 @@ std::string recipe_of(const std::string& asked, const qad::trained_model& model)
 void add_evaluate(CLI::App& program) {
   static std::string folder, recipe, text_output;
   static qad::training_options run;
+  static std::size_t window = 0;
   CLI::App& command = *program.add_subcommand("evaluate", "Measure a trained model on the validation text");
   command.add_option("FOLDER", folder, "Folder of a run")->required();
   command.add_option("--recipe", recipe, std::string{"Round to "} + recipe_help + " [as it was trained]")
       ->type_name("NAME");
+  command.add_option("--window", window, "Tokens that are read in one go [the training window]")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
   command.add_option("--write-text", text_output, "Also write the validation text there, for llm compare --text")
       ->type_name("FILE");
   add_threads(command, run);
@@ -202,7 +206,7 @@ void add_evaluate(CLI::App& program) {
     }
     const std::string how = recipe_of(recipe, model);
     const qad::parameters* reference = teacher ? &teacher->weights : how == "none" ? nullptr : &model.weights;
-    print_result(folder + ", " + how, qad::measure(model.weights, how, reference, model.options, text),
+    print_result(folder + ", " + how, qad::measure(model.weights, how, reference, model.options, text, window),
                  reference != nullptr);
   });
 }

@@ -287,7 +287,7 @@ divided_text text_of(const run_options& options) {
 }
 
 quality measure(const parameters& master, std::string_view recipe, const parameters* teacher,
-                const run_options& options, const corpus& text) {
+                const run_options& options, const corpus& text, std::size_t window) {
   const weight_quantizer rule(master.shape(), recipe);
   parameters quantized(master.shape());
   rule.apply(master, quantized);
@@ -295,8 +295,8 @@ quality measure(const parameters& master, std::string_view recipe, const paramet
   const running_model reference{teacher, {}};
   std::span<const token_id> tokens = text.validation;
   if (options.validation_tokens != 0) tokens = tokens.first(std::min(tokens.size(), options.validation_tokens));
-  return evaluate(model, teacher == nullptr ? nullptr : &reference, tokens, options.model.context,
-                  options.training.threads);
+  return evaluate(model, teacher == nullptr ? nullptr : &reference, tokens,
+                  window == 0 ? options.model.context : window, options.training.threads);
 }
 
 run_result perform_run(const run_options& options, const corpus& text, const trained_model* teacher,

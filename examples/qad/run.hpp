@@ -68,9 +68,10 @@ inline std::uint64_t fingerprint(const trained_model& model) noexcept {
 /// The text of a run, divided. Throws edgerazor::io_error where it is not the one that the run was made with.
 divided_text text_of(const run_options& options);
 
-/// Quality of a model under a recipe on the validation text; `teacher` may be null.
+/// Quality of a model under a recipe on the validation text, in windows of `window` tokens, 0: the context's. `teacher`
+/// may be null.
 quality measure(const parameters& master, std::string_view recipe, const parameters* teacher,
-                const run_options& options, const corpus& text);
+                const run_options& options, const corpus& text, std::size_t window = 0);
 
 /// Trains, or for method::rounding measures alone. `text` is the corpus of options.text, `teacher` null for a teacher.
 /// `shared`: other runs draw on the terminal too. Throws std::invalid_argument where the folder holds a run of other
