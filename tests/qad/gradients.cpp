@@ -15,7 +15,8 @@ using parameters = qad::basic_parameters<double>;
 using decoder = qad::basic_decoder<double>;
 using view = qad::er::matrix_view<const double>;
 
-/// Sizes that no vector divides, three query heads for a key head, more than one of everything.
+/// Sizes that no vector divides, three query heads for a key head, more than one of everything, more tokens than a tile
+/// of a product has columns.
 constexpr qad::shape odd{.vocabulary = 19,
                          .hidden = 11,
                          .layers = 2,
@@ -23,9 +24,9 @@ constexpr qad::shape odd{.vocabulary = 19,
                          .kv_heads = 2,
                          .head_size = 6,
                          .feed_forward = 13,
-                         .context = 9,
+                         .context = 21,
                          .rope_base = 100};
-constexpr std::size_t sequences = 2, length = 7;
+constexpr std::size_t sequences = 2, length = 19;
 
 struct fixture {
   explicit fixture(std::uint64_t seed) : random(seed), weights(odd), model(odd, sequences, length) {

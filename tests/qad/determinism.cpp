@@ -1,0 +1,165 @@
+/// A training run depends on its seed and its batches alone: not on threads, not on being interrupted.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <training_step.hpp>
+
+namespace {
+
+constexpr qad::shape tiny{.vocabulary = 40,
+                          .hidden = 24,
+                          .layers = 3,
+                          .heads = 4,
+                          .kv_heads = 2,
+                          .head_size = 6,
+                          .feed_forward = 32,
+                          .context = 12};
+constexpr std::size_t sequences = 4;
+
+qad::training_options options_of(qad::method how, std::string recipe = "none") {
+  qad::training_options options;
+  options.how = how;
+  options.recipe = std::move(recipe);
+  options.sequences = sequences;
+  options.steps = 40;
+  return options;
+}
+
+/// Windows of counting numbers, every batch different.
+std::vector<std::int32_t> windows(std::uint64_t step) {
+  std::mt19937_64 random(step);
+  std::vector<std::int32_t> tokens;
+  for (std::size_t i = 0; i < sequences; ++i) {
+    const std::size_t first = random() % tiny.vocabulary, stride = 1 + random() % 3;
+    for (std::size_t t = 0; t <= tiny.context; ++t) {
+      tokens.push_back(static_cast<std::int32_t>((first + t * stride) % tiny.vocabulary));
+    }
+  }
+  return tokens;
+}
+
+std::vector<float> train(qad::trainer& run, std::size_t steps) {
+  for (std::size_t i = 0; i < steps; ++i) run.step(windows(run.steps_done()));
+  const auto values = run.master().values();
+  return {values.begin(), values.end()};
+}
+
+qad::parameters some_teacher() {
+  qad::trainer run(tiny, options_of(qad::method::teacher));
+  train(run, 20);
+  return run.master();
+}
+
+}  // namespace
+
+TEST_CASE("qad trainer: threads change nothing, the seed does") {
+  const qad::parameters teacher = some_teacher();
+  for (const auto how : {qad::method::teacher, qad::method::qat, qad::method::qad}) {
+    qad::training_options options = options_of(how, "w1_88_a8_kv8");
+    qad::trainer one(tiny, options, &teacher);
+    options.threads = 2;
+    qad::trainer two(tiny, options, &teacher);
+    CHECK(train(one, 5) == train(two, 5));
+  }
+  qad::training_options options = options_of(qad::method::teacher);
+  qad::trainer one(tiny, options);
+  options.seed = 2;
+  qad::trainer other(tiny, options);
+  CHECK(train(one, 1) != train(other, 1));
+}
+
+TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted one") {
+  const qad::parameters teacher = some_teacher();
+  const qad::training_options options = options_of(qad::method::qad, "w1_58_a8_kv8");
+  qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher), second(tiny, options, &teacher);
+  train(first, 3);
+  const auto from = first.checkpoint(), to = second.checkpoint();
+  CHECK(from.steps_done == 3);
+  std::ranges::copy(from.weights, to.weights.begin());
+  std::ranges::copy(from.first_moments, to.first_moments.begin());
+  std::ranges::copy(from.second_moments, to.second_moments.begin());
+  second.restore(from.steps_done);
+  CHECK(second.learning_rate(second.steps_done()) == whole.learning_rate(3));
+  CHECK(train(second, 3) == train(whole, 6));
+}
+
+TEST_CASE("qad trainer: a teacher learns to count, and a student to follow it") {
+  qad::training_options options = options_of(qad::method::teacher);
+  options.steps = 150;
+  options.learning_rate = 1e-2;
+  qad::trainer teacher(tiny, options);
+  const double before = teacher.step(windows(0)).loss;
+  double after = 0;
+  while (teacher.steps_done() < options.steps) after = teacher.step(windows(teacher.steps_done())).loss;
+  CHECK(std::fabs(before - std::log(40.0)) < 0.5);  // it knows nothing
+  CHECK(after < 1.2);                               // the stride is known after two tokens only
+
+  qad::training_options follow = options_of(qad::method::qad, "w1_58_a8_kv8");
+  follow.steps = 150;
+  qad::trainer student(tiny, follow, &teacher.master());
+  const qad::step_result start = student.step(windows(1000));
+  qad::step_result end;
+  while (student.steps_done() < follow.steps) end = student.step(windows(1000 + student.steps_done()));
+  REQUIRE(end.parts.size() == 3);
+  CHECK(end.parts[1].name == "logits");
+  CHECK(end.parts[1].value < 0.5 * start.parts[1].value);
+  const double sum = 0.1 * end.parts[0].value + 2 * end.parts[1].value + 0.1 * end.parts[2].value;
+  CHECK(end.loss == doctest::Approx(sum));
+}
+
+TEST_CASE("qad trainer: every logits loss trains, and parts can be left out") {
+  const qad::parameters teacher = some_teacher();
+  for (const char* loss : {"eakld", "forward", "reverse", "none"}) {
+    qad::training_options options = options_of(qad::method::qad, "w2_79_a8_kv8");
+    options.logits_loss = loss;
+    options.features = false;
+    qad::trainer run(tiny, options, &teacher);
+    const qad::step_result result = run.step(windows(0));
+    CHECK(result.parts.size() == (std::string{loss} == "none" ? 1 : 2));
+    CHECK(result.gradient_norm > 0);
+  }
+}
+
+TEST_CASE("qad trainer: the learning rate rises, then falls to a tenth") {
+  qad::training_options options = options_of(qad::method::teacher);
+  options.steps = 100;
+  options.warmup_fraction = 0.1;
+  options.learning_rate = 1;
+  const qad::trainer run(tiny, options);
+  CHECK(run.learning_rate(0) == doctest::Approx(0.1));
+  CHECK(run.learning_rate(9) == doctest::Approx(1));
+  CHECK(run.learning_rate(55) == doctest::Approx(0.55));
+  CHECK(run.learning_rate(100) == doctest::Approx(0.1));
+}
+
+TEST_CASE("qad trainer: bad input is named") {
+  const qad::parameters teacher(tiny);
+  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::rounding, "int3"), &teacher), std::invalid_argument);
+  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::qat, "w1_58_a8_kv8")), std::invalid_argument);
+  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::qat, "w5"), &teacher), std::invalid_argument);
+  qad::shape wider = tiny;
+  wider.feed_forward += 1;
+  CHECK_THROWS_AS(qad::trainer(wider, options_of(qad::method::qat, "int3"), &teacher), std::invalid_argument);
+  qad::training_options options = options_of(qad::method::qad, "int2");
+  options.logits_loss = "sideways";
+  CHECK_THROWS_AS(qad::trainer(tiny, options, &teacher), std::invalid_argument);
+  options = options_of(qad::method::teacher);
+  options.sequences = 3;
+  CHECK_THROWS_AS(qad::trainer(tiny, options), std::invalid_argument);
+
+  qad::trainer run(tiny, options_of(qad::method::teacher));
+  std::vector<std::int32_t> tokens = windows(0);
+  tokens.pop_back();
+  CHECK_THROWS_AS(run.step(tokens), std::invalid_argument);
+  tokens.push_back(-1);
+  CHECK_THROWS_AS(run.step(tokens), std::invalid_argument);
+  run.checkpoint().weights[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_AS(run.step(windows(0)), std::invalid_argument);
+  CHECK(run.steps_done() == 0);
+}
