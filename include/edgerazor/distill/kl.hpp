@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include <xsimd/xsimd.hpp>
 
@@ -64,6 +65,29 @@ struct reverse_kl {
                             matrix_view<G> gradient = {}) const {
     return detail::blended_kl<Arch>("reverse_kl", {temperature, temperature_squared, mode, vocabulary},
                                     detail::fixed_gamma{1}, student, teacher, tokens, gradient, {});
+  }
+  template <real_element S, real_element T, detail::gradient_element G = float>
+  blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
+                            reduction how, matrix_view<G> gradient = {}) const {
+    return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
+  }
+};
+
+/// gamma KL(student || teacher) + (1 - gamma) KL(teacher || student) with a gamma that the caller sets.
+struct symmetric_kl {
+  float temperature = 1;
+  bool temperature_squared = true;
+  loss_mode mode = loss_mode::stable;
+  vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
+  float gamma = 0.5f;  ///< in [0, 1]
+
+  template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
+  blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
+                            matrix_view<G> gradient = {}) const {
+    if (!(gamma >= 0 && gamma <= 1)) fail("symmetric_kl: gamma is " + std::to_string(gamma) + ", expected 0 to 1");
+    return detail::blended_kl<Arch>("symmetric_kl", {temperature, temperature_squared, mode, vocabulary},
+                                    detail::fixed_gamma{static_cast<double>(gamma)}, student, teacher, tokens, gradient,
+                                    {});
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
