@@ -8,7 +8,8 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <training_step.hpp>
+
+#include "qad/training_step.hpp"
 
 namespace {
 

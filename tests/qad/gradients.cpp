@@ -6,8 +6,9 @@
 #include <random>
 #include <vector>
 
-#include <decoder.hpp>
 #include <doctest/doctest.h>
+
+#include "qad/decoder.hpp"
 
 namespace {
 
@@ -54,7 +55,7 @@ struct fixture {
     double sum = 0;
     const auto logits = model.logits();
     for (std::size_t i = 0; i < logits_factors.size(); ++i) sum += logits_factors[i] * logits.data[i];
-    for (const std::size_t layer : {0, 2}) {
+    for (const std::size_t layer : {std::size_t{0}, std::size_t{2}}) {
       const view states = model.hidden(layer);
       for (std::size_t i = 0; i < states.rows * states.cols; ++i) sum += hidden_factors[layer][i] * states.data[i];
     }
@@ -133,7 +134,7 @@ TEST_CASE("qad decoder: a token sees none after it, and no other sequence") {
   f.tokens[changed] = (f.tokens[changed] + 1) % static_cast<std::int32_t>(odd.vocabulary);
   f.loss();
   for (std::size_t t = 0; t < sequences * length; ++t) {
-    const bool same = std::equal(logits.row(t).begin(), logits.row(t).end(), before.begin() + t * odd.vocabulary);
+    const bool same = std::equal(logits.row(t).begin(), logits.row(t).end(), &before[t * odd.vocabulary]);
     CHECK(same == (t < changed || t >= length));
   }
 }

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include <adamw.hpp>
 #include <doctest/doctest.h>
-#include <training_step.hpp>
 
+#include "qad/adamw.hpp"
+#include "qad/training_step.hpp"
 #include <edgerazor/distill/cross_entropy.hpp>
 #include <edgerazor/kernel/quantize_activations.hpp>
 #include <edgerazor/kernel/row_lookup.hpp>
@@ -73,8 +73,8 @@ TEST_CASE("qad quantization: int3 and int2 have so many levels in a group") {
     qad::weight_quantizer(small, name).apply(master, out);
     const auto group = out.view("blk.1.ffn_up.weight").row(5).first(qad::group_columns);
     std::vector<float> values(group.begin(), group.end());
-    std::ranges::sort(values);
-    CHECK(static_cast<std::size_t>(std::ranges::unique(values).begin() - values.begin()) == most);
+    std::sort(values.begin(), values.end());
+    CHECK(static_cast<std::size_t>(std::unique(values.begin(), values.end()) - values.begin()) == most);
   }
 }
 
@@ -153,8 +153,9 @@ TEST_CASE("qad quantization: a step takes the gradient at the quantized weights 
   CHECK_FALSE(same_bits(quantized.values(), teacher.values()));
   for (std::size_t s = 0; s < 2; ++s) {
     const std::size_t first = s * (small.context + 1);
-    const std::vector<std::int32_t> tokens(windows.begin() + first, windows.begin() + first + small.context);
-    const std::vector<std::int64_t> labels(windows.begin() + first + 1, windows.begin() + first + small.context + 1);
+    const auto tokens = std::span{windows}.subspan(first, small.context);
+    const auto next = std::span{windows}.subspan(first + 1, small.context);
+    const std::vector<std::int64_t> labels(next.begin(), next.end());
     qad::decoder model(small, 1, small.context);
     qad::matrix logits_gradient(small.context, small.vocabulary);
     const er::matrix_view<float> view{logits_gradient.data(), small.context, small.vocabulary};
