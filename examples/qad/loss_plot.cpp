@@ -98,7 +98,8 @@ std::string to_svg(const loss_plot& plot) {
   const auto ticks = [](const axis& a) {
     std::vector<double> values;
     const double step = tick_step(a.high - a.low, 8);
-    for (double i = std::ceil(a.low / step - 1e-9); i * step <= a.high + 1e-9 * step; ++i) values.push_back(i * step);
+    for (double i = std::ceil(a.low / step - 1e-9); i * step <= a.high + 1e-9 * step; ++i)
+      values.push_back(i * step + 0.0);  // no -0
     return values;
   };
   for (const double x : ticks(x_axis)) {
