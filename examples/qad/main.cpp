@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -97,10 +99,16 @@ void print_result(const std::string& name, const qad::quality& measured, bool ha
   std::printf("\n");
 }
 
-/// Reads the text, for a run that begins.
-qad::corpus new_corpus(qad::run_options& o) {
-  const std::string text = qad::read_text(o.text_files);
+/// Reads the text that a run is to learn from, and notes where it is and what it was.
+std::string claim_text(qad::run_options& o) {
+  for (std::string& path : o.text_files) path = std::filesystem::absolute(path).string();
+  std::string text = qad::read_text(o.text_files);
   o.text = qad::fingerprint(text);
+  return text;
+}
+
+qad::corpus new_corpus(qad::run_options& o) {
+  const std::string text = claim_text(o);
   qad::corpus result(qad::divide(text, o.split), o.model.vocabulary);
   o.model.vocabulary = result.tokenizer.size();
   return result;
@@ -254,7 +262,7 @@ void add_experiment(CLI::App& program) {
       options.student_steps = options.teacher.training.steps;
     }
     qad::require_valid(options.teacher.model);
-    options.teacher.text = qad::fingerprint(qad::read_text(options.teacher.text_files));
+    claim_text(options.teacher);
     qad::perform_experiment(options);
   });
 }
