@@ -34,7 +34,7 @@ struct training_options {
   double clip = 1;                 ///< largest norm of the gradient
   std::size_t steps = 300;         ///< of the whole run
   std::uint64_t seed = 1;          ///< of the teacher's weights before training
-  std::size_t sequences = 16;      ///< of a batch
+  std::size_t sequences = 8;       ///< of a batch
   std::size_t threads = 1;         ///< 1 or 2; results do not depend on it
 };
 
