@@ -50,7 +50,8 @@ checkpoint read_fields(const er::gguf_reader& file) {
   state.weights = read_numbers(file, "weights");
   state.first_moments = read_numbers(file, "first_moments");
   state.second_moments = read_numbers(file, "second_moments");
-  if (file.get_u64(hash_key) != fingerprint_of(state.view())) er::fail_io("its bytes are not the ones that were written");
+  if (file.get_u64(hash_key) != fingerprint_of(state.view()))
+    er::fail_io("its bytes are not the ones that were written");
   return state;
 }
 
