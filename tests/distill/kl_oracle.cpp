@@ -47,12 +47,17 @@ void check_token(const rows& logits, float temperature) {
   const er::blended_result r =
       loss(student, teacher, er::token_batch{}, er::matrix_view<float>{gradient.data(), 1, size});
 
-  const auto close = [](double result, oracle::real expected) {
+  // Rows that are worked in float know a probability of e^-12 to 1e-6 of itself: where one token has nearly all the
+  // mass, that is what the others' divergence is made of, and 2e-9 nats are left to it.
+  const double floor = size < 8192 ? 1e-13 : 2e-9;
+  const auto close = [floor](double result, oracle::real expected) {
     if (std::isinf(expected)) return result == static_cast<double>(expected);
-    return std::fabs(result - static_cast<double>(expected)) <= 1e-6 * std::fabs(static_cast<double>(expected)) + 1e-13;
+    return std::fabs(result - static_cast<double>(expected)) <= 1e-6 * std::fabs(static_cast<double>(expected)) + floor;
   };
-  CHECK(close(r.forward, forward));
-  CHECK(close(r.reverse, reverse));
+  CHECK_MESSAGE(close(r.forward, forward), r.forward, " instead of ", static_cast<double>(forward), ", off by ",
+                r.forward - static_cast<double>(forward));
+  CHECK_MESSAGE(close(r.reverse, reverse), r.reverse, " instead of ", static_cast<double>(reverse), ", off by ",
+                r.reverse - static_cast<double>(reverse));
   CHECK(std::fabs(r.gamma - static_cast<double>(gamma)) <= 1e-6);
   CHECK(close(value_alone.value, static_cast<oracle::real>(r.value)));
 

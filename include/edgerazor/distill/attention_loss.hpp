@@ -91,7 +91,7 @@ class attention_rows {
   /// With a = ln(q / p): KL(q||p) = sum q a and KL(p||q) = -sum p a, where 0 ln 0 is 0.
   ///
   ///     d KL(q||p) / dq = a + 1        d KL(p||q) / dq = -p / q        0 where both are 0
-  parity_divergences divergences(const head_place& place, const kl_blend& blend) noexcept {
+  kl_divergences divergences(const head_place& place, const kl_blend& blend) noexcept {
     const std::size_t width = student_.width();
     const wide_row<Arch, S> student{student_.row(place.begin, place.end, place.head, place.token), width};
     const mean_row<Arch, T> teacher{teacher_, group_, place};

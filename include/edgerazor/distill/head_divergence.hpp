@@ -76,7 +76,7 @@ class head_divergence {
       }
       if (place.head == 0) ++result.tokens;
       const double upstream = token.upstream * a_head;
-      const parity_divergences both =
+      const kl_divergences both =
           rows_.divergences(place, {.forward = (1 - gamma) * upstream, .reverse = gamma * upstream});
       // A token of weight 0 adds nothing, nor does a direction without weight, be it infinite.
       if (token.weight == 0) return;

@@ -16,7 +16,7 @@ namespace edgerazor::inline v0::detail {
 /// no gradient.
 inline constexpr double parity_epsilon = 1e-8;
 
-struct parity_divergences {
+struct kl_divergences {
   double forward = 0;
   double reverse = 0;
 };
@@ -50,11 +50,11 @@ class parity_softmax {
 ///     d KL(p||q) / dq = -p'/q        d KL(q||p) / dq = q'/q (ln q' - ln p' + 1)        0 where q was clamped
 ///     d / ds_i = q_i (d / dq_i - sum_j q_j d / dq_j) / T
 template <real_element S, real_element T, real_element G>
-parity_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
-                             const kl_blend& blend, bool accumulate, G* out) noexcept {
+kl_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inverse_temperature, const kl_blend& blend,
+                         bool accumulate, G* out) noexcept {
   const parity_softmax<S> q{student, inverse_temperature};
   const parity_softmax<T> p{teacher, inverse_temperature};
-  parity_divergences result;
+  kl_divergences result;
   double mean_slope = 0;
   // q times the slope of the blend, at one column.
   const auto slope = [&blend](double pi, double qi) noexcept {

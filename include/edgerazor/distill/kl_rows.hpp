@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -40,17 +41,22 @@ struct kl_options {
 /// of their sum by some 2^-24 / sqrt(n).
 inline constexpr std::size_t float_cols = 8192;
 
-/// True where float rows give divergences and gradients to 1e-6: the two distributions are not so close that the
-/// difference of two rounded probabilities is mostly rounding, nor so far that a product with ln q - ln p is.
+/// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the powers of
+/// improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a nearly certain row is made of.
 [[nodiscard]] inline bool float_is_enough(const logit_statistics& seen) noexcept {
-  return seen.reverse_kl() > 2e-2 && std::fabs(seen.student_excess / seen.student_sum) < 8;
+  if (!(std::fabs(seen.student_excess / seen.student_sum) < 8)) return false;
+  return seen.teacher_sum > 1.5 || seen.reverse_kl() < 1e-3 || seen.reverse_kl() > 2e-2;
+}
+/// True where the difference of two rounded probabilities would be.
+[[nodiscard]] inline bool are_close(const logit_statistics& seen) noexcept {
+  return seen.reverse_kl() < 2e-2;
 }
 
 /// The divergences of one token, and its gradient if `out` isn't null. `known` holds the teacher's sums, or is
-/// untouched.
+/// untouched. Nothing where Real is float and that is not enough.
 template <class Real, class Arch, real_element S, real_element T, real_element G>
-bool kl_row(logit_row<S> student, logit_row<T> teacher, double inverse_temperature, logit_statistics& known,
-            const kl_blend& blend, bool accumulate, G* out) noexcept {
+std::optional<kl_divergences> kl_row(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
+                                     logit_statistics known, const kl_blend& blend, bool accumulate, G* out) noexcept {
   logit_pair<Real, Arch, S, T> pair{student, teacher, inverse_temperature};
   if (known.teacher_sum == 0) {
     pair.observe_teacher(known);
@@ -71,14 +77,19 @@ bool kl_row(logit_row<S> student, logit_row<T> teacher, double inverse_temperatu
   }
   pair.observe_student(known, kept);
   if constexpr (std::is_same_v<Real, float>) {
-    if (!float_is_enough(known)) return false;
+    if (!float_is_enough(known)) return std::nullopt;
+    if (are_close(known)) {
+      if (pair.guarded() || student.size != teacher.size) return std::nullopt;
+      const close_divergences result = pair.close(known, blend, accumulate, out);
+      return kl_divergences{result.forward, result.reverse};
+    }
   }
   if (out == nullptr) {
     pair.observe_forward(known);
   } else {
     pair.gradient(known, kept, blend, accumulate, out);
   }
-  return true;
+  return kl_divergences{known.forward_kl(), known.reverse_kl()};
 }
 
 /// S_t and B of a teacher's row, in the precision in which kl_row will look at it first.
@@ -138,7 +149,7 @@ class blended_kl_batch {
       }
       last_sample = token.sample;
       const double square = options_.temperature_squared ? temperature_ * temperature_ : 1;
-      const parity_divergences both = divergences(token.index, gamma, square * token.upstream);
+      const kl_divergences both = divergences(token.index, gamma, square * token.upstream);
       const double forward = square * both.forward, reverse = square * both.reverse;
       // 0 * infinity: a direction without weight adds nothing.
       add_token(result, tokens_, token, (gamma < 1 ? (1 - gamma) * forward : 0) + (gamma > 0 ? gamma * reverse : 0));
@@ -165,7 +176,7 @@ class blended_kl_batch {
     if (gradient_.data != nullptr) clear_gradient_row(tokens_.accumulate, gradient_.row(i));
   }
 
-  parity_divergences divergences(std::size_t i, double gamma, double upstream) {
+  kl_divergences divergences(std::size_t i, double gamma, double upstream) {
     const kl_blend blend{.forward = (1 - gamma) * upstream, .reverse = gamma * upstream};
     G* out = gradient_.data == nullptr ? nullptr : gradient_.data + i * gradient_.stride;
     if (out != nullptr && gradient_.cols > shape_.student_cols) {  // truncated
@@ -177,13 +188,15 @@ class blended_kl_batch {
     }
     logit_statistics known;
     if (i < remembered_ && temperature_ == 1) known = memory_[i];
-    bool done = false;
+    std::optional<kl_divergences> result;
     if (cols() >= float_cols) {
-      done = kl_row<float, Arch>(student_row(i), teacher_row(i), inverse, known, blend, tokens_.accumulate, out);
-      if (!done) known = {};
+      result = kl_row<float, Arch>(student_row(i), teacher_row(i), inverse, known, blend, tokens_.accumulate, out);
+      if (!result) known = {};
     }
-    if (!done) kl_row<double, Arch>(student_row(i), teacher_row(i), inverse, known, blend, tokens_.accumulate, out);
-    return {known.forward_kl(), known.reverse_kl()};
+    if (!result) {
+      result = kl_row<double, Arch>(student_row(i), teacher_row(i), inverse, known, blend, tokens_.accumulate, out);
+    }
+    return *result;
   }
 
   [[nodiscard]] bool starts_scope(std::size_t sample, std::size_t last_sample) const noexcept {

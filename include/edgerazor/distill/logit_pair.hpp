@@ -12,6 +12,7 @@
 
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/distill/logit_blocks.hpp>
+#include <edgerazor/distill/logit_differences.hpp>
 #include <edgerazor/distill/logit_statistics.hpp>
 #include <edgerazor/distill/logit_sums.hpp>
 
@@ -185,12 +186,62 @@ class logit_pair {
     of.teacher_excess = total;
   }
 
+  /// For rows in float whose divergences are small: both of them and the gradient, without cancellation. `of` holds the
+  /// sums of both rows, none of them infinite.
+  template <real_element G>
+  close_divergences close(logit_statistics& of, const kl_blend& blend, bool accumulate,
+                          G* out) const noexcept requires std::is_same_v<Real, float> {
+    const logit_scaling by = scaling(of);
+    difference_sums differences;
+    for_each_block(cols_, [&](std::size_t first, std::size_t count) {
+      float buffers[2][logit_block];
+      const auto [student, teacher] = padded_blocks(first, count, buffers);
+      const difference_sums sums = sum_differences<Arch>(student, teacher, pad(count), by);
+      differences.sum += sums.sum;
+      differences.excess += sums.excess;
+    });
+    of.student_sum = of.teacher_sum + differences.sum;
+    of.student_excess = differences.excess;
+    const close_coefficients with{.teacher = 1 / of.teacher_sum,
+                                  .student = 1 / of.student_sum,
+                                  .log_ratio = std::log1p(differences.sum / of.teacher_sum),
+                                  .mean = of.student_excess / of.student_sum,
+                                  .forward = blend.forward * inverse_temperature_,
+                                  .reverse = blend.reverse * inverse_temperature_};
+    close_divergences result;
+    for_each_block(cols_, [&](std::size_t first, std::size_t count) {
+      float buffers[2][logit_block], gradient[logit_block];
+      const auto [student, teacher] = padded_blocks(first, count, buffers);
+      const close_divergences part =
+          compare_close<Arch>(student, teacher, pad(count), by, with, out == nullptr ? nullptr : gradient);
+      result.forward += part.forward;
+      result.reverse += part.reverse;
+      if (out == nullptr) return;
+      for (std::size_t i = 0; i < count; ++i) {
+        out[first + i] = G{accumulate ? static_cast<float>(out[first + i]) + gradient[i] : gradient[i]};
+      }
+    });
+    return result;
+  }
+
+  [[nodiscard]] bool guarded() const noexcept { return guarded_; }
+
  private:
   static constexpr std::size_t lanes = xsimd::batch<Real, Arch>::size;
   static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
   [[nodiscard]] static constexpr std::size_t pad(std::size_t count) noexcept {
     return (count + lanes - 1) / lanes * lanes;
+  }
+  struct block_pair {
+    const float *student, *teacher;
+  };
+  /// Two blocks continued to whole vectors by columns that are impossible in both, yet have a finite difference.
+  block_pair padded_blocks(std::size_t first, std::size_t count, float (&buffers)[2][logit_block]) const noexcept {
+    block_pair blocks{student_.template block<float, lanes>(first, count, buffers[0]),
+                      teacher_.template block<float, lanes>(first, count, buffers[1])};
+    for (std::size_t i = count; i < pad(count); ++i) buffers[0][i] = buffers[1][i] = -1e30f;
+    return blocks;
   }
   [[nodiscard]] logit_scaling scaling(const logit_statistics& of) const noexcept {
     return {inverse_temperature_, of.student_reference == logit_statistics::unset ? 0 : of.student_reference,

@@ -107,11 +107,11 @@ class relation_rows {
   ///
   ///     d KL(p||q) / dz_j = q_j - p_j        d KL(q||p) / dz_j = q_j (ln q_j - ln p_j - KL(q||p))
   ///     dx_i += sum_j dz_j x_j / sqrt(width)        dx_j += dz_j x_i / sqrt(width)
-  parity_divergences divergences(const head_place& place, const kl_blend& blend) noexcept {
+  kl_divergences divergences(const head_place& place, const kl_blend& blend) noexcept {
     const std::size_t row = relate_teacher(place), tokens = place.end - place.begin, width = student_.width();
     relate(x_, tokens, width, place.token - place.begin, ln_q_);
     const bool differentiate = gradient_.matrix.data != nullptr;
-    const parity_divergences both =
+    const kl_divergences both =
         clamped_ ? clamped_divergences(row, blend, differentiate) : stable_divergences(row, blend, differentiate);
     if (!differentiate) return both;
     const double inverse_root = 1 / std::sqrt(static_cast<double>(width));
@@ -164,8 +164,8 @@ class relation_rows {
   }
 
   /// Leaves d / dz in `spare_`.
-  parity_divergences stable_divergences(std::size_t row, const kl_blend& blend, bool differentiate) noexcept {
-    const parity_divergences both{
+  kl_divergences stable_divergences(std::size_t row, const kl_blend& blend, bool differentiate) noexcept {
+    const kl_divergences both{
         .forward = wide_sum<Arch>(
             row, [&](std::size_t j) { return xsimd::exp(at(ln_p_, j)) * (at(ln_p_, j) - at(ln_q_, j)); }),
         .reverse = wide_sum<Arch>(
@@ -180,8 +180,8 @@ class relation_rows {
   }
 
   /// The same with probabilities clamped at 1e-8 and no gradient through a clamped one (see parity_kl).
-  parity_divergences clamped_divergences(std::size_t row, const kl_blend& blend, bool differentiate) noexcept {
-    parity_divergences both;
+  kl_divergences clamped_divergences(std::size_t row, const kl_blend& blend, bool differentiate) noexcept {
+    kl_divergences both;
     double mean_slope = 0;
     const double ln_least = std::log(parity_epsilon);
     for (std::size_t j = 0; j < row; ++j) {
