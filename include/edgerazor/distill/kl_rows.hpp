@@ -42,10 +42,10 @@ struct kl_options {
 inline constexpr std::size_t float_cols = 8192;
 
 /// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the powers of
-/// improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a nearly certain row is made of.
+/// improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a row with few likely tokens is made of.
 [[nodiscard]] inline bool float_is_enough(const logit_statistics& seen) noexcept {
   if (!(std::fabs(seen.student_excess / seen.student_sum) < 8)) return false;
-  return seen.teacher_sum > 1.5 || seen.reverse_kl() < 1e-3 || seen.reverse_kl() > 2e-2;
+  return seen.teacher_sum > 4 || seen.reverse_kl() < 1e-3 || seen.reverse_kl() > 2e-2;
 }
 /// True where the difference of two rounded probabilities would be.
 [[nodiscard]] inline bool are_close(const logit_statistics& seen) noexcept {
