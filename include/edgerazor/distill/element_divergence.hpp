@@ -48,62 +48,84 @@ template <class Reals>
   return xsimd::select(larger > impossible, larger + xsimd::log1p(xsimd::exp(smaller - larger)), larger);
 }
 
-/// Divergence(pair) gives the element_term. With the sums over a row,
-///
-///     d / ds_i = (slope_i - q_i sum of slopes) / T
-///
-/// In double: one pass over a row after the two that find the normalizers, and one for the gradient.
+/// Calls visit(first, count, pair) for the columns of both rows, a vector at a time. Columns past a row's end are
+/// impossible in it; those past both ends add nothing.
+template <class Arch, real_element S, real_element T, class Visit>
+void for_each_pair(logit_row<S> student, logit_row<T> teacher, std::size_t cols, double inverse_temperature,
+                   const logit_statistics& seen, Visit&& visit) noexcept {
+  using reals = xsimd::batch<double, Arch>;
+  const reals student_log_sum{seen.student_log_sum(inverse_temperature)}, scale{inverse_temperature};
+  const reals teacher_log_sum{seen.teacher_log_sum(inverse_temperature)};
+  for_each_block(cols, [&](std::size_t first, std::size_t count) {
+    double buffers[2][logit_block];
+    const double* s = student.template block<double, reals::size>(first, count, buffers[0]);
+    const double* t = teacher.template block<double, reals::size>(first, count, buffers[1]);
+    for (std::size_t i = 0; i < count; i += reals::size) {
+      probability_pair<reals> x;
+      x.log_q = reals::load_unaligned(s + i) * scale - student_log_sum;
+      x.log_p = reals::load_unaligned(t + i) * scale - teacher_log_sum;
+      x.q = xsimd::exp(x.log_q);
+      x.p = xsimd::exp(x.log_p);
+      visit(first + i, std::min(count - i, reals::size), x);
+    }
+  });
+}
+
+/// A divergence's value and slopes, summed over columns.
+struct term_sums {
+  double value = 0;
+  double slope = 0;
+};
+
+/// Divergence(pair) gives the element_term of its columns.
+template <class Arch, class Divergence, real_element S, real_element T>
+[[nodiscard]] term_sums sum_terms(const Divergence& divergence, logit_row<S> student, logit_row<T> teacher,
+                                  double inverse_temperature, const logit_statistics& seen) noexcept {
+  using reals = xsimd::batch<double, Arch>;
+  element_term<reals> sum{reals{0}, reals{0}};
+  for_each_pair<Arch>(student, teacher, std::max(student.size, teacher.size), inverse_temperature, seen,
+                      [&](std::size_t, std::size_t, const probability_pair<reals>& x) noexcept {
+                        const element_term<reals> term = divergence(x);
+                        sum.value += term.value;
+                        sum.slope += term.slope;
+                      });
+  return {xsimd::reduce_add(sum.value), xsimd::reduce_add(sum.slope)};
+}
+
+/// d / ds_i = (slope_i - q_i sum of slopes) / T, times `factor`. A divergence that is infinite has no direction.
+template <class Arch, class Divergence, real_element S, real_element T, real_element G>
+void term_gradient(const Divergence& divergence, logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
+                   const logit_statistics& seen, const term_sums& sums, double factor, bool accumulate,
+                   G* out) noexcept {
+  using reals = xsimd::batch<double, Arch>;
+  const bool infinite = std::isinf(sums.value);
+  const reals slope{sums.slope}, scale{factor * inverse_temperature};
+  for_each_pair<Arch>(student, teacher, student.size, inverse_temperature, seen,
+                      [&](std::size_t first, std::size_t count, const probability_pair<reals>& x) noexcept {
+                        double lanes[reals::size];
+                        const reals g = (divergence(x).slope - x.q * slope) * scale;
+                        (infinite ? reals{0} : g).store_unaligned(lanes);
+                        for (std::size_t i = 0; i < count; ++i) {
+                          const float before = accumulate ? static_cast<float>(out[first + i]) : 0;
+                          out[first + i] = G{before + static_cast<float>(lanes[i])};
+                        }
+                      });
+}
+
+/// One token: a pass for the teacher's normalizer, one for the student's, one for the sums, one for the gradient.
 template <class Arch, class Divergence, real_element S, real_element T, real_element G>
 double element_divergence_row(const Divergence& divergence, logit_row<S> student, logit_row<T> teacher,
                               double inverse_temperature, double upstream, bool accumulate, G* out) noexcept {
-  using reals = xsimd::batch<double, Arch>;
   logit_statistics seen;
   logit_pair<double, Arch, S, T> pair{student, teacher, inverse_temperature};
   pair.observe_teacher(seen);
   kept_powers<double> none;
   pair.observe_student(seen, none);
-  const reals student_log_sum{seen.student_log_sum(inverse_temperature)}, scale{inverse_temperature};
-  const reals teacher_log_sum{seen.teacher_log_sum(inverse_temperature)};
-
-  // Columns past the end are impossible in both rows, and add nothing.
-  const auto for_each_vector = [&](std::size_t cols, auto&& visit) noexcept {
-    for_each_block(cols, [&](std::size_t first, std::size_t count) {
-      double buffers[2][logit_block];
-      const double* s = student.template block<double, reals::size>(first, count, buffers[0]);
-      const double* t = teacher.template block<double, reals::size>(first, count, buffers[1]);
-      for (std::size_t i = 0; i < count; i += reals::size) {
-        probability_pair<reals> x;
-        x.log_q = reals::load_unaligned(s + i) * scale - student_log_sum;
-        x.log_p = reals::load_unaligned(t + i) * scale - teacher_log_sum;
-        x.q = xsimd::exp(x.log_q);
-        x.p = xsimd::exp(x.log_p);
-        visit(first + i, std::min(count - i, reals::size), x);
-      }
-    });
-  };
-
-  element_term<reals> sum{reals{0}, reals{0}};
-  for_each_vector(std::max(student.size, teacher.size),
-                  [&](std::size_t, std::size_t, const probability_pair<reals>& x) noexcept {
-                    const element_term<reals> term = divergence(x);
-                    sum.value += term.value;
-                    sum.slope += term.slope;
-                  });
-  const double value = xsimd::reduce_add(sum.value), slope = xsimd::reduce_add(sum.slope);
+  const term_sums sums = sum_terms<Arch>(divergence, student, teacher, inverse_temperature, seen);
   if (out != nullptr) {
-    // A divergence that is infinite has no direction.
-    const bool infinite = std::isinf(value);
-    for_each_vector(student.size, [&](std::size_t first, std::size_t count, const probability_pair<reals>& x) noexcept {
-      double lanes[reals::size];
-      const reals g = (divergence(x).slope - x.q * reals{slope}) * reals{upstream * inverse_temperature};
-      (infinite ? reals{0} : g).store_unaligned(lanes);
-      for (std::size_t i = 0; i < count; ++i) {
-        const float before = accumulate ? static_cast<float>(out[first + i]) : 0;
-        out[first + i] = G{before + static_cast<float>(lanes[i])};
-      }
-    });
+    term_gradient<Arch>(divergence, student, teacher, inverse_temperature, seen, sums, upstream, accumulate, out);
   }
-  return value < 0 ? 0 : value;
+  return sums.value < 0 ? 0 : sums.value;
 }
 
 struct element_options {

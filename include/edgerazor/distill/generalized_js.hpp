@@ -42,6 +42,9 @@ struct generalized_js {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float beta = 0.5f;  ///< in [0, 1]
 
+  /// One column, for vocabulary_pieces.hpp.
+  [[nodiscard]] auto term() const noexcept { return detail::js_term{static_cast<double>(beta)}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<G> gradient = {}) const {
@@ -53,9 +56,8 @@ struct generalized_js {
                           .gamma = beta}
           .template operator()<Arch>(student, teacher, tokens, gradient);
     }
-    return detail::element_divergence<Arch>("generalized_js", {temperature, temperature_squared, vocabulary},
-                                            detail::js_term{static_cast<double>(beta)}, student, teacher, tokens,
-                                            gradient);
+    return detail::element_divergence<Arch>("generalized_js", {temperature, temperature_squared, vocabulary}, term(),
+                                            student, teacher, tokens, gradient);
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,

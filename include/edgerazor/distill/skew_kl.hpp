@@ -56,13 +56,15 @@ struct skew_kl {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float alpha = 0.1f;  ///< in [0, 1)
 
+  /// One column, for vocabulary_pieces.hpp.
+  [[nodiscard]] auto term() const noexcept { return detail::skew_forward_term{static_cast<double>(alpha)}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<G> gradient = {}) const {
     detail::check_alpha("skew_kl", alpha);
-    return detail::element_divergence<Arch>("skew_kl", {temperature, temperature_squared, vocabulary},
-                                            detail::skew_forward_term{static_cast<double>(alpha)}, student, teacher,
-                                            tokens, gradient);
+    return detail::element_divergence<Arch>("skew_kl", {temperature, temperature_squared, vocabulary}, term(), student,
+                                            teacher, tokens, gradient);
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
@@ -78,13 +80,15 @@ struct skew_reverse_kl {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float alpha = 0.1f;  ///< in [0, 1)
 
+  /// One column, for vocabulary_pieces.hpp.
+  [[nodiscard]] auto term() const noexcept { return detail::skew_reverse_term{static_cast<double>(alpha)}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<G> gradient = {}) const {
     detail::check_alpha("skew_reverse_kl", alpha);
-    return detail::element_divergence<Arch>("skew_reverse_kl", {temperature, temperature_squared, vocabulary},
-                                            detail::skew_reverse_term{static_cast<double>(alpha)}, student, teacher,
-                                            tokens, gradient);
+    return detail::element_divergence<Arch>("skew_reverse_kl", {temperature, temperature_squared, vocabulary}, term(),
+                                            student, teacher, tokens, gradient);
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,

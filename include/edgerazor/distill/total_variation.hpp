@@ -34,11 +34,14 @@ struct total_variation {
   bool temperature_squared = true;
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
 
+  /// One column, for vocabulary_pieces.hpp.
+  [[nodiscard]] auto term() const noexcept { return detail::total_variation_term{}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<G> gradient = {}) const {
-    return detail::element_divergence<Arch>("total_variation", {temperature, temperature_squared, vocabulary},
-                                            detail::total_variation_term{}, student, teacher, tokens, gradient);
+    return detail::element_divergence<Arch>("total_variation", {temperature, temperature_squared, vocabulary}, term(),
+                                            student, teacher, tokens, gradient);
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
