@@ -40,11 +40,13 @@ struct forward_kl {
   loss_mode mode = loss_mode::stable;
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
 
+  [[nodiscard]] auto policy() const noexcept { return detail::fixed_gamma{0}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                             matrix_view<G> gradient = {}) const {
-    return detail::blended_kl<Arch>("forward_kl", {temperature, temperature_squared, mode, vocabulary},
-                                    detail::fixed_gamma{0}, student, teacher, tokens, gradient, {});
+    return detail::blended_kl<Arch>("forward_kl", {temperature, temperature_squared, mode, vocabulary}, policy(),
+                                    student, teacher, tokens, gradient, {});
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
@@ -60,11 +62,13 @@ struct reverse_kl {
   loss_mode mode = loss_mode::stable;
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
 
+  [[nodiscard]] auto policy() const noexcept { return detail::fixed_gamma{1}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                             matrix_view<G> gradient = {}) const {
-    return detail::blended_kl<Arch>("reverse_kl", {temperature, temperature_squared, mode, vocabulary},
-                                    detail::fixed_gamma{1}, student, teacher, tokens, gradient, {});
+    return detail::blended_kl<Arch>("reverse_kl", {temperature, temperature_squared, mode, vocabulary}, policy(),
+                                    student, teacher, tokens, gradient, {});
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
@@ -81,13 +85,14 @@ struct symmetric_kl {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float gamma = 0.5f;  ///< in [0, 1]
 
+  [[nodiscard]] auto policy() const noexcept { return detail::fixed_gamma{static_cast<double>(gamma)}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                             matrix_view<G> gradient = {}) const {
     if (!(gamma >= 0 && gamma <= 1)) fail("symmetric_kl: gamma is " + std::to_string(gamma) + ", expected 0 to 1");
-    return detail::blended_kl<Arch>("symmetric_kl", {temperature, temperature_squared, mode, vocabulary},
-                                    detail::fixed_gamma{static_cast<double>(gamma)}, student, teacher, tokens, gradient,
-                                    {});
+    return detail::blended_kl<Arch>("symmetric_kl", {temperature, temperature_squared, mode, vocabulary}, policy(),
+                                    student, teacher, tokens, gradient, {});
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
@@ -110,6 +115,8 @@ struct entropy_aware_kl {
   std::size_t confidence_k = 16;  ///< at least 2
   gamma_scope scope = gamma_scope::batch;
 
+  [[nodiscard]] auto policy() const noexcept { return detail::entropy_gamma{static_cast<double>(confidence_k), scope}; }
+
   /// `workspace`: one entry a token saves a second look at the teacher's logits for all but the first 64 tokens.
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
@@ -117,9 +124,8 @@ struct entropy_aware_kl {
     if (confidence_k < 2) {
       fail("entropy_aware_kl: confidence_k is " + std::to_string(confidence_k) + ", expected at least 2");
     }
-    return detail::blended_kl<Arch>("entropy_aware_kl", {temperature, temperature_squared, mode, vocabulary},
-                                    detail::entropy_gamma{static_cast<double>(confidence_k), scope}, student, teacher,
-                                    tokens, gradient, workspace);
+    return detail::blended_kl<Arch>("entropy_aware_kl", {temperature, temperature_squared, mode, vocabulary}, policy(),
+                                    student, teacher, tokens, gradient, workspace);
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
@@ -138,11 +144,13 @@ struct confidence_aware_kl {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   gamma_scope scope = gamma_scope::batch;
 
+  [[nodiscard]] auto policy() const noexcept { return detail::label_gamma{scope}; }
+
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                             matrix_view<G> gradient = {}, std::span<logit_statistics> workspace = {}) const {
     return detail::blended_kl<Arch>("confidence_aware_kl", {temperature, temperature_squared, mode, vocabulary},
-                                    detail::label_gamma{scope}, student, teacher, tokens, gradient, workspace);
+                                    policy(), student, teacher, tokens, gradient, workspace);
   }
   template <real_element S, real_element T, detail::gradient_element G = float>
   blended_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
