@@ -153,14 +153,15 @@ TEST_CASE("an infinite divergence is infinite, and its gradient is never NaN") {
   }
 }
 
-TEST_CASE("a NaN logit is not hidden") {
+TEST_CASE("a NaN or plus infinity is not hidden") {
   for (const std::size_t size : {40, 9000}) {
-    for (const bool in_student : {false, true}) {
-      std::vector<float> student(size, 0.5f), teacher(size, 0.25f);
-      (in_student ? student : teacher)[size - 2] = std::numeric_limits<float>::quiet_NaN();
-      const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
-      CHECK(std::isnan(er::forward_kl{}(s, t, er::token_batch{}).value));
-      CHECK(std::isnan(er::reverse_kl{}(s, t, er::token_batch{}).value));
-    }
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), infinity, -infinity * 0.0f})
+      for (const bool in_student : {false, true}) {
+        std::vector<float> student(size, 0.5f), teacher(size, 0.25f);
+        (in_student ? student : teacher)[size - 2] = bad;
+        const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
+        CHECK(std::isnan(er::forward_kl{}(s, t, er::token_batch{}).value));
+        CHECK(std::isnan(er::reverse_kl{}(s, t, er::token_batch{}).value));
+      }
   }
 }

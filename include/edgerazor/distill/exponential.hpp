@@ -14,8 +14,7 @@ inline constexpr double exponent_unit = 1;
 template <>
 inline constexpr double exponent_unit<float> = 1.4426950408889634;  // 1 / ln 2
 
-/// 2^x for x <= 127, at most 1.5 ulp off; 0 for x < -126.5, minus infinity included; 2^127 for larger x, so that a
-/// reference that is too small shows in the sums. A NaN gives 0.
+/// 2^x for x <= 127, at most 1.5 ulp off; 0 for x < -126.5, minus infinity and NaN included. Larger x give anything.
 ///
 /// 2^x = 2^n 2^f with n = round(x), so |f| <= 1/2, exactly; there a polynomial of degree 6 is within 2^-27 of 2^f. At
 /// n = -127 the exponent field is 0 and so is the power: that is where small results become 0, with no branch. xsimd's
@@ -23,7 +22,7 @@ inline constexpr double exponent_unit<float> = 1.4426950408889634;  // 1 / ln 2
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<float, Arch> power_of_exponent(xsimd::batch<float, Arch> x) noexcept {
   using reals = xsimd::batch<float, Arch>;
-  x = xsimd::min(xsimd::max(x, reals{-127.0f}), reals{127.0f});
+  x = xsimd::max(x, reals{-127.0f});
   const reals shift{12582912.0f};  // 1.5 * 2^23: adding it rounds to an integer, which the low bits then hold
   const reals shifted = x + shift;
   const reals f = x - (shifted - shift);

@@ -41,10 +41,11 @@ struct logit_row {
     return result;
   }
 
+  /// A NaN, or a token that is infinitely likely.
   [[nodiscard]] bool holds_nan(std::size_t first, std::size_t count) const noexcept {
     for (std::size_t i = 0; i < present_in(first, count); ++i) {
       const float x = static_cast<float>(data[first + i]);
-      if (x != x) return true;
+      if (!(x < std::numeric_limits<float>::infinity())) return true;
     }
     return false;
   }

@@ -81,7 +81,7 @@ class logit_pair {
       if (sums.largest > 1 && raise_teacher(to, first, count)) {
         sums = sum_teacher<false, Real, Arch>(values, padded, scaling(to));
       }
-      if (!std::isfinite(sums.weighted)) {
+      if (!std::isfinite(sums.weighted) || !std::isfinite(sums.largest)) {
         guarded_ = to.teacher_guarded = true;
         sums = sum_teacher<true, Real, Arch>(values, padded, scaling(to));
         if (teacher_.holds_nan(first, count)) sums.sum = nan;
@@ -110,7 +110,7 @@ class logit_pair {
         kept.begin_stretch(first, to.student_reference);
         sums = sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
       }
-      if (!std::isfinite(sums.excess)) {
+      if (!std::isfinite(sums.excess) || !std::isfinite(sums.largest)) {
         guarded_ = true;
         sums = sum_student<true, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
         if (student_.holds_nan(first, count)) sums.sum = nan;

@@ -1,6 +1,6 @@
 /// The sums of `logit_statistics` over one block of columns, in vectors of float or double.
 ///
-/// Lanes are added up in double at least every 8 vectors, so that rounding stays near that of a single float operation.
+/// Lanes are added up in double at least every 32 vectors, so that rounding stays near that of a single float operation.
 #pragma once
 
 #include <cmath>
@@ -39,7 +39,7 @@ template <class Real, std::size_t Count, class Arch>
 class wide_sums {
  public:
   using reals = xsimd::batch<Real, Arch>;
-  static constexpr std::size_t vectors = 8;
+  static constexpr std::size_t vectors = 32;
 
   reals sum[Count];
 
