@@ -146,7 +146,7 @@ std::string decimal(double value, int digits) {
 /// "12.34 (12.30 to 12.41)".
 std::string text_of(const spread& s, int digits) {
   std::string text = decimal(s.mean(), digits);
-  if (s.values.size() > 1) text += " (" + decimal(s.least(), digits) + " to " + decimal(s.most(), digits) + ")";
+  if (s.least() < s.most()) text += " (" + decimal(s.least(), digits) + " to " + decimal(s.most(), digits) + ")";
   return text;
 }
 
@@ -242,7 +242,9 @@ json report_of(const experiment_options& o, const results& all) {
 class experiment {
  public:
   explicit experiment(const experiment_options& options)
-      : options_(options), text_(text_of(options.teacher), options.teacher.model.vocabulary), rows_(all_rows()) {
+      : options_(with_teacher(options)),
+        text_(text_of(options_.teacher), options_.teacher.model.vocabulary),
+        rows_(all_rows()) {
     options_.teacher.model.vocabulary = text_.tokenizer.size();
     for (const row& r : rows_) results_[r.name].resize(options_.seeds);
     teachers_.resize(options_.seeds);
@@ -263,7 +265,14 @@ class experiment {
   }
 
  private:
+  /// A teacher of all seeds brings its shape, text and batches.
+  static experiment_options with_teacher(experiment_options options) {
+    if (!options.teacher_folder.empty()) options.teacher = load_run(options.teacher_folder).options;
+    return options;
+  }
+
   [[nodiscard]] std::filesystem::path folder_of(std::size_t seed, const row& r) const {
+    if (r.how == method::teacher && !options_.teacher_folder.empty()) return options_.teacher_folder;
     return std::filesystem::path(options_.folder) / ("seed_" + std::to_string(seed + 1)) / r.name;
   }
 
@@ -271,7 +280,7 @@ class experiment {
     run_options run = options_.teacher;
     run.training.how = method::teacher;
     run.training.recipe = "none";
-    run.training.seed = seed + 1;
+    if (options_.teacher_folder.empty()) run.training.seed = seed + 1;
     run.training.threads = 1;
     const run_result result = perform_run(run, text_, nullptr, folder_of(seed, rows_[0]), options_.jobs > 1);
     teachers_[seed].emplace(load_run(folder_of(seed, rows_[0])));

@@ -18,6 +18,7 @@ struct experiment_options {
   std::size_t seeds = 3;  ///< 1, 2, ... so many
   std::size_t jobs = 2;   ///< runs at a time, of one thread each
   std::string folder;
+  std::string teacher_folder;  ///< a finished run that teaches all seeds; empty: each seed trains its own
 };
 
 /// One folder a run: <folder>/seed_<n>/<run>. Runs that are finished are not repeated, interrupted ones go on. At the

@@ -243,6 +243,10 @@ void add_experiment(CLI::App& program) {
   command.add_option("--folder", options.folder, "Folder of all runs; what is finished there is not done again")
       ->required()
       ->type_name("FOLDER");
+  command
+      .add_option("--teacher", options.teacher_folder,
+                  "A trained teacher for all seeds, which then differ in their batches alone")
+      ->type_name("FOLDER");
   add_size(command, "--seeds", options.seeds, "Seeds, beginning with 1");
   add_size(command, "--jobs", options.jobs, "Runs at a time, of one thread each");
   add_size(command, "--teacher-steps", options.teacher.training.steps, "Batches that a teacher learns from");
@@ -261,8 +265,10 @@ void add_experiment(CLI::App& program) {
       make_tiny(options.teacher);
       options.student_steps = options.teacher.training.steps;
     }
-    qad::require_valid(options.teacher.model);
-    claim_text(options.teacher);
+    if (options.teacher_folder.empty()) {
+      qad::require_valid(options.teacher.model);
+      claim_text(options.teacher);
+    }
     qad::perform_experiment(options);
   });
 }

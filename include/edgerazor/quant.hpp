@@ -11,6 +11,7 @@
 #include <edgerazor/pack/unpack.hpp>
 #include <edgerazor/quant/asymmetric.hpp>
 #include <edgerazor/quant/fake_quantize.hpp>
+#include <edgerazor/quant/learned_step.hpp>
 #include <edgerazor/quant/mixed_precision.hpp>
 #include <edgerazor/quant/precision_map.hpp>
 #include <edgerazor/quant/recipe.hpp>

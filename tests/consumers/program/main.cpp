@@ -69,6 +69,12 @@ int main(int argc, char**) {
     right &= check(again == y, "a kernel disagrees with another translation unit");
   }
 
+  // The same logits up to a constant: the same distributions.
+  const std::vector<float> teacher{0.0f, 1.0f, -2.0f}, student{8.0f, 9.0f, 6.0f};
+  const er::matrix_view<const float> s{student.data(), 1, 3}, t{teacher.data(), 1, 3};
+  right &= check(compare_elsewhere(s, t).value < 1e-12, "a divergence");
+  right &= check(er::forward_kl{}(s, t, er::token_batch{}).value < 1e-12, "a divergence here");
+
   er::set_error_handler(&leave);
   right &= check(handler_seen_elsewhere() == &leave, "two translation units hold two error handlers");
   if (right) std::puts("all right");
