@@ -15,29 +15,36 @@ namespace llm {
 
 namespace {
 
-geometry shape_of(const bench_options& options) {
-  if (!options.model.empty()) return model_file(options.model).shape;
-  if (const auto known = find_geometry(options.shape)) return *known;
+geometry published_shape(const std::string& name) {
+  if (const auto known = find_geometry(name)) return *known;
   std::string names;
-  for (const std::string& name : geometry_names()) names.append(names.empty() ? "" : ", ").append(name);
-  er::fail("no geometry is called '" + options.shape + "'; there are " + names);
+  for (const std::string& one : geometry_names()) names.append(names.empty() ? "" : ", ").append(one);
+  er::fail("no geometry is called '" + name + "'; there are " + names);
 }
 
 }  // namespace
 
 void bench(const bench_options& options) {
-  const geometry shape = shape_of(options);
+  geometry shape;
+  std::vector<er::recipe> recipes;
+  if (options.model.empty()) {
+    shape = published_shape(options.shape);
+    for (const std::string& name : options.recipes) recipes.push_back(recipe_for(name, options.quantize, shape));
+  } else {
+    const model_file file(options.model);
+    shape = file.shape;
+    recipes = recipes_for(options.recipes, options.recipes != bench_options{}.recipes, options.quantize, file);
+  }
   race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
   std::mt19937_64 random(1);
-  for (std::size_t i = 0; i < options.prompt_tokens; ++i) {
+  const std::size_t prompt_tokens = prompt_room(options.prompt_tokens, options.decoded_tokens, shape);
+  for (std::size_t i = 0; i < prompt_tokens; ++i) {
     how.prompt.push_back(static_cast<token_id>(random() % shape.vocabulary));
   }
   if (how.prompt.empty()) er::fail("a prompt of no tokens");
-  if (how.prompt.size() + how.decoded_tokens > shape.context) er::fail("prompt and decoded tokens pass the context");
 
   std::vector<contestant> contestants;
-  for (const std::string& name : options.recipes) {
-    const er::recipe recipe = recipe_for(name, options.quantize, shape);
+  for (const er::recipe& recipe : recipes) {
     contestants.push_back({recipe.name, [&options, shape, recipe](thread_pool& threads) {
                              if (!options.model.empty()) return model_file(options.model).load(recipe, threads);
                              random_weights source(recipe, threads);

@@ -69,33 +69,44 @@ double ratio(std::size_t a, std::size_t b) {
   return static_cast<double>(a) / static_cast<double>(b);
 }
 
-void print_rows(const std::vector<row>& rows) {
-  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "file\nMB", "of 16\nbits",
-                                               "perplexity\non the text", "KL to 16\nbits, nats", "same top\ntoken",
+/// `has_reference`: the first row is what the others are compared with.
+void print_rows(const std::vector<row>& rows, bool has_reference) {
+  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "file\nMB", "perplexity\non the text",
                                                "prompt\ntokens/s", "decoded\ntokens/s", "peak memory\nMB"}};
   for (const row& r : rows) {
     table.push_back({r.name, decimal(r.pace.bits_per_weight, 2), megabytes(r.file_bytes),
-                     decimal(ratio(r.file_bytes, rows[0].file_bytes), 3), significant(r.cost.perplexity, 4),
-                     decimal(r.cost.divergence, 4), decimal(100 * r.cost.top_agreement, 1) + " %",
-                     decimal(r.pace.prompt_rate, 1), decimal(r.pace.decode_rate, 1),
+                     significant(r.cost.perplexity, 4), decimal(r.pace.prompt_rate, 1), decimal(r.pace.decode_rate, 1),
                      r.pace.peak_memory == 0 ? "unknown" : megabytes(r.pace.peak_memory)});
+  }
+  if (has_reference) {
+    table[0].insert(table[0].begin() + 4, {"KL to 16\nbits, nats", "same top\ntoken"});
+    table[0].insert(table[0].begin() + 3, "of 16\nbits");
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const row& r = rows[i];
+      std::vector<std::string>& cells = table[i + 1];
+      cells.insert(cells.begin() + 4, {decimal(r.cost.divergence, 4), decimal(100 * r.cost.top_agreement, 1) + " %"});
+      cells.insert(cells.begin() + 3, decimal(ratio(r.file_bytes, rows[0].file_bytes), 3));
+    }
   }
   print_table(table);
 }
 
-nlohmann::json to_json(const row& r, const row& first) {
-  return {{"weights", r.name},
-          {"bits_per_weight", r.pace.bits_per_weight},
-          {"file_bytes", r.file_bytes},
-          {"ratio_to_16_bits", ratio(r.file_bytes, first.file_bytes)},
-          {"perplexity", r.cost.perplexity},
-          {"mean_kl_nats", r.cost.divergence},
-          {"top_token_agreement", r.cost.top_agreement},
-          {"prompt_tokens_per_second", r.pace.prompt_rate},
-          {"decoded_tokens_per_second", r.pace.decode_rate},
-          {"bytes_per_token", r.pace.bytes_per_token},
-          {"cache_bytes", r.pace.cache_bytes},
-          {"peak_memory_bytes", r.pace.peak_memory}};
+nlohmann::json to_json(const row& r, const row* reference) {
+  nlohmann::json result{{"weights", r.name},
+                        {"bits_per_weight", r.pace.bits_per_weight},
+                        {"file_bytes", r.file_bytes},
+                        {"perplexity", r.cost.perplexity},
+                        {"prompt_tokens_per_second", r.pace.prompt_rate},
+                        {"decoded_tokens_per_second", r.pace.decode_rate},
+                        {"bytes_per_token", r.pace.bytes_per_token},
+                        {"cache_bytes", r.pace.cache_bytes},
+                        {"peak_memory_bytes", r.pace.peak_memory}};
+  if (reference != nullptr) {
+    result["ratio_to_16_bits"] = ratio(r.file_bytes, reference->file_bytes);
+    result["mean_kl_nats"] = r.cost.divergence;
+    result["top_token_agreement"] = r.cost.top_agreement;
+  }
+  return result;
 }
 
 }  // namespace
@@ -113,24 +124,28 @@ void compare(const compare_options& options) {
   const std::size_t window = std::min(options.window, file.shape.context - 1);
   const auto beginning = words.data().add_bos ? words.data().bos : std::nullopt;
 
+  const bool packed = file.is_packed();
   const temporary_folder folder(options.keep);
   std::vector<std::string> names{sixteen_bits(file)};
   names.insert(names.end(), options.recipes.begin(), options.recipes.end());
   std::vector<row> rows;
   {
     thread_pool threads(options.run.threads);  // gone before workers are made
-    for (const std::string& name : names) {
-      const er::recipe how = recipe_for(name, options.quantize, file.shape);
+    const bool chosen = options.recipes != compare_options{}.recipes || !options.keep.empty();
+    for (const er::recipe& how : recipes_for(names, chosen, options.quantize, file)) {
+      if (packed) {
+        rows.push_back(
+            {how.name, options.model, static_cast<std::size_t>(std::filesystem::file_size(options.model)), {}, {}});
+        continue;
+      }
       const std::filesystem::path path = folder.path() / (how.name + ".gguf");
       rows.push_back({how.name, path, write_quantized(file, how, path, threads).bytes_after, {}, {}});
     }
   }
 
   race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
-  how.prompt.assign(text.begin(),
-                    text.begin() + static_cast<std::ptrdiff_t>(std::min(options.prompt_tokens, text.size())));
-  if (how.prompt.size() + how.decoded_tokens > file.shape.context)
-    er::fail("prompt and decoded tokens pass the context");
+  const std::size_t room = prompt_room(options.prompt_tokens, options.decoded_tokens, file.shape);
+  how.prompt.assign(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(room, text.size())));
   std::vector<contestant> contestants;
   for (const row& r : rows) {
     contestants.push_back({r.name, [path = r.file](thread_pool& threads) { return load_file(path, threads); }});
@@ -140,13 +155,18 @@ void compare(const compare_options& options) {
   measure_quality_of(rows, text, window, beginning, options.run);
 
   const std::string name{file.reader->optional_string("general.name").value_or(options.model)};
-  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s, groups of %zu\n\n", name.c_str(),
-              text.size(), window, options.run.threads, kernel.c_str(),
-              options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
-  print_rows(rows);
-  std::printf(
-      "\nRound-to-nearest quantization. A model that was not trained for it survives 4 bits; below, it takes\n"
-      "distillation to learn the weights that a few levels can hold.\n");
+  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s", name.c_str(), text.size(), window,
+              options.run.threads, kernel.c_str());
+  if (!packed) {
+    std::printf(", groups of %zu", options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
+  }
+  std::printf("\n\n");
+  print_rows(rows, !packed);
+  if (!packed) {
+    std::printf(
+        "\nRound-to-nearest quantization. A model that was not trained for it survives 4 bits; below, it takes\n"
+        "distillation to learn the weights that a few levels can hold.\n");
+  }
 
   if (options.json.empty()) return;
   nlohmann::json report{{"model", name},
@@ -158,7 +178,7 @@ void compare(const compare_options& options) {
                         {"threads", options.run.threads},
                         {"kernel", kernel},
                         {"rows", nlohmann::json::array()}};
-  for (const row& r : rows) report["rows"].push_back(to_json(r, rows[0]));
+  for (const row& r : rows) report["rows"].push_back(to_json(r, packed ? nullptr : &rows[0]));
   std::ofstream out(options.json);
   out << report.dump(2) << "\n";
   if (!out.flush()) er::fail_io("can't write '" + options.json + "'");

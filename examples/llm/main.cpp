@@ -33,8 +33,8 @@ void add_quantize(CLI::App& command, llm::quantize_options& options) {
       ->type_name("PATTERN=FORMAT");
 }
 
-void add_recipe(CLI::App& command, std::string& recipe) {
-  command.add_option("--recipe", recipe, recipe_help)->type_name("NAME");
+CLI::Option* add_recipe(CLI::App& command, std::string& recipe) {
+  return command.add_option("--recipe", recipe, recipe_help)->type_name("NAME");
 }
 
 void add_run(CLI::App& command, llm::run_options& options) {
@@ -49,7 +49,9 @@ void add_run(CLI::App& command, llm::run_options& options) {
 template <class Options>
 void add_race(CLI::App& command, Options& options) {
   command.add_option("--recipes", options.recipes, recipe_help)->delimiter(',')->capture_default_str();
-  command.add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the timed prompt")
+  command
+      .add_option("--prompt-tokens", options.prompt_tokens,
+                  "Tokens of the timed prompt, at most what the context has room for")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--tokens", options.decoded_tokens, "Timed tokens decoded one by one")
@@ -96,18 +98,23 @@ void add_convert(CLI::App& program) {
   static llm::convert_options options;
   CLI::App& command = *program.add_subcommand("convert", "Write a model quantized, or as other engines read it");
   add_model(command, options.model);
-  add_recipe(command, options.quantize.recipe);
+  CLI::Option* const recipe = add_recipe(command, options.quantize.recipe);
   command.add_option("--output", options.output, "GGUF file to write")->required()->type_name("FILE");
-  command.add_option("--export", options.exported, "As ordinary tensors: f32, f16, bf16, q4_0, tq1_0 or tq2_0")
-      ->type_name("TYPE");
+  CLI::Option* const exported =
+      command.add_option("--export", options.exported, "As ordinary tensors: f32, f16, bf16, q4_0, tq1_0 or tq2_0")
+          ->type_name("TYPE");
   add_quantize(command, options.quantize);
   add_run(command, options.run);
-  command.callback([] { llm::convert(options); });
+  command.callback([recipe, exported] {
+    if (recipe->empty() && exported->empty()) throw CLI::RequiredError("--recipe or --export");
+    llm::convert(options);
+  });
 }
 
 void add_compare(CLI::App& program) {
   static llm::compare_options options;
-  CLI::App& command = *program.add_subcommand("compare", "Table of what each recipe saves and costs");
+  CLI::App& command =
+      *program.add_subcommand("compare", "Table of what each recipe saves and costs, or what a quantized model has");
   add_model(command, options.model);
   command.add_option("--text", options.text, "Text to measure on [a built-in one of some 2,200 tokens]")
       ->type_name("FILE");

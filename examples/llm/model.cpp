@@ -98,6 +98,28 @@ er::recipe recipe_for(const std::string& name, const quantize_options& options, 
   return result;
 }
 
+std::vector<er::recipe> recipes_for(const std::vector<std::string>& names, bool chosen, const quantize_options& options,
+                                    const model_file& file) {
+  std::vector<er::recipe> result;
+  if (!file.is_packed()) {
+    for (const std::string& name : names) result.push_back(recipe_for(name, options, file.shape));
+    return result;
+  }
+  if (chosen || !options.overrides.empty()) {
+    er::fail("the file holds a quantized model already; a recipe is for one that is not");
+  }
+  result.emplace_back().name = file.reader->optional_string(recipe_key).value_or("as packed");
+  return result;
+}
+
+std::size_t prompt_room(std::size_t wanted, std::size_t decoded, const geometry& shape) {
+  if (decoded >= shape.context) {
+    er::fail(std::to_string(decoded) + " decoded tokens leave no room for a prompt: the model's context is " +
+             std::to_string(shape.context) + " tokens");
+  }
+  return std::min(wanted, shape.context - decoded);
+}
+
 std::size_t default_group(const geometry& shape) {
   const bool wide = shape.hidden % 256 == 0 && shape.feed_forward % 256 == 0 && shape.query_size() % 256 == 0;
   return wide ? 256 : 64;
@@ -115,6 +137,10 @@ model model_file::load(const er::recipe& how, thread_pool& threads) const {
   source.refuse_leftovers();
   result.file = reader;
   return result;
+}
+
+bool model_file::is_packed() const {
+  return !er::packed_tensors(*reader).all().empty();
 }
 
 tokenizer model_file::read_tokenizer() const {

@@ -75,6 +75,8 @@ struct model_file {
   /// possible.
   [[nodiscard]] model load(const er::recipe& how, thread_pool& threads) const;
   [[nodiscard]] tokenizer read_tokenizer() const;
+  /// Matrices are quantized and packed: no recipe fits any more.
+  [[nodiscard]] bool is_packed() const;
 
   std::shared_ptr<const er::gguf_reader> reader;
   geometry shape;

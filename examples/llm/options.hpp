@@ -56,6 +56,8 @@ struct bench_options {
   run_options run;
 };
 
+struct model_file;
+
 void generate(const generate_options& options);
 void convert(const convert_options& options);
 void compare(const compare_options& options);
@@ -63,5 +65,14 @@ void bench(const bench_options& options);
 
 /// The recipe of that name for a model of this shape: the group the user names, or the one that fits.
 edgerazor::recipe recipe_for(const std::string& name, const quantize_options& options, const geometry& shape);
+
+/// Those of a table's rows: `names`, or for a file that is packed already one that has its recipe's name and changes
+/// nothing. Throws std::invalid_argument where the user has chosen others for such a file.
+std::vector<edgerazor::recipe> recipes_for(const std::vector<std::string>& names, bool chosen,
+                                           const quantize_options& options, const model_file& file);
+
+/// At most `wanted` tokens of a prompt, so that `decoded` more fit into the model's context. Throws
+/// std::invalid_argument where that leaves none.
+std::size_t prompt_room(std::size_t wanted, std::size_t decoded, const geometry& shape);
 
 }  // namespace llm

@@ -133,6 +133,38 @@ TEST_CASE("quantized models are not quantized again") {
   CHECK(!std::filesystem::exists(folder.path() / "x.gguf"));
 }
 
+TEST_CASE("a table has rows for recipes, and one for a model that is packed already") {
+  const std::vector<std::string> names{"f16", "w4", "w1_58"};
+  const llm::model_file plain(demo_model());
+  CHECK(!plain.is_packed());
+  CHECK(llm::recipes_for(names, true, {}, plain).size() == 3);
+
+  const llm::temporary_folder folder{{}};
+  llm::thread_pool threads(1);
+  llm::write_quantized(plain, recipe_named("w4"), folder.path() / "w4.gguf", threads);
+  const llm::model_file packed(folder.path() / "w4.gguf");
+  CHECK(packed.is_packed());
+  const std::vector<er::recipe> rows = llm::recipes_for(names, false, {}, packed);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].name == "w4_a8_kv8");
+  CHECK(last_logits(packed.load(rows[0], threads), some_text()) ==
+        last_logits(plain.load(recipe_named("w4"), threads), some_text()));
+  CHECK_THROWS_AS((void)llm::recipes_for(names, true, {}, packed), std::invalid_argument);
+  llm::quantize_options options;
+  options.overrides = {"token_embd*=int8_g64"};
+  CHECK_THROWS_AS((void)llm::recipes_for(names, false, options, packed), std::invalid_argument);
+}
+
+TEST_CASE("prompts leave room in the context for what is decoded") {
+  llm::geometry shape;
+  shape.context = 128;
+  CHECK(llm::prompt_room(256, 32, shape) == 96);
+  CHECK(llm::prompt_room(96, 32, shape) == 96);
+  CHECK(llm::prompt_room(95, 32, shape) == 95);
+  CHECK(llm::prompt_room(256, 127, shape) == 1);
+  CHECK_THROWS_AS((void)llm::prompt_room(1, 128, shape), std::invalid_argument);
+}
+
 TEST_CASE("exported models hold the same numbers") {
   const llm::temporary_folder folder{{}};
   llm::thread_pool threads(1);
