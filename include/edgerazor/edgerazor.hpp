@@ -1,6 +1,7 @@
-/// Everything: quantizers, packed matrices, kernels, and the readers and writers of files.
+/// Everything: quantizers, packed matrices, kernels, distillation losses, and the readers and writers of files.
 #pragma once
 
+#include <edgerazor/distill.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
