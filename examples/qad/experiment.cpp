@@ -220,6 +220,7 @@ json report_of(const experiment_options& o, const results& all) {
   report["student_steps"] = o.student_steps;
   report["student_learning_rate"] = o.student_learning_rate;
   report["student_weight_decay"] = o.student_weight_decay;
+  report["feature_weight"] = o.feature_weight;
   report["seeds"] = o.seeds;
   report["rows"] = json::array();
   for (const row& r : all_rows()) {
@@ -294,6 +295,7 @@ class experiment {
     t.recipe = r.recipe;
     t.logits_loss = r.logits_loss;
     t.features = r.features;
+    if (r.how == method::qad && r.features) t.feature_weight = options_.feature_weight;
     t.seed = seed + 1;
     t.threads = 1;
     t.steps = options_.student_steps;

@@ -15,8 +15,9 @@ struct experiment_options {
   std::size_t student_steps = 300;
   double student_learning_rate = 2e-3;
   double student_weight_decay = 0.1;
-  std::size_t seeds = 3;  ///< 1, 2, ... so many
-  std::size_t jobs = 2;   ///< runs at a time, of one thread each
+  double feature_weight = 0.1;  ///< of QAD's loss between hidden states, the published one
+  std::size_t seeds = 3;        ///< 1, 2, ... so many
+  std::size_t jobs = 2;         ///< runs at a time, of one thread each
   std::string folder;
   std::string teacher_folder;  ///< a finished run that teaches all seeds; empty: each seed trains its own
 };

@@ -255,6 +255,7 @@ void add_experiment(CLI::App& program) {
   add_size(command, "--student-steps", options.student_steps, "Batches that a student learns from");
   add_rate(command, "--student-learning-rate", options.student_learning_rate, "AdamW's, of students");
   add_rate(command, "--student-weight-decay", options.student_weight_decay, "AdamW's, of students");
+  add_rate(command, "--feature-weight", options.feature_weight, "qad: of the loss between hidden states");
   add_size(command, "--sequences", options.teacher.training.sequences, "Windows of a batch");
   add_text(command, options.teacher);
   add_shape(command, options.teacher.model);

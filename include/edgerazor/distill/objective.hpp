@@ -31,7 +31,7 @@ concept objective_term = std::is_invocable_v<Term&, Before..., const token_batch
     term_value<std::remove_cvref_t<std::invoke_result_t<Term&, Before..., const token_batch&>>>;
 
 template <term_value Value>
-[[nodiscard]] double value_of(const Value& value) {
+[[nodiscard]] double value_of_term(const Value& value) {
   if constexpr (std::is_base_of_v<loss_result, Value>) {
     return value.value;
   } else {
@@ -68,7 +68,7 @@ class objective {
   template <detail::objective_term Term>
   double add(std::string_view name, double weight, Term&& term) {
     objective_part& part = next(name, weight);
-    part.value = detail::value_of(term(weighted(weight)));
+    part.value = detail::value_of_term(term(weighted(weight)));
     return part.value;
   }
 
@@ -78,7 +78,7 @@ class objective {
     objective_part& part = next(name, weight);
     const double each = layers.empty() ? 0 : 1 / static_cast<double>(layers.size());
     const token_batch tokens = weighted(weight * each);
-    for (const std::size_t layer : layers) part.value += each * detail::value_of(term(layer, tokens));
+    for (const std::size_t layer : layers) part.value += each * detail::value_of_term(term(layer, tokens));
     return part.value;
   }
 
