@@ -1,6 +1,7 @@
 /// The sums of `logit_statistics` over one block of columns, in vectors of float or double.
 ///
-/// Lanes are added up in double at least every 32 vectors, so that rounding stays near that of a single float operation.
+/// Lanes are added up in double at least every 32 vectors, so that rounding stays near that of a single float
+/// operation.
 #pragma once
 
 #include <cmath>
