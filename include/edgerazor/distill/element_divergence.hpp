@@ -13,6 +13,7 @@
 
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/logit_options.hpp>
 #include <edgerazor/distill/logit_pair.hpp>
 #include <edgerazor/distill/logit_statistics.hpp>
@@ -45,7 +46,7 @@ template <class Reals>
   const Reals x = log_p + Reals{log_a}, y = log_q + Reals{log_b};
   const Reals larger = xsimd::max(x, y), smaller = xsimd::min(x, y);
   const Reals impossible{-std::numeric_limits<double>::infinity()};
-  return xsimd::select(larger > impossible, larger + xsimd::log1p(xsimd::exp(smaller - larger)), larger);
+  return xsimd::select(larger > impossible, larger + xsimd::log1p(detail::exponential(smaller - larger)), larger);
 }
 
 /// Calls visit(first, count, pair) for the columns of both rows, a vector at a time. Columns past a row's end are
@@ -64,8 +65,8 @@ void for_each_pair(logit_row<S> student, logit_row<T> teacher, std::size_t cols,
       probability_pair<reals> x;
       x.log_q = reals::load_unaligned(s + i) * scale - student_log_sum;
       x.log_p = reals::load_unaligned(t + i) * scale - teacher_log_sum;
-      x.q = xsimd::exp(x.log_q);
-      x.p = xsimd::exp(x.log_p);
+      x.q = detail::exponential(x.log_q);
+      x.p = detail::exponential(x.log_p);
       visit(first + i, std::min(count - i, reals::size), x);
     }
   });

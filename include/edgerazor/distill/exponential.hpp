@@ -38,10 +38,20 @@ template <class Arch>
   return xsimd::fma(sum * f, power, power);
 }
 
+/// e^x in double, of any x: xsimd's own converts x to an integer before it looks whether that can be done, which for
+/// infinities is undefined behaviour where vectors have no such instruction.
+template <class Arch>
+[[nodiscard]] inline xsimd::batch<double, Arch> exponential(const xsimd::batch<double, Arch>& x) noexcept {
+  using reals = xsimd::batch<double, Arch>;
+  const reals finite = xsimd::select(x > reals{-1000.0}, xsimd::select(x < reals{1000.0}, x, reals{1000.0}),
+                                     reals{-1000.0});  // e^-1000 is 0, e^1000 infinite
+  return xsimd::select(x == x, xsimd::exp(finite), x);
+}
+
 /// e^x in double, where time matters less.
 template <class Arch>
 [[nodiscard]] inline xsimd::batch<double, Arch> power_of_exponent(const xsimd::batch<double, Arch>& x) noexcept {
-  return xsimd::exp(x);
+  return exponential(x);
 }
 
 }  // namespace edgerazor::inline v0::detail

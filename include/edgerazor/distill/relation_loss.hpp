@@ -12,6 +12,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/head_divergence.hpp>
 #include <edgerazor/distill/head_view.hpp>
 #include <edgerazor/distill/kl_parity.hpp>
@@ -90,7 +91,7 @@ class relation_rows {
   [[nodiscard]] double entropy(const head_place& place) noexcept {
     const std::size_t row = relate_teacher(place);
     if (!clamped_) {
-      return -wide_sum<Arch>(row, [&](std::size_t j) { return xsimd::exp(at(ln_p_, j)) * at(ln_p_, j); });
+      return -wide_sum<Arch>(row, [&](std::size_t j) { return detail::exponential(at(ln_p_, j)) * at(ln_p_, j); });
     }
     // The reference takes probabilities for logits here (compute_teacher_confidence).
     const std::size_t tokens = place.end - place.begin;
@@ -142,7 +143,7 @@ class relation_rows {
     const std::size_t row = relation_row(tokens);
     std::fill(out + tokens, out + row, no_relation);
     const vector shift{largest};
-    const double sum = wide_sum<Arch>(row, [&](std::size_t j) { return xsimd::exp(at(out, j) - shift); });
+    const double sum = wide_sum<Arch>(row, [&](std::size_t j) { return detail::exponential(at(out, j) - shift); });
     const double ln_sum = largest + std::log(sum);
     for (std::size_t j = 0; j < tokens; ++j) out[j] -= ln_sum;
   }
@@ -167,12 +168,12 @@ class relation_rows {
   kl_divergences stable_divergences(std::size_t row, const kl_blend& blend, bool differentiate) noexcept {
     const kl_divergences both{
         .forward = wide_sum<Arch>(
-            row, [&](std::size_t j) { return xsimd::exp(at(ln_p_, j)) * (at(ln_p_, j) - at(ln_q_, j)); }),
+            row, [&](std::size_t j) { return detail::exponential(at(ln_p_, j)) * (at(ln_p_, j) - at(ln_q_, j)); }),
         .reverse = wide_sum<Arch>(
-            row, [&](std::size_t j) { return xsimd::exp(at(ln_q_, j)) * (at(ln_q_, j) - at(ln_p_, j)); })};
+            row, [&](std::size_t j) { return detail::exponential(at(ln_q_, j)) * (at(ln_q_, j) - at(ln_p_, j)); })};
     if (!differentiate) return both;
     for (std::size_t j = 0; j < row; j += lanes) {
-      const vector q = xsimd::exp(at(ln_q_, j)), p = xsimd::exp(at(ln_p_, j));
+      const vector q = detail::exponential(at(ln_q_, j)), p = detail::exponential(at(ln_p_, j));
       const vector turn = at(ln_q_, j) - at(ln_p_, j) - vector{both.reverse};
       (vector{blend.forward} * (q - p) + vector{blend.reverse} * q * turn).store_unaligned(spare_ + j);
     }

@@ -14,6 +14,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/reduction.hpp>
 #include <edgerazor/distill/wide_lanes.hpp>
 
@@ -66,8 +67,8 @@ struct router_z {
     if (std::isinf(largest)) return largest;
     const detail::wide_row<Arch, S> row{logits, experts, impossible};
     const vector shift{largest};
-    return largest +
-           std::log(detail::wide_sum<Arch>(experts, [&](std::size_t i) { return xsimd::exp(row[i] - shift); }));
+    return largest + std::log(detail::wide_sum<Arch>(
+                         experts, [&](std::size_t i) { return detail::exponential(row[i] - shift); }));
   }
 
   template <class Arch, class S>
@@ -86,7 +87,7 @@ struct router_z {
     const detail::wide_row<Arch, S> row{logits, experts, impossible};
     const vector slope{2 * upstream * log_sum}, shift{log_sum};
     for (std::size_t i = 0; i < experts; i += detail::wide_lanes<Arch>) {
-      detail::store_wide<Arch>(out, experts, i, slope * xsimd::exp(row[i] - shift), add);
+      detail::store_wide<Arch>(out, experts, i, slope * detail::exponential(row[i] - shift), add);
     }
   }
 

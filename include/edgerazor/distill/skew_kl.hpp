@@ -11,6 +11,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/element_divergence.hpp>
+#include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/logit_options.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
@@ -28,7 +29,7 @@ struct skew_forward_term {
   template <class Reals>
   [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
     const Reals log_m = log_mixture(std::log(alpha), x.log_p, std::log1p(-alpha), x.log_q);
-    const Reals ratio = if_possible(x.q, xsimd::exp(x.log_q - log_m));
+    const Reals ratio = if_possible(x.q, detail::exponential(x.log_q - log_m));
     return {x.p * if_possible(x.p, x.log_p - log_m), Reals{alpha - 1} * x.p * ratio};
   }
 };
@@ -40,7 +41,7 @@ struct skew_reverse_term {
   [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
     const Reals log_m = log_mixture(std::log1p(-alpha), x.log_p, std::log(alpha), x.log_q);
     const Reals log_ratio = if_possible(x.q, x.log_q - log_m);
-    return {x.q * log_ratio, x.q * (log_ratio - Reals{alpha} * xsimd::exp(log_ratio))};
+    return {x.q * log_ratio, x.q * (log_ratio - Reals{alpha} * detail::exponential(log_ratio))};
   }
 };
 }  // namespace detail

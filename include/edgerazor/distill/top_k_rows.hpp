@@ -20,6 +20,7 @@
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/element_divergence.hpp>
+#include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/logit_blocks.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
@@ -177,7 +178,7 @@ class top_k_pair {
       if (tail_ != log_of_zero) {
         tail_columns(first, count, values);
         for (std::size_t i = 0; i < count; i += reals::size) {
-          const reals share = xsimd::exp(reals::load_unaligned(values + i) - reals{tail_});
+          const reals share = detail::exponential(reals::load_unaligned(values + i) - reals{tail_});
           (share * reals{of_tail}).store_unaligned(result + i);
         }
       }
@@ -215,8 +216,8 @@ class top_k_pair {
     probability_pair<reals> x;
     x.log_q = reals::load_unaligned(block.student + i) * scale - reals{student_log_sum_};
     x.log_p = reals::load_unaligned(block.teacher + i) * scale - reals{teacher_log_sum_};
-    x.q = xsimd::exp(x.log_q);
-    x.p = xsimd::exp(x.log_p);
+    x.q = detail::exponential(x.log_q);
+    x.p = detail::exponential(x.log_p);
     return x;
   }
 
@@ -256,7 +257,7 @@ class top_k_pair {
       if (largest > reference) sum *= std::exp(reference - largest), reference = largest;
       const reals from{reference == log_of_zero ? 0 : reference};
       for (std::size_t i = 0; i < count; i += reals::size) {
-        sums += xsimd::exp(reals::load_unaligned(values + i) - from);
+        sums += detail::exponential(reals::load_unaligned(values + i) - from);
       }
       sum += xsimd::reduce_add(sums);
     });
