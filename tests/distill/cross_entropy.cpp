@@ -65,6 +65,19 @@ TEST_CASE("cross-entropy: what it refuses, and what is infinite") {
   CHECK(run({0, -100}) == 0);
 }
 
+TEST_CASE("a smoothed cross-entropy that overwrites its logits has the same value") {
+  for (const std::size_t size : {9, 9000}) {
+    std::vector<float> logits(size);
+    for (std::size_t i = 0; i < size; ++i) logits[i] = 0.001f * static_cast<float>(i % 7);
+    const std::vector<std::int64_t> labels{4};
+    const er::token_batch batch{.labels = labels};
+    const er::matrix_view<float> view{logits.data(), 1, size};
+    const er::cross_entropy loss{.label_smoothing = 0.1f};
+    const double value = loss(view, batch).value;
+    CHECK(loss(view, batch, view).value == value);
+  }
+}
+
 TEST_CASE("cross-entropy adds to a gradient, scales it, and may overwrite the logits") {
   std::mt19937 random{3};
   std::normal_distribution<float> draw(0, 2);

@@ -93,15 +93,17 @@ struct cross_entropy {
       detail::logit_pair<float, Arch, S, S>{row, row, 1}.observe_teacher(seen);
       // Rounding of the sum is 1e-8 of what is near the loss itself.
       if (const double loss = seen.teacher_log_sum() - at_label; loss > 2e-2 || !(loss == loss)) {
+        const double value = smoothed(row, loss, seen.teacher_log_sum(), smoothing);  // before `out` overwrites the row
         if (out != nullptr) write_gradient<float, Arch>(row, label, seen.teacher_log_sum(), upstream, accumulate, out);
-        return smoothed(row, loss, seen.teacher_log_sum(), smoothing);
+        return value;
       }
     }
     logit_statistics seen;
     detail::logit_pair<double, Arch, S, S>{row, row, 1}.observe_teacher(seen);
-    if (out != nullptr) write_gradient<double, Arch>(row, label, seen.teacher_log_sum(), upstream, accumulate, out);
     const double above = at_label - seen.teacher_reference;
-    return smoothed(row, std::log(seen.teacher_sum) - above, seen.teacher_log_sum(), smoothing);
+    const double value = smoothed(row, std::log(seen.teacher_sum) - above, seen.teacher_log_sum(), smoothing);
+    if (out != nullptr) write_gradient<double, Arch>(row, label, seen.teacher_log_sum(), upstream, accumulate, out);
+    return value;
   }
 
   template <class Real, class Arch, real_element S, real_element G>

@@ -42,8 +42,14 @@ struct generalized_js {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float beta = 0.5f;  ///< in [0, 1]
 
-  /// One column, for vocabulary_pieces.hpp.
-  [[nodiscard]] auto term() const noexcept { return detail::js_term{static_cast<double>(beta)}; }
+  /// One column, for losses that see the vocabulary in pieces or in part. The ends are no sums of this kind: fails
+  /// there.
+  [[nodiscard]] auto term() const {
+    if (!(beta > 0 && beta < 1)) {
+      fail("generalized_js: beta is " + std::to_string(beta) + ", expected one strictly between 0 and 1 here");
+    }
+    return detail::js_term{static_cast<double>(beta)};
+  }
 
   template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
