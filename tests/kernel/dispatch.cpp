@@ -21,7 +21,7 @@ TEST_CASE("dispatch: kernels have names of their own, and all their functions") 
     for (const auto& function : k->scale_tokens) CHECK((function != nullptr));
     for (const auto& function : k->scale_floats) CHECK((function != nullptr));
     CHECK((k->panel_float && k->dense_float && k->dense_float16 && k->dense_bfloat16));
-    CHECK((k->max_magnitude && k->quantize && k->mix));
+    CHECK((k->max_magnitude && k->quantize && k->mix && k->exponentials));
   }
   CHECK(names.size() == er::kernel_list.size());
 }

@@ -150,14 +150,16 @@ TEST_CASE("kernel: panel_float") {
   std::size_t i = 0;
   for (const er::codec_info& codec : er::codec_list) {
     for (const std::size_t slots : sizes{0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 63, 64}) {
-      for (int repeat = 0; repeat < 12; ++repeat, ++i) {
+      for (std::size_t tokens = 1; tokens <= 16; ++tokens, ++i) {
         std::vector<std::uint8_t> panel(64 * slots);
         for (std::uint8_t& code : panel) code = static_cast<std::uint8_t>(random() % codec.radix);
+        const std::size_t stride = 4 * slots + random() % 3;
         const guarded::array<std::uint8_t> codes(panel, edge_of(i));
-        const guarded::array<float> x(operands::draw_reals(4 * slots, i, random), edge_of(i));
-        check_output(
-            operands::draw_reals(64, i / 7, random), edge_of(i), "panel_float",
-            [&](const er::kernel& k, float* p) { k.panel_float(codes.data(), slots, codec.zero_code, x.data(), p); });
+        const guarded::array<float> x(operands::draw_reals((tokens - 1) * stride + 4 * slots, i, random), edge_of(i));
+        check_output(operands::draw_reals(64 * tokens, i / 7, random), edge_of(i), "panel_float",
+                     [&](const er::kernel& k, float* p) {
+                       k.panel_float(codes.data(), slots, codec.zero_code, x.data(), stride, tokens, p);
+                     });
       }
     }
   }
@@ -269,15 +271,73 @@ TEST_CASE("kernel: mix") {
   for (const std::size_t cols : lengths) {
     if (cols == 0) continue;
     for (const std::size_t positions : sizes{0, 1, 2, 3, 16, 17}) {
-      const guarded::edge edge = edge_of(i++);
-      const std::size_t stride = cols + random() % 5;
-      std::vector<std::int8_t> values(positions == 0 ? 0 : (positions - 1) * stride + cols);
-      for (std::int8_t& value : values) value = static_cast<std::int8_t>(random());
-      const guarded::array<std::int8_t> levels(values, edge);
-      const guarded::array<float> weights(operands::draw_reals(positions, i, random), edge);
-      check_output(operands::draw_reals(cols, i / 3, random), edge, "mix", [&](const er::kernel& k, float* out) {
-        k.mix(levels.data(), stride, weights.data(), positions, cols, out);
-      });
+      for (const std::size_t mixes : sizes{1, 2, 3, 4, 5, 9}) {
+        const guarded::edge edge = edge_of(i++);
+        const std::size_t stride = cols + random() % 5, out_stride = cols + random() % 5;
+        const std::size_t weight_stride = positions + random() % 5;
+        std::vector<std::int8_t> values(positions == 0 ? 0 : (positions - 1) * stride + cols);
+        for (std::int8_t& value : values) value = static_cast<std::int8_t>(random());
+        const guarded::array<std::int8_t> levels(values, edge);
+        const guarded::array<float> weights(operands::draw_reals((mixes - 1) * weight_stride + positions, i, random),
+                                            edge);
+        check_output(operands::draw_reals((mixes - 1) * out_stride + cols, i / 3, random), edge, "mix",
+                     [&](const er::kernel& k, float* out) {
+                       k.mix(levels.data(), stride, weights.data(), weight_stride, positions, cols, mixes, out,
+                             out_stride);
+                     });
+      }
     }
   }
+}
+
+TEST_CASE("kernel: exponentials") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const std::size_t count : lengths) {
+    for (const float scale : {1.0f, -1.0f, 0.088f}) {
+      for (const float shift : {0.0f, 3.5f, -40.0f}) {
+        const guarded::edge edge = edge_of(i++);
+        std::vector<float> x = operands::draw_reals(count, i, random);
+        for (float& value : x) {
+          if (random() % 3 == 0) value = static_cast<float>(random() % 40000) * 0.005f - 100.0f;
+          if (random() % 64 == 0) value = random() % 2 == 0 ? INFINITY : -INFINITY;
+        }
+        float expected = 0;
+        check_output(x, edge, "exponentials", [&](const er::kernel& k, float* out) {
+          const float sum = k.exponentials(out, count, scale, shift);
+          if (&k == &er::scalar::table) expected = sum;
+          if (!samples::same(sum, expected)) out[count / 2] = -1;  // a sum that differs shows as an element that does
+        });
+      }
+    }
+  }
+}
+
+TEST_CASE("kernel: an exponential is within 2 units in the last place, from zero to infinity") {
+  // Every 101st float between -110 and 95.
+  std::size_t wrong = 0, seen = 0;
+  const auto check = [&](float v) {
+    const double exact = std::exp(static_cast<double>(v));
+    const float got = er::exponential::of(v);
+    if (exact >= 0x1.ffffffp+127) {
+      wrong += got != INFINITY;
+    } else {
+      const double unit = std::max(std::ldexp(1.0, std::ilogb(exact) - 23), 0x1p-149);
+      wrong += !(std::fabs(static_cast<double>(got) - exact) <= 2 * unit) && exact < 0x1.fffffcp+127;
+    }
+    ++seen;
+  };
+  for (std::uint32_t bits = 0; bits < std::bit_cast<std::uint32_t>(95.0f); bits += 101)
+    check(std::bit_cast<float>(bits));
+  for (std::uint32_t bits = 0x80000000u; bits < std::bit_cast<std::uint32_t>(-110.0f); bits += 101) {
+    check(std::bit_cast<float>(bits));
+  }
+  CHECK(seen > 20'000'000);
+  CHECK(wrong == 0);
+  CHECK(er::exponential::of(0.0f) == 1.0f);
+  CHECK(er::exponential::of(-INFINITY) == 0.0f);
+  CHECK(er::exponential::of(INFINITY) == INFINITY);
+  CHECK(std::isnan(er::exponential::of(std::numeric_limits<float>::quiet_NaN())));
 }

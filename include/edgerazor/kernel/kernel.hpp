@@ -44,10 +44,10 @@ inline constexpr std::size_t panel_slots = 64;
 using panel_dot_function = void (*)(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x,
                                     std::size_t x_stride, std::size_t tokens, std::int32_t* isum) noexcept;
 
-/// For float activations: p[16 * b + r] = fma(code(r, c) - zero_code, x[c], p[16 * b + r]) over the columns c = 4 * s +
-/// b of the panel, in order. x holds 4 * slots elements.
+/// For float activations of several tokens: p[64 * t + 16 * b + r] = fma(code(r, c) - zero_code, x[t * x_stride + c],
+/// p[64 * t + 16 * b + r]) over the columns c = 4 * s + b of the panel, in order. A token has 4 * slots elements.
 using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t slots, int zero_code, const float* x,
-                                      float* p) noexcept;
+                                      std::size_t x_stride, std::size_t tokens, float* p) noexcept;
 
 /// The one epilogue: y[r] = fma(float(isum[16 * g + r]), w_scale[g][r] * x_scales[g], y[r]), groups in order.
 /// `w_scales` are 16 scales a group, as stored.
@@ -78,9 +78,15 @@ using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, flo
 /// max|x| of `cols` elements; NaN counts as nothing.
 using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
 
-/// out[c] = fma(weights[t], float(levels[t * stride + c]), out[c]) for t = 0, 1, ... in order.
+/// Several mixes of the same rows: out[q * out_stride + c] = fma(weights[q * weight_stride + t], float(levels[t *
+/// stride + c]), out[q * out_stride + c]) for t = 0, 1, ... in order.
 using mix_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights,
-                              std::size_t positions, std::size_t cols, float* out) noexcept;
+                              std::size_t weight_stride, std::size_t positions, std::size_t cols, std::size_t mixes,
+                              float* out, std::size_t out_stride) noexcept;
+
+/// In place: x[i] = e^(scale * (x[i] - shift)), as exponential.hpp defines it. Returns their sum: 16 sums, s_j += x[i]
+/// over the i with i % 16 == j, in order, from zero, then halves are added as in `dense_dot_function`.
+using exponentials_function = float (*)(float* x, std::size_t count, float scale, float shift) noexcept;
 
 /// One instruction set. The rows of dispatch.hpp's list are of this type.
 struct kernel {
@@ -100,6 +106,7 @@ struct kernel {
   max_magnitude_function max_magnitude;
   quantize_function quantize;
   mix_function mix;
+  exponentials_function exponentials;
 };
 
 }  // namespace edgerazor::inline v0

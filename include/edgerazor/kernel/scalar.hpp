@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/pack/packed_matrix.hpp>
 #include <edgerazor/quant/quantizer.hpp>
@@ -59,12 +60,14 @@ inline void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::i
 }
 
 inline void panel_float(const std::uint8_t* panel, std::size_t slots, int zero_code, const float* x,
-                        float* p) noexcept {
-  for (std::size_t r = 0; r < tile_rows; ++r) {
-    for (std::size_t s = 0; s < slots; ++s) {
-      for (std::size_t b = 0; b < slot_cols; ++b) {
-        const float level = static_cast<float>(panel[chunk_bytes * s + 4 * r + b] - zero_code);
-        p[16 * b + r] = std::fma(level, x[slot_cols * s + b], p[16 * b + r]);
+                        std::size_t x_stride, std::size_t tokens, float* p) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t, x += x_stride, p += slot_cols * tile_rows) {
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      for (std::size_t s = 0; s < slots; ++s) {
+        for (std::size_t b = 0; b < slot_cols; ++b) {
+          const float level = static_cast<float>(panel[chunk_bytes * s + 4 * r + b] - zero_code);
+          p[16 * b + r] = std::fma(level, x[slot_cols * s + b], p[16 * b + r]);
+        }
       }
     }
   }
@@ -133,11 +136,28 @@ inline std::int32_t quantize(const float* x, std::size_t cols, float scale, std:
   return sum;
 }
 
-inline void mix(const std::int8_t* levels, std::size_t stride, const float* weights, std::size_t positions,
-                std::size_t cols, float* out) noexcept {
-  for (std::size_t t = 0; t < positions; ++t, levels += stride) {
-    for (std::size_t c = 0; c < cols; ++c) out[c] = std::fma(weights[t], static_cast<float>(levels[c]), out[c]);
+inline void mix(const std::int8_t* levels, std::size_t stride, const float* weights, std::size_t weight_stride,
+                std::size_t positions, std::size_t cols, std::size_t mixes, float* out,
+                std::size_t out_stride) noexcept {
+  for (std::size_t q = 0; q < mixes; ++q, weights += weight_stride, out += out_stride) {
+    for (std::size_t t = 0; t < positions; ++t) {
+      for (std::size_t c = 0; c < cols; ++c) {
+        out[c] = std::fma(weights[t], static_cast<float>(levels[t * stride + c]), out[c]);
+      }
+    }
   }
+}
+
+inline float exponentials(float* x, std::size_t count, float scale, float shift) noexcept {
+  float s[16] = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    x[i] = exponential::of(scale * (x[i] - shift));
+    s[i % 16] += x[i];
+  }
+  for (std::size_t half = 8; half > 0; half /= 2) {
+    for (std::size_t j = 0; j < half; ++j) s[j] += s[j + half];
+  }
+  return s[0];
 }
 
 inline constexpr kernel table{
@@ -160,6 +180,7 @@ inline constexpr kernel table{
     .max_magnitude = &max_magnitude,
     .quantize = &quantize,
     .mix = &mix,
+    .exponentials = &exponentials,
 };
 
 }  // namespace edgerazor::inline v0::scalar

@@ -88,13 +88,12 @@ inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t til
         k.unpack[code](codes, s, end, panel);
         // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row is read.
         const std::size_t whole = std::min(end, layout.cols() / slot_cols) - s;
+        k.panel_float(panel, whole, zero_code, x.row(t).data() + slot_cols * s, x.stride, tokens, p);
+        if (s + whole == end) continue;
         for (std::size_t i = 0; i < tokens; ++i) {
-          const float* token = x.row(t + i).data() + slot_cols * s;
-          k.panel_float(panel, whole, zero_code, token, p + partials * i);
-          if (s + whole == end) continue;
           float last[slot_cols] = {};
-          std::copy_n(token + slot_cols * whole, layout.cols() % slot_cols, last);
-          k.panel_float(panel + chunk_bytes * whole, 1, zero_code, last, p + partials * i);
+          std::copy_n(x.row(t + i).data() + slot_cols * (s + whole), layout.cols() % slot_cols, last);
+          k.panel_float(panel + chunk_bytes * whole, 1, zero_code, last, 0, 1, p + partials * i);
         }
       }
       for (std::size_t i = 0; i < tokens; ++i) {

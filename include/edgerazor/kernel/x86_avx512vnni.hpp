@@ -14,6 +14,7 @@
 #include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/x86_avx512vnni_reals.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -204,188 +205,6 @@ EDGERAZOR_AVX512VNNI inline void panel_dot(const std::uint8_t* panel, std::size_
   for (; tokens > 0; --tokens, x += x_stride, isum += tile_rows) panel_dot_tokens<1>(panel, slots, x, x_stride, isum);
 }
 
-EDGERAZOR_AVX512VNNI inline void panel_float(const std::uint8_t* panel, std::size_t slots, int zero_code,
-                                             const float* x, float* p) noexcept {
-  const __m512i low_byte = _mm512_set1_epi32(0xff), zero = _mm512_set1_epi32(zero_code);
-  __m512 sums[slot_cols];
-  EDGERAZOR_UNROLL
-  for (std::size_t b = 0; b < slot_cols; ++b) sums[b] = _mm512_loadu_ps(p + 16 * b);
-  for (std::size_t s = 0; s < slots; ++s, x += slot_cols) {
-    __m512i codes = load_chunk(panel + chunk_bytes * s);
-    EDGERAZOR_UNROLL
-    for (std::size_t b = 0; b < slot_cols; ++b) {
-      const __m512i level = _mm512_sub_epi32(_mm512_and_si512(codes, low_byte), zero);
-      sums[b] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(level), _mm512_set1_ps(x[b]), sums[b]);
-      codes = _mm512_srli_epi32(codes, 8);
-    }
-  }
-  EDGERAZOR_UNROLL
-  for (std::size_t b = 0; b < slot_cols; ++b) _mm512_storeu_ps(p + 16 * b, sums[b]);
-}
-
-/// 16 stored numbers as floats; exact.
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load16(const float* at) noexcept {
-  return _mm512_loadu_ps(at);
-}
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load16(const float16* at) noexcept {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
-}
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load16(const bfloat16* at) noexcept {
-  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-}
-/// The first of 16 stored numbers, those of the mask; nothing else is read.
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load_masked(const float* at, __mmask16 mask) noexcept {
-  return _mm512_maskz_loadu_ps(mask, at);
-}
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load_masked(const float16* at, __mmask16 mask) noexcept {
-  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, at));
-}
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512 load_masked(const bfloat16* at, __mmask16 mask) noexcept {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, at)), 16));
-}
-/// The lanes of a last vector of `count` elements, all 16 for a whole one.
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __mmask16 tail_mask(std::size_t count) noexcept {
-  return static_cast<__mmask16>((1u << count) - 1u);
-}
-
-template <class Scale>
-EDGERAZOR_AVX512VNNI void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
-                                     std::size_t groups, float* y) noexcept {
-  const Scale* scales = reinterpret_cast<const Scale*>(w_scales);
-  __m512 total = _mm512_loadu_ps(y);
-  for (std::size_t g = 0; g < groups; ++g, isum += tile_rows, scales += tile_rows) {
-    const __m512 scale = _mm512_mul_ps(load16(scales), _mm512_set1_ps(x_scales[g]));
-    total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(isum)), scale, total);
-  }
-  _mm512_storeu_ps(y, total);
-}
-
-template <class Scale>
-EDGERAZOR_AVX512VNNI void scale_tokens(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
-                                       std::size_t scale_stride, std::size_t tokens, float* y,
-                                       std::size_t y_stride) noexcept {
-  const __m512 w_scale = load16(reinterpret_cast<const Scale*>(w_scales));
-  for (std::size_t t = 0; t < tokens; ++t, isum += tile_rows, y += y_stride) {
-    const __m512 scale = _mm512_mul_ps(w_scale, _mm512_set1_ps(x_scales[t * scale_stride]));
-    _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(isum)), scale, _mm512_loadu_ps(y)));
-  }
-}
-
-template <class Scale>
-EDGERAZOR_AVX512VNNI void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
-  const __m512 low = _mm512_add_ps(_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16));
-  const __m512 sum = _mm512_add_ps(low, _mm512_add_ps(_mm512_loadu_ps(p + 32), _mm512_loadu_ps(p + 48)));
-  _mm512_storeu_ps(y, _mm512_fmadd_ps(sum, load16(reinterpret_cast<const Scale*>(w_scales)), _mm512_loadu_ps(y)));
-}
-
-/// Halves are added as the contract orders.
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE float sum_lanes(__m512 s) noexcept {
-  const __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(s), 1));
-  const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(s), upper);
-  const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
-  const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
-  return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
-}
-
-template <std::size_t Rows, std::size_t Tokens, class T>
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void dense_block(const T* w, std::size_t w_stride, std::size_t cols,
-                                                       const float* x, std::size_t x_stride, float* y,
-                                                       std::size_t y_stride) noexcept {
-  __m512 sums[Rows][Tokens];
-  EDGERAZOR_UNROLL
-  for (std::size_t i = 0; i < Rows; ++i) {
-    EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t) sums[i][t] = _mm512_setzero_ps();
-  }
-  std::size_t c = 0;
-  for (; c + 16 <= cols; c += 16) {
-    __m512 weights[Rows];
-    EDGERAZOR_UNROLL
-    for (std::size_t i = 0; i < Rows; ++i) weights[i] = load16(w + i * w_stride + c);
-    EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t) {
-      const __m512 token = _mm512_loadu_ps(x + t * x_stride + c);
-      EDGERAZOR_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) sums[i][t] = _mm512_fmadd_ps(weights[i], token, sums[i][t]);
-    }
-  }
-  if (c < cols) {
-    const __mmask16 mask = tail_mask(cols - c);
-    EDGERAZOR_UNROLL
-    for (std::size_t i = 0; i < Rows; ++i) {
-      const __m512 weights = load_masked(w + i * w_stride + c, mask);
-      EDGERAZOR_UNROLL
-      for (std::size_t t = 0; t < Tokens; ++t) {
-        // Lanes past the end keep their sum, the sign of a zero included.
-        sums[i][t] = _mm512_mask3_fmadd_ps(weights, load_masked(x + t * x_stride + c, mask), sums[i][t], mask);
-      }
-    }
-  }
-  EDGERAZOR_UNROLL
-  for (std::size_t i = 0; i < Rows; ++i) {
-    EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t) y[t * y_stride + i] = sum_lanes(sums[i][t]);
-  }
-}
-
-template <class T>
-EDGERAZOR_AVX512VNNI void dense_dot(const T* w, std::size_t w_stride, std::size_t rows, std::size_t cols,
-                                    const float* x, std::size_t x_stride, std::size_t tokens, float* y,
-                                    std::size_t y_stride) noexcept {
-  std::size_t i = 0;
-  for (; i + 4 <= rows; i += 4, w += 4 * w_stride) {
-    std::size_t t = 0;
-    for (; t + 4 <= tokens; t += 4) {
-      dense_block<4, 4>(w, w_stride, cols, x + t * x_stride, x_stride, y + t * y_stride + i, y_stride);
-    }
-    for (; t < tokens; ++t)
-      dense_block<4, 1>(w, w_stride, cols, x + t * x_stride, x_stride, y + t * y_stride + i, y_stride);
-  }
-  for (; i < rows; ++i, w += w_stride) {
-    for (std::size_t t = 0; t < tokens; ++t) {
-      dense_block<1, 1>(w, w_stride, cols, x + t * x_stride, x_stride, y + t * y_stride + i, y_stride);
-    }
-  }
-}
-
-EDGERAZOR_AVX512VNNI inline float max_magnitude(const float* x, std::size_t cols) noexcept {
-  __m512 largest = _mm512_setzero_ps();
-  for (std::size_t c = 0; c < cols; c += 16) {
-    const __m512 value = load_masked(x + c, cols - c >= 16 ? __mmask16{0xffff} : tail_mask(cols - c));
-    largest = _mm512_max_ps(_mm512_abs_ps(value), largest);  // the second operand where one is NaN
-  }
-  return _mm512_reduce_max_ps(largest);
-}
-
-EDGERAZOR_AVX512VNNI inline std::int32_t quantize(const float* x, std::size_t cols, float scale,
-                                                  std::int8_t* codes) noexcept {
-  const __m512 low = _mm512_set1_ps(-127.0f), high = _mm512_set1_ps(127.0f), divisor = _mm512_set1_ps(scale);
-  __m512i sum = _mm512_setzero_si512();
-  for (std::size_t c = 0; c < cols; c += 16) {
-    const __mmask16 mask = cols - c >= 16 ? __mmask16{0xffff} : tail_mask(cols - c);
-    const __m512 ratio = _mm512_div_ps(load_masked(x + c, mask), divisor);
-    // max and min give the second operand where one is NaN, so NaN becomes -127; the conversion rounds half to even.
-    const __m512i code = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(ratio, low), high));
-    _mm512_mask_cvtepi32_storeu_epi8(codes + c, mask, code);
-    sum = _mm512_mask_add_epi32(sum, mask, sum, code);
-  }
-  return _mm512_reduce_add_epi32(sum);
-}
-
-EDGERAZOR_AVX512VNNI inline void mix(const std::int8_t* levels, std::size_t stride, const float* weights,
-                                     std::size_t positions, std::size_t cols, float* out) noexcept {
-  for (std::size_t c = 0; c < cols; c += 16) {
-    const __mmask16 mask = cols - c >= 16 ? __mmask16{0xffff} : tail_mask(cols - c);
-    __m512 total = load_masked(out + c, mask);
-    for (std::size_t t = 0; t < positions; ++t) {
-      const __m128i bytes = _mm_maskz_loadu_epi8(mask, levels + t * stride + c);
-      total = _mm512_fmadd_ps(_mm512_set1_ps(weights[t]), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), total);
-    }
-    _mm512_mask_storeu_ps(out + c, mask, total);
-  }
-}
-
 inline constexpr kernel table{
     .name = "avx512vnni",
     .supported = &supported,
@@ -403,6 +222,7 @@ inline constexpr kernel table{
     .max_magnitude = &max_magnitude,
     .quantize = &quantize,
     .mix = &mix,
+    .exponentials = &exponentials,
 };
 
 #undef EDGERAZOR_AVX512VNNI
