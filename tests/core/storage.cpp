@@ -1,7 +1,10 @@
-/// Owned bytes: zero, aligned, and in one pair of hands.
+/// Owned bytes: zero, aligned, from the memory a caller chooses, and in one pair of hands.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory_resource>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -21,22 +24,92 @@ bool is_zero(const er::byte_storage& storage) {
   return std::all_of(storage.data(), storage.data() + storage.size(), [](std::byte b) { return b == std::byte{0}; });
 }
 
+/// Counts what is out, dirties what it hands out, and refuses more than `limit` bytes at a time.
+class counting_resource final : public std::pmr::memory_resource {
+ public:
+  std::size_t limit = SIZE_MAX, calls = 0, blocks = 0, bytes = 0, smallest_alignment = SIZE_MAX;
+
+ private:
+  void* do_allocate(std::size_t size, std::size_t alignment) override {
+    ++calls;
+    if (size > limit) throw std::bad_alloc{};
+    void* memory = ::operator new (size, std::align_val_t{alignment});
+    std::memset(memory, 0xa5, size);
+    ++blocks;
+    bytes += size;
+    smallest_alignment = std::min(smallest_alignment, alignment);
+    return memory;
+  }
+  void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
+    --blocks;
+    bytes -= size;
+    ::operator delete (memory, std::align_val_t{alignment});
+  }
+  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
 }  // namespace
 
 static_assert(!std::is_copy_constructible_v<er::byte_storage> && !std::is_copy_assignable_v<er::byte_storage>);
 static_assert(std::is_nothrow_move_constructible_v<er::byte_storage> &&
               std::is_nothrow_move_assignable_v<er::byte_storage>);
 
-TEST_CASE("byte_storage: zeros, aligned to a cache line, large ones to a huge page") {
-  constexpr std::size_t threshold = er::byte_storage::huge_threshold;
-  for (const std::size_t size : {std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{4097}, threshold - 1,
-                                 threshold, threshold + 1, threshold + er::byte_storage::huge_page}) {
+TEST_CASE("byte_storage: zeros, aligned to a cache line, a page, or a huge page") {
+  using storage_type = er::byte_storage;
+  constexpr std::size_t page = storage_type::page, threshold = storage_type::huge_threshold;
+  for (const std::size_t size : {std::size_t{1}, std::size_t{63}, std::size_t{64}, page - 1, page, page + 1,
+                                 threshold - 1, threshold, threshold + 1, threshold + storage_type::huge_page}) {
     CAPTURE(size);
-    const er::byte_storage storage(size);
+    const storage_type storage(size), another(size);  // one of the two could be aligned by chance
     CHECK(storage.size() == size);
-    CHECK(address(storage) % (size < threshold ? er::byte_storage::cache_line : er::byte_storage::huge_page) == 0);
+    CHECK(storage.memory() == nullptr);
+    const std::size_t alignment = size < page        ? storage_type::cache_line
+                                  : size < threshold ? page
+                                                     : storage_type::huge_page;
+    CHECK(address(storage) % alignment == 0);
+    CHECK(address(another) % alignment == 0);
     CHECK(is_zero(storage));
   }
+}
+
+TEST_CASE("byte_storage: a caller's memory resource gives the bytes and gets them back") {
+  counting_resource memory, other;
+  {
+    er::byte_storage small(100, &memory), large(er::byte_storage::huge_threshold, &memory);
+    CHECK(memory.blocks == 2);
+    CHECK(memory.bytes == 100 + er::byte_storage::huge_threshold);
+    CHECK(memory.smallest_alignment == er::byte_storage::cache_line);
+    CHECK(is_zero(small));
+    CHECK(is_zero(large));
+    CHECK(small.memory() == &memory);
+
+    er::byte_storage moved(std::move(large));
+    CHECK(memory.blocks == 2);
+    er::byte_storage elsewhere(200, &other);
+    elsewhere = std::move(moved);  // each block goes back where it came from
+    CHECK(elsewhere.memory() == &memory);
+    er::byte_storage own(300);
+    own = std::move(elsewhere);
+    CHECK(own.memory() == &memory);
+  }
+  CHECK(memory.blocks == 0);
+  CHECK(memory.bytes == 0);
+  CHECK(other.calls == 1);
+  CHECK(other.blocks == 0);
+  CHECK(er::byte_storage(0, &memory).data() == nullptr);
+  CHECK(memory.calls == 2);
+}
+
+TEST_CASE("byte_storage: where there is no memory, an exception and nothing else") {
+  counting_resource memory;
+  memory.limit = 1000;
+  er::byte_storage kept(1000, &memory);
+  kept.data()[0] = std::byte{1};
+  CHECK_THROWS_AS(kept = er::byte_storage(1001, &memory), std::bad_alloc);
+  CHECK(kept.size() == 1000);
+  CHECK(kept.data()[0] == std::byte{1});
+  CHECK(memory.calls == 2);
+  CHECK(memory.blocks == 1);
 }
 
 TEST_CASE("byte_storage: none for no bytes") {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
@@ -54,13 +55,15 @@ struct activation_view {
 class packed_activations {
  public:
   packed_activations() = default;
-  /// `group`: columns a scale, as the weights have it; 0 for the whole row. Fails where cols or max_tokens is zero.
-  packed_activations(std::size_t cols, std::size_t group, std::size_t max_tokens = 1)
+  /// `group`: columns a scale, as the weights have it; 0 for the whole row. `memory`: where the bytes come from, see
+  /// byte_storage. Fails where cols or max_tokens is zero.
+  packed_activations(std::size_t cols, std::size_t group, std::size_t max_tokens = 1,
+                     std::pmr::memory_resource* memory = nullptr)
       : cols_(cols), group_cols_(group == 0 ? cols : group), tokens_(max_tokens) {
     if (cols == 0 || max_tokens == 0) {
       fail("packed activations: expected at least one token and one column, got " + shape_text(max_tokens, cols));
     }
-    bytes_ = byte_storage(max_tokens * (code_stride() + groups() * (sizeof(float) + sizeof(std::int32_t))));
+    bytes_ = byte_storage(max_tokens * (code_stride() + groups() * (sizeof(float) + sizeof(std::int32_t))), memory);
   }
 
   [[nodiscard]] std::size_t max_tokens() const noexcept { return tokens_; }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <memory_resource>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -87,8 +89,9 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
 class packed_storage {
  public:
   packed_storage() = default;
-  /// All levels and scales zero.
-  explicit packed_storage(const tile_layout& layout) : layout_(layout), bytes_(layout.bytes()) {
+  /// All levels and scales zero. `memory`: where the bytes come from, see byte_storage.
+  explicit packed_storage(const tile_layout& layout, std::pmr::memory_resource* memory = nullptr)
+      : layout_(layout), bytes_(layout.bytes(), memory) {
     detail::clear_tiles(layout, bytes_.data());
   }
 
@@ -132,8 +135,9 @@ class packed_matrix {
                 "packed_matrix: the codec has too few levels for the policy");
 
   packed_matrix() = default;
-  /// All levels and scales zero.
-  packed_matrix(std::size_t rows, std::size_t cols) : storage_(tile_layout(fmt, rows, cols)) {}
+  /// All levels and scales zero. `memory`: where the bytes come from, see byte_storage.
+  packed_matrix(std::size_t rows, std::size_t cols, std::pmr::memory_resource* memory = nullptr)
+      : storage_(tile_layout(fmt, rows, cols), memory) {}
 
   [[nodiscard]] std::size_t rows() const noexcept { return storage_.layout().rows(); }
   [[nodiscard]] std::size_t cols() const noexcept { return storage_.layout().cols(); }
