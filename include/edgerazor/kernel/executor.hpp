@@ -1,0 +1,128 @@
+/// Products whose rows a host's threads share: gemm(executor, w, x, y), and the cut into grains for hosts that would
+/// rather call the forms with a row_range themselves.
+///
+/// Who takes which grain is the executor's choice. Grains are small, so that unequal cores finish together; results
+/// have the bits of the undivided product whatever the choice.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+#include <edgerazor/core/row_executor.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/kernel/gemv.hpp>
+
+namespace edgerazor::inline v0 {
+
+namespace detail {
+
+/// Rows at whose multiples no tile is cut in two.
+inline std::size_t whole_tile_rows(const packed_view&) noexcept {
+  return tile_rows;
+}
+/// A part's second tile begins at row rows[16] of the matrix; every nth row in the higher precision makes that 16 n,
+/// where the other part's tiles end too. Of masks without a period the result is a guess: a tile that is cut is
+/// computed twice.
+inline std::size_t whole_tile_rows(const mixed_matrix& w) noexcept {
+  std::size_t unit = tile_rows;
+  for (const mixed_matrix::segment& part : w.segments()) {
+    if (part.rows.size() > tile_rows) unit = std::max<std::size_t>(unit, part.rows[tile_rows] - part.rows[0]);
+  }
+  return (unit + tile_rows - 1) / tile_rows * tile_rows;
+}
+inline std::size_t whole_tile_rows(const any_matrix& w) noexcept {
+  return w.mixed() ? whole_tile_rows(*w.mixed()) : tile_rows;
+}
+
+inline std::size_t group_cols_of(const packed_view& w) noexcept {
+  return w.layout().group_cols();
+}
+template <class W>
+std::size_t group_cols_of(const W& w) noexcept {
+  return w.group_cols();
+}
+
+/// Fails as the product would.
+template <class W, class X>
+void require_product(const W& w, const X& x, const matrix_view<float>& y, row_range range, const kernel& k) {
+  require_fit(w.rows(), w.cols(), x, y, range);
+  multiply(w, x, y, row_range{0, 0}, k);
+}
+
+}  // namespace detail
+
+/// The rows of a product in grains [0, count()), each of whole tiles and of no less than some microseconds of work
+/// where there is that much.
+class row_grains {
+ public:
+  /// Weights that a grain multiplies with tokens, in bytes: about as many as a core reads from DRAM in 5 microseconds,
+  /// some fifty times what it takes to hand a grain out.
+  static constexpr std::size_t least_bytes = 64 * 1024;
+
+  row_grains() = default;
+  /// `unit`: rows to a multiple of which grains are rounded; `row_bytes`: of a row's weights.
+  row_grains(std::size_t rows, std::size_t unit, std::size_t row_bytes, std::size_t tokens) noexcept : rows_(rows) {
+    const std::size_t unit_bytes = std::max<std::size_t>(1, unit * row_bytes * std::max<std::size_t>(1, tokens));
+    grain_rows_ = unit * std::max<std::size_t>(1, least_bytes / unit_bytes);
+  }
+  /// Of a matrix that `tokens` tokens are multiplied with.
+  template <weight_matrix W>
+  row_grains(const W& w, std::size_t tokens) noexcept
+      : row_grains(w.rows(), detail::whole_tile_rows(detail::operand(w)), w.bytes().size() / w.rows(), tokens) {}
+
+  [[nodiscard]] std::size_t count() const noexcept { return (rows_ + grain_rows_ - 1) / grain_rows_; }
+  [[nodiscard]] row_range operator[](std::size_t grain) const noexcept {
+    return {grain * grain_rows_, std::min(rows_, (grain + 1) * grain_rows_)};
+  }
+
+ private:
+  std::size_t rows_ = 0, grain_rows_ = tile_rows;
+};
+
+namespace detail {
+template <class Executor, class W, class X>
+void execute_product(Executor& executor, const W& w, const X& x, const matrix_view<float>& y, const kernel& k) {
+  require_product(w, x, y, {0, w.rows()}, k);
+  const row_grains grains(w, y.rows);
+  execute(executor, grains.count(), [&](std::size_t grain) noexcept { multiply(w, x, y, grains[grain], k); });
+}
+}  // namespace detail
+
+/// As gemm(w, x, y, k), its rows on the executor's threads; see row_executor.
+template <class Executor, weight_matrix W>
+void gemm(Executor&& executor, const W& w, const activation_view& x, matrix_view<float> y,
+          const kernel& k = best_kernel()) {
+  detail::execute_product(executor, detail::operand(w), x, y, k);
+}
+template <class Executor, weight_matrix W>
+void gemm(Executor&& executor, const W& w, const unquantized& x, matrix_view<float> y,
+          const kernel& k = best_kernel()) {
+  detail::execute_product(executor, detail::operand(w), x.tokens, y, k);
+}
+
+/// As gemv(w, x, y, k), its rows on the executor's threads.
+template <class Executor, weight_matrix W>
+void gemv(Executor&& executor, const W& w, const activation_view& x, std::span<float> y,
+          const kernel& k = best_kernel()) {
+  gemm(executor, w, x, matrix_view<float>{y.data(), 1, y.size()}, k);
+}
+template <class Executor, weight_matrix W>
+void gemv(Executor&& executor, const W& w, const unquantized& x, std::span<float> y, const kernel& k = best_kernel()) {
+  gemm(executor, w, x, matrix_view<float>{y.data(), 1, y.size()}, k);
+}
+/// The convenient form: quantizes x on the calling thread, with room that it allocates.
+template <class Executor, weight_matrix W>
+void gemv(Executor&& executor, const W& w, std::span<const float> x, std::span<float> y,
+          const kernel& k = best_kernel()) {
+  if constexpr (std::is_same_v<W, any_matrix>) {
+    if (w.is_dense()) return gemv(executor, w, unquantized{x}, y, k);
+  }
+  const matrix_view<const float> token{x.data(), 1, x.size()};
+  detail::require_fit(w.rows(), w.cols(), token, matrix_view<float>{y.data(), 1, y.size()}, {0, w.rows()});
+  packed_activations x8(x.size(), detail::group_cols_of(detail::operand(w)));
+  gemv(executor, w, quantize_activations(token, x8, activation_scales::of_groups, k), y, k);
+}
+
+}  // namespace edgerazor::inline v0

@@ -1,0 +1,157 @@
+/// Products on a host's threads: each row in one grain, and the bits of the undivided product.
+#include <cstddef>
+#include <initializer_list>
+#include <random>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "kernel/executors.hpp"
+#include "support/samples.hpp"
+#include <edgerazor/kernel/executor.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+using sizes = std::initializer_list<std::size_t>;
+
+constexpr const char* all_names[] = {"f32",
+                                     "bf16",
+                                     "ternary2_g64",
+                                     "ternary5_g64",
+                                     "int4_g32",
+                                     "int8_row_f32",
+                                     "int4_g64+ternary2_g64:every_8_rows",
+                                     "int4_g32+ternary5_g32:rows_4_of_8"};
+
+er::any_matrix packed(std::string_view name, std::size_t rows, std::size_t cols, std::mt19937& random) {
+  const std::vector<float> w = samples::draw(samples::kind::normal, rows * cols, random);
+  return er::any_matrix::pack(er::matrix_format::parse(name).value(),
+                              er::matrix_view<const float>{w.data(), rows, cols});
+}
+
+/// Products of one matrix: `multiply(y, kernel)` whole, `share(executor, y, kernel)` on executors.
+template <class Whole, class Shared>
+std::size_t count_wrong(std::size_t size, const Whole& whole, const Shared& share) {
+  std::size_t wrong = 0;
+  for (const er::kernel& k : er::available_kernels()) {
+    std::vector<float> expected(size);
+    whole(expected, k);
+    const auto check = [&](auto&& executor) {
+      std::vector<float> y(size, -12345.0f);
+      share(executor, y, k);
+      wrong += samples::count_differences(y, expected);
+    };
+    check(executors::backwards);
+    check(executors::threads{3});
+    check(executors::counting{});
+  }
+  return wrong;
+}
+
+/// Every row is in one grain, and grains end where tiles do.
+template <class W>
+void check_cut(const W& w, std::size_t tokens, std::size_t unit) {
+  const er::row_grains grains(w, tokens);
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < grains.count(); ++i) {
+    const er::row_range range = grains[i];
+    CHECK(range.begin == next);
+    CHECK(range.begin < range.end);
+    next = range.end;
+    CHECK((range.end == w.rows() || range.end % unit == 0));
+    // No grain but the last is smaller than the least, beyond a unit.
+    const std::size_t bytes = range.size() * (w.bytes().size() / w.rows()) * tokens;
+    if (i + 1 < grains.count()) CHECK((range.size() == unit || 2 * bytes > er::row_grains::least_bytes));
+  }
+  CHECK(next == w.rows());
+}
+
+}  // namespace
+
+TEST_CASE("executor: any of them, any matrix, any tokens: the bits of the whole product") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const char* name : all_names) {
+    CAPTURE(name);
+    for (const std::size_t rows : sizes{1, 40, 1500}) {
+      const std::size_t cols = 192;
+      const er::any_matrix w = packed(name, rows, cols, random);
+      for (const std::size_t tokens : sizes{1, 7}) {
+        const std::vector<float> x = samples::draw(samples::kind::uniform, tokens * cols, random);
+        const er::matrix_view<const float> reals{x.data(), tokens, cols};
+        const auto out = [&](std::vector<float>& y) { return er::matrix_view<float>{y.data(), tokens, rows}; };
+        CHECK(count_wrong(
+                  tokens * rows, [&](auto& y, const er::kernel& k) { er::gemm(w, er::unquantized{reals}, out(y), k); },
+                  [&](auto& executor, auto& y, const er::kernel& k) {
+                    er::gemm(executor, w, er::unquantized{reals}, out(y), k);
+                  }) == 0);
+        if (w.is_dense()) continue;
+        er::packed_activations memory(cols, w.group_cols(), tokens);
+        const er::activation_view x8 = er::quantize_activations(reals, memory);
+        CHECK(count_wrong(
+                  tokens * rows, [&](auto& y, const er::kernel& k) { er::gemm(w, x8, out(y), k); },
+                  [&](auto& executor, auto& y, const er::kernel& k) { er::gemm(executor, w, x8, out(y), k); }) == 0);
+      }
+      const std::vector<float> x = samples::draw(samples::kind::normal, cols, random);
+      CHECK(count_wrong(
+                rows, [&](auto& y, const er::kernel& k) { er::gemv(w, std::span<const float>{x}, std::span{y}, k); },
+                [&](auto& executor, auto& y, const er::kernel& k) {
+                  er::gemv(executor, w, std::span<const float>{x}, std::span{y}, k);
+                }) == 0);
+    }
+  }
+}
+
+TEST_CASE("executor: grains are of whole tiles, of both parts of a mixed matrix too") {
+  std::mt19937 random(1);
+  for (const std::size_t rows : sizes{1, 100, 1000, 3000}) {
+    for (const std::size_t tokens : sizes{1, 16, 500}) {
+      check_cut(packed("ternary2_g64", rows, 256, random), tokens, 16);
+      check_cut(packed("f16", rows, 256, random), tokens, 16);
+      check_cut(packed("int4_g64+ternary2_g64:every_2_rows", rows, 256, random), tokens, rows > 32 ? 32 : 16);
+      check_cut(packed("int4_g64+ternary2_g64:every_8_rows", rows, 256, random), tokens, rows > 128 ? 128 : 16);
+    }
+  }
+  // Many tokens make grains small, few make them large: 20 KiB a tile here.
+  const er::any_matrix w = packed("int8_row_f32", 3200, 1280, random);
+  CHECK(er::row_grains(w, 1).count() == 67);
+  CHECK(er::row_grains(w, 2).count() == 200);
+  CHECK(er::row_grains(w, 100).count() == 200);
+}
+
+TEST_CASE("executor: a job is handed out once, a product that does not fit never") {
+  std::mt19937 random(2);
+  const er::any_matrix w = packed("int4_g32", 1000, 512, random), dense = packed("f32", 1000, 512, random);
+  const std::vector<float> x(512, 1.0f);
+  std::vector<float> y(1000);
+  executors::counting executor;
+  er::gemv(executor, w, er::unquantized{x}, std::span{y});
+  CHECK(executor.jobs == 1);
+  CHECK(executor.grains == er::row_grains(w, 1).count());
+  CHECK(executor.grains > 1);
+
+  using error = std::invalid_argument;
+  er::packed_activations memory(512, 64);
+  const er::activation_view x8 = er::quantize_activations({x.data(), 1, 512}, memory);
+  CHECK_THROWS_AS(er::gemv(executor, w, er::unquantized{x}, std::span{y}.first(999)), error);
+  CHECK_THROWS_AS(er::gemv(executor, w, std::span<const float>{x}.first(511), std::span{y}), error);
+  CHECK_THROWS_WITH_AS(er::gemv(executor, w, x8, std::span{y}),
+                       "product: weights in groups of 32 columns and activations in groups of 64", error);
+  CHECK_THROWS_AS(er::gemv(executor, dense, x8, std::span{y}), error);
+  CHECK(executor.jobs == 1);
+}
+
+TEST_CASE("executor: what one throws reaches the caller") {
+  std::mt19937 random(3);
+  const er::any_matrix w = packed("int4_g32", 64, 64, random);
+  const std::vector<float> x(64, 1.0f);
+  std::vector<float> y(64);
+  const auto broken = [](std::size_t, er::grain_work) { throw std::runtime_error("no threads"); };
+  CHECK_THROWS_WITH_AS(er::gemv(broken, w, er::unquantized{x}, std::span{y}), "no threads", std::runtime_error);
+}
