@@ -16,9 +16,9 @@ TEST_CASE("dispatch: kernels have names of their own, and all their functions") 
     CHECK((k->supported != nullptr));
     for (const auto& function : k->dot) CHECK((function != nullptr));
     for (const auto& function : k->unpack) CHECK((function != nullptr));
-    for (const auto& function : k->panel_dot) CHECK((function != nullptr));
+    for (const auto& function : k->panel_product) CHECK((function != nullptr));
     for (const auto& function : k->scale_sums) CHECK((function != nullptr));
-    for (const auto& function : k->scale_tokens) CHECK((function != nullptr));
+    for (const auto& function : k->read_scales) CHECK((function != nullptr));
     for (const auto& function : k->scale_floats) CHECK((function != nullptr));
     CHECK((k->panel_float && k->dense_float && k->dense_float16 && k->dense_bfloat16));
     CHECK((k->max_magnitude && k->quantize && k->mix && k->exponentials));

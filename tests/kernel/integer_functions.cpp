@@ -1,6 +1,7 @@
 /// The integer functions of every kernel's table, one by one: against scalar.hpp bit for bit, against 64-bit
 /// arithmetic, and with every array between pages that can't be touched.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <initializer_list>
 #include <random>
@@ -212,44 +213,73 @@ TEST_CASE("kernel: unpack gives the codes of any run of slots") {
   }
 }
 
-TEST_CASE("kernel: panel_dot adds to what is there, for any number of slots and tokens") {
+TEST_CASE("kernel: panel_product, for any number of slots and tokens and any place in the group") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
   for (const er::codec_info& codec : er::codec_list) {
     for (const std::size_t slots : sizes{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64}) {
-      for (const std::size_t tokens : sizes{1, 2, 3, 4, 5, 7, 8, 9, 16, 17}) {
+      for (const std::size_t tokens : sizes{1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 21}) {
         const operands::codes what = operands::all_codes[i % operands::all_codes.size()];
         const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
-        const bool maximal = i++ % 4 == 0;
-        const std::size_t stride = 4 * slots + random() % 40;
+        const bool maximal = i % 4 == 0, first = i / 2 % 2 == 0, last = i / 3 % 2 == 0;
+        ++i;
+        const std::size_t stride = 4 * slots + random() % 40, group_stride = 1 + random() % 3;
         std::vector<std::uint8_t> panel(64 * slots);
         for (std::uint8_t& code : panel) {
           code = static_cast<std::uint8_t>(maximal ? codec.radix - 1 : random() % codec.radix);
         }
         std::vector<std::int8_t> x((tokens - 1) * stride + 4 * slots);
         for (std::size_t c = 0; c < x.size(); ++c) x[c] = operands::draw_code(what, c, x.size() / 2, random);
-        std::vector<std::int32_t> before(16 * tokens), expected;
+        std::vector<std::int32_t> sums((tokens - 1) * group_stride + 1);
+        for (std::int32_t& sum : sums) sum = static_cast<std::int32_t>(random() % 65536) - 32768;
+        std::vector<std::int32_t> before(16 * tokens), sums_after;
+        std::vector<float> y_before = operands::draw_reals(16 * tokens, i, random), y_after = y_before;
+        const std::vector<float> w_scales = operands::draw_reals(16, i / 5, random);
+        const std::vector<float> x_scales = operands::draw_reals(sums.size(), i / 7, random);
         for (std::size_t n = 0; n < before.size(); ++n) {
           before[n] = static_cast<std::int32_t>(random() % 2'000'001) - 1'000'000;
-          std::int64_t sum = before[n];
+          std::int64_t sum = first ? -std::int64_t{codec.zero_code} * sums[n / 16 * group_stride] : before[n];
           for (std::size_t c = 0; c < 4 * slots; ++c) {
             sum += std::int64_t{panel[64 * (c / 4) + 4 * (n % 16) + c % 4]} * x[n / 16 * stride + c];
           }
-          expected.push_back(static_cast<std::int32_t>(sum));
+          sums_after.push_back(static_cast<std::int32_t>(sum));
+          if (last) {
+            const float scale = w_scales[n % 16] * x_scales[n / 16 * group_stride];
+            y_after[n] = std::fma(static_cast<float>(sums_after.back()), scale, y_before[n]);
+          }
         }
         const guarded::array<std::uint8_t> codes(panel, edge);
         const guarded::array<std::int8_t> activations(x, edge);
+        const guarded::array<std::int32_t> guarded_sums(sums, edge);
+        const guarded::array<float> guarded_w(w_scales, edge), guarded_x(x_scales, edge);
         for (const er::kernel& k : er::available_kernels()) {
           const guarded::array<std::int32_t> isum(before, edge);
-          k.panel_dot[index(codec.type)](codes.data(), slots, activations.data(), stride, tokens, isum.data());
-          if (isum.copy() == expected) continue;
+          const guarded::array<float> y(y_before, edge);
+          k.panel_product[index(codec.type)]({.codes = codes.data(),
+                                              .slots = slots,
+                                              .first = first,
+                                              .last = last,
+                                              .zero_code = codec.zero_code,
+                                              .scales = guarded_w.data()},
+                                             {.tokens = tokens,
+                                              .x = activations.data(),
+                                              .x_stride = stride,
+                                              .sums = guarded_sums.data(),
+                                              .scales = guarded_x.data(),
+                                              .group_stride = group_stride,
+                                              .isum = isum.data(),
+                                              .y = y.data()});
+          // What waits in isum after the last panel is nobody's.
+          if ((last || isum.copy() == sums_after) && samples::count_differences(y.span(), y_after) == 0) continue;
           CAPTURE(k.name);
           CAPTURE(codec.name);
           CAPTURE(slots);
           CAPTURE(tokens);
-          FAIL_CHECK("panel_dot differs from 64-bit arithmetic");
+          CAPTURE(first);
+          CAPTURE(last);
+          FAIL_CHECK("panel_product differs from 64-bit arithmetic");
         }
       }
     }

@@ -102,7 +102,7 @@ void check_dense(std::mt19937& random) {
 
 }  // namespace
 
-TEST_CASE("kernel: the three epilogues") {
+TEST_CASE("kernel: epilogues and scales") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
@@ -122,22 +122,12 @@ TEST_CASE("kernel: the three epilogues") {
             k.scale_sums[index](isum.data(), w_scales.data(), x_scales.data(), count, out);
           });
         }
-        {
-          // `count` tokens.
-          const std::size_t stride = 1 + random() % 3, y_stride = 16 + random() % 20;
-          const guarded::array<std::int32_t> isum(draw_sums(16 * count, random), edge);
-          const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
-          const guarded::array<float> x_scales(operands::draw_reals((count - 1) * stride + 1, i, random), edge);
-          check_output(operands::draw_reals((count - 1) * y_stride + 16, i, random), edge, "scale_tokens",
-                       [&](const er::kernel& k, float* out) {
-                         k.scale_tokens[index](isum.data(), w_scales.data(), x_scales.data(), stride, count, out,
-                                               y_stride);
-                       });
-        }
         const guarded::array<float> p(operands::draw_reals(64, i, random), edge);
         const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
         check_output(y, edge, "scale_floats",
                      [&](const er::kernel& k, float* out) { k.scale_floats[index](p.data(), w_scales.data(), out); });
+        check_output(std::vector<float>(16), edge, "read_scales",
+                     [&](const er::kernel& k, float* out) { k.read_scales[index](w_scales.data(), out); });
       }
     }
   }

@@ -69,6 +69,16 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_UNROLL
 #endif
 
+/// After a sum that a loop carries on has been updated: keeps it in its register. Left alone, g++ 12 gives the new value
+/// another register and copies it back, or spills it, once for every sum and round. Emits nothing.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#define EDGERAZOR_KEEP(sum) __asm__("" : "+v"(sum))
+#elif defined(__GNUC__) && !defined(__clang__) && defined(__aarch64__)
+#define EDGERAZOR_KEEP(sum) __asm__("" : "+w"(sum))
+#else
+#define EDGERAZOR_KEEP(sum) static_cast<void>(0)
+#endif
+
 /// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug 105593). The pair goes
 /// around the ISA headers that use them, so that no consumer sees the report.
 #if defined(__GNUC__) && !defined(__clang__)

@@ -186,14 +186,17 @@ void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_
 }
 
 template <code_type Type, class Arch>
-void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x, std::size_t x_stride,
-               std::size_t tokens, std::int32_t* isum) noexcept {
+void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
   constexpr std::size_t block = slot_columns<Arch>::capacity;
-  for (std::size_t t = 0; t < tokens; ++t, x += x_stride, isum += tile_rows) {
-    for (std::size_t s = 0; s < slots; s += block) {
-      const std::size_t count = slots - s < block ? slots - s : block;
-      add_chunks<Type, 1, Arch>(panel + chunk_bytes * s, count, slot_columns<Arch>(x, s, s, s + count, count), isum);
+  for (std::size_t t = 0; t < x.tokens; ++t) {
+    std::int32_t* const isum = x.isum + tile_rows * t;
+    for (std::size_t r = 0; r < tile_rows && w.first; ++r) isum[r] = -w.zero_code * x.sums[t * x.group_stride];
+    for (std::size_t s = 0; s < w.slots; s += block) {
+      const std::size_t count = w.slots - s < block ? w.slots - s : block;
+      const slot_columns<Arch> columns(x.x + t * x.x_stride, s, s, s + count, count);
+      add_chunks<Type, 1, Arch>(w.codes + chunk_bytes * s, count, columns, isum);
     }
+    if (w.last) add_scaled<Arch>(isum, w.scales, x.scales[t * x.group_stride], x.y + tile_rows * t);
   }
 }
 
@@ -205,11 +208,11 @@ inline constexpr kernel table_of{
             &dot<code_type::int8, Arch>},
     .unpack = {&unpack<code_type::ternary2, Arch>, &unpack<code_type::ternary5, Arch>, &unpack<code_type::int4, Arch>,
                &unpack<code_type::int8, Arch>},
-    .panel_dot = {&panel_dot<code_type::ternary2, Arch>, &panel_dot<code_type::ternary5, Arch>,
-                  &panel_dot<code_type::int4, Arch>, &panel_dot<code_type::int8, Arch>},
+    .panel_product = {&panel_product<code_type::ternary2, Arch>, &panel_product<code_type::ternary5, Arch>,
+                      &panel_product<code_type::int4, Arch>, &panel_product<code_type::int8, Arch>},
     .panel_float = &panel_float<Arch>,
     .scale_sums = {&scale_sums<float16, Arch>, &scale_sums<bfloat16, Arch>, &scale_sums<float, Arch>},
-    .scale_tokens = {&scale_tokens<float16, Arch>, &scale_tokens<bfloat16, Arch>, &scale_tokens<float, Arch>},
+    .read_scales = {&read_scales<float16, Arch>, &read_scales<bfloat16, Arch>, &read_scales<float, Arch>},
     .scale_floats = {&scale_floats<float16, Arch>, &scale_floats<bfloat16, Arch>, &scale_floats<float, Arch>},
     .dense_float = &dense_dot<float, Arch>,
     .dense_float16 = &dense_dot<float16, Arch>,

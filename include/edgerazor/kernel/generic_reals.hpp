@@ -142,11 +142,22 @@ void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float
   }
 }
 
+/// The epilogue of one group: y[r] = fma(float(isum[r]), w_scales[r] * x_scale, y[r]).
+template <class Arch>
+EDGERAZOR_INLINE void add_scaled(const std::int32_t* isum, const float* w_scales, float x_scale, float* y) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  for (std::size_t r = 0; r < tile_rows; r += reals::size) {
+    const reals sum = xsimd::to_float(xsimd::batch<std::int32_t, Arch>::load_unaligned(isum + r));
+    const reals scale = reals::load_unaligned(w_scales + r) * reals(x_scale);
+    fused<Arch>(sum, scale, reals::load_unaligned(y + r)).store_unaligned(y + r);
+  }
+}
+
 template <class Scale, class Arch>
-void scale_tokens(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales, std::size_t scale_stride,
-                  std::size_t tokens, float* y, std::size_t y_stride) noexcept {
-  for (std::size_t t = 0; t < tokens; ++t, isum += tile_rows, x_scales += scale_stride, y += y_stride) {
-    scale_sums<Scale, Arch>(isum, w_scales, x_scales, 1, y);
+void read_scales(const std::byte* w_scales, float* scales) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  for (std::size_t r = 0; r < tile_rows; r += reals::size) {
+    load_reals<Arch>(reinterpret_cast<const Scale*>(w_scales) + r).store_unaligned(scales + r);
   }
 }
 

@@ -40,9 +40,32 @@ using dot_function = void (*)(const tile_codes& w, const std::int8_t* x, const s
 using unpack_function = void (*)(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept;
 inline constexpr std::size_t panel_slots = 64;
 
-/// isum[16 * t + r] += sum over the panel's columns of code(r, c) * x[t * x_stride + c], for `tokens` tokens.
-using panel_dot_function = void (*)(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x,
-                                    std::size_t x_stride, std::size_t tokens, std::int32_t* isum) noexcept;
+/// A panel of one group, to be multiplied by several tokens.
+struct group_panel {
+  const std::uint8_t* codes = nullptr;  ///< as `unpack` writes them
+  std::size_t slots = 0;
+  bool first = true, last = true;  ///< whether the group begins, ends with this panel
+  int zero_code = 0;
+  const float* scales = nullptr;  ///< of the 16 rows in this group
+};
+
+/// Those tokens: for token t, the activations of the panel's columns, the sum and scale of its activations in the
+/// group, the integer sums that wait for the group's next panel, and the result.
+struct panel_tokens {
+  std::size_t tokens = 0;
+  const std::int8_t* x = nullptr;  ///< x[t * x_stride + 4 * s + b]
+  std::size_t x_stride = 0;
+  const std::int32_t* sums = nullptr;  ///< sums[t * group_stride], scales[t * group_stride]
+  const float* scales = nullptr;
+  std::size_t group_stride = 0;
+  std::int32_t* isum = nullptr;  ///< isum[16 * t + r]
+  float* y = nullptr;            ///< y[16 * t + r]
+};
+
+/// isum[16 * t + r] = (the panel is first ? -zero_code * sums[t] : isum[16 * t + r]) + sum over the panel's columns of
+/// code(r, c) * x[t][c]; where the panel is last, this goes to the one epilogue instead: y[16 * t + r] =
+/// fma(float(it), w.scales[r] * scales[t], y[16 * t + r]).
+using panel_product_function = void (*)(const group_panel& w, const panel_tokens& x) noexcept;
 
 /// For float activations of several tokens: p[64 * t + 16 * b + r] = fma(code(r, c) - zero_code, x[t * x_stride + c],
 /// p[64 * t + 16 * b + r]) over the columns c = 4 * s + b of the panel, in order. A token has 4 * slots elements.
@@ -54,11 +77,8 @@ using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t slo
 using scale_sums_function = void (*)(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
                                      std::size_t groups, float* y) noexcept;
 
-/// The same epilogue for one group of several tokens: token t has isum[16 * t + r], x_scales[t * scale_stride] and
-/// y[t * y_stride + r].
-using scale_tokens_function = void (*)(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
-                                       std::size_t scale_stride, std::size_t tokens, float* y,
-                                       std::size_t y_stride) noexcept;
+/// 16 stored scales as floats.
+using read_scales_function = void (*)(const std::byte* w_scales, float* scales) noexcept;
 
 /// The epilogue of float activations, one group: y[r] = fma((p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]), w_scale[r],
 /// y[r]).
@@ -95,10 +115,10 @@ struct kernel {
 
   std::array<dot_function, codec_list.size()> dot;  ///< by code_type
   std::array<unpack_function, codec_list.size()> unpack;
-  std::array<panel_dot_function, codec_list.size()> panel_dot;
+  std::array<panel_product_function, codec_list.size()> panel_product;
   panel_float_function panel_float;
   std::array<scale_sums_function, 3> scale_sums;  ///< by scale_kind
-  std::array<scale_tokens_function, 3> scale_tokens;
+  std::array<read_scales_function, 3> read_scales;
   std::array<scale_floats_function, 3> scale_floats;
   dense_dot_function<float> dense_float;
   dense_dot_function<float16> dense_float16;

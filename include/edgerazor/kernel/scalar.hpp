@@ -47,14 +47,16 @@ void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_
   }
 }
 
-inline void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x, std::size_t x_stride,
-                      std::size_t tokens, std::int32_t* isum) noexcept {
-  for (std::size_t t = 0; t < tokens; ++t, x += x_stride, isum += tile_rows) {
+inline void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
+  for (std::size_t t = 0; t < x.tokens; ++t) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
-      for (std::size_t s = 0; s < slots; ++s) {
-        for (std::size_t b = 0; b < slot_cols; ++b)
-          isum[r] += panel[chunk_bytes * s + 4 * r + b] * x[slot_cols * s + b];
+      std::int32_t& isum = x.isum[tile_rows * t + r];
+      if (w.first) isum = -w.zero_code * x.sums[t * x.group_stride];
+      for (std::size_t c = 0; c < slot_cols * w.slots; ++c) {
+        isum += w.codes[chunk_bytes * (c / slot_cols) + 4 * r + c % slot_cols] * x.x[t * x.x_stride + c];
       }
+      float& y = x.y[tile_rows * t + r];
+      if (w.last) y = std::fma(static_cast<float>(isum), w.scales[r] * x.scales[t * x.group_stride], y);
     }
   }
 }
@@ -90,11 +92,8 @@ void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float
 }
 
 template <scale_kind Kind>
-void scale_tokens(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales, std::size_t scale_stride,
-                  std::size_t tokens, float* y, std::size_t y_stride) noexcept {
-  for (std::size_t t = 0; t < tokens; ++t) {
-    scale_sums<Kind>(isum + tile_rows * t, w_scales, x_scales + t * scale_stride, 1, y + t * y_stride);
-  }
+void read_scales(const std::byte* w_scales, float* scales) noexcept {
+  for (std::size_t r = 0; r < tile_rows; ++r) scales[r] = scale_of<Kind>(w_scales, r);
 }
 
 template <scale_kind Kind>
@@ -166,12 +165,12 @@ inline constexpr kernel table{
     .dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>, &dot<code_type::int8>},
     .unpack = {&unpack<code_type::ternary2>, &unpack<code_type::ternary5>, &unpack<code_type::int4>,
                &unpack<code_type::int8>},
-    .panel_dot = {&panel_dot, &panel_dot, &panel_dot, &panel_dot},
+    .panel_product = {&panel_product, &panel_product, &panel_product, &panel_product},
     .panel_float = &panel_float,
     .scale_sums = {&scale_sums<scale_kind::float16>, &scale_sums<scale_kind::bfloat16>,
                    &scale_sums<scale_kind::float32>},
-    .scale_tokens = {&scale_tokens<scale_kind::float16>, &scale_tokens<scale_kind::bfloat16>,
-                     &scale_tokens<scale_kind::float32>},
+    .read_scales = {&read_scales<scale_kind::float16>, &read_scales<scale_kind::bfloat16>,
+                    &read_scales<scale_kind::float32>},
     .scale_floats = {&scale_floats<scale_kind::float16>, &scale_floats<scale_kind::bfloat16>,
                      &scale_floats<scale_kind::float32>},
     .dense_float = &dense_dot<float>,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/kernel/kernel.hpp>
@@ -18,16 +19,16 @@ inline constexpr std::size_t group_block = 16;
 /// Tokens over which one unpacked panel is used before the next: sums of 4 KiB.
 inline constexpr std::size_t token_block = 64;
 /// From so many tokens on, unpacking a panel once costs less than decoding fields for every token.
-inline constexpr std::size_t panel_tokens = 4;
+inline constexpr std::size_t panel_tokens_at_least = 4;
 
 inline tile_codes codes_of_tile(const packed_view& w, std::size_t tile) noexcept {
   return {reinterpret_cast<const std::uint8_t*>(w.tile(tile) + w.layout().scale_bytes()), w.layout().slots(),
           w.layout().group_slots()};
 }
 
-/// y[t][0..15] += tile * token t, for int8 activations. y has rows of `y_stride` floats.
-inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t tile, const activation_view& x, float* y,
-                          std::size_t y_stride) noexcept {
+/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block tokens.
+inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t tile, const activation_view& x,
+                          float* y) noexcept {
   const tile_layout& layout = w.layout();
   const tile_codes codes = codes_of_tile(w, tile);
   const std::byte* scales = w.tile(tile);
@@ -35,40 +36,47 @@ inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t til
                     kind = static_cast<std::size_t>(layout.fmt().scale);
   const std::size_t groups = layout.groups(), group_scale_bytes = tile_rows * scale_size(layout.fmt().scale);
 
-  if (x.tokens < panel_tokens) {
+  if (x.tokens < panel_tokens_at_least) {
     std::int32_t isum[tile_rows * group_block];
     for (std::size_t t = 0; t < x.tokens; ++t) {
       for (std::size_t g = 0; g < groups; g += group_block) {
         const std::size_t end = std::min(g + group_block, groups);
         k.dot[code](codes, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
         k.scale_sums[kind](isum, scales + g * group_scale_bytes, x.scales + t * x.group_stride + g, end - g,
-                           y + t * y_stride);
+                           y + tile_rows * t);
       }
     }
     return;
   }
   alignas(64) std::uint8_t panel[chunk_bytes * panel_slots];
   alignas(64) std::int32_t isum[tile_rows * token_block];
-  for (std::size_t t = 0; t < x.tokens; t += token_block) {
-    const activation_view some = x.tokens_between(t, std::min(t + token_block, x.tokens));
-    for (std::size_t g = 0; g < groups; ++g) {
-      for (std::size_t i = 0; i < some.tokens; ++i) {
-        std::fill_n(isum + tile_rows * i, tile_rows, -layout.codec().zero_code * some.sums[i * some.group_stride + g]);
-      }
-      for (std::size_t s = codes.slot_begin(g); s < codes.slot_end(g); s += panel_slots) {
-        const std::size_t end = std::min(s + panel_slots, codes.slot_end(g));
-        k.unpack[code](codes, s, end, panel);
-        k.panel_dot[code](panel, end - s, some.codes + slot_cols * s, some.code_stride, some.tokens, isum);
-      }
-      k.scale_tokens[kind](isum, scales + g * group_scale_bytes, some.scales + g, some.group_stride, some.tokens,
-                           y + t * y_stride, y_stride);
+  alignas(64) float group_scales[tile_rows];
+  for (std::size_t g = 0; g < groups; ++g) {
+    k.read_scales[kind](scales + g * group_scale_bytes, group_scales);
+    for (std::size_t begin = codes.slot_begin(g), s = begin; s < codes.slot_end(g); s += panel_slots) {
+      const std::size_t end = std::min(s + panel_slots, codes.slot_end(g));
+      k.unpack[code](codes, s, end, panel);
+      k.panel_product[code]({.codes = panel,
+                             .slots = end - s,
+                             .first = s == begin,
+                             .last = end == codes.slot_end(g),
+                             .zero_code = layout.codec().zero_code,
+                             .scales = group_scales},
+                            {.tokens = x.tokens,
+                             .x = x.codes + slot_cols * s,
+                             .x_stride = x.code_stride,
+                             .sums = x.sums + g,
+                             .scales = x.scales + g,
+                             .group_stride = x.group_stride,
+                             .isum = isum,
+                             .y = y});
     }
   }
 }
 
-/// y[t][0..15] += tile * token t, for float activations.
+/// The same for float activations.
 inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t tile, const matrix_view<const float>& x,
-                          float* y, std::size_t y_stride) noexcept {
+                          float* y) noexcept {
   const tile_layout& layout = w.layout();
   const tile_codes codes = codes_of_tile(w, tile);
   const std::byte* scales = w.tile(tile);
@@ -98,7 +106,7 @@ inline void multiply_tile(const kernel& k, const packed_view& w, std::size_t til
       }
       for (std::size_t i = 0; i < tokens; ++i) {
         k.scale_floats[kind](p + partials * i, scales + g * tile_rows * scale_size(layout.fmt().scale),
-                             y + (t + i) * y_stride);
+                             y + tile_rows * (t + i));
       }
     }
   }
@@ -120,27 +128,36 @@ struct row_places {
 };
 
 /// y[t][place of row] += rows [range) of a packed part times token t. `X` is an activation_view or a float matrix.
+///
+/// A tile's results for a block of tokens are gathered in 4 KiB of their own. The rows of y lie a whole matrix row
+/// apart, often a power of two, so that the caches could keep only some of them from one group to the next.
 template <class X>
 void multiply_rows(const kernel& k, const packed_view& w, row_range range, row_places places, const X& x,
                    std::size_t tokens, const matrix_view<float>& y) noexcept {
+  alignas(64) float sums[tile_rows * token_block];
   for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
     const std::size_t first = tile * tile_rows;
-    if (!places.rows && first >= range.begin && first + tile_rows <= range.end) {
-      multiply_tile(k, w, tile, x, y.data + first, y.stride);
-      continue;
-    }
-    // A tile that goes to scattered rows, or partly out of the range, passes through a buffer.
     const std::size_t begin = std::max(first, range.begin), end = std::min(first + tile_rows, range.end);
-    alignas(64) float buffer[tile_rows * token_block];
+    const bool whole = !places.rows && end - begin == tile_rows;
     for (std::size_t t = 0; t < tokens; t += token_block) {
       const std::size_t count = std::min(token_block, tokens - t);
-      std::fill_n(buffer, tile_rows * count, 0.0f);
+      if (!whole) std::fill_n(sums, tile_rows * count, 0.0f);
       for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t r = begin; r < end; ++r) buffer[tile_rows * i + r - first] = y.row(t + i)[places[r]];
+        const float* row = y.row(t + i).data();
+        if (whole) {
+          std::memcpy(sums + tile_rows * i, row + first, tile_rows * sizeof(float));
+        } else {
+          for (std::size_t r = begin; r < end; ++r) sums[tile_rows * i + r - first] = row[places[r]];
+        }
       }
-      multiply_tile(k, w, tile, tokens_of(x, t, t + count), buffer, tile_rows);
+      multiply_tile(k, w, tile, tokens_of(x, t, t + count), sums);
       for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t r = begin; r < end; ++r) y.row(t + i)[places[r]] = buffer[tile_rows * i + r - first];
+        float* row = y.row(t + i).data();
+        if (whole) {
+          std::memcpy(row + first, sums + tile_rows * i, tile_rows * sizeof(float));
+        } else {
+          for (std::size_t r = begin; r < end; ++r) row[places[r]] = sums[tile_rows * i + r - first];
+        }
       }
     }
   }

@@ -81,53 +81,75 @@ EDGERAZOR_AVX2 void unpack(const tile_codes& w, std::size_t begin, std::size_t e
   }
 }
 
+/// Tokens [first, first + Tokens) of a panel's product.
 template <code_type Type, std::size_t Tokens>
-EDGERAZOR_AVX2 EDGERAZOR_INLINE void panel_dot_tokens(const std::uint8_t* panel, std::size_t slots,
-                                                      const std::int8_t* x, std::size_t x_stride,
-                                                      std::int32_t* isum) noexcept {
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w, const panel_tokens& x,
+                                                          std::size_t first) noexcept {
   // Slots whose products fit 16 bits; those of 8-bit codes are in 32 bits from the start.
   constexpr std::size_t widest = static_cast<std::size_t>(int16_max / pair_bound(codec_of(Type).radix - 1));
   constexpr bool narrow = Type != code_type::int8;
   static_assert(widest >= 8 || !narrow);
-  while (slots > 0) {
+  std::int32_t* const isum = x.isum + tile_rows * first;
+  __m256i low[Tokens], high[Tokens];
+  EDGERAZOR_UNROLL
+  for (std::size_t t = 0; t < Tokens; ++t) {
+    const __m256i offset = _mm256_set1_epi32(-w.zero_code * x.sums[(first + t) * x.group_stride]);
+    low[t] = w.first ? offset : load_half(isum + tile_rows * t);
+    high[t] = w.first ? offset : load_half(isum + tile_rows * t + 8);
+  }
+  const std::uint8_t* codes = w.codes;
+  const std::int8_t* columns = x.x + first * x.x_stride;
+  for (std::size_t slots = w.slots; slots > 0;) {
     const std::size_t block = narrow && slots > widest ? widest : slots;
-    __m256i low[Tokens] = {}, high[Tokens] = {};
+    __m256i low_sums[Tokens] = {}, high_sums[Tokens] = {};
     std::size_t s = 0;
     do {
-      const __m256i low_codes = load_half(panel), high_codes = load_half(panel + 32);
+      const __m256i low_codes = load_half(codes), high_codes = load_half(codes + 32);
       EDGERAZOR_UNROLL
       for (std::size_t t = 0; t < Tokens; ++t) {
-        const std::int8_t* four = x + t * x_stride;
+        const std::int8_t* four = columns + t * x.x_stride;
         if constexpr (narrow) {
-          low[t] = _mm256_add_epi16(low[t], pair_sums(low_codes, four));
-          high[t] = _mm256_add_epi16(high[t], pair_sums(high_codes, four));
+          low_sums[t] = _mm256_add_epi16(low_sums[t], pair_sums(low_codes, four));
+          high_sums[t] = _mm256_add_epi16(high_sums[t], pair_sums(high_codes, four));
         } else {
-          low[t] = _mm256_add_epi32(low[t], half_sums<Type>(low_codes, four));
-          high[t] = _mm256_add_epi32(high[t], half_sums<Type>(high_codes, four));
+          low_sums[t] = _mm256_add_epi32(low_sums[t], half_sums<Type>(low_codes, four));
+          high_sums[t] = _mm256_add_epi32(high_sums[t], half_sums<Type>(high_codes, four));
         }
+        EDGERAZOR_KEEP(low_sums[t]);
+        EDGERAZOR_KEEP(high_sums[t]);
       }
-      panel += chunk_bytes, x += slot_cols;
+      codes += chunk_bytes, columns += slot_cols;
     } while (++s < block);
     EDGERAZOR_UNROLL
     for (std::size_t t = 0; t < Tokens; ++t) {
-      std::int32_t* sums = isum + tile_rows * t;
-      store_half(sums, _mm256_add_epi32(load_half(sums), narrow ? row_sums(low[t]) : low[t]));
-      store_half(sums + 8, _mm256_add_epi32(load_half(sums + 8), narrow ? row_sums(high[t]) : high[t]));
+      low[t] = _mm256_add_epi32(low[t], narrow ? row_sums(low_sums[t]) : low_sums[t]);
+      high[t] = _mm256_add_epi32(high[t], narrow ? row_sums(high_sums[t]) : high_sums[t]);
     }
     slots -= block;
+  }
+  if (!w.last) {
+    EDGERAZOR_UNROLL
+    for (std::size_t t = 0; t < Tokens; ++t) {
+      store_half(isum + tile_rows * t, low[t]);
+      store_half(isum + tile_rows * t + 8, high[t]);
+    }
+    return;
+  }
+  const reals scales = load16(w.scales);
+  EDGERAZOR_UNROLL
+  for (std::size_t t = 0; t < Tokens; ++t) {
+    float* const y = x.y + tile_rows * (first + t);
+    const reals sums{_mm256_cvtepi32_ps(low[t]), _mm256_cvtepi32_ps(high[t])};
+    store16(y, multiply_add(sums, times(scales, x.scales[(first + t) * x.group_stride]), load16(y)));
   }
 }
 
 template <code_type Type>
-EDGERAZOR_AVX2 void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x, std::size_t x_stride,
-                              std::size_t tokens, std::int32_t* isum) noexcept {
-  constexpr std::size_t block = 4;  // 8 sums in 16 registers
-  for (; tokens >= block; tokens -= block, x += block * x_stride, isum += block * tile_rows) {
-    panel_dot_tokens<Type, block>(panel, slots, x, x_stride, isum);
-  }
-  for (; tokens > 0; --tokens, x += x_stride, isum += tile_rows) {
-    panel_dot_tokens<Type, 1>(panel, slots, x, x_stride, isum);
-  }
+EDGERAZOR_AVX2 void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
+  constexpr std::size_t block = 4;  // 8 sums, 2 halves of a slot, a product and a token in 16 registers
+  std::size_t t = 0;
+  for (; t + block <= x.tokens; t += block) panel_product_tokens<Type, block>(w, x, t);
+  for (; t < x.tokens; ++t) panel_product_tokens<Type, 1>(w, x, t);
 }
 
 inline constexpr kernel table{
@@ -136,11 +158,11 @@ inline constexpr kernel table{
     .dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>, &dot<code_type::int8>},
     .unpack = {&unpack<code_type::ternary2>, &unpack<code_type::ternary5>, &unpack<code_type::int4>,
                &unpack<code_type::int8>},
-    .panel_dot = {&panel_dot<code_type::ternary2>, &panel_dot<code_type::ternary5>, &panel_dot<code_type::int4>,
-                  &panel_dot<code_type::int8>},
+    .panel_product = {&panel_product<code_type::ternary2>, &panel_product<code_type::ternary5>,
+                      &panel_product<code_type::int4>, &panel_product<code_type::int8>},
     .panel_float = &panel_float,
     .scale_sums = {&scale_sums<float16>, &scale_sums<bfloat16>, &scale_sums<float>},
-    .scale_tokens = {&scale_tokens<float16>, &scale_tokens<bfloat16>, &scale_tokens<float>},
+    .read_scales = {&read_scales<float16>, &read_scales<bfloat16>, &read_scales<float>},
     .scale_floats = {&scale_floats<float16>, &scale_floats<bfloat16>, &scale_floats<float>},
     .dense_float = &dense_dot<float>,
     .dense_float16 = &dense_dot<float16>,

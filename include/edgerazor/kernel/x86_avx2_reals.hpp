@@ -133,13 +133,8 @@ EDGERAZOR_AVX2 void scale_sums(const std::int32_t* isum, const std::byte* w_scal
 }
 
 template <class Scale>
-EDGERAZOR_AVX2 void scale_tokens(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
-                                 std::size_t scale_stride, std::size_t tokens, float* y,
-                                 std::size_t y_stride) noexcept {
-  const reals w_scale = load16(reinterpret_cast<const Scale*>(w_scales));
-  for (std::size_t t = 0; t < tokens; ++t, isum += tile_rows, y += y_stride) {
-    store16(y, multiply_add(load16(isum), times(w_scale, x_scales[t * scale_stride]), load16(y)));
-  }
+EDGERAZOR_AVX2 void read_scales(const std::byte* w_scales, float* scales) noexcept {
+  store16(scales, load16(reinterpret_cast<const Scale*>(w_scales)));
 }
 
 template <class Scale>

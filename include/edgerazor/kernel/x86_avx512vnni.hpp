@@ -178,31 +178,44 @@ EDGERAZOR_AVX512VNNI void unpack(const tile_codes& w, std::size_t begin, std::si
   }
 }
 
+/// Tokens [first, first + Tokens) of a panel's product. The broadcasts fold into the loads of vpdpbusd.
 template <std::size_t Tokens>
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void panel_dot_tokens(const std::uint8_t* panel, std::size_t slots,
-                                                            const std::int8_t* x, std::size_t x_stride,
-                                                            std::int32_t* isum) noexcept {
+EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w, const panel_tokens& x,
+                                                                std::size_t first) noexcept {
+  std::int32_t* const isum = x.isum + tile_rows * first;
   __m512i sums[Tokens];
   EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) sums[t] = _mm512_loadu_si512(isum + tile_rows * t);
-  for (std::size_t s = 0; s < slots; ++s) {
-    const __m512i codes = load_chunk(panel + chunk_bytes * s);
+  for (std::size_t t = 0; t < Tokens; ++t) {
+    sums[t] = w.first ? _mm512_set1_epi32(-w.zero_code * x.sums[(first + t) * x.group_stride])
+                      : _mm512_loadu_si512(isum + tile_rows * t);
+  }
+  const std::int8_t* columns = x.x + first * x.x_stride;
+  for (std::size_t s = 0; s < w.slots; ++s, columns += slot_cols) {
+    const __m512i codes = load_chunk(w.codes + chunk_bytes * s);
     EDGERAZOR_UNROLL
     for (std::size_t t = 0; t < Tokens; ++t) {
-      sums[t] = _mm512_dpbusd_epi32(sums[t], codes, broadcast4(x + t * x_stride + slot_cols * s));
+      sums[t] = _mm512_dpbusd_epi32(sums[t], codes, broadcast4(columns + t * x.x_stride));
     }
   }
+  if (!w.last) {
+    EDGERAZOR_UNROLL
+    for (std::size_t t = 0; t < Tokens; ++t) _mm512_storeu_si512(isum + tile_rows * t, sums[t]);
+    return;
+  }
+  const __m512 scales = _mm512_loadu_ps(w.scales);
   EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) _mm512_storeu_si512(isum + tile_rows * t, sums[t]);
+  for (std::size_t t = 0; t < Tokens; ++t) {
+    float* const y = x.y + tile_rows * (first + t);
+    const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[(first + t) * x.group_stride]));
+    _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scale, _mm512_loadu_ps(y)));
+  }
 }
 
-EDGERAZOR_AVX512VNNI inline void panel_dot(const std::uint8_t* panel, std::size_t slots, const std::int8_t* x,
-                                           std::size_t x_stride, std::size_t tokens, std::int32_t* isum) noexcept {
-  constexpr std::size_t block = 8;  // sums enough to hide the latency of vpdpbusd
-  for (; tokens >= block; tokens -= block, x += block * x_stride, isum += block * tile_rows) {
-    panel_dot_tokens<block>(panel, slots, x, x_stride, isum);
-  }
-  for (; tokens > 0; --tokens, x += x_stride, isum += tile_rows) panel_dot_tokens<1>(panel, slots, x, x_stride, isum);
+EDGERAZOR_AVX512VNNI inline void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
+  std::size_t t = 0;  // 16 sums: loads of codes are few beside those of activations
+  for (; t + 16 <= x.tokens; t += 16) panel_product_tokens<16>(w, x, t);
+  for (; t + 4 <= x.tokens; t += 4) panel_product_tokens<4>(w, x, t);
+  for (; t < x.tokens; ++t) panel_product_tokens<1>(w, x, t);
 }
 
 inline constexpr kernel table{
@@ -211,10 +224,10 @@ inline constexpr kernel table{
     .dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>, &dot<code_type::int8>},
     .unpack = {&unpack<code_type::ternary2>, &unpack<code_type::ternary5>, &unpack<code_type::int4>,
                &unpack<code_type::int8>},
-    .panel_dot = {&panel_dot, &panel_dot, &panel_dot, &panel_dot},
+    .panel_product = {&panel_product, &panel_product, &panel_product, &panel_product},
     .panel_float = &panel_float,
     .scale_sums = {&scale_sums<float16>, &scale_sums<bfloat16>, &scale_sums<float>},
-    .scale_tokens = {&scale_tokens<float16>, &scale_tokens<bfloat16>, &scale_tokens<float>},
+    .read_scales = {&read_scales<float16>, &read_scales<bfloat16>, &read_scales<float>},
     .scale_floats = {&scale_floats<float16>, &scale_floats<bfloat16>, &scale_floats<float>},
     .dense_float = &dense_dot<float>,
     .dense_float16 = &dense_dot<float16>,

@@ -99,14 +99,8 @@ EDGERAZOR_AVX512VNNI void scale_sums(const std::int32_t* isum, const std::byte* 
 }
 
 template <class Scale>
-EDGERAZOR_AVX512VNNI void scale_tokens(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
-                                       std::size_t scale_stride, std::size_t tokens, float* y,
-                                       std::size_t y_stride) noexcept {
-  const __m512 w_scale = load16(reinterpret_cast<const Scale*>(w_scales));
-  for (std::size_t t = 0; t < tokens; ++t, isum += tile_rows, y += y_stride) {
-    const __m512 scale = _mm512_mul_ps(w_scale, _mm512_set1_ps(x_scales[t * scale_stride]));
-    _mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(isum)), scale, _mm512_loadu_ps(y)));
-  }
+EDGERAZOR_AVX512VNNI void read_scales(const std::byte* w_scales, float* scales) noexcept {
+  _mm512_storeu_ps(scales, load16(reinterpret_cast<const Scale*>(w_scales)));
 }
 
 template <class Scale>
