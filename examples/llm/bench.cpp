@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "kernel_choice.hpp"
 #include "options.hpp"
 #include "speed.hpp"
+#include "support/kernel_choice.hpp"
 #include "table.hpp"
 
 namespace llm {
@@ -51,7 +51,7 @@ void bench(const bench_options& options) {
                              return build_model(shape, source);
                            }});
   }
-  const std::string kernel{kernel_of_name(options.run.kernel).name};
+  const std::string kernel{support::chosen_kernel(options.run.kernel).name};
   const std::vector<speed> speeds = measure_speed(contestants, how);
 
   std::printf("%s: prompt of %zu tokens, then %zu one by one, median of %zu rounds in turn, %zu threads, kernel %s\n\n",

@@ -9,10 +9,10 @@
 
 #include "convert.hpp"
 #include "default_text.hpp"
-#include "kernel_choice.hpp"
 #include "options.hpp"
 #include "quality.hpp"
 #include "speed.hpp"
+#include "support/kernel_choice.hpp"
 #include "table.hpp"
 #include "temporary_folder.hpp"
 #include "worker_process.hpp"
@@ -55,7 +55,8 @@ void measure_quality_of(std::vector<row>& rows, const std::vector<token_id>& tex
       std::vector<model> models;
       for (const row& r : rows) models.push_back(load_file(r.file, threads));
       nlohmann::json result = nlohmann::json::array();
-      for (const quality& q : measure_quality(models, text, window, beginning, threads, kernel_of_name(run.kernel))) {
+      for (const quality& q :
+           measure_quality(models, text, window, beginning, threads, support::chosen_kernel(run.kernel))) {
         result.push_back({q.perplexity, q.divergence, q.top_agreement});
       }
       return result;
@@ -112,7 +113,7 @@ nlohmann::json to_json(const row& r, const row* reference) {
 }  // namespace
 
 void compare(const compare_options& options) {
-  const std::string kernel{kernel_of_name(options.run.kernel).name};
+  const std::string kernel{support::chosen_kernel(options.run.kernel).name};
   const model_file file(options.model);
   const tokenizer words = file.read_tokenizer();
   const std::vector<token_id> text = words.encode(read_text(options.text), tokenizer::markup::plain, false);

@@ -6,10 +6,10 @@
 
 #include "chat.hpp"
 #include "decoder.hpp"
-#include "kernel_choice.hpp"
 #include "model.hpp"
 #include "options.hpp"
 #include "sampler.hpp"
+#include "support/kernel_choice.hpp"
 #include "utf8.hpp"
 
 namespace llm {
@@ -63,7 +63,7 @@ token_id answer(decoder& runs, const tokenizer& words, sampler& choose, std::spa
 }  // namespace
 
 void generate(const generate_options& options) {
-  const er::kernel& kernel = kernel_of_name(options.run.kernel);
+  const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
   const model_file file(options.model);
   const tokenizer words = file.read_tokenizer();
   const auto format = chat_format::detect(words);

@@ -43,7 +43,8 @@ void add_run(CLI::App& command, llm::run_options& options) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str()
       ->type_name("N");
-  command.add_option("--kernel", options.kernel, "Instruction set by name [the fastest]")->type_name("NAME");
+  command.add_option("--kernel", options.kernel, "Instruction set by name [$EDGERAZOR_KERNEL, else the fastest]")
+      ->type_name("NAME");
 }
 
 template <class Options>

@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "decoder.hpp"
-#include "kernel_choice.hpp"
 #include "process_memory.hpp"
 #include "progress_bar.hpp"
+#include "support/kernel_choice.hpp"
 #include "worker_process.hpp"
 
 namespace llm {
@@ -22,7 +22,7 @@ class runner {
       : how_(how),
         threads_(how.threads),
         model_(who.load(threads_)),
-        decoder_(model_, threads_, how.prompt.size() + how.decoded_tokens, kernel_of_name(how.kernel)) {}
+        decoder_(model_, threads_, how.prompt.size() + how.decoded_tokens, support::chosen_kernel(how.kernel)) {}
 
   nlohmann::json run(std::size_t prompt_tokens, std::size_t decoded_tokens) {
     decoder_.truncate(0);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <edgerazor/kernel/attention.hpp>
+#include <edgerazor/kernel/executor.hpp>
+#include <edgerazor/kernel/fused.hpp>
 #include <edgerazor/kernel/gemm.hpp>
 #include <edgerazor/kernel/gemv.hpp>
 #include <edgerazor/kernel/row_lookup.hpp>
