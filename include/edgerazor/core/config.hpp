@@ -31,6 +31,18 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_LINUX 0
 #endif
 
+#if defined(__APPLE__)
+#define EDGERAZOR_APPLE 1
+#else
+#define EDGERAZOR_APPLE 0
+#endif
+
+#if defined(_WIN32)
+#define EDGERAZOR_WINDOWS 1
+#else
+#define EDGERAZOR_WINDOWS 0
+#endif
+
 /// 1 where POSIX `mmap` is to be had.
 #if defined(__unix__) || defined(__APPLE__)
 #define EDGERAZOR_POSIX 1
@@ -69,8 +81,8 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_UNROLL
 #endif
 
-/// After a sum that a loop carries on has been updated: keeps it in its register. Left alone, g++ 12 gives the new value
-/// another register and copies it back, or spills it, once for every sum and round. Emits nothing.
+/// After a sum that a loop carries on has been updated: keeps it in its register. Left alone, g++ 12 gives the new
+/// value another register and copies it back, or spills it, once for every sum and round. Emits nothing.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #define EDGERAZOR_KEEP(sum) __asm__("" : "+v"(sum))
 #elif defined(__GNUC__) && !defined(__clang__) && defined(__aarch64__)

@@ -12,6 +12,15 @@
 #else
 #include <cpuid.h>
 #endif
+#elif EDGERAZOR_ARM64 && EDGERAZOR_LINUX
+#include <sys/auxv.h>
+#elif EDGERAZOR_ARM64 && EDGERAZOR_APPLE
+#include <cstddef>
+
+#include <sys/sysctl.h>
+#elif EDGERAZOR_ARM64 && EDGERAZOR_WINDOWS
+// As <windows.h> declares it, without that header's macros.
+extern "C" __declspec(dllimport) int __stdcall IsProcessorFeaturePresent(unsigned long);
 #endif
 
 namespace edgerazor::inline v0 {
@@ -19,7 +28,11 @@ namespace edgerazor::inline v0 {
 /// Instruction sets that some kernel needs; false where the processor is of another family.
 struct cpu_features {
   bool avx2 = false;        ///< with FMA and F16C, and the operating system saves 256-bit registers
+  bool avxvnni = false;     ///< with avx2
   bool avx512vnni = false;  ///< with F, BW, VL, and the operating system saves 512-bit registers
+  bool avx512vbmi = false;  ///< with avx512vnni
+  bool dotprod = false;     ///< Arm: sdot, udot
+  bool i8mm = false;        ///< Arm: usdot, smmla, usmmla; with dotprod
 };
 
 #if EDGERAZOR_X86
@@ -59,10 +72,40 @@ inline std::uint64_t saved_states() noexcept {
   const std::uint64_t states = detail::saved_states();
   const bool saves_ymm = (states & 0x6) == 0x6, saves_zmm = (states & 0xe6) == 0xe6;
   const std::array<std::uint32_t, 4> leaf7 = detail::cpuid(7, 0);
+  const std::uint32_t leaf7_1 = leaf7[0] >= 1 ? detail::cpuid(7, 1)[0] : 0;  // EAX of leaf 7: the last subleaf
   cpu_features result;
   result.avx2 = saves_ymm && bit(leaf1, 12) && bit(leaf1, 29) && bit(leaf7[1], 5);  // FMA, F16C, AVX2
+  result.avxvnni = result.avx2 && bit(leaf7_1, 4);
   result.avx512vnni = result.avx2 && saves_zmm && bit(leaf7[1], 16) && bit(leaf7[1], 30) && bit(leaf7[1], 31) &&
                       bit(leaf7[2], 11);  // AVX-512 F, BW, VL, VNNI
+  result.avx512vbmi = result.avx512vnni && bit(leaf7[2], 1);
+  return result;
+}
+#elif EDGERAZOR_ARM64
+#if EDGERAZOR_APPLE
+namespace detail {
+inline bool has_feature(const char* name) noexcept {
+  int value = 0;
+  std::size_t size = sizeof value;
+  return ::sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+}  // namespace detail
+#endif
+
+/// Asks the operating system: Linux by the bits of its hardware capabilities (HWCAP_ASIMDDP, HWCAP2_I8MM), Apple's by
+/// name, Windows by number (PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE; for i8mm its older versions have none). Of others
+/// nothing is known.
+[[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
+  cpu_features result;
+#if EDGERAZOR_LINUX
+  result.dotprod = (::getauxval(AT_HWCAP) >> 20 & 1u) != 0;
+  result.i8mm = result.dotprod && (::getauxval(AT_HWCAP2) >> 13 & 1u) != 0;
+#elif EDGERAZOR_APPLE
+  result.dotprod = detail::has_feature("hw.optional.arm.FEAT_DotProd");
+  result.i8mm = result.dotprod && detail::has_feature("hw.optional.arm.FEAT_I8MM");
+#elif EDGERAZOR_WINDOWS
+  result.dotprod = ::IsProcessorFeaturePresent(43) != 0;
+#endif
   return result;
 }
 #else
