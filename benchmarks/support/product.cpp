@@ -1,0 +1,89 @@
+#include "product.hpp"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dot_product_peak.hpp"
+#include "in_turn.hpp"
+#include "product_case.hpp"
+#include "read_bandwidth.hpp"
+#include <edgerazor/kernel/dispatch.hpp>
+
+namespace er = edgerazor;
+
+namespace bench {
+
+namespace {
+
+/// The last case is kept: its neighbours in the list differ in kernel, regime and threads alone.
+product_case& case_of(const product_run& run) {
+  static std::unique_ptr<product_case> last;
+  if (!last || last->format() != run.format || last->size() != run.size || last->tokens() != run.tokens) {
+    last.reset();
+    last = std::make_unique<product_case>(run.format, run.size, run.tokens);
+  }
+  return *last;
+}
+
+}  // namespace
+
+void measure_product(benchmark::State& state, const product_run& run) {
+  product_case& work = case_of(run);
+  const er::kernel& kernel = *er::find_kernel(run.kernel);
+  std::span<const std::byte> memory = work.weights().bytes();
+  std::vector<er::any_matrix> copies;
+  if (!run.hot) copies = work.spread_out(memory);
+
+  spinning_threads threads(run.threads);
+  std::size_t next = 0;
+  const auto multiply = [&] {
+    work.multiply(threads, run.hot ? work.weights() : copies[next], kernel);
+    next = next + 1 < copies.size() ? next + 1 : 0;
+  };
+  multiply();
+  if (!work.right()) return state.SkipWithError("the result differs from the scalar kernel's");
+
+  const auto read = [&] { read_once(threads, memory); };
+  const dot_product dot = widest_dot_product();
+  constexpr std::size_t dot_steps = 30'000;  // some 0.2 ms
+  const std::size_t calls = run.hot ? calls_for(5e-3, multiply) : copies.size();
+  const std::size_t reads = run.hot ? calls_for(2e-3, read) : 1;
+  const double bytes = static_cast<double>(work.weights().bytes().size());
+
+  // Seconds a call of each, pass by pass, and what they come to a second.
+  std::vector<double> call, packed_rate, read_rate, weight_rate, peak_rate, cycle_rate;
+  const double budget = run.hot ? 0.4 : 2.0;
+  for (double spent = 0; call.size() < 5 || (spent < budget && call.size() < 51);) {
+    spent += seconds_of([&] {
+      const double clock_before = clock_rate();
+      call.push_back(seconds_a_call(calls, multiply));
+      const double clock_after = clock_rate();
+      packed_rate.push_back(bytes / call.back());
+      weight_rate.push_back(work.multiply_adds() / call.back());
+      cycle_rate.push_back((clock_before + clock_after) / 2 * static_cast<double>(run.threads));
+      read_rate.push_back(static_cast<double>(memory.size()) / seconds_a_call(reads, read));
+      if (dot) {
+        const double products = static_cast<double>(dot_steps * dot.multiply_adds * run.threads);
+        peak_rate.push_back(products / seconds_of([&] { multiply_on_all(threads, dot, dot_steps); }));
+      }
+    });
+  }
+  if (!work.right()) return state.SkipWithError("the result differs from the scalar kernel's");
+
+  for (auto _ : state) state.SetIterationTime(median(call));
+  state.counters["weights/s"] = median(weight_rate);
+  state.counters["bits/weight"] = work.weights().bits_per_weight();
+  state.counters["weights/cycle"] = median_ratio(weight_rate, cycle_rate);
+  if (run.tokens == 1) {
+    state.counters["packed_B/s"] = median(packed_rate);
+    state.counters["percent_of_read"] = 100 * median_ratio(packed_rate, read_rate);
+  } else {
+    state.counters["tokens"] = static_cast<double>(run.tokens);
+  }
+  if (dot) state.counters["percent_of_peak"] = 100 * median_ratio(weight_rate, peak_rate);
+  state.counters["spread_percent"] = 100 * spread(call);
+  state.SetLabel(matrices_of_shape(run.size));
+}
+
+}  // namespace bench
