@@ -1,4 +1,4 @@
-/// Causal attention of one query head over the cached positions of one layer.
+/// Causal attention of query heads over the cached positions of one layer.
 #pragma once
 
 #include <algorithm>
@@ -67,21 +67,23 @@ inline void mix(const float_cache& cache, std::size_t kv_head, std::span<const f
   }
 }
 
-/// out = mix of the first scores.size() values, weighted by softmax(query . keys / sqrt(head size)). Positions after
-/// the query's own are not among them, which makes it causal. `scores` is working memory.
-inline void attend(const layer_cache& cache, std::size_t kv_head, std::span<const float> query, std::span<float> scores,
-                   std::span<float> out, const er::kernel& k) {
-  const float factor = 1.0f / std::sqrt(static_cast<float>(query.size()));
+/// Attention of several queries of one key/value head: query q (a row) meets the first lengths[q] positions. Positions
+/// after a query's own are not among them, which makes it causal.
+inline void attend(const layer_cache& cache, std::size_t kv_head, er::matrix_view<const float> queries,
+                   std::span<const std::size_t> lengths, er::matrix_view<float> scores, er::matrix_view<float> out,
+                   const er::kernel& k) {
+  const float factor = 1.0f / std::sqrt(static_cast<float>(queries.cols));
   if (const auto* quantized = std::get_if<er::kv_cache>(&cache)) {
-    er::attention_scores(*quantized, kv_head, query, scores, k);
-    softmax(scores, factor);
-    er::attention_mix(*quantized, kv_head, scores, out, k);
+    er::attention(*quantized, kv_head, queries, lengths, factor, scores, out, k);
     return;
   }
   const auto& plain = std::get<float_cache>(cache);
-  score(plain, kv_head, query, scores);
-  softmax(scores, factor);
-  mix(plain, kv_head, scores, out);
+  for (std::size_t q = 0; q < queries.rows; ++q) {
+    const std::span<float> row = scores.row(q).first(lengths[q]);
+    score(plain, kv_head, queries.row(q), row);
+    er::softmax(row, factor, k);
+    mix(plain, kv_head, row, out.row(q));
+  }
 }
 
 }  // namespace llm

@@ -5,7 +5,7 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/kernel/gemm.hpp>
+#include <edgerazor/kernel/fused.hpp>
 #include <edgerazor/kernel/quantize_activations.hpp>
 #include <edgerazor/kernel/row_lookup.hpp>
 
@@ -20,25 +20,19 @@ std::size_t divide_up(std::size_t a, std::size_t b) {
   return (a + b - 1) / b;
 }
 
-/// Rows of a matrix to which a thread's share is rounded: whole tiles; in a mixed matrix of every nth row whole tiles
-/// of both precisions.
-std::size_t share_of_rows(const er::any_matrix& w) {
-  return er::tile_rows * std::max<std::size_t>(1, w.fmt().map.n);
+/// Both take their input as it is, or both as int8 in the same groups.
+bool same_input(const er::any_matrix& a, const er::any_matrix& b) {
+  return a.is_dense() == b.is_dense() && (a.is_dense() || a.group_cols() == b.group_cols());
 }
 
-/// Shares of a matrix's rows. A share takes some 20 microseconds or more for one token, against less than one to hand
-/// it out, and there are several for each thread, so that a slow one does not keep the others waiting.
-std::size_t shares(const er::any_matrix& w, std::size_t threads) {
-  constexpr std::size_t least_bytes = 32 * 1024;
-  if (threads == 1) return 1;
-  const std::size_t most = std::min(divide_up(w.rows(), share_of_rows(w)), 4 * threads);
-  return std::clamp<std::size_t>(w.bytes().size() / least_bytes, 1, most);
+void add_bias(const std::vector<float>& bias, const er::matrix_view<float>& out) {
+  for (std::size_t t = 0; !bias.empty() && t < out.rows; ++t) {
+    for (std::size_t r = 0; r < out.cols; ++r) out.row(t)[r] += bias[r];
+  }
 }
 
-er::row_range share(const er::any_matrix& w, std::size_t parts, std::size_t index) {
-  const std::size_t unit = share_of_rows(w), units = divide_up(w.rows(), unit);
-  return {std::min(w.rows(), units * index / parts * unit), std::min(w.rows(), units * (index + 1) / parts * unit)};
-}
+/// Queries that attend together: the cached keys and values are decoded once for all of them.
+constexpr std::size_t most_queries = 16;
 
 }  // namespace
 
@@ -48,7 +42,8 @@ decoder::decoder(const model& weights, thread_pool& threads, std::size_t max_pos
   caches_.reserve(shape.layers);
   for (std::size_t i = 0; i < shape.layers; ++i) {
     if (weights.quantized_cache) {
-      caches_.emplace_back(std::in_place_type<er::kv_cache>, shape.kv_heads, shape.head_size, max_positions);
+      caches_.emplace_back(std::in_place_type<er::kv_cache>, shape.kv_heads, shape.head_size, max_positions,
+                           weights.cache_group());
     } else {
       caches_.emplace_back(std::in_place_type<float_cache>, shape.kv_heads, shape.head_size, max_positions);
     }
@@ -73,38 +68,42 @@ er::matrix_view<float> decoder::rows(std::vector<float>& buffer, std::size_t tok
   return {buffer.data(), tokens, cols};
 }
 
-er::activation_view decoder::quantized(er::matrix_view<const float> in, std::size_t group_cols) {
-  er::packed_activations& room = activations_[{in.cols, group_cols}];
-  if (room.max_tokens() < in.rows) room = er::packed_activations(in.cols, group_cols, in.rows);
-  return er::quantize_activations(in, room, er::activation_scales::of_groups, kernel_);
+/// use(x) with the form of `in` that a matrix takes: as it is, or int8 in groups of the matrix.
+template <class Use>
+void decoder::with_input(er::matrix_view<const float> in, const er::any_matrix& w, Use&& use) {
+  if (w.is_dense()) return use(er::unquantized{in});
+  er::packed_activations& room = activations_[{in.cols, w.group_cols()}];
+  if (room.max_tokens() < in.rows) room = er::packed_activations(in.cols, w.group_cols(), in.rows);
+  use(er::quantize_activations(in, room, er::activation_scales::of_groups, kernel_));
 }
 
 void decoder::multiply(er::matrix_view<const float> in, std::span<const product> products) {
-  std::array<er::activation_view, 3> activations;
-  std::array<std::size_t, 3> parts{};
-  std::size_t grains = 0;
-  for (std::size_t i = 0; i < products.size(); ++i) {
-    const er::any_matrix& w = *products[i].weights;
-    const bool shared =
-        i > 0 && !products[0].weights->is_dense() && products[0].weights->group_cols() == w.group_cols();
-    if (!w.is_dense()) activations[i] = shared ? activations[0] : quantized(in, w.group_cols());
-    grains += parts[i] = shares(w, threads_.size());
+  for (std::size_t begin = 0, end; begin < products.size(); begin = end) {
+    // Neighbours that take the input in one form are one job: all of them, unless an override tells them apart.
+    const er::any_matrix& w = *products[begin].weights;
+    job_.clear();
+    for (end = begin; end < products.size() && same_input(*products[end].weights, w); ++end) {
+      job_.emplace_back(*products[end].weights, products[end].out);
+    }
+    with_input(in, w, [&](const auto& x) { er::gemm_fused(threads_, job_, x, kernel_); });
   }
-  threads_.run(grains, [&](std::size_t grain) {
-    std::size_t i = 0;
-    for (; grain >= parts[i]; ++i) grain -= parts[i];
-    const product& p = products[i];
-    const er::row_range range = share(*p.weights, parts[i], grain);
-    if (p.weights->is_dense()) {
-      er::gemm(*p.weights, er::unquantized{in}, p.out, range, kernel_);
-    } else {
-      er::gemm(*p.weights, activations[i], p.out, range, kernel_);
-    }
-    if (p.bias == nullptr || p.bias->empty()) return;
-    for (std::size_t t = 0; t < p.out.rows; ++t) {
-      for (std::size_t r = range.begin; r < range.end; ++r) p.out.row(t)[r] += (*p.bias)[r];
-    }
-  });
+  for (const product& p : products) {
+    if (p.bias != nullptr) add_bias(*p.bias, p.out);
+  }
+}
+
+/// out = silu(gate in) * (up in).
+void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate, const linear& up,
+                             er::matrix_view<float> out) {
+  if (same_input(gate.weights, up.weights) && gate.bias.empty() && up.bias.empty()) {
+    with_input(in, gate.weights,
+               [&](const auto& x) { er::gemm_gated(threads_, gate.weights, up.weights, x, out, kernel_); });
+    return;
+  }
+  const auto ups = rows(up_, out.rows, out.cols);
+  const std::array inputs{product{&gate.weights, &gate.bias, out}, product{&up.weights, &up.bias, ups}};
+  multiply(in, inputs);
+  for (std::size_t t = 0; t < out.rows; ++t) er::silu_product(out.row(t), ups.row(t), out.row(t), kernel_);
 }
 
 /// normed_ = rms_norm(stream_).
@@ -151,18 +150,26 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     std::visit([&](auto& c) { c.append(k.row(t), v.row(t)); }, cache);
   }
 
-  // A grain is one head over several tokens: its keys and values stay in the cache of one core.
-  const std::size_t stretches = divide_up(tokens, token_grain), grains = shape.heads * stretches;
+  // A grain's queries share a key/value head: the heads that it serves, or where there are more tokens, those of one
+  // head for several tokens.
   const std::size_t per_kv_head = shape.heads / shape.kv_heads;
-  const auto scores = rows(scores_, grains, max_positions_);
-  threads_.run(grains, [&](std::size_t grain) {
-    const std::size_t head = grain / stretches, first = grain % stretches * token_grain;
-    for (std::size_t t = first; t < std::min(tokens, first + token_grain); ++t) {
-      const auto part = [&](const er::matrix_view<float>& all) {
-        return all.row(t).subspan(head * shape.head_size, shape.head_size);
-      };
-      attend(cache, head / per_kv_head, part(q), scores.row(grain).first(size_ + t + 1), part(mixed), kernel_);
-    }
+  const bool by_heads = tokens < per_kv_head;
+  const std::size_t lines = by_heads ? tokens * shape.kv_heads : shape.heads;  // of queries to be cut into grains
+  const std::size_t line = by_heads ? per_kv_head : tokens, stretches = divide_up(line, most_queries);
+  threads_.run(lines * stretches, [&](std::size_t grain) {
+    const std::size_t first = grain % stretches * most_queries, count = std::min(most_queries, line - first);
+    const std::size_t token = by_heads ? grain / stretches / shape.kv_heads : first;
+    const std::size_t head = by_heads ? grain / stretches % shape.kv_heads * per_kv_head + first : grain / stretches;
+    std::size_t lengths[most_queries];
+    for (std::size_t i = 0; i < count; ++i) lengths[i] = size_ + token + (by_heads ? 0 : i) + 1;
+    const auto part = [&](const er::matrix_view<float>& all) -> er::matrix_view<float> {
+      return {all.row(token).data() + head * shape.head_size, count, shape.head_size,
+              by_heads ? shape.head_size : all.stride};
+    };
+    thread_local std::vector<float> scores;
+    scores.resize(std::max(scores.size(), count * lengths[count - 1]));
+    attend(cache, head / per_kv_head, part(q), std::span{lengths}.first(count),
+           {scores.data(), count, lengths[count - 1]}, part(mixed), kernel_);
   });
   const std::array output{product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
   multiply(mixed, output);
@@ -171,18 +178,11 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
 
 void decoder::feed_forward(const layer& weights, std::size_t tokens) {
   const geometry& shape = model_.shape;
-  const auto gate = rows(gate_, tokens, shape.feed_forward), up = rows(up_, tokens, shape.feed_forward);
+  const auto gated = rows(gated_, tokens, shape.feed_forward);
   normalise(weights.ffn_norm, tokens);
-  const std::array inputs{product{&weights.gate.weights, &weights.gate.bias, gate},
-                          product{&weights.up.weights, &weights.up.bias, up}};
-  multiply(rows(normed_, tokens, shape.hidden), inputs);
-  threads_.run(divide_up(tokens, token_grain), [&](std::size_t grain) {
-    for (std::size_t t = grain * token_grain; t < std::min(tokens, (grain + 1) * token_grain); ++t) {
-      swiglu(gate.row(t), up.row(t));
-    }
-  });
+  multiply_gated(rows(normed_, tokens, shape.hidden), weights.gate, weights.up, gated);
   const std::array output{product{&weights.down.weights, &weights.down.bias, rows(sum_, tokens, shape.hidden)}};
-  multiply(gate, output);
+  multiply(gated, output);
   add_to_stream(tokens);
 }
 

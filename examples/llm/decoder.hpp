@@ -12,7 +12,7 @@
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/kernel/fused.hpp>
 #include <edgerazor/pack/activations.hpp>
 
 namespace llm {
@@ -23,7 +23,8 @@ namespace llm {
 ///     x += Wdown (silu(Wgate n) * (Wup n))                            n = rms_norm(x)
 ///
 /// and logits = head rms_norm(x). Where a matrix is quantized, its input is quantized to int8 once for all matrices
-/// that share it. Results depend neither on the number of threads nor on how a sequence is cut into calls.
+/// that share it, and their rows are one job for the threads. Results depend neither on the number of threads nor on
+/// how a sequence is cut into calls.
 class decoder {
  public:
   /// Positions in one pass through the layers: long prompts go in pieces of so many tokens.
@@ -58,7 +59,10 @@ class decoder {
   };
 
   void multiply(er::matrix_view<const float> in, std::span<const product> products);
-  er::activation_view quantized(er::matrix_view<const float> in, std::size_t group_cols);
+  void multiply_gated(er::matrix_view<const float> in, const linear& gate, const linear& up,
+                      er::matrix_view<float> out);
+  template <class Use>
+  void with_input(er::matrix_view<const float> in, const er::any_matrix& w, Use&& use);
   void normalise(const std::vector<float>& weight, std::size_t tokens);
   void attention(const layer& weights, layer_cache& cache, std::size_t tokens);
   void feed_forward(const layer& weights, std::size_t tokens);
@@ -72,9 +76,10 @@ class decoder {
   std::vector<layer_cache> caches_;
   std::map<std::pair<std::size_t, std::size_t>, er::packed_activations> activations_;  ///< by columns and group
 
+  std::vector<er::fused_product> job_;  ///< of `multiply`
+
   // One row a token of the batch. stream_ is x, normed_ is n, sum_ what is added to x.
-  std::vector<float> stream_, normed_, sum_, query_, key_, value_, mixed_, gate_, up_, turns_, logits_;
-  std::vector<float> scores_;  ///< a row of positions for every grain of attention
+  std::vector<float> stream_, normed_, sum_, query_, key_, value_, mixed_, gated_, up_, turns_, logits_;
 };
 
 }  // namespace llm

@@ -1,77 +1,31 @@
 /// The arithmetic of a decoder between its matrix products, on one token's numbers.
 ///
-/// Plain loops a compiler vectorizes. Nothing here calls the C library's exp, whose last bit differs between systems.
+/// Plain loops a compiler vectorizes; softmax, SiLU and their exponential are the library's.
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <vector>
 
 namespace llm {
 
-/// x_i = e^x_i, to 2 units in the last place for x_i in [-87, 88]; beyond, the value at the nearer end.
-///
-/// x = n ln 2 + r with |r| <= ln(2) / 2, e^x = 2^n e^r, and e^r by its Taylor polynomial of degree 7, whose remainder
-/// is below (ln(2) / 2)^8 / 8! = 5.2e-9, a tenth of float's precision.
-inline void exponentials(std::span<float> x) noexcept {
-  constexpr float log2_e = 1.44269504f;
-  constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;  // n * ln2_high is exact: 9 + 8 significant bits
-  constexpr float rounding = 0x1.8p23f;                                // added and taken away, it rounds to an integer
-  // A loop of its own: g++ 12 vectorizes neither where the clamp stands before the polynomial.
-  for (float& v : x) v = std::min(88.0f, std::max(-87.0f, v));
-  for (float& v : x) {
-    const float n = (v * log2_e + rounding) - rounding;
-    const float r = (v - n * ln2_high) - n * ln2_low;
-    float sum = 1.0f / 5040;
-    sum = sum * r + 1.0f / 720;
-    sum = sum * r + 1.0f / 120;
-    sum = sum * r + 1.0f / 24;
-    sum = sum * r + 1.0f / 6;
-    sum = sum * r + 0.5f;
-    sum = sum * r + 1.0f;
-    sum = sum * r + 1.0f;
-    v = sum * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
-  }
-}
-
-/// out_i = x_i * weight_i / sqrt(mean(x^2) + epsilon). `out` may be `x`.
+/// out_i = x_i * weight_i / sqrt(mean(x^2) + epsilon). `out` may be `x`. The mean is taken in double, in eight
+/// interleaved sums: one would wait for itself at every step.
 inline void rms_norm(std::span<const float> x, std::span<const float> weight, float epsilon,
                      std::span<float> out) noexcept {
-  double squares = 0;
-  for (const float v : x) squares += static_cast<double>(v) * static_cast<double>(v);
+  const auto square = [&](std::size_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); };
+  double sums[8] = {};
+  std::size_t i = 0;
+  for (; i + 8 <= x.size(); i += 8) {
+    for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] += square(i + lane);
+  }
+  for (; i < x.size(); ++i) sums[i % 8] += square(i);
+  const double squares = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
   const float mean = static_cast<float>(squares / static_cast<double>(x.size()));
   const float factor = 1.0f / std::sqrt(mean + epsilon);
-  for (std::size_t i = 0; i < x.size(); ++i) out[i] = x[i] * factor * weight[i];
-}
-
-/// gate_i = gate_i / (1 + e^-gate_i) * up_i: SiLU of the gate, times up.
-inline void swiglu(std::span<float> gate, std::span<const float> up) noexcept {
-  std::array<float, 256> powers;
-  for (std::size_t begin = 0; begin < gate.size(); begin += powers.size()) {
-    const std::size_t count = std::min(powers.size(), gate.size() - begin);
-    float* const g = gate.data() + begin;
-    const float* const u = up.data() + begin;
-    for (std::size_t i = 0; i < count; ++i) powers[i] = -g[i];
-    exponentials(std::span{powers}.first(count));
-    for (std::size_t i = 0; i < count; ++i) g[i] = g[i] / (1.0f + powers[i]) * u[i];
-  }
-}
-
-/// Softmax of `factor * scores`, in place. Not empty.
-inline void softmax(std::span<float> scores, float factor) noexcept {
-  float largest = scores[0];
-  for (const float s : scores) largest = s > largest ? s : largest;
-  for (float& s : scores) s = factor * (s - largest);
-  exponentials(scores);
-  double sum = 0;
-  for (const float s : scores) sum += static_cast<double>(s);
-  const float inverse = static_cast<float>(1 / sum);
-  for (float& s : scores) s *= inverse;
+  for (i = 0; i < x.size(); ++i) out[i] = x[i] * factor * weight[i];
 }
 
 /// x . y, in eight interleaved sums.

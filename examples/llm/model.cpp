@@ -10,9 +10,9 @@ namespace llm {
 weight_count model::linear_layers() const {
   weight_count sum;
   for (const layer& one : layers) {
-    for (const linear* part : {&one.query, &one.key, &one.value, &one.output, &one.gate, &one.up, &one.down}) {
-      sum.weights += part->weights.rows() * part->weights.cols();
-      sum.bytes += part->weights.bytes().size();
+    for (const er::any_matrix* w : one.matrices()) {
+      sum.weights += w->rows() * w->cols();
+      sum.bytes += w->bytes().size();
     }
   }
   return sum;
@@ -25,6 +25,15 @@ std::size_t model::weight_bytes() const {
 std::size_t model::bytes_per_token() const {
   const std::size_t row = own_head ? embedding.bytes().size() / embedding.rows() : 0;
   return linear_layers().bytes + head().bytes().size() + row;
+}
+
+/// More than half of the weights in linear layers are: overrides may leave some as they are.
+static bool mostly_quantized(const model& weights) {
+  std::size_t quantized = 0;
+  for (const layer& one : weights.layers) {
+    for (const er::any_matrix* w : one.matrices()) quantized += w->is_dense() ? 0 : w->rows() * w->cols();
+  }
+  return 2 * quantized > weights.linear_layers().weights;
 }
 
 model build_model(const geometry& shape, weight_source& source) {
@@ -62,7 +71,7 @@ model build_model(const geometry& shape, weight_source& source) {
   if (source.has("rope_freqs.weight")) divisors = source.vector("rope_freqs.weight", shape.rope_size / 2);
   const rope_pairs pairs = shape.arch == architecture::qwen3 ? rope_pairs::halves : rope_pairs::neighbours;
   result.positions = rope(pairs, shape.rope_size, shape.rope_base, divisors);
-  result.quantized_cache = !result.layers.front().query.weights.is_dense();
+  result.quantized_cache = mostly_quantized(result);
   return result;
 }
 

@@ -1,7 +1,9 @@
 /// A decoder's weights in memory, whatever their formats.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -27,6 +29,10 @@ struct linear {
 struct layer {
   std::vector<float> attention_norm, query_norm, key_norm, ffn_norm;  ///< query_norm, key_norm: empty but for Qwen3
   linear query, key, value, output, gate, up, down;
+
+  [[nodiscard]] std::array<const er::any_matrix*, 7> matrices() const noexcept {
+    return {&query.weights, &key.weights, &value.weights, &output.weights, &gate.weights, &up.weights, &down.weights};
+  }
 };
 
 /// Linear layers, or all matrices, added up.
@@ -44,9 +50,11 @@ struct model {
   std::vector<float> output_norm;
   std::vector<layer> layers;
   rope positions;
-  bool quantized_cache = false;                 ///< keys and values as int8, one scale for a head
+  bool quantized_cache = false;                 ///< keys and values as int8
   std::shared_ptr<const er::gguf_reader> file;  ///< some matrices are bytes of it; null without a file
 
+  /// Columns of a cached key or value that share a scale: at most 128, as the paper has it.
+  [[nodiscard]] std::uint32_t cache_group() const noexcept { return shape.head_size > 128 ? 128 : 0; }
   [[nodiscard]] const er::any_matrix& head() const noexcept { return own_head ? *own_head : embedding; }
   /// The matrices of the layers: without embedding and head.
   [[nodiscard]] weight_count linear_layers() const;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <edgerazor/core/row_executor.hpp>
+
 namespace llm {
 
 /// Runs the grains of one job at a time on a fixed number of threads, of which the caller is one. Grains are handed out
@@ -53,6 +55,9 @@ class thread_pool {
     for (std::uint32_t active; (active = state_.load(std::memory_order_acquire)) != 0;) wait_while(state_, active);
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
+
+  /// The same as the library asks for it: a pool is an edgerazor::row_executor.
+  void operator()(std::size_t grains, edgerazor::grain_work work) { run(grains, work); }
 
  private:
   static constexpr std::uint32_t open = 1u << 31;  ///< of state_; below it the number of threads inside the job

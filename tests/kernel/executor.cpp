@@ -113,7 +113,7 @@ TEST_CASE("executor: grains are of whole tiles, of both parts of a mixed matrix 
   for (const std::size_t rows : sizes{1, 100, 1000, 3000}) {
     for (const std::size_t tokens : sizes{1, 16, 500}) {
       check_cut(packed("ternary2_g64", rows, 256, random), tokens, 16);
-      check_cut(packed("f16", rows, 256, random), tokens, 16);
+      check_cut(packed("f16", rows, 256, random), tokens, 32);
       check_cut(packed("int4_g64+ternary2_g64:every_2_rows", rows, 256, random), tokens, rows > 32 ? 32 : 16);
       check_cut(packed("int4_g64+ternary2_g64:every_8_rows", rows, 256, random), tokens, rows > 128 ? 128 : 16);
     }

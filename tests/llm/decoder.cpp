@@ -18,14 +18,18 @@ namespace {
 class known_weights final : public llm::weight_source {
  public:
   known_weights(unsigned seed, std::string format) : random_(seed), format_(std::move(format)) {}
+  /// All that have `part` in their name stay float16; no biases.
+  known_weights(unsigned seed, std::string format, std::string part)
+      : random_(seed), format_(std::move(format)), part_(std::move(part)), biases_(false) {}
 
   [[nodiscard]] bool has(std::string_view name) const override {
-    return name.ends_with(".bias") || name == "rope_freqs.weight";
+    return (biases_ && name.ends_with(".bias")) || name == "rope_freqs.weight";
   }
   [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows, std::size_t cols) override {
     std::vector<float>& values = fill(name, rows * cols, 0, 2 / std::sqrt(static_cast<float>(cols)));
     const er::matrix_view<const float> view{values.data(), rows, cols};
-    return er::any_matrix::pack(er::matrix_format::parse(format_).value(), view);
+    const bool dense = !part_.empty() && name.find(part_) != std::string_view::npos;
+    return er::any_matrix::pack(er::matrix_format::parse(dense ? "f16" : format_).value(), view);
   }
   [[nodiscard]] std::vector<float> vector(std::string_view name, std::size_t size) override {
     const bool bias = name.ends_with(".bias");
@@ -43,7 +47,8 @@ class known_weights final : public llm::weight_source {
   }
 
   std::mt19937 random_;
-  std::string format_;
+  std::string format_, part_;
+  bool biases_ = true;
   std::map<std::string, std::vector<float>> values_;
 };
 
@@ -212,6 +217,22 @@ TEST_CASE("results depend neither on threads nor on how a sequence is cut") {
     CHECK(logits_in_pieces(model, 1, tokens, 40) == expected);
     CHECK(logits_in_pieces(model, 3, tokens, 13) == expected);
     CHECK(logits_in_pieces(model, 4, tokens, 1) == expected);
+  }
+}
+
+TEST_CASE("where an override leaves a matrix as it is, the others go on together") {
+  llm::geometry shape = small_shape(llm::architecture::qwen3);
+  shape.head_size = 132;  // two scales of 128 columns or less
+  for (const char* part : {"nothing", "attn_k", "attn_q", "ffn_up", "ffn", "blk"}) {
+    CAPTURE(part);
+    known_weights weights(6, "ternary5_g8", part);
+    const llm::model model = llm::build_model(shape, weights);
+    CHECK(model.cache_group() == 128);
+    CHECK(model.quantized_cache == (std::string_view{part} != "blk"));  // attention has more weights than the rest
+    const std::vector<llm::token_id> tokens = some_tokens(24);
+    const auto expected = logits_in_pieces(model, 1, tokens, 1);
+    CHECK(logits_in_pieces(model, 3, tokens, 24) == expected);
+    CHECK(logits_in_pieces(model, 2, tokens, 2) == expected);
   }
 }
 

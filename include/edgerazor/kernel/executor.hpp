@@ -18,7 +18,7 @@ namespace edgerazor::inline v0 {
 
 namespace detail {
 
-/// Rows at whose multiples no tile is cut in two.
+/// Rows at whose multiples no tile is cut in two, and no block of a dense matrix.
 inline std::size_t whole_tile_rows(const packed_view&) noexcept {
   return tile_rows;
 }
@@ -33,6 +33,7 @@ inline std::size_t whole_tile_rows(const mixed_matrix& w) noexcept {
   return (unit + tile_rows - 1) / tile_rows * tile_rows;
 }
 inline std::size_t whole_tile_rows(const any_matrix& w) noexcept {
+  if (w.is_dense()) return dense_rows;
   return w.mixed() ? whole_tile_rows(*w.mixed()) : tile_rows;
 }
 
