@@ -8,7 +8,8 @@
 // are checked before and after: ours bit for bit with the scalar kernel, ggml's with a product in double of the weights
 // as it dequantizes them. `pack` compares float32 to packed, one thread, in 10^9 bytes of input a second.
 //
-// A line is shown where the name, such as `gemv 4096x4096 hot`, or a format contains the filter.
+// Ours run on the fastest kernel, or the one that EDGERAZOR_KERNEL in the environment names. A line is shown where the
+// name, such as `gemv 4096x4096 hot`, or a format contains the filter.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -19,12 +20,12 @@
 #include <thread>
 #include <vector>
 
+#include "../../examples/support/kernel_choice.hpp"
 #include "../support/in_turn.hpp"
 #include "../support/product_case.hpp"
 #include "../support/program.hpp"
 #include "../support/random_values.hpp"
 #include "ggml_product.hpp"
-#include <edgerazor/kernel/dispatch.hpp>
 
 namespace er = edgerazor;
 
@@ -105,7 +106,7 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
   std::span<const std::byte> memory;
   std::vector<er::any_matrix> copies;
   if (!what.hot) copies = ours.spread_out(memory);
-  const er::kernel& kernel = er::best_kernel();
+  const er::kernel& kernel = support::chosen_kernel();
 
   // A graph of about 10 ms, or once over all copies.
   const std::size_t their_copies =
@@ -180,7 +181,7 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    std::printf("Ours: kernel %s. ggml: %s.\n\n", std::string{er::best_kernel().name}.c_str(),
+    std::printf("Ours: kernel %s. ggml: %s.\n\n", std::string{support::chosen_kernel().name}.c_str(),
                 peers::ggml_features().c_str());
     table results(options.json);
     const auto wanted = [&](std::string_view work, const pairing& pair) {

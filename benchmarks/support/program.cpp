@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 
+#include "../../examples/support/kernel_choice.hpp"
 #include "dot_product_peak.hpp"
 #include "machine.hpp"
 #include "model_shapes.hpp"
@@ -42,7 +44,7 @@ class plain_names : public Reporter {
 
 arguments arguments::take(int& argc, char** argv) {
   arguments result;
-  if (const char* kernel = std::getenv("EDGERAZOR_KERNEL")) result.kernel = kernel;
+  std::string kernel_name;
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
@@ -52,7 +54,7 @@ arguments arguments::take(int& argc, char** argv) {
     } else if (argument.starts_with("--model=")) {
       result.model = value;
     } else if (argument.starts_with("--kernel=")) {
-      result.kernel = value;
+      kernel_name = value;
     } else {
       argv[kept++] = argv[i];
     }
@@ -64,10 +66,11 @@ arguments arguments::take(int& argc, char** argv) {
     for (const known_model& m : models) names.append(" ").append(m.name);
     refuse("no model '" + result.model + "'; there are" + names);
   }
-  if (!result.kernel.empty() && !er::find_kernel(result.kernel)) {
-    std::string names;
-    for (const er::kernel& k : er::available_kernels()) names.append(" ").append(k.name);
-    refuse("this machine has no kernel '" + result.kernel + "'; it has" + names);
+  try {
+    const er::kernel& chosen = support::chosen_kernel(kernel_name);
+    if (!kernel_name.empty() || &chosen != &er::best_kernel()) result.kernel = chosen.name;
+  } catch (const std::exception& error) {
+    refuse(error.what());
   }
   return result;
 }
