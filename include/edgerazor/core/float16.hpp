@@ -5,39 +5,53 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
+
+#include <edgerazor/core/config.hpp>
 
 namespace edgerazor::inline v0 {
 
 namespace detail {
-/// IEEE 754 binary16 from binary32 by integer arithmetic, round to nearest even.
+// Masks instead of conditions: compilers make vectors of loops over these functions, and g++ of nothing that it could
+// turn into a branch.
+
+/// All bits where a < b, else none; where 32 bits hold the difference.
+constexpr std::int32_t mask_less(std::int32_t a, std::int32_t b) noexcept {
+  return (a - b) >> 31;
+}
+constexpr std::int32_t positive_part(std::int32_t a) noexcept {
+  return a & ~(a >> 31);
+}
+
+/// IEEE 754 binary16 from binary32. With e the exponent of |x|, but at least -14, a unit in the last place is 2^(e -
+/// 10), in binary32 that of 2^(e + 13). Adding 2^(e + 13) therefore rounds as it should; the difference of the bits is
+/// the rounded |x| in those units.
 constexpr std::uint16_t float_to_half_bits(float value) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);   // NaN
-  if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // rounds to 65536 or more
-  if (magnitude < 0x33000001u) return sign;                                         // at most 2^-25: a tie goes to zero
-  std::uint32_t mantissa = (magnitude & 0x007fffffu) | 0x00800000u;
-  const int exponent = static_cast<int>(magnitude >> 23) - 127;
-  // A normal half keeps 11 of the 24 significant bits; below 2^-14 one fewer for each power of two.
-  const int dropped = exponent >= -14 ? 13 : 13 + (-14 - exponent);
-  const std::uint32_t half = 1u << (dropped - 1), rest = mantissa & ((half << 1) - 1);
-  mantissa >>= dropped;
-  if (rest > half || (rest == half && (mantissa & 1u))) ++mantissa;
-  // The implicit bit of a normal mantissa adds 1 to the exponent field, and so does a carry out of rounding.
-  const std::uint32_t field = exponent >= -14 ? static_cast<std::uint32_t>(exponent + 14) << 10 : 0;
-  return static_cast<std::uint16_t>(sign | (field + mantissa));
+  const auto bits = std::bit_cast<std::int32_t>(value);
+  const std::int32_t magnitude = bits & 0x7fffffff;
+  // 65536 already becomes infinity, exponent 31 and no mantissa.
+  const std::int32_t clamped = magnitude - positive_part(magnitude - std::bit_cast<std::int32_t>(65536.0f));
+  const std::int32_t exponent = positive_part((clamped & 0x7f800000) - (113 << 23));  // e + 14, at its place in 32 bits
+  const std::int32_t unit = exponent + (126 << 23);                                   // 2^(e + 13)
+  const float rounded = std::bit_cast<float>(clamped) + std::bit_cast<float>(unit);
+  // A normal number's implicit bit counts as 1 in the exponent, and so does a carry out of rounding.
+  const std::int32_t half = std::bit_cast<std::int32_t>(rounded) - unit + (exponent >> 13);
+  return static_cast<std::uint16_t>(half | (mask_less(0x7f800000, magnitude) & 0x200) | (bits >> 16 & 0x8000));
 }
 
 constexpr float half_bits_to_float(std::uint16_t half) noexcept {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1fu, mantissa = half & 0x3ffu;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float subnormal = static_cast<float>(mantissa) * 0x1p-24f;
-  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(subnormal));
+  const std::int32_t sign = (half & 0x8000) << 16, magnitude = (half & 0x7fff) << 13;
+  // The exponent is 112 more in the larger type, and 224 more for infinity and NaN.
+  const std::int32_t is_special = mask_less((31 << 23) - 1, magnitude);
+  const std::int32_t normal = magnitude + (112 << 23) + (is_special & 112 << 23);
+  // A subnormal of mantissa m is m 2^-24: put behind the exponent of 2^-14 it is 2^-14 + m 2^-24.
+  const std::int32_t is_small = mask_less(magnitude, 1 << 23);
+  const float small = std::bit_cast<float>((magnitude & 0x7fffff) + (113 << 23)) - 0x1p-14f;
+  const std::int32_t finite = (std::bit_cast<std::int32_t>(small) & is_small) | (normal & ~is_small);
+  return std::bit_cast<float>(finite | sign);
 }
 
 constexpr std::uint16_t float_to_bfloat_bits(float value) noexcept {
@@ -79,6 +93,25 @@ static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2);
 static_assert(std::is_trivially_copyable_v<float16> && std::is_trivially_copyable_v<bfloat16>);
 
 namespace detail {
+constexpr float element_value(float x) noexcept {
+  return x;
+}
+constexpr float element_value(const float16& x) noexcept {
+  return half_bits_to_float(x.bits);
+}
+constexpr float element_value(const bfloat16& x) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
+}
+constexpr void put_element(float value, float& x) noexcept {
+  x = value;
+}
+constexpr void put_element(float value, float16& x) noexcept {
+  x.bits = float_to_half_bits(value);
+}
+constexpr void put_element(float value, bfloat16& x) noexcept {
+  x.bits = float_to_bfloat_bits(value);
+}
+
 template <class T>
 inline constexpr bool is_real_element = false;
 template <>
@@ -92,5 +125,23 @@ inline constexpr bool is_real_element<bfloat16> = true;
 /// The element types a matrix of real numbers may have: float, float16, bfloat16.
 template <class T>
 concept real_element = detail::is_real_element<std::remove_const_t<T>>;
+
+namespace detail {
+/// out[i] = in[i], rounded once where To is narrower than From. The two do not overlap.
+template <real_element From, real_element To>
+inline void convert_elements(const From* EDGERAZOR_RESTRICT in, std::size_t count,
+                             To* EDGERAZOR_RESTRICT out) noexcept {
+  if constexpr (std::is_same_v<From, To>) {
+    if (count != 0) std::memcpy(out, in, count * sizeof(To));
+  } else {
+    // A constant number of rounds over plain numbers is what compilers make vectors of.
+    constexpr std::size_t step = 16;
+    for (; count >= step; count -= step, in += step, out += step) {
+      for (std::size_t i = 0; i < step; ++i) put_element(element_value(in[i]), out[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) put_element(element_value(in[i]), out[i]);
+  }
+}
+}  // namespace detail
 
 }  // namespace edgerazor::inline v0

@@ -145,12 +145,13 @@ class any_matrix {
     if (detail::round_scale(largest, fmt_.element) > largest_scale(fmt_.element)) {
       fail("any_matrix: a weight of magnitude " + std::to_string(largest) + " is out of the range of " + fmt_.name());
     }
-    std::byte* to = storage_.data() + first_row * cols_ * scale_size(fmt_.element);
-    for (std::size_t r = 0; r < source.rows; ++r) {
-      for (const float value : source.row(r)) {
-        detail::write_scale(to, fmt_.element, value);
-        to += scale_size(fmt_.element);
-      }
+    switch (fmt_.element) {
+      case scale_kind::float32:
+        return put_rows<float>(first_row, source);
+      case scale_kind::float16:
+        return put_rows<float16>(first_row, source);
+      case scale_kind::bfloat16:
+        return put_rows<bfloat16>(first_row, source);
     }
   }
 
@@ -176,6 +177,15 @@ class any_matrix {
   any_matrix(const matrix_format& fmt, std::size_t rows, std::size_t cols) : fmt_(fmt), rows_(rows), cols_(cols) {
     // Any format's layout checks the shape: neither rows nor cols is zero, and the size does not overflow.
     (void)tile_layout(format{code_type::int8, format::group_multiple, scale_kind::float32}, rows, cols);
+  }
+
+  /// Rows of a dense matrix of `To`.
+  template <real_element To, real_element T>
+  void put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
+    To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols_;
+    for (std::size_t r = 0; r < source.rows; ++r, to += cols_) {
+      detail::convert_elements(source.row(r).data(), cols_, to);
+    }
   }
 
   matrix_format fmt_;

@@ -91,7 +91,8 @@ class kv_cache {
     for (std::size_t g = 0; g < groups(); ++g) {
       const std::span<const float> group = group_of(key, g);
       const float scale = rule{}.scale(group);
-      for (std::size_t i = 0; i < group.size(); ++i) key_row_.set(g * group_cols() + i, rule::level(group[i], scale));
+      detail::quantize_codes<rule, xsimd::default_arch>(group.data(), group.size(), scale, layout_.codec().zero_code,
+                                                        key_row_.at(g * group_cols()));
       detail::write_scale(matrix + layout_.scale_offset(size_, g), scale_kind::float32, scale);
     }
     key_row_.write(matrix, size_);

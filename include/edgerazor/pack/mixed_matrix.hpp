@@ -105,24 +105,22 @@ class mixed_matrix {
     }
     require_levels<High>(high_);
     require_levels<Low>(low_);
-    check_finite(weights, {0, weights.rows}, "weight", first_row);
     std::vector<float> scales;
-    for_each_piece(first_row, weights, [&](const segment& part, std::size_t index, const matrix_view<const T>& piece) {
-      const std::size_t row = part.rows[index], group = part.col_begin / group_cols();
+    for_each_selection(first_row, weights, [&](const segment& part, std::size_t, const auto& source) {
       if (part.high) {
-        detail::append_scales(high, part.layout, piece, row, group, scales);
+        detail::append_scales(high, part.layout, source, scales);
       } else {
-        detail::append_scales(low, part.layout, piece, row, group, scales);
+        detail::append_scales(low, part.layout, source, scales);
       }
     });
-    std::span<const float> next = scales;
-    for_each_piece(first_row, weights, [&](const segment& part, std::size_t index, const matrix_view<const T>& piece) {
+    const float* next = scales.data();
+    for_each_selection(first_row, weights, [&](const segment& part, std::size_t first, const auto& source) {
       if (part.high) {
-        detail::write_rows<High>(part.layout, data(part), index, piece, next);
+        detail::write_rows<High>(part.layout, data(part), first, source, next);
       } else {
-        detail::write_rows<Low>(part.layout, data(part), index, piece, next);
+        detail::write_rows<Low>(part.layout, data(part), first, source, next);
       }
-      next = next.subspan(part.layout.groups());
+      next += source.count * part.layout.groups();
     });
   }
 
@@ -137,17 +135,19 @@ class mixed_matrix {
          " do not fit " + fmt.name());
   }
 
-  /// Calls visit(part, i, piece) for each segment and each of the weights' rows that has columns in it as row i.
+  /// Calls visit(part, i, source) for each segment that holds some of the weights' rows; they are its rows from i on.
   template <real_element T, class Visit>
-  void for_each_piece(std::size_t first_row, const matrix_view<const T>& weights, Visit&& visit) const {
+  void for_each_selection(std::size_t first_row, const matrix_view<const T>& weights, Visit&& visit) const {
     for (const segment& part : segments_) {
       const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), first_row);
       const auto end = std::lower_bound(begin, part.rows.end(), first_row + weights.rows);
-      for (auto row = begin; row != end; ++row) {
-        const T* piece = weights.row(*row - first_row).data() + part.col_begin;
-        visit(part, static_cast<std::size_t>(row - part.rows.begin()),
-              matrix_view<const T>{piece, 1, part.layout.cols()});
-      }
+      if (begin == end) continue;
+      const auto row_of = [begin, first_row](std::size_t i) {
+        return begin[static_cast<std::ptrdiff_t>(i)] - first_row;
+      };
+      const detail::row_selection source{weights, first_row, part.col_begin, static_cast<std::size_t>(end - begin),
+                                         row_of};
+      visit(part, static_cast<std::size_t>(begin - part.rows.begin()), source);
     }
   }
 

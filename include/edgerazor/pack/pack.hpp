@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/pack/packed_matrix.hpp>
 #include <edgerazor/pack/row_codes.hpp>
@@ -18,48 +21,111 @@ namespace edgerazor::inline v0 {
 
 namespace detail {
 
-/// Fails where storing a scale would turn it into infinity, or into zero although some level is not.
-inline void require_storable_scale(float scale, scale_kind kind, std::size_t row, std::size_t group) {
+/// Whether storing a scale keeps it finite, and not zero unless it was.
+inline bool is_storable_scale(float scale, scale_kind kind) noexcept {
   const float stored = round_scale(scale, kind);
-  if (stored <= largest_scale(kind) && (stored > 0 || scale == 0)) return;
+  return stored <= largest_scale(kind) && (stored > 0 || scale == 0);
+}
+
+inline void require_storable_scale(float scale, scale_kind kind, std::size_t row, std::size_t group) {
+  if (is_storable_scale(scale, kind)) return;
   fail("pack: the scale " + std::to_string(scale) + " of row " + std::to_string(row) + ", group " +
        std::to_string(group) + " is out of the range of its 16-bit type; choose another scale type");
 }
 
-/// Appends the scale of every group of the rows, in order, before it is rounded for storage. Fails where one can't be
-/// stored; `named_row` and `named_group` are what the sentence calls the first of each.
-template <quantizer Rule, real_element T>
-void append_scales(const Rule& rule, const tile_layout& layout, matrix_view<const T> weights, std::size_t named_row,
-                   std::size_t named_group, std::vector<float>& scales) {
-  std::vector<float> values(weights.cols);
-  for (std::size_t r = 0; r < weights.rows; ++r) {
-    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
+/// The rows of real numbers that become consecutive rows of a packed matrix.
+template <real_element T, class RowOf>
+struct row_selection {
+  matrix_view<const T> weights;
+  std::size_t first_row;  ///< what sentences call row 0 of `weights`
+  std::size_t col_begin;  ///< first column taken
+  std::size_t count;      ///< rows taken
+  RowOf row_of;           ///< row_of(i): the row of `weights` that is taken as row i
+
+  [[nodiscard]] const T* row(std::size_t i) const noexcept { return weights.row(row_of(i)).data() + col_begin; }
+};
+
+/// `count` elements as floats: in place where they are floats, else in the buffer.
+template <real_element T>
+[[nodiscard]] const float* as_floats(const T* elements, std::size_t count, std::vector<float>& buffer) {
+  if constexpr (std::is_same_v<T, float>) {
+    return elements;
+  } else {
+    if (buffer.size() < count) buffer.resize(count);
+    convert_elements(elements, count, buffer.data());
+    return buffer.data();
+  }
+}
+
+/// Appends the scale of every group of the rows, in order, before it is rounded for storage. Fails where an element of
+/// `weights` is not finite, else where a scale can't be stored.
+template <quantizer Rule, real_element T, class RowOf>
+void append_scales(const Rule& rule, const tile_layout& layout, const row_selection<T, RowOf>& source,
+                   std::vector<float>& scales) {
+  const std::size_t cols = layout.cols(), group_cols = layout.group_cols();
+  const auto require_finite = [&source] {
+    check_finite(source.weights, {0, source.weights.rows}, "weight", source.first_row);
+  };
+  std::vector<float> buffer;
+  for (std::size_t i = 0; i < source.count; ++i) {
+    // Row by row, so that what is read twice is read from the nearest cache.
+    const T* const row = source.row(i);
+    if (!all_finite(row, cols)) require_finite();
+    const float* const values = as_floats(row, cols, buffer);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
-      const std::size_t begin = g * layout.group_cols(), count = std::min(layout.group_cols(), values.size() - begin);
-      scales.push_back(rule.scale(std::span<const float>{values}.subspan(begin, count)));
-      require_storable_scale(scales.back(), layout.fmt().scale, named_row + r, named_group + g);
+      const std::size_t begin = g * group_cols, count = std::min(group_cols, cols - begin);
+      const float scale = rule.scale(std::span{values + begin, count});
+      if (!is_storable_scale(scale, layout.fmt().scale)) {
+        require_finite();
+        require_storable_scale(scale, layout.fmt().scale, source.first_row + source.row_of(i),
+                               source.col_begin / group_cols + g);
+      }
+      scales.push_back(scale);
     }
   }
 }
 
-/// Writes levels and scales of the rows into rows [first_row, first_row + weights.rows) of the matrix at `matrix`.
-/// The levels follow from the scales before those are rounded for storage, as the reference's do.
-template <quantizer Rule, real_element T>
-void write_rows(const tile_layout& layout, std::byte* matrix, std::size_t first_row, matrix_view<const T> weights,
-                std::span<const float> scales) {
-  std::vector<float> values(weights.cols);
-  std::vector<std::int8_t> levels(std::min(layout.group_cols(), weights.cols));
+/// Columns [begin, end) of a row into `codes`; `values` begins with column `begin`, `scales` with the row's first
+/// group.
+template <quantizer Rule>
+void quantize_columns(const tile_layout& layout, const float* values, std::size_t begin, std::size_t end,
+                      const float* scales, row_codes& codes) noexcept {
+  for (std::size_t col = begin; col < end;) {
+    const std::size_t group = col / layout.group_cols(), stop = std::min(end, (group + 1) * layout.group_cols());
+    quantize_codes<Rule, xsimd::default_arch>(values + (col - begin), stop - col, scales[group],
+                                              layout.codec().zero_code, codes.at(col));
+    col = stop;
+  }
+}
+
+/// Writes levels and scales of the rows into rows [first, first + count) of the matrix at `matrix`. The levels follow
+/// from the scales before those are rounded for storage, as the reference's do.
+///
+/// All rows of a tile share its cache lines, so they are written to a number of chunks that stays in the nearest cache
+/// before any is written to the next.
+template <quantizer Rule, real_element T, class RowOf>
+void write_rows(const tile_layout& layout, std::byte* matrix, std::size_t first, const row_selection<T, RowOf>& source,
+                const float* scales) {
+  constexpr std::size_t block_chunks = 256;  // 16 KiB
+  const std::size_t chunk_cols = layout.codec().fields * slot_cols, groups = layout.groups();
+  std::vector<float> buffer;
   row_codes codes(layout);
-  const float* scale = scales.data();
-  for (std::size_t r = 0; r < weights.rows; ++r) {
-    std::copy(weights.row(r).begin(), weights.row(r).end(), values.begin());
-    for (std::size_t g = 0; g < layout.groups(); ++g, ++scale) {
-      const std::size_t begin = g * layout.group_cols(), count = std::min(layout.group_cols(), values.size() - begin);
-      quantize_levels<Rule>(std::span<const float>{values}.subspan(begin, count), *scale, levels.data());
-      codes.set(begin, std::span{levels}.first(count));
-      write_scale(matrix + layout.scale_offset(first_row + r, g), layout.fmt().scale, *scale);
+  for (std::size_t i = 0; i < source.count;) {
+    const std::size_t end = std::min(source.count, i + tile_rows - (first + i) % tile_rows);
+    for (std::size_t chunk = 0; chunk < layout.chunks(); chunk += block_chunks) {
+      const std::size_t chunk_end = std::min(chunk + block_chunks, layout.chunks());
+      const std::size_t col = chunk * chunk_cols, col_end = std::min(chunk_end * chunk_cols, layout.cols());
+      for (std::size_t r = i; r < end; ++r) {
+        const float* const values = as_floats(source.row(r) + col, col_end - col, buffer);
+        quantize_columns<Rule>(layout, values, col, col_end, scales + r * groups, codes);
+        codes.write(matrix, first + r, chunk, chunk_end);
+      }
     }
-    codes.write(matrix, first_row + r);
+    for (; i < end; ++i) {
+      for (std::size_t g = 0; g < groups; ++g) {
+        write_scale(matrix + layout.scale_offset(first + i, g), layout.fmt().scale, scales[i * groups + g]);
+      }
+    }
   }
 }
 
@@ -72,11 +138,11 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, s
     fail("pack: " + shape_text(weights.rows, weights.cols) + " weights from row " + std::to_string(first_row) +
          " on do not fit a matrix of " + shape_text(layout.rows(), layout.cols()));
   }
-  check_finite(weights, {0, weights.rows}, "weight", first_row);
+  const row_selection source{weights, first_row, 0, weights.rows, std::identity{}};
   std::vector<float> scales;
   scales.reserve(weights.rows * layout.groups());
-  append_scales(rule, layout, weights, first_row, 0, scales);
-  write_rows<Rule>(layout, matrix, first_row, weights, scales);
+  append_scales(rule, layout, source, scales);
+  write_rows<Rule>(layout, matrix, first_row, source, scales.data());
 }
 }  // namespace detail
 

@@ -5,12 +5,45 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <vector>
 
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/pack/tile_layout.hpp>
 
 namespace edgerazor::inline v0::detail {
+
+/// Codes of one row into the tile layout: `chunks` chunks, `at` being the row's bytes in the first.
+template <code_type Type>
+inline void write_chunks(const std::uint8_t* codes, std::size_t chunks, std::byte* at) noexcept {
+  constexpr codec_info codec = codec_of(Type);
+  for (; chunks != 0; --chunks, codes += codec.fields * slot_cols, at += chunk_bytes) {
+    // Four bytes at once: no byte of the sum exceeds 255, so none carries into the next.
+    std::uint32_t word = 0;
+    EDGERAZOR_UNROLL
+    for (unsigned field = 1; field <= codec.fields; ++field) {
+      std::uint32_t four;
+      std::memcpy(&four, codes + (codec.fields - field) * slot_cols, sizeof four);
+      word = word * codec.radix + four;
+    }
+    std::memcpy(at, &word, sizeof word);
+  }
+}
+
+/// Out of the tile layout again.
+template <code_type Type>
+inline void read_chunks(const std::byte* at, std::size_t chunks, std::uint8_t* codes) noexcept {
+  constexpr codec_info codec = codec_of(Type);
+  for (; chunks != 0; --chunks, codes += codec.fields * slot_cols, at += chunk_bytes) {
+    EDGERAZOR_UNROLL
+    for (unsigned field = 0; field < codec.fields; ++field) {
+      EDGERAZOR_UNROLL
+      for (std::size_t b = 0; b < slot_cols; ++b) {
+        codes[field * slot_cols + b] =
+            static_cast<std::uint8_t>(codec.code(std::to_integer<std::uint8_t>(at[b]), field));
+      }
+    }
+  }
+}
 
 /// Codes of one row with room for its padding; reused from row to row.
 class row_codes {
@@ -20,42 +53,42 @@ class row_codes {
         codes_(layout.chunks() * layout.codec().fields * slot_cols,
                static_cast<std::uint8_t>(layout.codec().zero_code)) {}
 
+  /// The code of a column and of those behind it.
+  [[nodiscard]] std::uint8_t* at(std::size_t col) noexcept { return codes_.data() + col; }
   void set(std::size_t col, int level) noexcept {
     codes_[col] = static_cast<std::uint8_t>(level + layout_.codec().zero_code);
-  }
-  void set(std::size_t col, std::span<const std::int8_t> levels) noexcept {
-    const int zero_code = layout_.codec().zero_code;
-    for (std::size_t i = 0; i < levels.size(); ++i) codes_[col + i] = static_cast<std::uint8_t>(levels[i] + zero_code);
   }
   [[nodiscard]] int level(std::size_t col) const noexcept { return codes_[col] - layout_.codec().zero_code; }
 
   /// Writes the row into `matrix`, the packed matrix's first byte.
-  void write(std::byte* matrix, std::size_t row) const noexcept {
-    const codec_info& codec = layout_.codec();
-    std::byte* at = matrix + layout_.row_offset(row);
-    const std::uint8_t* codes = codes_.data();
-    for (std::size_t chunk = 0; chunk < layout_.chunks(); ++chunk, at += chunk_bytes) {
-      // Four bytes at once: no byte of the sum exceeds 255, so none carries into the next.
-      std::uint32_t word = 0;
-      for (unsigned field = 0, weight = 1; field < codec.fields; ++field, weight *= codec.radix, codes += slot_cols) {
-        std::uint32_t four;
-        std::memcpy(&four, codes, sizeof four);
-        word += four * weight;
-      }
-      std::memcpy(at, &word, sizeof word);
+  void write(std::byte* matrix, std::size_t row) const noexcept { write(matrix, row, 0, layout_.chunks()); }
+  /// Writes the part of the row that lies in chunks [begin, end).
+  void write(std::byte* matrix, std::size_t row, std::size_t begin, std::size_t end) const noexcept {
+    std::byte* const at = matrix + layout_.row_offset(row) + begin * chunk_bytes;
+    const std::uint8_t* const codes = codes_.data() + begin * layout_.codec().fields * slot_cols;
+    switch (layout_.fmt().code) {
+      case code_type::ternary2:
+        return write_chunks<code_type::ternary2>(codes, end - begin, at);
+      case code_type::ternary5:
+        return write_chunks<code_type::ternary5>(codes, end - begin, at);
+      case code_type::int4:
+        return write_chunks<code_type::int4>(codes, end - begin, at);
+      case code_type::int8:
+        return write_chunks<code_type::int8>(codes, end - begin, at);
     }
   }
 
   void read(const std::byte* matrix, std::size_t row) noexcept {
-    const codec_info& codec = layout_.codec();
-    const std::byte* at = matrix + layout_.row_offset(row);
-    std::uint8_t* codes = codes_.data();
-    for (std::size_t chunk = 0; chunk < layout_.chunks(); ++chunk, at += chunk_bytes) {
-      for (unsigned field = 0; field < codec.fields; ++field) {
-        for (std::size_t b = 0; b < slot_cols; ++b) {
-          *codes++ = static_cast<std::uint8_t>(codec.code(std::to_integer<std::uint8_t>(at[b]), field));
-        }
-      }
+    const std::byte* const at = matrix + layout_.row_offset(row);
+    switch (layout_.fmt().code) {
+      case code_type::ternary2:
+        return read_chunks<code_type::ternary2>(at, layout_.chunks(), codes_.data());
+      case code_type::ternary5:
+        return read_chunks<code_type::ternary5>(at, layout_.chunks(), codes_.data());
+      case code_type::int4:
+        return read_chunks<code_type::int4>(at, layout_.chunks(), codes_.data());
+      case code_type::int8:
+        return read_chunks<code_type::int8>(at, layout_.chunks(), codes_.data());
     }
   }
 

@@ -15,6 +15,7 @@
 /// For the sizes of groups (up to 512 elements: at most 16 vectors a row) the cascade is a plain sum of each row.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -23,24 +24,43 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/config.hpp>
+
 namespace edgerazor::inline v0 {
 
 namespace detail {
-/// sums[j] += |next[j]| + |next[width + j]| + ... for j < width, `count` times, in that order.
-template <class Arch, std::size_t Width>
+/// sums[j] = |next[j]| + |next[width + j]| + ... for j < width, `count` terms, in that order; added to sums[j] where
+/// `Continued`.
+template <bool Continued, class Arch, std::size_t Width>
 inline void add_magnitudes(const float* next, std::size_t count, float* sums) noexcept {
   using reals = xsimd::batch<float, Arch>;
   if constexpr (Width % reals::size == 0) {
     const auto add = [&]<std::size_t... J>(std::index_sequence<J...>) {
-      reals sum[] = {reals::load_unaligned(sums + J * reals::size)...};
+      reals sum[] = {(Continued ? reals::load_unaligned(sums + J * reals::size) : reals{0.0f})...};
       for (std::size_t i = 0; i < count; ++i, next += Width)
         ((sum[J] += xsimd::abs(reals::load_unaligned(next + J * reals::size))), ...);
       (sum[J].store_unaligned(sums + J * reals::size), ...);
     };
     add(std::make_index_sequence<Width / reals::size>{});
   } else {
+    if constexpr (!Continued) std::fill_n(sums, Width, 0.0f);
     for (std::size_t i = 0; i < count; ++i, next += Width)
       for (std::size_t j = 0; j < Width; ++j) sums[j] += std::fabs(next[j]);
+  }
+}
+
+/// to[j] += from[j] for j < count.
+template <class Arch, std::size_t Count>
+inline void add_lanes(const float* from, float* to) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  constexpr std::size_t step = Count % reals::size == 0 ? reals::size : 1;
+  EDGERAZOR_UNROLL
+  for (std::size_t j = 0; j < Count; j += step) {
+    if constexpr (step == 1) {
+      to[j] += from[j];
+    } else {
+      (reals::load_unaligned(to + j) + reals::load_unaligned(from + j)).store_unaligned(to + j);
+    }
   }
 }
 
@@ -53,35 +73,32 @@ template <class Arch, std::size_t Lanes>
   const std::size_t power = log / level_count > 4 ? log / level_count : 4, step = std::size_t{1} << power;
 
   const float* next = values.data();
-  float sums[width] = {};
+  float sums[width];
   if (per_row < step) {
-    add_magnitudes<Arch, width>(next, per_row, sums);
+    add_magnitudes<false, Arch, width>(next, per_row, sums);
     next += per_row * width;
   } else {
     float levels[level_count][width] = {};
     std::size_t done = 0;
     while (done + step <= per_row) {
-      add_magnitudes<Arch, width>(next, step, levels[0]);
+      add_magnitudes<true, Arch, width>(next, step, levels[0]);
       next += step * width;
       done += step;
       // A full level moves up; it is full when the digits of `done` below it, in base 2^p, are zero.
       for (std::size_t level = 1; level < level_count; ++level) {
-        for (std::size_t j = 0; j < width; ++j) {
-          levels[level][j] += levels[level - 1][j];
-          levels[level - 1][j] = 0;
-        }
+        add_lanes<Arch, width>(levels[level - 1], levels[level]);
+        std::fill_n(levels[level - 1], width, 0.0f);
         if ((done >> (level * power) & (step - 1)) != 0) break;
       }
     }
-    add_magnitudes<Arch, width>(next, per_row - done, levels[0]);
+    add_magnitudes<true, Arch, width>(next, per_row - done, levels[0]);
     next += (per_row - done) * width;
     for (std::size_t j = 0; j < width; ++j) sums[j] = levels[0][j] + levels[1][j] + levels[2][j] + levels[3][j];
   }
 
   for (std::size_t v = per_row * row_count; v < vectors; ++v, next += Lanes)
     for (std::size_t j = 0; j < Lanes; ++j) sums[j] += std::fabs(next[j]);
-  for (std::size_t row = 1; row < row_count; ++row)
-    for (std::size_t j = 0; j < Lanes; ++j) sums[j] += sums[row * Lanes + j];
+  for (std::size_t row = 1; row < row_count; ++row) add_lanes<Arch, Lanes>(sums + row * Lanes, sums);
 
   float sum = 0;
   for (std::size_t i = vectors * Lanes; i < values.size(); ++i) sum += std::fabs(*next++);

@@ -13,9 +13,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/quant/granularity.hpp>
 
@@ -81,34 +84,67 @@ template <int Low, int High>
   return std::bit_cast<std::int32_t>(clamped + shift) - std::bit_cast<std::int32_t>(shift);
 }
 
+namespace detail {
+template <class Batch>
+concept emulated_batch = requires(const Batch& batch) {
+  { batch.data.size() } -> std::convertible_to<std::size_t>;
+};
+
+/// x where x > low, else low: so also where x is NaN. On x86 that is one instruction, its maximum; others give NaN, or
+/// the number.
+template <class Arch>
+[[nodiscard]] inline xsimd::batch<float, Arch> at_least(const xsimd::batch<float, Arch>& x,
+                                                        const xsimd::batch<float, Arch>& low) noexcept {
+  if constexpr (EDGERAZOR_X86 != 0 && !emulated_batch<xsimd::batch<float, Arch>>) return xsimd::max(x, low);
+  return xsimd::select(x > low, x, low);
+}
+}  // namespace detail
+
 template <int Low, int High, class Arch>
 [[nodiscard]] inline xsimd::batch<std::int32_t, Arch> round_to_level(const xsimd::batch<float, Arch>& x) noexcept {
   static_assert(Low > -(1 << 22) && High < (1 << 22));
   using reals = xsimd::batch<float, Arch>;
-  const reals low{static_cast<float>(Low)}, high{static_cast<float>(High)}, shift{12582912.0f};
-  const reals above = xsimd::select(x > low, x, low);
-  const reals clamped = xsimd::select(above < high, above, high);
+  const reals shift{12582912.0f};
+  const reals clamped =
+      xsimd::min(detail::at_least(x, reals{static_cast<float>(Low)}), reals{static_cast<float>(High)});
   return xsimd::bitwise_cast<std::int32_t>(clamped + shift) - xsimd::bitwise_cast<std::int32_t>(shift);
 }
+
+namespace detail {
+/// codes[i] = level of weights[i] at a given scale, plus `zero_code`.
+template <quantizer Q, class Arch, class Byte>
+void quantize_codes(const float* weights, std::size_t count, float scale, int zero_code, Byte* codes) noexcept {
+  std::size_t done = 0;
+  if constexpr (vector_quantizer<Q, Arch>) {
+    using reals = xsimd::batch<float, Arch>;
+    constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
+    const reals scales{scale};
+    const xsimd::batch<std::int32_t, Arch> zero_codes{zero_code};
+    const auto codes_from = [&](std::size_t i, std::int32_t* wide) {
+      (Q::level(reals::load_unaligned(weights + i), scales) + zero_codes).store_unaligned(wide);
+    };
+    for (; done + step <= count; done += step) {
+      std::int32_t wide[step];
+      [&]<std::size_t... J>(std::index_sequence<J...>) {
+        (codes_from(done + J * reals::size, wide + J * reals::size), ...);
+      }
+      (std::make_index_sequence<step / reals::size>{});
+      for (std::size_t j = 0; j < step; ++j) codes[done + j] = static_cast<Byte>(wide[j]);
+    }
+    for (; done + reals::size <= count; done += reals::size) {
+      std::int32_t wide[reals::size];
+      codes_from(done, wide);
+      for (std::size_t j = 0; j < reals::size; ++j) codes[done + j] = static_cast<Byte>(wide[j]);
+    }
+  }
+  for (; done < count; ++done) codes[done] = static_cast<Byte>(Q::level(weights[done], scale) + zero_code);
+}
+}  // namespace detail
 
 /// levels[i] = level of weights[i] at a given scale.
 template <quantizer Q, class Arch = xsimd::default_arch>
 void quantize_levels(std::span<const float> weights, float scale, std::int8_t* levels) noexcept {
-  std::size_t whole = 0;
-  if constexpr (vector_quantizer<Q, Arch>) {
-    using reals = xsimd::batch<float, Arch>;
-    constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
-    whole = weights.size() - weights.size() % step;
-    const reals scales{scale};
-    for (std::size_t i = 0; i < whole; i += step) {
-      std::int32_t wide[step];
-      for (std::size_t j = 0; j < step; j += reals::size)
-        Q::level(reals::load_unaligned(weights.data() + i + j), scales).store_unaligned(wide + j);
-      for (std::size_t j = 0; j < step; ++j) levels[i + j] = static_cast<std::int8_t>(wide[j]);
-    }
-  }
-  for (std::size_t i = whole; i < weights.size(); ++i)
-    levels[i] = static_cast<std::int8_t>(Q::level(weights[i], scale));
+  detail::quantize_codes<Q, Arch>(weights.data(), weights.size(), scale, 0, levels);
 }
 
 /// Quantizes one group: writes group.size() levels, returns the scale, so that w ~ levels[i] * scale.
