@@ -72,6 +72,27 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_RESTRICT
 #endif
 
+/// The same for Arm, where compilers spell it differently. g++ takes the extensions with the architecture that first
+/// had them, because its assembler does; functions that others inline, whatever their target, have the least of all.
+#if EDGERAZOR_ARM64 && defined(__GNUC__) && !defined(__clang__)
+#define EDGERAZOR_TARGET_NEON EDGERAZOR_TARGET("+nothing+simd")
+#define EDGERAZOR_TARGET_DOTPROD EDGERAZOR_TARGET("arch=armv8.2-a+dotprod")
+#define EDGERAZOR_TARGET_I8MM EDGERAZOR_TARGET("arch=armv8.2-a+dotprod+i8mm")
+#elif EDGERAZOR_ARM64 && defined(__clang__)
+#define EDGERAZOR_TARGET_NEON
+#if __clang_major__ < 16
+#define EDGERAZOR_TARGET_DOTPROD EDGERAZOR_TARGET("dotprod")
+#define EDGERAZOR_TARGET_I8MM EDGERAZOR_TARGET("dotprod,i8mm")
+#else
+#define EDGERAZOR_TARGET_DOTPROD EDGERAZOR_TARGET("+dotprod")
+#define EDGERAZOR_TARGET_I8MM EDGERAZOR_TARGET("+dotprod+i8mm")
+#endif
+#else
+#define EDGERAZOR_TARGET_NEON
+#define EDGERAZOR_TARGET_DOTPROD
+#define EDGERAZOR_TARGET_I8MM
+#endif
+
 /// Before a loop of a small constant number of rounds whose arrays must become registers.
 #if defined(__clang__)
 #define EDGERAZOR_UNROLL _Pragma("clang loop unroll(full)")
@@ -89,6 +110,17 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_KEEP(sum) __asm__("" : "+w"(sum))
 #else
 #define EDGERAZOR_KEEP(sum) static_cast<void>(0)
+#endif
+
+/// sums += 64 products of `codes` with 16 copies of the 4 bytes at x: one vpdpbusd whose broadcast is part of its load.
+/// g++ 12 cannot fold the two, and a broadcast of its own may take a turn of the units that multiply.
+#if defined(__GNUC__) && !defined(__clang__)
+#define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x)             \
+  __asm__("vpdpbusd {%2%{1to16%}, %1, %0|%0, %1, %2%{1to16%}}" \
+          : "+v"(sums)                                         \
+          : "v"(codes), "m"(*reinterpret_cast<const char(*)[4]>(x)))
+#else
+#define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x) sums = _mm512_dpbusd_epi32(sums, codes, broadcast4(x))
 #endif
 
 /// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug 105593). The pair goes
