@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/pack/tile_layout.hpp>
 
 namespace edgerazor::inline v0::detail {
@@ -32,10 +33,12 @@ template <unsigned Fields>
 struct partial_chunk {
   alignas(16) std::int8_t x[(slot_cols * Fields + 15) / 16 * 16] = {};
 
-  partial_chunk(const std::int8_t* token, std::size_t chunk, std::size_t begin, std::size_t end) noexcept {
-    const std::size_t first = chunk * Fields, last = first + Fields;
-    const std::size_t from = begin > first ? begin : first, to = end < last ? end : last;
-    std::memcpy(x + slot_cols * (from - first), token + slot_cols * from, slot_cols * (to - from));
+  EDGERAZOR_INLINE partial_chunk(const std::int8_t* token, std::size_t chunk, std::size_t begin,
+                                 std::size_t end) noexcept {
+    for (std::size_t f = 0; f < Fields; ++f) {  // a slot at a time: a copy of unknown length is a call
+      const std::size_t slot = chunk * Fields + f;
+      if (slot >= begin && slot < end) std::memcpy(x + slot_cols * f, token + slot_cols * slot, slot_cols);
+    }
   }
 };
 

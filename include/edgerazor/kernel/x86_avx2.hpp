@@ -27,56 +27,67 @@ inline bool supported() noexcept {
   return detect_cpu_features().avx2;
 }
 
+/// A whole chunk, decoded.
+template <code_type Type>
+struct chunk_codes {
+  half_codes<Type> low, high;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE explicit chunk_codes(const std::uint8_t* chunk) noexcept
+      : low(load_half(chunk)), high(load_half(chunk + 32)) {}
+};
+
 /// Sums of 16 rows while chunks go by.
 template <code_type Type>
 struct accumulator {
   __m256i low, high;
 
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(const std::uint8_t* chunk, const std::int8_t* x) noexcept {
-    low = _mm256_add_epi32(low, half_sums<Type>(load_half(chunk), x));
-    high = _mm256_add_epi32(high, half_sums<Type>(load_half(chunk + 32), x));
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE void add(const chunk_codes<Type>& codes, const std::int8_t* x) noexcept {
+    low = _mm256_add_epi32(low, half_sums(codes.low, x));
+    high = _mm256_add_epi32(high, half_sums(codes.high, x));
+    EDGERAZOR_KEEP(low);
+    EDGERAZOR_KEEP(high);
   }
 };
 
+/// A chunk that two groups share is decoded once.
 template <code_type Type>
 EDGERAZOR_AVX2 void dot(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
                         std::size_t end, std::int32_t* isum) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
   constexpr std::size_t chunk_cols = slot_cols * fields;
+  const std::uint8_t* chunk = w.chunks + w.slot_begin(begin) / fields * chunk_bytes;
+  chunk_codes<Type> codes(chunk);
   for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
     const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
     const detail::chunk_span<fields> span(first, last);
-    const std::uint8_t* chunk = w.chunks + chunk_bytes * span.whole_begin;
+    accumulator<Type> sums{};
+    if (span.head) sums.add(codes, detail::partial_chunk<fields>(x, span.whole_begin - 1, first, last).x);
+    chunk = w.chunks + chunk_bytes * span.whole_begin;
     const std::int8_t* columns = x + chunk_cols * span.whole_begin;
-    accumulator<Type> total{};
-    if (span.head) {
-      const detail::partial_chunk<fields> part(x, span.whole_begin - 1, first, last);
-      total.add(chunk - chunk_bytes, part.x);
-    }
     for (std::size_t c = span.whole_begin; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
-      total.add(chunk, columns);
+      sums.add(chunk_codes<Type>(chunk), columns);
     }
     if (span.tail) {
-      const detail::partial_chunk<fields> part(x, span.whole_end, first, last);
-      total.add(chunk, part.x);
+      codes = chunk_codes<Type>(chunk);
+      sums.add(codes, detail::partial_chunk<fields>(x, span.whole_end, first, last).x);
     }
     const __m256i offset = _mm256_set1_epi32(codec_of(Type).zero_code * x_sums[g]);
-    store_half(isum, _mm256_sub_epi32(total.low, offset));
-    store_half(isum + 8, _mm256_sub_epi32(total.high, offset));
+    store_half(isum, _mm256_sub_epi32(sums.low, offset));
+    store_half(isum + 8, _mm256_sub_epi32(sums.high, offset));
   }
 }
 
 template <code_type Type>
 EDGERAZOR_AVX2 void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
-  for (std::size_t s = begin; s < end;) {
-    const std::size_t chunk = s / fields, next = (chunk + 1) * fields;
-    const __m256i low = load_half(w.chunks + chunk_bytes * chunk),
-                  high = load_half(w.chunks + chunk_bytes * chunk + 32);
-    for (; s < next && s < end; ++s, panel += chunk_bytes) {
-      const unsigned f = static_cast<unsigned>(s - chunk * fields);
-      store_half(panel, field<Type>(low, f));
-      store_half(panel + 32, field<Type>(high, f));
+  for (std::size_t chunk = begin / fields; chunk * fields < end; ++chunk) {
+    const chunk_codes<Type> codes(w.chunks + chunk_bytes * chunk);
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < fields; ++f) {
+      const std::size_t slot = chunk * fields + f;
+      if (slot < begin || slot >= end) continue;
+      store_half(panel + chunk_bytes * (slot - begin), codes.low.field(f));
+      store_half(panel + chunk_bytes * (slot - begin) + 32, codes.high.field(f));
     }
   }
 }
@@ -112,8 +123,8 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w, 
           low_sums[t] = _mm256_add_epi16(low_sums[t], pair_sums(low_codes, four));
           high_sums[t] = _mm256_add_epi16(high_sums[t], pair_sums(high_codes, four));
         } else {
-          low_sums[t] = _mm256_add_epi32(low_sums[t], half_sums<Type>(low_codes, four));
-          high_sums[t] = _mm256_add_epi32(high_sums[t], half_sums<Type>(high_codes, four));
+          low_sums[t] = _mm256_add_epi32(low_sums[t], half_sums(half_codes<Type>(low_codes), four));
+          high_sums[t] = _mm256_add_epi32(high_sums[t], half_sums(half_codes<Type>(high_codes), four));
         }
         EDGERAZOR_KEEP(low_sums[t]);
         EDGERAZOR_KEEP(high_sums[t]);
@@ -127,20 +138,15 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w, 
     }
     slots -= block;
   }
-  if (!w.last) {
-    EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t) {
+  EDGERAZOR_UNROLL
+  for (std::size_t t = 0; t < Tokens; ++t) {
+    if (w.last) {
+      const float x_scale = x.scales[(first + t) * x.group_stride];
+      add_scaled(low[t], high[t], w.scales, x_scale, x.y + tile_rows * (first + t));
+    } else {
       store_half(isum + tile_rows * t, low[t]);
       store_half(isum + tile_rows * t + 8, high[t]);
     }
-    return;
-  }
-  const reals scales = load16(w.scales);
-  EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) {
-    float* const y = x.y + tile_rows * (first + t);
-    const reals sums{_mm256_cvtepi32_ps(low[t]), _mm256_cvtepi32_ps(high[t])};
-    store16(y, multiply_add(sums, times(scales, x.scales[(first + t) * x.group_stride]), load16(y)));
   }
 }
 

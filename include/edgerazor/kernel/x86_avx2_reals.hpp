@@ -132,6 +132,13 @@ EDGERAZOR_AVX2 void scale_sums(const std::int32_t* isum, const std::byte* w_scal
   store16(y, total);
 }
 
+/// The epilogue of one group and token: y[r] = fma(float(isum[r]), w_scales[r] * x_scale, y[r]).
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void add_scaled(__m256i low, __m256i high, const float* w_scales, float x_scale,
+                                                float* y) noexcept {
+  const reals sums{_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+  store16(y, multiply_add(sums, times(load16(w_scales), x_scale), load16(y)));
+}
+
 template <class Scale>
 EDGERAZOR_AVX2 void read_scales(const std::byte* w_scales, float* scales) noexcept {
   store16(scales, load16(reinterpret_cast<const Scale*>(w_scales)));

@@ -57,13 +57,29 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i masked(__m256i v, int mask) noexcept {
   return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(mask)));
 }
 
+/// Half a chunk as its codec's products take it; what `half_sums` multiplies.
+template <code_type Type>
+struct half_codes {
+  __m256i bytes;
+
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE explicit half_codes(__m256i stored) noexcept : bytes(stored) {}
+  /// Field f, one code a byte.
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i field(unsigned f) const noexcept {
+    constexpr int bits = 8 / static_cast<int>(codec_of(Type).fields);
+    return masked(_mm256_srl_epi16(bytes, _mm_cvtsi32_si128(bits * static_cast<int>(f))),
+                  static_cast<int>(codec_of(Type).radix - 1));
+  }
+};
+
 /// Sums of 8 rows over the columns of half a chunk, in 32 bits; one implementation a codec.
 template <code_type Type>
-__m256i half_sums(__m256i codes, const std::int8_t* x) noexcept;
+__m256i half_sums(const half_codes<Type>& codes, const std::int8_t* x) noexcept;
 
 /// Of four 2-bit fields two are not shifted but counted four times too much, and their sum is shifted back.
 template <>
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::ternary2>(__m256i codes, const std::int8_t* x) noexcept {
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums(const half_codes<code_type::ternary2>& half,
+                                                  const std::int8_t* x) noexcept {
+  const __m256i codes = half.bytes;
   constexpr unsigned max_code = codec_of(code_type::ternary2).radix - 1;
   static_assert(2 * pair_bound(4 * max_code) <= int16_max && 4 * pair_bound(max_code) <= int16_max);
   const __m256i fields23 = _mm256_srli_epi16(codes, 4);
@@ -73,26 +89,29 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::ternary2>(__m256i c
   return row_sums(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2)));
 }
 
-/// The digits of 16 numbers in base 3, lowest in the lowest of 2-bit fields.
+/// For 16 numbers from `first` on: some of their digits in base 3, digit `low + i` in 2-bit field i.
 struct digit_table {
   alignas(16) std::uint8_t fields[16] = {};
 
-  constexpr explicit digit_table(unsigned first) noexcept {
+  constexpr digit_table(unsigned first, unsigned low, unsigned count) noexcept {
     for (unsigned i = 0; i < 16; ++i) {
-      for (unsigned f = 0, rest = first + i; f < 3; ++f, rest /= 3) {
-        fields[i] |= static_cast<std::uint8_t>(rest % 3 << 2 * f);
+      unsigned rest = first + i;
+      for (unsigned f = 0; f < low; ++f) rest /= 3;
+      for (unsigned f = 0; f < count; ++f, rest /= 3) {
+        fields[i] = static_cast<std::uint8_t>(fields[i] | rest % 3 << 2 * f);
       }
     }
   }
 };
-inline constexpr digit_table digits_from_0{0}, digits_from_16{16};
+inline constexpr digit_table digit_0{0, 0, 1}, digit_1{0, 1, 1}, digits_from_0{0, 0, 3}, digits_from_16{16, 0, 3};
 
 EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i look_up(const digit_table& table, __m256i index) noexcept {
   const __m128i fields = _mm_load_si128(reinterpret_cast<const __m128i*>(table.fields));
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(fields), index);  // 0 where the index has its top bit set
 }
 
-/// Whether base3_fields divides every byte by 9 rightly: alone, and as the upper half of a word over any lower byte.
+/// Whether the division below divides every byte by 9 rightly: alone, and as the upper half of a word over any lower
+/// byte.
 constexpr bool divides_by_9() noexcept {
   for (unsigned b = 0; b <= 242; ++b) {
     const unsigned word = 256 * b;
@@ -103,40 +122,46 @@ constexpr bool divides_by_9() noexcept {
 }
 static_assert(divides_by_9());
 
-/// The five digits of each byte as 2-bit fields. With byte = 9 * u + v, v = 0..8 are digits 0 and 1, u = 0..26 the
-/// others; u takes two tables of 16.
-struct base3_fields {
-  __m256i digits01, digits234;
+/// Base 3: byte = 9 * u + v. v = 0..8 are digits 0 and 1, u = 0..26 the others as 2-bit fields; u takes two tables
+/// of 16.
+template <>
+struct half_codes<code_type::ternary5> {
+  __m256i digit0, digit1, digits234;
 
-  EDGERAZOR_AVX2 EDGERAZOR_INLINE explicit base3_fields(__m256i bytes) noexcept {
-    const __m256i b = _mm256_min_epu8(bytes, _mm256_set1_epi8(static_cast<char>(242)));
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE explicit half_codes(__m256i stored) noexcept {
+    const __m256i b = _mm256_min_epu8(stored, _mm256_set1_epi8(static_cast<char>(242)));
     const __m256i even = _mm256_srli_epi16(_mm256_maddubs_epi16(b, _mm256_set1_epi16(57)), 9);
     const __m256i odd = _mm256_mulhi_epu16(b, _mm256_set1_epi16(7282));
-    const __m256i u = _mm256_or_si256(even, _mm256_and_si256(odd, _mm256_set1_epi16(static_cast<short>(0xff00))));
-    const __m256i v =
-        _mm256_sub_epi8(b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry to a neighbour
-    digits01 = look_up(digits_from_0, v);
+    const __m256i u = _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(static_cast<short>(0xff00)));
+    const __m256i v = _mm256_sub_epi8(b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry upwards
+    digit0 = look_up(digit_0, v);
+    digit1 = look_up(digit_1, v);
     digits234 = _mm256_or_si256(look_up(digits_from_0, _mm256_add_epi8(u, _mm256_set1_epi8(0x70))),
                                 look_up(digits_from_16, _mm256_sub_epi8(u, _mm256_set1_epi8(16))));
   }
+  EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i field(unsigned f) const noexcept {
+    if (f < 2) return f == 0 ? digit0 : digit1;
+    return masked(_mm256_srl_epi16(digits234, _mm_cvtsi32_si128(2 * static_cast<int>(f - 2))), 0x03);
+  }
 };
 
+/// Digit 3 is not shifted but counted four times too much, and shifted back.
 template <>
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::ternary5>(__m256i bytes, const std::int8_t* x) noexcept {
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums(const half_codes<code_type::ternary5>& codes,
+                                                  const std::int8_t* x) noexcept {
   constexpr unsigned max_code = codec_of(code_type::ternary5).radix - 1;
-  static_assert(2 * pair_bound(4 * max_code) <= int16_max && 5 * pair_bound(max_code) <= int16_max);
-  const base3_fields split(bytes);
-  const __m256i digit4 = masked(_mm256_srli_epi16(split.digits234, 4), 0x03);
-  const __m256i digits02 =
-      _mm256_add_epi16(pair_sums(masked(split.digits01, 0x03), x), pair_sums(masked(split.digits234, 0x03), x + 8));
-  const __m256i ones = _mm256_add_epi16(digits02, pair_sums(digit4, x + 16));
-  const __m256i fours = _mm256_add_epi16(pair_sums(masked(split.digits01, 0x0c), x + 4),
-                                         pair_sums(masked(split.digits234, 0x0c), x + 12));
-  return row_sums(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2)));
+  static_assert(pair_bound(4 * max_code) <= int16_max && 5 * pair_bound(max_code) <= int16_max);
+  const __m256i digits01 = _mm256_add_epi16(pair_sums(codes.digit0, x), pair_sums(codes.digit1, x + 4));
+  const __m256i digits24 =
+      _mm256_add_epi16(pair_sums(masked(codes.digits234, 0x03), x + 8), pair_sums(codes.field(4), x + 16));
+  const __m256i fours = pair_sums(masked(codes.digits234, 0x0c), x + 12);
+  return row_sums(_mm256_add_epi16(_mm256_add_epi16(digits01, digits24), _mm256_srai_epi16(fours, 2)));
 }
 
 template <>
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::int4>(__m256i codes, const std::int8_t* x) noexcept {
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums(const half_codes<code_type::int4>& half,
+                                                  const std::int8_t* x) noexcept {
+  const __m256i codes = half.bytes;
   static_assert(2 * pair_bound(codec_of(code_type::int4).radix - 1) <= int16_max);
   const __m256i field1 = masked(_mm256_srli_epi16(codes, 4), 0x0f);
   return row_sums(_mm256_add_epi16(pair_sums(masked(codes, 0x0f), x), pair_sums(field1, x + 4)));
@@ -144,25 +169,13 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::int4>(__m256i codes
 
 /// 16-bit products of bytes 0 and 2, then of bytes 1 and 3.
 template <>
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums<code_type::int8>(__m256i codes, const std::int8_t* x) noexcept {
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums(const half_codes<code_type::int8>& half,
+                                                  const std::int8_t* x) noexcept {
+  const __m256i codes = half.bytes;
   const __m256i four = broadcast4(x);
   const __m256i x02 = _mm256_srai_epi16(_mm256_slli_epi16(four, 8), 8), x13 = _mm256_srai_epi16(four, 8);
   const __m256i codes02 = _mm256_and_si256(codes, _mm256_set1_epi16(0xff)), codes13 = _mm256_srli_epi16(codes, 8);
   return _mm256_add_epi32(_mm256_madd_epi16(codes02, x02), _mm256_madd_epi16(codes13, x13));
-}
-
-/// Field f of half a chunk, one code a byte.
-template <code_type Type>
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i field(__m256i bytes, unsigned f) noexcept {
-  if constexpr (Type == code_type::ternary5) {
-    const base3_fields split(bytes);
-    const int shift = static_cast<int>(f < 2 ? 2 * f : 2 * (f - 2));
-    return masked(_mm256_srl_epi16(f < 2 ? split.digits01 : split.digits234, _mm_cvtsi32_si128(shift)), 0x03);
-  } else {
-    constexpr int bits = 8 / static_cast<int>(codec_of(Type).fields);
-    return masked(_mm256_srl_epi16(bytes, _mm_cvtsi32_si128(bits * static_cast<int>(f))),
-                  static_cast<int>(codec_of(Type).radix - 1));
-  }
 }
 
 #undef EDGERAZOR_AVX2

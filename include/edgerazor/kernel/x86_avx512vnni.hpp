@@ -36,135 +36,124 @@ EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i load_chunk(const std::uint8_t* chu
   return _mm512_loadu_si512(chunk);
 }
 
-/// Sums of one group while its chunks go by, one implementation a codec. `sum()` gives the 16 totals.
+/// Each codec's bytes as fields that vpdpbusd can multiply, and their sums. A field is masked, not shifted, and counts
+/// `weight(f)` times too much, which its sum loses again once, at the end. Exact, because |sum| <= 255 * 128 *
+/// largest_group < 2^31. Do not carry this to vpmaddubsw: 2 * 192 * 127 overflows its int16.
+static_assert(std::int64_t{255} * 128 * format::largest_group <= std::int64_t{1} << 31);
+
 template <code_type Type>
-struct accumulator;
+struct chunk_codes {
+  static constexpr unsigned fields = codec_of(Type).fields;
+  __m512i bytes;
 
-/// Fields are masked, not shifted: field f counts 4^f times too much and is shifted back once, at the end. Exact,
-/// because |sum| <= 3 * 64 * 127 * largest_group / 4 < 2^31. Do not carry this to vpmaddubsw: 2 * 192 * 127 overflows
-/// its int16.
-template <>
-struct accumulator<code_type::ternary2> {
-  static_assert(std::int64_t{3} * 64 * 127 * (format::largest_group / 4) < std::int64_t{1} << 31);
-  __m512i sum0, sum1, sum2, sum3;
-
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void clear() noexcept { sum0 = sum1 = sum2 = sum3 = _mm512_setzero_si512(); }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void add(__m512i codes, const std::int8_t* x) noexcept {
-    sum0 = _mm512_dpbusd_epi32(sum0, _mm512_and_si512(codes, _mm512_set1_epi8(0x03)), broadcast4(x));
-    sum1 = _mm512_dpbusd_epi32(sum1, _mm512_and_si512(codes, _mm512_set1_epi8(0x0c)), broadcast4(x + 4));
-    sum2 = _mm512_dpbusd_epi32(sum2, _mm512_and_si512(codes, _mm512_set1_epi8(0x30)), broadcast4(x + 8));
-    sum3 = _mm512_dpbusd_epi32(sum3, _mm512_and_si512(codes, _mm512_set1_epi8(static_cast<char>(0xc0))),
-                               broadcast4(x + 12));
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE explicit chunk_codes(__m512i stored) noexcept : bytes(stored) {}
+  /// Field f times the radix to the power f.
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i field(unsigned f) const noexcept {
+    if constexpr (fields == 1) return bytes;
+    const unsigned mask = (codec_of(Type).radix - 1) * codec_of(Type).weight(f);
+    return _mm512_and_si512(bytes, _mm512_set1_epi8(static_cast<char>(mask)));
   }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i sum() const noexcept {
-    const __m512i low = _mm512_add_epi32(sum0, _mm512_srai_epi32(sum1, 2));
-    return _mm512_add_epi32(low, _mm512_add_epi32(_mm512_srai_epi32(sum2, 4), _mm512_srai_epi32(sum3, 6)));
-  }
+  static constexpr int shift(unsigned f) noexcept { return static_cast<int>(8 / fields * f); }
 };
 
-/// Splits the highest base-3 digit off: rest = v - digit * Weight, digit = (v >= Weight) + (v >= 2 * Weight).
-template <int Weight>
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i take_digit(__m512i& v) noexcept {
-  const __m512i weight = _mm512_set1_epi8(static_cast<char>(Weight)), one = _mm512_set1_epi8(1);
-  const __mmask64 some = _mm512_cmpge_epu8_mask(v, weight);
-  v = _mm512_mask_sub_epi8(v, some, v, weight);
-  const __mmask64 two = _mm512_cmpge_epu8_mask(v, weight);
-  v = _mm512_mask_sub_epi8(v, two, v, weight);
-  return _mm512_mask_add_epi8(_mm512_maskz_mov_epi8(some, one), two, one, one);
+/// Bits of 2-bit fields: the digits of 16 numbers in base 3 from `first` on, lowest digit in the lowest field.
+EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i digits_of_16(unsigned first) noexcept {
+  alignas(16) std::uint8_t table[16] = {};
+  for (unsigned i = 0; i < 16; ++i) {
+    for (unsigned f = 0, rest = first + i; f < 3; ++f, rest /= 3) {
+      table[i] = static_cast<std::uint8_t>(table[i] | rest % 3 << 2 * f);
+    }
+  }
+  return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table)));
 }
 
+/// Base 3: byte = 9 * u + v. v = 0..8 are digits 0 and 1, u = 0..26 the others, which takes two tables of 16. Division
+/// by 9: even bytes alone, b * 57 >> 9; odd ones as the upper half of a word, word * 7282 >> 24 (x86_avx2_sums.hpp
+/// proves both).
 template <>
-struct accumulator<code_type::ternary5> {
-  __m512i sum0, sum1;
+struct chunk_codes<code_type::ternary5> {
+  static constexpr unsigned fields = 5;
+  __m512i digits01, digits234;
 
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void clear() noexcept { sum0 = sum1 = _mm512_setzero_si512(); }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void add(__m512i bytes, const std::int8_t* x) noexcept {
-    __m512i rest = _mm512_min_epu8(bytes, _mm512_set1_epi8(static_cast<char>(242)));
-    const __m512i digit4 = take_digit<81>(rest), digit3 = take_digit<27>(rest);
-    const __m512i digit2 = take_digit<9>(rest), digit1 = take_digit<3>(rest);
-    sum0 = _mm512_dpbusd_epi32(sum0, rest, broadcast4(x));
-    sum1 = _mm512_dpbusd_epi32(sum1, digit1, broadcast4(x + 4));
-    sum0 = _mm512_dpbusd_epi32(sum0, digit2, broadcast4(x + 8));
-    sum1 = _mm512_dpbusd_epi32(sum1, digit3, broadcast4(x + 12));
-    sum0 = _mm512_dpbusd_epi32(sum0, digit4, broadcast4(x + 16));
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE explicit chunk_codes(__m512i stored) noexcept {
+    const __m512i b = _mm512_min_epu8(stored, _mm512_set1_epi8(static_cast<char>(242)));
+    const __m512i even = _mm512_srli_epi16(_mm512_maddubs_epi16(b, _mm512_set1_epi16(57)), 9);
+    const __m512i odd = _mm512_mulhi_epu16(b, _mm512_set1_epi16(7282));
+    const __m512i u = _mm512_mask_mov_epi8(even, 0xaaaaaaaaaaaaaaaa, odd);
+    const __m512i v = _mm512_sub_epi8(b, _mm512_mullo_epi16(u, _mm512_set1_epi16(9)));  // 9 * 26: no carry upwards
+    digits01 = _mm512_shuffle_epi8(digits_of_16(0), v);
+    // A shuffle gives 0 where its index has the top bit set: u + 0x70 from u = 16 on, u - 16 below.
+    digits234 = _mm512_or_si512(_mm512_shuffle_epi8(digits_of_16(0), _mm512_add_epi8(u, _mm512_set1_epi8(0x70))),
+                                _mm512_shuffle_epi8(digits_of_16(16), _mm512_sub_epi8(u, _mm512_set1_epi8(16))));
   }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i sum() const noexcept { return _mm512_add_epi32(sum0, sum1); }
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i field(unsigned f) const noexcept {
+    return _mm512_and_si512(f < 2 ? digits01 : digits234, _mm512_set1_epi8(static_cast<char>(3 << shift(f))));
+  }
+  static constexpr int shift(unsigned f) noexcept { return static_cast<int>(f < 2 ? 2 * f : 2 * (f - 2)); }
 };
 
-/// The high field counts 16 times too much and is shifted back at the end: |sum| <= 240 * 127 * largest_group / 2 <
-/// 2^31.
-template <>
-struct accumulator<code_type::int4> {
-  static_assert(std::int64_t{240} * 127 * (format::largest_group / 2) < std::int64_t{1} << 31);
-  __m512i sum0, sum1;
+/// Sums of one group while its chunks go by, one a field.
+template <code_type Type>
+struct accumulator {
+  static constexpr unsigned fields = codec_of(Type).fields;
+  __m512i sums[fields];
 
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void clear() noexcept { sum0 = sum1 = _mm512_setzero_si512(); }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void add(__m512i codes, const std::int8_t* x) noexcept {
-    sum0 = _mm512_dpbusd_epi32(sum0, _mm512_and_si512(codes, _mm512_set1_epi8(0x0f)), broadcast4(x));
-    sum1 = _mm512_dpbusd_epi32(sum1, _mm512_and_si512(codes, _mm512_set1_epi8(static_cast<char>(0xf0))),
-                               broadcast4(x + 4));
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE accumulator() noexcept {
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < fields; ++f) sums[f] = _mm512_setzero_si512();
   }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i sum() const noexcept {
-    return _mm512_add_epi32(sum0, _mm512_srai_epi32(sum1, 4));
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void add(const chunk_codes<Type>& codes, const std::int8_t* x) noexcept {
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < fields; ++f) {
+      const __m512i field = codes.field(f);
+      EDGERAZOR_DPBUSD_BROADCAST(sums[f], field, x + slot_cols * f);
+    }
+  }
+  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i total() const noexcept {
+    __m512i sum = sums[0];
+    EDGERAZOR_UNROLL
+    for (unsigned f = 1; f < fields; ++f) {
+      sum = _mm512_add_epi32(sum, _mm512_srai_epi32(sums[f], static_cast<unsigned>(chunk_codes<Type>::shift(f))));
+    }
+    return sum;
   }
 };
 
-template <>
-struct accumulator<code_type::int8> {
-  __m512i sum0;
-
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void clear() noexcept { sum0 = _mm512_setzero_si512(); }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void add(__m512i codes, const std::int8_t* x) noexcept {
-    sum0 = _mm512_dpbusd_epi32(sum0, codes, broadcast4(x));
-  }
-  EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i sum() const noexcept { return sum0; }
-};
-
+/// A chunk that two groups share is decoded once.
 template <code_type Type>
 EDGERAZOR_AVX512VNNI void dot(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
                               std::size_t end, std::int32_t* isum) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
+  constexpr std::size_t chunk_cols = slot_cols * fields;
+  const std::uint8_t* chunk = w.chunks + w.slot_begin(begin) / fields * chunk_bytes;
+  chunk_codes<Type> codes(load_chunk(chunk));
   for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
     const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
     const detail::chunk_span<fields> span(first, last);
-    accumulator<Type> total;
-    total.clear();
-    if (span.head) {
-      const detail::partial_chunk<fields> part(x, span.whole_begin - 1, first, last);
-      total.add(load_chunk(w.chunks + chunk_bytes * (span.whole_begin - 1)), part.x);
+    // Sums enough to hide the latency of vpdpbusd: codecs of fewer fields take chunks in turn.
+    constexpr unsigned chains = fields < 4 ? 4 / fields : 1;
+    accumulator<Type> sums[chains];
+    if (span.head) sums[0].add(codes, detail::partial_chunk<fields>(x, span.whole_begin - 1, first, last).x);
+    chunk = w.chunks + chunk_bytes * span.whole_begin;
+    const std::int8_t* columns = x + chunk_cols * span.whole_begin;
+    std::size_t c = span.whole_begin;
+    for (; c + chains <= span.whole_end; c += chains, chunk += chains * chunk_bytes, columns += chains * chunk_cols) {
+      EDGERAZOR_UNROLL
+      for (unsigned i = 0; i < chains; ++i) {
+        sums[i].add(chunk_codes<Type>(load_chunk(chunk + i * chunk_bytes)), columns + i * chunk_cols);
+      }
     }
-    const std::uint8_t* chunk = w.chunks + chunk_bytes * span.whole_begin;
-    const std::int8_t* four = x + slot_cols * fields * span.whole_begin;
-    for (std::size_t c = span.whole_begin; c < span.whole_end; ++c, chunk += chunk_bytes, four += slot_cols * fields) {
-      total.add(load_chunk(chunk), four);
+    for (; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
+      sums[0].add(chunk_codes<Type>(load_chunk(chunk)), columns);
     }
     if (span.tail) {
-      const detail::partial_chunk<fields> part(x, span.whole_end, first, last);
-      total.add(load_chunk(chunk), part.x);
+      codes = chunk_codes<Type>(load_chunk(chunk));
+      sums[0].add(codes, detail::partial_chunk<fields>(x, span.whole_end, first, last).x);
     }
-    const __m512i offset = _mm512_set1_epi32(codec_of(Type).zero_code * x_sums[g]);
-    _mm512_storeu_si512(isum, _mm512_sub_epi32(total.sum(), offset));
-  }
-}
-
-/// Field f of a chunk, one code a byte.
-template <code_type Type>
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i field(__m512i bytes, unsigned f) noexcept {
-  if constexpr (Type == code_type::ternary5) {
-    __m512i rest = _mm512_min_epu8(bytes, _mm512_set1_epi8(static_cast<char>(242)));
-    const __m512i digit4 = take_digit<81>(rest);
-    if (f == 4) return digit4;
-    const __m512i digit3 = take_digit<27>(rest);
-    if (f == 3) return digit3;
-    const __m512i digit2 = take_digit<9>(rest);
-    if (f == 2) return digit2;
-    const __m512i digit1 = take_digit<3>(rest);
-    return f == 1 ? digit1 : rest;
-  } else {
-    constexpr int bits = 8 / static_cast<int>(codec_of(Type).fields);
-    constexpr char mask = static_cast<char>(codec_of(Type).radix - 1);
-    return _mm512_and_si512(_mm512_srl_epi16(bytes, _mm_cvtsi32_si128(bits * static_cast<int>(f))),
-                            _mm512_set1_epi8(mask));
+    __m512i total = _mm512_set1_epi32(-codec_of(Type).zero_code * x_sums[g]);
+    EDGERAZOR_UNROLL
+    for (unsigned i = 0; i < chains; ++i) total = _mm512_add_epi32(total, sums[i].total());
+    _mm512_storeu_si512(isum, total);
   }
 }
 
@@ -172,9 +161,15 @@ template <code_type Type>
 EDGERAZOR_AVX512VNNI void unpack(const tile_codes& w, std::size_t begin, std::size_t end,
                                  std::uint8_t* panel) noexcept {
   constexpr unsigned fields = codec_of(Type).fields;
-  for (std::size_t s = begin; s < end; ++s, panel += chunk_bytes) {
-    const __m512i bytes = load_chunk(w.chunks + chunk_bytes * (s / fields));
-    _mm512_storeu_si512(panel, field<Type>(bytes, static_cast<unsigned>(s % fields)));
+  for (std::size_t chunk = begin / fields; chunk * fields < end; ++chunk) {
+    const chunk_codes<Type> codes(load_chunk(w.chunks + chunk_bytes * chunk));
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < fields; ++f) {
+      const std::size_t slot = chunk * fields + f;
+      if (slot < begin || slot >= end) continue;
+      const __m512i field = _mm512_srli_epi16(codes.field(f), static_cast<unsigned>(chunk_codes<Type>::shift(f)));
+      _mm512_storeu_si512(panel + chunk_bytes * (slot - begin), field);
+    }
   }
 }
 
@@ -194,7 +189,7 @@ EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void panel_product_tokens(const group_pane
     const __m512i codes = load_chunk(w.codes + chunk_bytes * s);
     EDGERAZOR_UNROLL
     for (std::size_t t = 0; t < Tokens; ++t) {
-      sums[t] = _mm512_dpbusd_epi32(sums[t], codes, broadcast4(columns + t * x.x_stride));
+      EDGERAZOR_DPBUSD_BROADCAST(sums[t], codes, columns + t * x.x_stride);
     }
   }
   if (!w.last) {
