@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <random>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -115,6 +117,22 @@ void check_random_floats() {
   }
 }
 
+/// `convert_elements` of all `in`, and of fewer from any place, is the conversion one by one; nothing else is written.
+template <class From, class To>
+void check_converted(const std::vector<From>& in) {
+  std::vector<To> expected(in.size()), out(in.size());
+  for (std::size_t i = 0; i < in.size(); ++i) expected[i] = To{static_cast<float>(in[i])};
+  er::detail::convert_elements(in.data(), in.size(), out.data());
+  CHECK(std::memcmp(out.data(), expected.data(), in.size() * sizeof(To)) == 0);
+  for (std::size_t count = 0; count < 70; ++count) {
+    std::vector<To> part(count + 1, To{7.0f});
+    er::detail::convert_elements(in.data() + count, count, part.data());
+    CAPTURE(count);
+    CHECK(std::memcmp(part.data(), expected.data() + count, count * sizeof(To)) == 0);
+    CHECK(static_cast<float>(part[count]) == 7.0f);
+  }
+}
+
 }  // namespace
 
 static_assert(er::float16{1.0f}.bits == 0x3c00 && er::bfloat16{1.0f}.bits == 0x3f80,
@@ -162,4 +180,28 @@ TEST_CASE("float16 and bfloat16: out of range is infinity, NaN stays NaN and bec
       CHECK((bfloat & 0x8000u) == sign >> 16);
     }
   }
+}
+
+TEST_CASE("convert_elements: as one by one, all 65536 values of 16 bits") {
+  std::vector<er::float16> halves;
+  std::vector<er::bfloat16> bfloats;
+  for (unsigned bits = 0; bits < 0x10000; ++bits) {
+    halves.push_back(er::float16::from_bits(static_cast<std::uint16_t>(bits)));
+    bfloats.push_back(er::bfloat16::from_bits(static_cast<std::uint16_t>(bits)));
+  }
+  check_converted<er::float16, float>(halves);
+  check_converted<er::float16, er::bfloat16>(halves);
+  check_converted<er::bfloat16, float>(bfloats);
+  check_converted<er::bfloat16, er::float16>(bfloats);
+}
+
+TEST_CASE("convert_elements: as one by one, floats of all magnitudes") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::vector<float> floats;
+  for (int i = 0; i < 200'000; ++i) floats.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
+  check_converted<float, er::float16>(floats);
+  check_converted<float, er::bfloat16>(floats);
+  check_converted<float, float>(floats);
 }

@@ -10,7 +10,9 @@
 #include <doctest/doctest.h>
 
 #include "temporary_folder.hpp"
+#include <edgerazor/core/mapped_file.hpp>
 #include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/kernel/gemv.hpp>
 
 namespace er = edgerazor;
 
@@ -77,6 +79,56 @@ TEST_CASE("matrices of every format come back with format, shape and bytes, read
   }
   CHECK(packed.find("none") == nullptr);
   CHECK_THROWS_WITH_AS((void)er::load_matrix(reader, "none"), "the file has no tensor 'none'", er::io_error);
+}
+
+TEST_CASE("a mapped file is multiplied in place") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  const temporary_folder folder;
+  const std::size_t rows = 37, cols = 136;
+  const std::vector<float> weights = random_weights(rows * cols, seed), x = random_weights(cols, seed + 1);
+  const std::vector<const char*> formats{"ternary2_g64",
+                                         "ternary5_g32_bf16",
+                                         "int4_row",
+                                         "int8_g128_f32",
+                                         "int4_g64+ternary2_g64:every_8_rows",
+                                         "f32",
+                                         "f16",
+                                         "bf16"};
+  std::vector<er::any_matrix> owned;
+  for (const char* format : formats) owned.push_back(pack(format, weights, rows, cols));
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  for (std::size_t i = 0; i < formats.size(); ++i) er::add_matrix(writer, formats[i], owned[i]);
+  writer.write(folder / "model.gguf");
+
+  const er::mapped_file file = er::mapped_file::open(folder / "model.gguf");
+  const er::gguf_reader reader{file.bytes()};
+  const auto lies_in_file = [&](std::span<const std::byte> bytes) {
+    return bytes.data() >= file.bytes().data() && bytes.size() <= file.bytes().size() &&
+           bytes.data() <= file.bytes().data() + (file.bytes().size() - bytes.size());
+  };
+  const auto product = [&](const er::any_matrix& w) {
+    std::vector<float> y(rows);
+    er::gemv(w, std::span<const float>{x}, std::span<float>{y});
+    return y;
+  };
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    CAPTURE(formats[i]);
+    const er::any_matrix mapped = er::load_matrix(reader, formats[i]);
+    CHECK(lies_in_file(mapped.bytes()));
+    CHECK_FALSE(lies_in_file(owned[i].bytes()));
+    // What the kernels read are the file's bytes as well.
+    if (const er::packed_view* const packed = mapped.packed()) CHECK(packed->tile(0) == mapped.bytes().data());
+    if (const er::mixed_matrix* const mixed = mapped.mixed()) {
+      for (const auto& part : mixed->segments()) {
+        CHECK(mixed->view(part).tile(0) == mapped.bytes().data() + part.offset);
+      }
+    }
+    if (mapped.is_dense()) CHECK(mapped.dense().data == mapped.bytes().data());
+    const std::vector<float> y = product(mapped), expected = product(owned[i]);
+    CHECK(same(std::as_bytes(std::span{y}), std::as_bytes(std::span{expected})));
+  }
 }
 
 TEST_CASE("packed bytes may come from a source") {

@@ -110,6 +110,26 @@ TEST_CASE("any_matrix: a dense format is the numbers, rounded") {
                        "weight at row 1, column 0 is NaN: expected finite values", error);
 }
 
+TEST_CASE("any_matrix: the largest numbers of a dense format, and the first that are too large for it") {
+  const std::size_t rows = 3, cols = 43;
+  for (const auto& [name, too_large] : {std::pair{"f16", 65520.0f}, {"bf16", 0x1.ffp127f}}) {
+    CAPTURE(name);
+    er::any_matrix matrix = er::any_matrix::empty(named(name), rows, cols);
+    for (const std::size_t place : {std::size_t{0}, cols + 17, 3 * cols - 1}) {
+      CAPTURE(place);
+      std::vector<float> w(rows * cols, 0.25f);
+      w[place] = -std::nextafter(too_large, 0.0f);
+      const er::matrix_view<const float> weights{w.data(), rows, cols};
+      CHECK_NOTHROW(matrix.pack_rows(0, weights));
+      const std::vector<std::byte> before = bytes_of(matrix);
+      w.assign(rows * cols, 0.5f);
+      w[place] = too_large;
+      CHECK_THROWS_AS(matrix.pack_rows(0, weights), error);
+      CHECK(bytes_of(matrix) == before);
+    }
+  }
+}
+
 TEST_CASE("any_matrix: filled piecewise, out of order, by threads, from 16 bits: the same bytes") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);

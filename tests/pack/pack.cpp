@@ -146,6 +146,30 @@ TEST_CASE("pack: every codec, group and shape gives the policy's levels and scal
   }
 }
 
+TEST_CASE("pack: rows of more chunks than are written at once") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const std::size_t rows = 18;
+  for (const er::code_type code : shapes::codes) {
+    for (const std::uint32_t group : {0u, 20u, 256u}) {
+      const er::format fmt{code, group, er::scale_kind::float32};
+      const std::size_t chunk_cols = er::codec_of(code).fields * er::slot_cols;
+      for (const std::size_t cols : {1024 * chunk_cols + 1, 1025 * chunk_cols, 2048 * chunk_cols}) {
+        const std::vector<float> w = samples::draw(samples::kind::normal, rows * cols, random);
+        const std::vector<er::bfloat16> bfloats(w.begin(), w.end());
+        const std::vector<float> rounded(bfloats.begin(), bfloats.end());
+        CAPTURE(fmt.name());
+        CAPTURE(cols);
+        CHECK(count_wrong(fmt, {rounded.data(), rows, cols}) == 0);
+        const er::any_matrix of_floats = er::any_matrix::pack(fmt, er::matrix_view{rounded.data(), rows, cols});
+        const er::any_matrix of_bfloats = er::any_matrix::pack(fmt, er::matrix_view{bfloats.data(), rows, cols});
+        CHECK(std::ranges::equal(of_floats.bytes(), of_bfloats.bytes()));
+      }
+    }
+  }
+}
+
 TEST_CASE("pack: with float scales, dequantize is fake_quantize bit for bit") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
@@ -281,6 +305,11 @@ TEST_CASE("pack: a scale that its type can't hold is named, and nothing is writt
   CHECK_NOTHROW((void)er::pack<er::int4<er::per_group<32>, float>>(weights));
   w.assign(rows * cols, 1e6f);  // twice the mean
   CHECK_THROWS_AS((void)er::pack<er::ternary<er::per_group<32>>>(weights), error);
+
+  // A weight that is not finite is named first, wherever it is.
+  w[2 * cols + 3] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH_AS((void)er::pack<er::ternary<er::per_group<32>>>(weights),
+                       "weight at row 2, column 3 is NaN: expected finite values", error);
 
   // The largest scale that rounds to a finite float16, and the first that doesn't.
   w.assign(rows * cols, 0.0f);

@@ -95,6 +95,21 @@ TEST_CASE("round_to_level: ties to even, clamped, defined for everything") {
   CHECK(round(-0.0f) == 0);
 }
 
+TEST_CASE("round_to_level: vectors, also of what is not finite, as single numbers") {
+  using reals = xsimd::batch<float>;
+  std::vector<float> x{std::nanf(""), -std::nanf(""), infinity, -infinity, 1e38f, -1e38f, 0.0f, -0.0f};
+  for (int i = -40; i <= 40; ++i) x.push_back(0.25f * static_cast<float>(i));
+  x.resize((x.size() + reals::size - 1) / reals::size * reals::size);
+  for (std::size_t i = 0; i < x.size(); i += reals::size) {
+    std::int32_t levels[reals::size];
+    er::round_to_level<-8, 7>(reals::load_unaligned(x.data() + i)).store_unaligned(levels);
+    for (std::size_t j = 0; j < reals::size; ++j) {
+      CAPTURE(x[i + j]);
+      CHECK(levels[j] == er::round_to_level<-8, 7>(x[i + j]));
+    }
+  }
+}
+
 TEST_CASE("vectors of weights get the levels of single weights") {
   check_vectors_against_single_weights<er::ternary<>>();
   check_vectors_against_single_weights<er::ternary_absmax<>>();

@@ -29,7 +29,7 @@ constexpr std::int32_t positive_part(std::int32_t a) noexcept {
 /// IEEE 754 binary16 from binary32. With e the exponent of |x|, but at least -14, a unit in the last place is 2^(e -
 /// 10), in binary32 that of 2^(e + 13). Adding 2^(e + 13) therefore rounds as it should; the difference of the bits is
 /// the rounded |x| in those units.
-constexpr std::uint16_t float_to_half_bits(float value) noexcept {
+constexpr std::uint32_t float_to_half_bits(float value) noexcept {
   const auto bits = std::bit_cast<std::int32_t>(value);
   const std::int32_t magnitude = bits & 0x7fffffff;
   // 65536 already becomes infinity, exponent 31 and no mantissa.
@@ -39,7 +39,7 @@ constexpr std::uint16_t float_to_half_bits(float value) noexcept {
   const float rounded = std::bit_cast<float>(clamped) + std::bit_cast<float>(unit);
   // A normal number's implicit bit counts as 1 in the exponent, and so does a carry out of rounding.
   const std::int32_t half = std::bit_cast<std::int32_t>(rounded) - unit + (exponent >> 13);
-  return static_cast<std::uint16_t>(half | (mask_less(0x7f800000, magnitude) & 0x200) | (bits >> 16 & 0x8000));
+  return static_cast<std::uint32_t>(half | (mask_less(0x7f800000, magnitude) & 0x200) | (bits >> 16 & 0x8000));
 }
 
 constexpr float half_bits_to_float(std::uint16_t half) noexcept {
@@ -54,10 +54,10 @@ constexpr float half_bits_to_float(std::uint16_t half) noexcept {
   return std::bit_cast<float>(finite | sign);
 }
 
-constexpr std::uint16_t float_to_bfloat_bits(float value) noexcept {
+constexpr std::uint32_t float_to_bfloat_bits(float value) noexcept {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return (bits >> 16) | 0x40u;
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }
 }  // namespace detail
 
@@ -66,7 +66,8 @@ struct float16 {
   std::uint16_t bits = 0;
 
   float16() = default;
-  constexpr explicit float16(float value) noexcept : bits(detail::float_to_half_bits(value)) {}
+  constexpr explicit float16(float value) noexcept
+      : bits(static_cast<std::uint16_t>(detail::float_to_half_bits(value))) {}
   constexpr operator float() const noexcept { return detail::half_bits_to_float(bits); }
   static constexpr float16 from_bits(std::uint16_t bits) noexcept {
     float16 result;
@@ -80,7 +81,8 @@ struct bfloat16 {
   std::uint16_t bits = 0;
 
   bfloat16() = default;
-  constexpr explicit bfloat16(float value) noexcept : bits(detail::float_to_bfloat_bits(value)) {}
+  constexpr explicit bfloat16(float value) noexcept
+      : bits(static_cast<std::uint16_t>(detail::float_to_bfloat_bits(value))) {}
   constexpr operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
   static constexpr bfloat16 from_bits(std::uint16_t bits) noexcept {
     bfloat16 result;
@@ -93,25 +95,6 @@ static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2);
 static_assert(std::is_trivially_copyable_v<float16> && std::is_trivially_copyable_v<bfloat16>);
 
 namespace detail {
-constexpr float element_value(float x) noexcept {
-  return x;
-}
-constexpr float element_value(const float16& x) noexcept {
-  return half_bits_to_float(x.bits);
-}
-constexpr float element_value(const bfloat16& x) noexcept {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
-}
-constexpr void put_element(float value, float& x) noexcept {
-  x = value;
-}
-constexpr void put_element(float value, float16& x) noexcept {
-  x.bits = float_to_half_bits(value);
-}
-constexpr void put_element(float value, bfloat16& x) noexcept {
-  x.bits = float_to_bfloat_bits(value);
-}
-
 template <class T>
 inline constexpr bool is_real_element = false;
 template <>
@@ -127,19 +110,40 @@ template <class T>
 concept real_element = detail::is_real_element<std::remove_const_t<T>>;
 
 namespace detail {
+constexpr float element_value(const float& x) noexcept {
+  return x;
+}
+// By the member: compilers make vectors of loops over numbers, not of loops over conversions of classes.
+constexpr float element_value(const float16& x) noexcept {
+  return half_bits_to_float(x.bits);
+}
+constexpr float element_value(const bfloat16& x) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
+}
+
 /// out[i] = in[i], rounded once where To is narrower than From. The two do not overlap.
 template <real_element From, real_element To>
 inline void convert_elements(const From* EDGERAZOR_RESTRICT in, std::size_t count,
                              To* EDGERAZOR_RESTRICT out) noexcept {
+  constexpr std::size_t step = 16;  // a constant number of rounds
   if constexpr (std::is_same_v<From, To>) {
     if (count != 0) std::memcpy(out, in, count * sizeof(To));
-  } else {
-    // A constant number of rounds over plain numbers is what compilers make vectors of.
-    constexpr std::size_t step = 16;
+  } else if constexpr (std::is_same_v<To, float>) {
     for (; count >= step; count -= step, in += step, out += step) {
-      for (std::size_t i = 0; i < step; ++i) put_element(element_value(in[i]), out[i]);
+      for (std::size_t i = 0; i < step; ++i) out[i] = element_value(in[i]);
     }
-    for (std::size_t i = 0; i < count; ++i) put_element(element_value(in[i]), out[i]);
+    for (std::size_t i = 0; i < count; ++i) out[i] = element_value(in[i]);
+  } else {
+    for (; count >= step; count -= step, in += step, out += step) {
+      // All of it in 32 bits: g++ would narrow each term of a result that is stored in 16.
+      std::uint32_t bits[step];
+      for (std::size_t i = 0; i < step; ++i) {
+        const float value = element_value(in[i]);
+        bits[i] = std::is_same_v<To, float16> ? float_to_half_bits(value) : float_to_bfloat_bits(value);
+      }
+      for (std::size_t i = 0; i < step; ++i) out[i].bits = static_cast<std::uint16_t>(bits[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) out[i] = To{element_value(in[i])};
   }
 }
 }  // namespace detail

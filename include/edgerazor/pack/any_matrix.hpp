@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -141,9 +142,8 @@ class any_matrix {
       });
       return;
     }
-    const float largest = check_finite(source, {0, source.rows}, "weight", first_row);
-    if (detail::round_scale(largest, fmt_.element) > largest_scale(fmt_.element)) {
-      fail("any_matrix: a weight of magnitude " + std::to_string(largest) + " is out of the range of " + fmt_.name());
+    for (std::size_t r = 0; r < source.rows; ++r) {
+      if (!detail::all_below(source.row(r).data(), cols_, beyond_range(fmt_.element))) refuse_rows(first_row, source);
     }
     switch (fmt_.element) {
       case scale_kind::float32:
@@ -179,7 +179,18 @@ class any_matrix {
     (void)tile_layout(format{code_type::int8, format::group_multiple, scale_kind::float32}, rows, cols);
   }
 
-  /// Rows of a dense matrix of `To`.
+  /// The smallest magnitude that becomes infinity as an element of that type.
+  [[nodiscard]] static constexpr float beyond_range(scale_kind element) noexcept {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    return element == scale_kind::float16 ? 65520.0f : element == scale_kind::bfloat16 ? 0x1.ffp127f : infinity;
+  }
+  /// Names what all_below() found.
+  template <real_element T>
+  [[noreturn]] void refuse_rows(std::size_t first_row, const matrix_view<const T>& source) const {
+    const float largest = check_finite(source, {0, source.rows}, "weight", first_row);
+    fail("any_matrix: a weight of magnitude " + std::to_string(largest) + " is out of the range of " + fmt_.name());
+  }
+  /// Writes rows of a dense matrix of `To`.
   template <real_element To, real_element T>
   void put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
     To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols_;

@@ -249,7 +249,7 @@ template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = de
           class LowCodec = default_codec<Low>, real_element T, precision_map Map>
 [[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
                                       const Low& low = {}) {
-  check_finite(weights, {0, weights.rows}, "weight");
+  if constexpr (Map::reads_values) check_finite(weights, {0, weights.rows}, "weight");
   mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt, weights.rows,
                       weights.cols, precision_mask<typename High::granularity>(weights, map));
   result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights}, high, low);

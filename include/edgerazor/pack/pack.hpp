@@ -23,6 +23,7 @@ namespace detail {
 
 /// Whether storing a scale keeps it finite, and not zero unless it was.
 inline bool is_storable_scale(float scale, scale_kind kind) noexcept {
+  if (scale >= 0x1p-24f && scale <= 65504.0f) return true;  // float16's range, the smallest of all
   const float stored = round_scale(scale, kind);
   return stored <= largest_scale(kind) && (stored > 0 || scale == 0);
 }
@@ -47,12 +48,13 @@ struct row_selection {
 
 /// `count` elements as floats: in place where they are floats, else in the buffer.
 template <real_element T>
-[[nodiscard]] const float* as_floats(const T* elements, std::size_t count, std::vector<float>& buffer) {
-  if constexpr (std::is_same_v<T, float>) {
+[[nodiscard]] const float* as_floats(T* elements, std::size_t count, std::vector<float>& buffer) {
+  using element = std::remove_const_t<T>;
+  if constexpr (std::is_same_v<element, float>) {
     return elements;
   } else {
     if (buffer.size() < count) buffer.resize(count);
-    convert_elements(elements, count, buffer.data());
+    convert_elements<element>(elements, count, buffer.data());
     return buffer.data();
   }
 }
@@ -67,6 +69,7 @@ void append_scales(const Rule& rule, const tile_layout& layout, const row_select
     check_finite(source.weights, {0, source.weights.rows}, "weight", source.first_row);
   };
   std::vector<float> buffer;
+  scales.reserve(scales.size() + source.count * layout.groups());
   for (std::size_t i = 0; i < source.count; ++i) {
     // Row by row, so that what is read twice is read from the nearest cache.
     const T* const row = source.row(i);
@@ -101,12 +104,12 @@ void quantize_columns(const tile_layout& layout, const float* values, std::size_
 /// Writes levels and scales of the rows into rows [first, first + count) of the matrix at `matrix`. The levels follow
 /// from the scales before those are rounded for storage, as the reference's do.
 ///
-/// All rows of a tile share its cache lines, so they are written to a number of chunks that stays in the nearest cache
-/// before any is written to the next.
+/// All rows of a tile share its cache lines, so they are written to a number of chunks that stays in a core's cache
+/// before any is written to the next. A smaller number would cut the rows, which are read from memory, into short runs.
 template <quantizer Rule, real_element T, class RowOf>
 void write_rows(const tile_layout& layout, std::byte* matrix, std::size_t first, const row_selection<T, RowOf>& source,
                 const float* scales) {
-  constexpr std::size_t block_chunks = 256;  // 16 KiB
+  constexpr std::size_t block_chunks = 1024;  // 64 KiB
   const std::size_t chunk_cols = layout.codec().fields * slot_cols, groups = layout.groups();
   std::vector<float> buffer;
   row_codes codes(layout);
@@ -140,7 +143,6 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, s
   }
   const row_selection source{weights, first_row, 0, weights.rows, std::identity{}};
   std::vector<float> scales;
-  scales.reserve(weights.rows * layout.groups());
   append_scales(rule, layout, source, scales);
   write_rows<Rule>(layout, matrix, first_row, source, scales.data());
 }

@@ -6,15 +6,22 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/pack/pack.hpp>
 #include <edgerazor/pack/packed_matrix.hpp>
 #include <edgerazor/pack/row_codes.hpp>
 #include <edgerazor/quant/finite.hpp>
+#include <edgerazor/quant/magnitude.hpp>
+#include <edgerazor/quant/quantizer.hpp>
 
 namespace edgerazor::inline v0 {
 
@@ -30,13 +37,35 @@ inline std::array<float, 3> scale_candidates(float scale, scale_kind kind) noexc
   return {middle, round_scale(middle + step * 1.01f, kind), round_scale(middle - step * 1.01f, kind)};
 }
 
-/// Index of the first element that is no multiple q * scale with q in [low, high]; the size where all are.
-inline std::size_t first_off_grid(std::span<const float> group, float scale, int low, int high) noexcept {
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    const float level = std::nearbyint(group[i] / scale);
-    if (!(level >= static_cast<float>(low) && level <= static_cast<float>(high) && level * scale == group[i])) return i;
+/// codes[i] = the level q with group[i] == float(q) * scale, plus `zero_code`. Returns the index of the first element
+/// that has none in [Low, High], the size where all have one; codes from that element's vector on are not written.
+///
+/// The quotient of such an element is within a unit in the last place of its level, so rounding finds that; clamping
+/// changes no element that has a level, and gives none to another.
+template <int Low, int High>
+inline std::size_t put_exact_codes(std::span<const float> group, float scale, int zero_code,
+                                   std::uint8_t* codes) noexcept {
+  using reals = xsimd::batch<float>;
+  constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
+  std::size_t i = 0;
+  for (; i + step <= group.size(); i += step) {
+    std::int32_t levels[step];
+    bool exact = true;
+    for (std::size_t j = 0; j < step; j += reals::size) {
+      const reals values = reals::load_unaligned(group.data() + i + j);
+      const auto level = round_to_level<Low, High>(values / reals{scale});
+      exact = exact && xsimd::all(xsimd::to_float(level) * reals{scale} == values);
+      level.store_unaligned(levels + j);
+    }
+    if (!exact) break;
+    for (std::size_t j = 0; j < step; ++j) codes[i + j] = static_cast<std::uint8_t>(levels[j] + zero_code);
   }
-  return group.size();
+  for (; i < group.size(); ++i) {
+    const int level = round_to_level<Low, High>(group[i] / scale);
+    if (static_cast<float>(level) * scale != group[i]) return i;
+    codes[i] = static_cast<std::uint8_t>(level + zero_code);
+  }
+  return i;
 }
 
 struct exact_scale {
@@ -45,15 +74,20 @@ struct exact_scale {
 };
 
 /// The largest-magnitude element has some level k; every k is tried from the largest down, so the coarsest grid wins.
-inline exact_scale find_exact_scale(std::span<const float> group, scale_kind kind, int low, int high) {
-  float largest = 0;
-  for (const float value : group) largest = std::max(largest, std::fabs(value));
-  if (largest == 0) return {0, group.size()};
+/// Codes are written by that grid, or are of no use.
+template <int Low, int High>
+inline exact_scale find_exact_scale(std::span<const float> group, scale_kind kind, int zero_code,
+                                    std::uint8_t* codes) noexcept {
+  const float largest = max_magnitude(group);
+  if (largest == 0) {
+    std::fill_n(codes, group.size(), static_cast<std::uint8_t>(zero_code));
+    return {0, group.size()};
+  }
   exact_scale best;
-  for (int k = std::max(high, -low); k >= 1; --k) {
+  for (int k = std::max(High, -Low); k >= 1; --k) {
     for (const float scale : scale_candidates(largest / static_cast<float>(k), kind)) {
       if (!(scale > 0) || scale > largest_scale(kind)) continue;
-      const std::size_t off_grid = first_off_grid(group, scale, low, high);
+      const std::size_t off_grid = put_exact_codes<Low, High>(group, scale, zero_code, codes);
       if (off_grid == group.size()) return {scale, off_grid};
       if (off_grid >= best.off_grid) best = {scale, off_grid};
     }
@@ -71,22 +105,17 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
   packed_matrix<Policy, Codec> result(values.rows, values.cols);
   const tile_layout layout = result.view().layout();
   check_finite(values, {0, values.rows}, "pack_exact");
-  std::vector<float> row(values.cols);
+  std::vector<float> buffer;
   detail::row_codes codes(layout);
   for (std::size_t r = 0; r < values.rows; ++r) {
-    std::copy(values.row(r).begin(), values.row(r).end(), row.begin());
+    const float* const row = detail::as_floats(values.row(r).data(), values.cols, buffer);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
-      const std::size_t begin = g * layout.group_cols();
-      const auto group = std::span<const float>{row}.subspan(begin, std::min(layout.group_cols(), row.size() - begin));
-      const detail::exact_scale found =
-          detail::find_exact_scale(group, layout.fmt().scale, Policy::min_level, Policy::max_level);
-      if (found.off_grid != group.size()) {
+      const std::size_t begin = g * layout.group_cols(), count = std::min(layout.group_cols(), values.cols - begin);
+      const detail::exact_scale found = detail::find_exact_scale<Policy::min_level, Policy::max_level>(
+          std::span{row + begin, count}, layout.fmt().scale, layout.codec().zero_code, codes.at(begin));
+      if (found.off_grid != count) {
         fail("pack_exact: the element at row " + std::to_string(r) + ", column " +
              std::to_string(begin + found.off_grid) + " lies on no " + layout.fmt().name() + " grid of its group");
-      }
-      for (std::size_t i = 0; i < group.size(); ++i) {
-        const float level = found.scale == 0 ? 0.0f : std::nearbyint(group[i] / found.scale);
-        codes.set(begin + i, static_cast<int>(level));
       }
       detail::write_scale(result.storage().data() + layout.scale_offset(r, g), layout.fmt().scale, found.scale);
     }

@@ -32,16 +32,20 @@ void write_values(const float* values, std::size_t count, float scale, U* out) n
   std::size_t whole = 0;
   if constexpr (vector_quantizer<Q, Arch>) {
     using reals = xsimd::batch<float, Arch>;
-    whole = count - count % reals::size;
     const reals scales{scale}, units{unit};
-    for (std::size_t i = 0; i < whole; i += reals::size) {
-      const reals quantized = xsimd::to_float(Q::level(reals::load_unaligned(values + i), scales)) * units;
-      if constexpr (std::is_same_v<U, float>) {
-        quantized.store_unaligned(out + i);
-      } else {
-        float block[reals::size];
-        quantized.store_unaligned(block);
-        for (std::size_t j = 0; j < reals::size; ++j) out[i + j] = U{block[j]};
+    const auto quantized = [&](std::size_t i) {
+      return xsimd::to_float(Q::level(reals::load_unaligned(values + i), scales)) * units;
+    };
+    if constexpr (std::is_same_v<U, float>) {
+      whole = count - count % reals::size;
+      for (std::size_t i = 0; i < whole; i += reals::size) quantized(i).store_unaligned(out + i);
+    } else {
+      constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
+      whole = count - count % step;
+      for (std::size_t i = 0; i < whole; i += step) {
+        float block[step];
+        for (std::size_t j = 0; j < step; j += reals::size) quantized(i + j).store_unaligned(block + j);
+        convert_elements(block, step, out + i);
       }
     }
   }

@@ -76,29 +76,36 @@ template <class T>
   return largest;
 }
 
-/// Whether all elements are finite. Cheaper than their largest where there is no instruction for that.
+/// Whether all magnitudes are below a limit, which is positive and may be infinity. Cheaper than the largest where
+/// there is no instruction for that.
 template <class T>
-[[nodiscard]] inline bool all_finite(const T* elements, std::size_t count) noexcept {
-  return largest_magnitude_bits(elements, count) < infinity_bits<T>;
+[[nodiscard]] inline bool all_below(const T* elements, std::size_t count, float limit) noexcept {
+  const auto largest = static_cast<std::uint16_t>(largest_magnitude_bits(elements, count));
+  return magnitude_bits(element_value(T::from_bits(largest))) < magnitude_bits(limit);
 }
-[[nodiscard]] inline bool all_finite(const float* elements, std::size_t count) noexcept {
+[[nodiscard]] inline bool all_below(const float* elements, std::size_t count, float limit) noexcept {
   using reals = xsimd::batch<float>;
   using words = xsimd::batch<std::uint32_t>;
   constexpr std::size_t step = 4 * words::size;
   const std::size_t whole = count - count % step;
-  // 1 added to the exponent: the largest one, and no other, becomes a sign.
-  const words one_exponent{0x00800000u};
+  // Added to the bits of a magnitude, it makes a sign of those from the limit on.
+  const words offset{0x80000000u - static_cast<std::uint32_t>(magnitude_bits(limit))};
   words signs{0u};
   for (std::size_t i = 0; i < whole; i += step) {
     const auto sum = [&](std::size_t j) {
       const auto bits = magnitude_bits(reals::load_unaligned(elements + i + j * words::size));
-      return xsimd::bitwise_cast<std::uint32_t>(bits) + one_exponent;
+      return xsimd::bitwise_cast<std::uint32_t>(bits) + offset;
     };
     signs = signs | (sum(0) | sum(1)) | (sum(2) | sum(3));
   }
-  bool finite = xsimd::none(xsimd::bitwise_cast<std::int32_t>(signs) < xsimd::batch<std::int32_t>{0});
-  for (std::size_t i = whole; i < count; ++i) finite = finite && magnitude_bits(elements[i]) < infinity_bits<float>;
-  return finite;
+  bool below = xsimd::none(xsimd::bitwise_cast<std::int32_t>(signs) < xsimd::batch<std::int32_t>{0});
+  for (std::size_t i = whole; i < count; ++i) below = below && magnitude_bits(elements[i]) < magnitude_bits(limit);
+  return below;
+}
+
+template <class T>
+[[nodiscard]] inline bool all_finite(const T* elements, std::size_t count) noexcept {
+  return all_below(elements, count, std::bit_cast<float>(infinity_bits<float>));
 }
 }  // namespace detail
 

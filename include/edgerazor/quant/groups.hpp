@@ -49,8 +49,7 @@ template <real_element T>
   }
   buffer.resize(place.count);
   for_each_piece(place, matrix.cols, [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
-    const T* piece = matrix.data + r * matrix.stride + c;
-    for (std::size_t j = 0; j < n; ++j) buffer[i + j] = static_cast<float>(piece[j]);
+    convert_elements<std::remove_const_t<T>>(matrix.data + r * matrix.stride + c, n, buffer.data() + i);
   });
   return buffer;
 }
