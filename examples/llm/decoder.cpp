@@ -74,7 +74,7 @@ void decoder::with_input(er::matrix_view<const float> in, const er::any_matrix& 
   if (w.is_dense()) return use(er::unquantized{in});
   er::packed_activations& room = activations_[{in.cols, w.group_cols()}];
   if (room.max_tokens() < in.rows) room = er::packed_activations(in.cols, w.group_cols(), in.rows);
-  use(er::quantize_activations(in, room, er::activation_scales::of_groups, kernel_));
+  use(er::quantize_activations(threads_, in, room, er::activation_scales::of_groups, kernel_));
 }
 
 void decoder::multiply(er::matrix_view<const float> in, std::span<const product> products) {

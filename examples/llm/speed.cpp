@@ -8,6 +8,7 @@
 #include "decoder.hpp"
 #include "process_memory.hpp"
 #include "progress_bar.hpp"
+#include "sampler.hpp"
 #include "support/kernel_choice.hpp"
 #include "worker_process.hpp"
 
@@ -30,8 +31,7 @@ class runner {
     std::span<const float> logits = decoder_.next(std::span{how_.prompt}.first(prompt_tokens));
     const auto middle = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < decoded_tokens; ++i) {
-      const auto likeliest = std::max_element(logits.begin(), logits.end());
-      const token_id token = static_cast<token_id>(likeliest - logits.begin());
+      const token_id token = likeliest(logits);
       logits = decoder_.next({&token, 1});
     }
     const std::chrono::duration<double> prompt = middle - start, decode = std::chrono::steady_clock::now() - middle;

@@ -1,5 +1,6 @@
 /// Products on a host's threads: each row in one grain, and the bits of the undivided product.
 #include <cstddef>
+#include <cstring>
 #include <initializer_list>
 #include <random>
 #include <span>
@@ -145,6 +146,43 @@ TEST_CASE("executor: a job is handed out once, a product that does not fit never
                        "product: weights in groups of 32 columns and activations in groups of 64", error);
   CHECK_THROWS_AS(er::gemv(executor, dense, x8, std::span{y}), error);
   CHECK(executor.jobs == 1);
+}
+
+TEST_CASE("executor: activations are quantized by tokens, a few of them on the calling thread") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const std::size_t tokens : sizes{0, 1, 16, 17, 100}) {
+    const std::size_t cols = 1000;
+    const std::vector<float> x = samples::draw(samples::kind::outliers, tokens * cols, random);
+    const er::matrix_view<const float> reals{x.data(), tokens, cols};
+    for (const er::activation_scales scales : {er::activation_scales::of_groups, er::activation_scales::of_token}) {
+      er::packed_activations memory(cols, 64, 100), shared(cols, 64, 100);
+      const er::activation_view expected = er::quantize_activations(reals, memory, scales);
+      executors::counting counted;
+      const auto check = [&](auto&& executor) {
+        const er::activation_view got = er::quantize_activations(executor, reals, shared, scales);
+        CHECK(got.tokens == tokens);
+        std::size_t wrong = 0;
+        for (std::size_t t = 0; t < tokens; ++t) {
+          wrong += std::memcmp(shared.codes(t), memory.codes(t), cols) != 0;
+          for (std::size_t g = 0; g < expected.groups(); ++g) {
+            wrong += shared.scales(t)[g] != memory.scales(t)[g] || shared.sums(t)[g] != memory.sums(t)[g];
+            shared.scales(t)[g] = 0;  // so that the next executor has to write it
+          }
+        }
+        CHECK(wrong == 0);
+      };
+      check(executors::threads{3});
+      check(executors::backwards);
+      check(counted);
+      CHECK(counted.jobs == (tokens > 16 ? 1 : 0));  // 16 tokens of 1000 columns are a grain
+    }
+  }
+  er::packed_activations room(64, 64, 2);
+  const std::vector<float> x(3 * 64);
+  CHECK_THROWS_AS(er::quantize_activations(executors::backwards, {x.data(), 3, 64}, room), std::invalid_argument);
+  CHECK_THROWS_AS(er::quantize_activations(executors::backwards, {x.data(), 2, 63}, room), std::invalid_argument);
 }
 
 TEST_CASE("executor: what one throws reaches the caller") {

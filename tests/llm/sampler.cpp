@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -12,6 +13,25 @@ TEST_CASE("greedy takes the largest logit, the lowest id of equals") {
   llm::sampler choose({});
   CHECK(choose(std::vector<float>{0, 3, 1, 3}) == 1);
   CHECK(choose(std::vector<float>{-5}) == 0);
+}
+
+TEST_CASE("greedy finds the largest logit wherever it is, and what is not finite") {
+  for (std::size_t size = 1; size < 70; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      std::vector<float> logits(size);
+      for (std::size_t i = 0; i < size; ++i) logits[i] = -1.0f - static_cast<float>((i * 37) % 11);
+      logits[at] = -0.5f;
+      CHECK(llm::sampler({})(logits) == static_cast<llm::token_id>(at));
+      logits.push_back(-0.5f);  // equal, and later
+      CHECK(llm::likeliest(logits) == static_cast<llm::token_id>(at));
+      for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        logits[at] = bad;
+        const std::string sentence =
+            "sampler: the model gave a logit that is not finite, for token " + std::to_string(at);
+        CHECK_THROWS_WITH_AS(llm::sampler({})(logits), sentence.c_str(), std::invalid_argument);
+      }
+    }
+  }
 }
 
 TEST_CASE("a seed fixes the draws on every machine") {
