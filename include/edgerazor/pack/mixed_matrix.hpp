@@ -145,8 +145,8 @@ class mixed_matrix {
       const auto row_of = [begin, first_row](std::size_t i) {
         return begin[static_cast<std::ptrdiff_t>(i)] - first_row;
       };
-      const detail::row_selection source{weights, first_row, part.col_begin, static_cast<std::size_t>(end - begin),
-                                         row_of};
+      const detail::row_selection<T, decltype(row_of)> source{weights, first_row, part.col_begin,
+                                                              static_cast<std::size_t>(end - begin), row_of};
       visit(part, static_cast<std::size_t>(begin - part.rows.begin()), source);
     }
   }

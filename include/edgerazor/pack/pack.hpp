@@ -141,7 +141,7 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix, s
     fail("pack: " + shape_text(weights.rows, weights.cols) + " weights from row " + std::to_string(first_row) +
          " on do not fit a matrix of " + shape_text(layout.rows(), layout.cols()));
   }
-  const row_selection source{weights, first_row, 0, weights.rows, std::identity{}};
+  const row_selection<T, std::identity> source{weights, first_row, 0, weights.rows, {}};
   std::vector<float> scales;
   append_scales(rule, layout, source, scales);
   write_rows<Rule>(layout, matrix, first_row, source, scales.data());
