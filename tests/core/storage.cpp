@@ -2,14 +2,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <memory_resource>
 #include <new>
 #include <type_traits>
 #include <utility>
 
 #include <doctest/doctest.h>
 
+#include "support/counting_resource.hpp"
 #include <edgerazor/core/storage.hpp>
 
 namespace er = edgerazor;
@@ -23,30 +22,6 @@ std::size_t address(const er::byte_storage& storage) {
 bool is_zero(const er::byte_storage& storage) {
   return std::all_of(storage.data(), storage.data() + storage.size(), [](std::byte b) { return b == std::byte{0}; });
 }
-
-/// Counts what is out, dirties what it hands out, and refuses more than `limit` bytes at a time.
-class counting_resource final : public std::pmr::memory_resource {
- public:
-  std::size_t limit = SIZE_MAX, calls = 0, blocks = 0, bytes = 0, smallest_alignment = SIZE_MAX;
-
- private:
-  void* do_allocate(std::size_t size, std::size_t alignment) override {
-    ++calls;
-    if (size > limit) throw std::bad_alloc{};
-    void* memory = ::operator new (size, std::align_val_t{alignment});
-    std::memset(memory, 0xa5, size);
-    ++blocks;
-    bytes += size;
-    smallest_alignment = std::min(smallest_alignment, alignment);
-    return memory;
-  }
-  void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
-    --blocks;
-    bytes -= size;
-    ::operator delete (memory, std::align_val_t{alignment});
-  }
-  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
-};
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
@@ -49,14 +50,16 @@ class any_matrix {
  public:
   any_matrix() = default;
 
-  /// An owned matrix of zeros. Fails where rows or cols is zero, or a mixed format does not say which rows are which.
-  [[nodiscard]] static any_matrix empty(const matrix_format& fmt, std::size_t rows, std::size_t cols) {
+  /// An owned matrix of zeros. `memory`: where the bytes come from, see byte_storage. Fails where rows or cols is zero,
+  /// or a mixed format does not say which rows are which.
+  [[nodiscard]] static any_matrix empty(const matrix_format& fmt, std::size_t rows, std::size_t cols,
+                                        std::pmr::memory_resource* memory = nullptr) {
     any_matrix result(fmt, rows, cols);
     if (fmt.type == matrix_format::kind::dense) {
-      result.storage_ = byte_storage(rows * cols * scale_size(fmt.element));
+      result.storage_ = byte_storage(rows * cols * scale_size(fmt.element), memory);
       result.bytes_ = {result.storage_.data(), result.storage_.size()};
     } else if (fmt.type == matrix_format::kind::packed) {
-      packed_storage storage{tile_layout(fmt.first, rows, cols)};
+      packed_storage storage(tile_layout(fmt.first, rows, cols), memory);
       result.content_ = storage.view();
       result.bytes_ = storage.view().bytes();
       result.storage_ = std::move(storage).release();
@@ -65,7 +68,7 @@ class any_matrix {
       const std::size_t groups = tile_layout(fmt.first, rows, cols).groups();
       std::vector<std::uint8_t> mask(rows * groups);
       rows_modulo{fmt.map.n, fmt.map.below}(matrix_view<const float>{nullptr, rows, cols}, fmt.first.group, mask);
-      result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask);
+      result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask, memory);
       result.bytes_ = std::get<mixed_matrix>(result.content_).bytes();
     }
     return result;
@@ -73,8 +76,9 @@ class any_matrix {
 
   /// Quantizes (or, for a dense format, rounds) a whole matrix by the format's default rule. Fails as `pack_rows` does.
   template <real_element T>
-  [[nodiscard]] static any_matrix pack(const matrix_format& fmt, matrix_view<T> weights) {
-    any_matrix result = empty(fmt, weights.rows, weights.cols);
+  [[nodiscard]] static any_matrix pack(const matrix_format& fmt, matrix_view<T> weights,
+                                       std::pmr::memory_resource* memory = nullptr) {
+    any_matrix result = empty(fmt, weights.rows, weights.cols, memory);
     result.pack_rows(0, weights);
     return result;
   }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,14 +25,15 @@ namespace edgerazor::inline v0 {
 class kv_cache {
  public:
   kv_cache() = default;
-  /// `group`: columns of a head that share a scale, a multiple of 4; 0 for the whole head.
-  /// Fails where a size is zero or the group is no multiple of 4.
-  kv_cache(std::size_t kv_heads, std::size_t head_size, std::size_t max_positions, std::uint32_t group = 0)
+  /// `group`: columns of a head that share a scale, a multiple of 4; 0 for the whole head. `memory`: where keys, values
+  /// and scales are kept, see byte_storage. Fails where a size is zero or the group is no multiple of 4.
+  kv_cache(std::size_t kv_heads, std::size_t head_size, std::size_t max_positions, std::uint32_t group = 0,
+           std::pmr::memory_resource* memory = nullptr)
       : layout_({code_type::int8, group, scale_kind::float32}, max_positions, head_size), key_row_(layout_) {
     if (kv_heads == 0) fail("kv_cache: expected at least one head");
-    for (std::size_t h = 0; h < kv_heads; ++h) keys_.emplace_back(layout_);
-    values_ = byte_storage(kv_heads * max_positions * head_size);
-    value_scales_.resize(kv_heads * max_positions * layout_.groups());
+    for (std::size_t h = 0; h < kv_heads; ++h) keys_.emplace_back(layout_, memory);
+    values_ = byte_storage(kv_heads * max_positions * head_size, memory);
+    value_scales_ = byte_storage(kv_heads * max_positions * layout_.groups() * sizeof(float), memory);
   }
 
   [[nodiscard]] std::size_t kv_heads() const noexcept { return keys_.size(); }
@@ -43,7 +45,7 @@ class kv_cache {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// Bytes that a full cache takes.
   [[nodiscard]] std::size_t bytes() const noexcept {
-    return keys_.size() * layout_.bytes() + values_.size() + value_scales_.size() * sizeof(float);
+    return keys_.size() * layout_.bytes() + values_.size() + value_scales_.size();
   }
 
   /// Forgets the positions from `size` on (0: all of them).
@@ -75,7 +77,7 @@ class kv_cache {
   }
   /// The scales of a head's values, `[position][group]`.
   [[nodiscard]] const float* value_scales(std::size_t head) const noexcept {
-    return value_scales_.data() + head * max_positions() * groups();
+    return reinterpret_cast<const float*>(value_scales_.data()) + head * max_positions() * groups();
   }
 
  private:
@@ -100,7 +102,7 @@ class kv_cache {
 
   void append_value(std::size_t h, std::span<const float> value) noexcept {
     std::int8_t* levels = const_cast<std::int8_t*>(values(h)) + size_ * head_size();
-    float* scales = value_scales_.data() + (h * max_positions() + size_) * groups();
+    float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
     for (std::size_t g = 0; g < groups(); ++g) {
       scales[g] = quantize_group(rule{}, group_of(value, g), levels + g * group_cols());
     }
@@ -109,8 +111,7 @@ class kv_cache {
   tile_layout layout_;  ///< of one head's keys
   detail::row_codes key_row_{tile_layout({code_type::int8, 0}, 1, 1)};
   std::vector<packed_storage> keys_;
-  byte_storage values_;
-  std::vector<float> value_scales_;
+  byte_storage values_, value_scales_;
   std::size_t size_ = 0;
 };
 

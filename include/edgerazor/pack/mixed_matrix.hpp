@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,14 +43,16 @@ class mixed_matrix {
 
   mixed_matrix() = default;
   /// All levels and scales zero. `mask`: rows * groups entries, row-major, not zero for the higher precision.
-  /// Fails where the formats have different groups or the mask another size.
-  mixed_matrix(format high, format low, std::size_t rows, std::size_t cols, std::span<const std::uint8_t> mask)
+  /// `memory`: where the bytes come from, see byte_storage. Fails where the formats have different groups or the mask
+  /// another size.
+  mixed_matrix(format high, format low, std::size_t rows, std::size_t cols, std::span<const std::uint8_t> mask,
+               std::pmr::memory_resource* memory = nullptr)
       : high_(high), low_(low), rows_(rows), cols_(cols) {
     const std::vector<std::byte> header = make_header(mask);
     std::string error;
     const std::size_t size = read_header(header, std::numeric_limits<std::size_t>::max(), error);
     if (size == 0) fail(error);
-    storage_ = byte_storage(size);
+    storage_ = byte_storage(size, memory);
     bytes_ = {storage_.data(), size};
     std::memcpy(storage_.data(), header.data(), header.size());
     for (const segment& part : segments_) detail::clear_tiles(part.layout, storage_.data() + part.offset);
