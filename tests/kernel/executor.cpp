@@ -65,9 +65,6 @@ void check_cut(const W& w, std::size_t tokens, std::size_t unit) {
     CHECK(range.begin < range.end);
     next = range.end;
     CHECK((range.end == w.rows() || range.end % unit == 0));
-    // No grain but the last is smaller than the least, beyond a unit.
-    const std::size_t bytes = range.size() * (w.bytes().size() / w.rows()) * tokens;
-    if (i + 1 < grains.count()) CHECK((range.size() == unit || 2 * bytes > er::row_grains::least_bytes));
   }
   CHECK(next == w.rows());
 }
@@ -119,11 +116,19 @@ TEST_CASE("executor: grains are of whole tiles, of both parts of a mixed matrix 
       check_cut(packed("int4_g64+ternary2_g64:every_8_rows", rows, 256, random), tokens, rows > 128 ? 128 : 16);
     }
   }
-  // Many tokens make grains small, few make them large: 20 KiB a tile here.
+  // 200 tiles of 20,560 bytes: 125 times 32 KiB. More tokens make smaller grains, and a matrix of any size at most 256.
   const er::any_matrix w = packed("int8_row_f32", 3200, 1280, random);
-  CHECK(er::row_grains(w, 1).count() == 67);
+  CHECK(er::row_grains(w, 1).count() == w.bytes().size() / 32768);
+  CHECK(er::row_grains(w, 1).count() == 125);
   CHECK(er::row_grains(w, 2).count() == 200);
   CHECK(er::row_grains(w, 100).count() == 200);
+  CHECK(er::row_grains(packed("int8_row_f32", 9600, 1280, random), 100).count() == 256);
+  CHECK(er::row_grains(packed("int8_row_f32", 160, 64, random), 1).count() == 1);
+  // Nine tiles are two grains of 4 and 5: none of a single tile.
+  const er::row_grains even(144, 16, 65536, 1);
+  CHECK(even.count() == 2);
+  CHECK(even[0] == er::row_range{0, 64});
+  CHECK(even[1] == er::row_range{64, 144});
 }
 
 TEST_CASE("executor: a job is handed out once, a product that does not fit never") {

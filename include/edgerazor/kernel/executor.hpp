@@ -54,32 +54,36 @@ void require_product(const W& w, const X& x, const matrix_view<float>& y, row_ra
 
 }  // namespace detail
 
-/// The rows of a product in grains [0, count()), each of whole tiles and of no less than some microseconds of work
-/// where there is that much.
+/// The rows of a product in nearly equal grains [0, count()), each of whole tiles.
 class row_grains {
  public:
-  /// Weights that a grain multiplies with tokens, in bytes: about as many as a core reads from DRAM in 5 microseconds,
-  /// some fifty times what it takes to hand a grain out.
-  static constexpr std::size_t least_bytes = 64 * 1024;
+  /// Weights that a grain multiplies with tokens, in bytes, at least: some three microseconds of a core that reads from
+  /// DRAM, against a tenth of one to hand a grain out.
+  static constexpr std::size_t least_bytes = 32 * 1024;
+  /// More would not let unequal cores finish together any better.
+  static constexpr std::size_t most = 256;
 
   row_grains() = default;
-  /// `unit`: rows to a multiple of which grains are rounded; `row_bytes`: of a row's weights.
-  row_grains(std::size_t rows, std::size_t unit, std::size_t row_bytes, std::size_t tokens) noexcept : rows_(rows) {
-    const std::size_t unit_bytes = std::max<std::size_t>(1, unit * row_bytes * std::max<std::size_t>(1, tokens));
-    grain_rows_ = unit * std::max<std::size_t>(1, least_bytes / unit_bytes);
+  /// `unit`: rows at whose multiples a grain may end; `bytes`: of all weights.
+  row_grains(std::size_t rows, std::size_t unit, std::size_t bytes, std::size_t tokens) noexcept
+      : rows_(rows), unit_(unit) {
+    const std::size_t least = std::max<std::size_t>(1, least_bytes / std::max<std::size_t>(1, tokens));
+    count_ = std::clamp<std::size_t>(bytes / least, 1, std::min(units(), most));
   }
   /// Of a matrix that `tokens` tokens are multiplied with.
   template <weight_matrix W>
   row_grains(const W& w, std::size_t tokens) noexcept
-      : row_grains(w.rows(), detail::whole_tile_rows(detail::operand(w)), w.bytes().size() / w.rows(), tokens) {}
+      : row_grains(w.rows(), detail::whole_tile_rows(detail::operand(w)), w.bytes().size(), tokens) {}
 
-  [[nodiscard]] std::size_t count() const noexcept { return (rows_ + grain_rows_ - 1) / grain_rows_; }
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
   [[nodiscard]] row_range operator[](std::size_t grain) const noexcept {
-    return {grain * grain_rows_, std::min(rows_, (grain + 1) * grain_rows_)};
+    return {std::min(rows_, units() * grain / count_ * unit_), std::min(rows_, units() * (grain + 1) / count_ * unit_)};
   }
 
  private:
-  std::size_t rows_ = 0, grain_rows_ = tile_rows;
+  [[nodiscard]] std::size_t units() const noexcept { return (rows_ + unit_ - 1) / unit_; }
+
+  std::size_t rows_ = 0, unit_ = tile_rows, count_ = 0;
 };
 
 namespace detail {

@@ -212,7 +212,7 @@ void gemm_gated(Executor&& executor, const G& gate, const U& up, const X& x, mat
   const auto& u = detail::operand(up);
   detail::require_gated(g, u, detail::input_of(x), y, {0, gate.rows()}, k);
   const std::size_t bytes = gate.bytes().size() + up.bytes().size();
-  const row_grains grains(gate.rows(), detail::gated_unit(g, u), bytes / gate.rows(), y.rows);
+  const row_grains grains(gate.rows(), detail::gated_unit(g, u), bytes, y.rows);
   detail::execute(executor, grains.count(), [&](std::size_t grain) noexcept {
     detail::multiply_gated(g, u, detail::input_of(x), y, grains[grain], k);
   });
