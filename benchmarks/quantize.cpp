@@ -83,14 +83,16 @@ void pack(benchmark::State& state, const std::string& format, std::size_t thread
   }
   const std::span<const std::byte> input{reinterpret_cast<const std::byte*>(weights()), rows * cols * sizeof(float)};
   std::vector<double> seconds, rates, read_rates, cycles;
+  const bench::busy undisturbed(thread_count);
   for (int pass = 0; pass < 11; ++pass) {
-    const double clock = bench::clock_rate();
-    seconds.push_back(bench::seconds_of(pack_all));
+    const double clock = bench::clock_rate(thread_count);
+    seconds.push_back(bench::seconds_of(pack_all, thread_count));
     rates.push_back(static_cast<double>(input.size()) / seconds.back());
     read_rates.push_back(static_cast<double>(input.size()) /
-                         bench::seconds_of([&] { bench::read_once(threads, input); }));
+                         bench::seconds_of([&] { bench::read_once(threads, input); }, thread_count));
     cycles.push_back(seconds.back() * clock * static_cast<double>(thread_count) / (double{rows} * cols));
   }
+  state.counters["busy_percent"] = undisturbed.percent();
   for (auto _ : state) state.SetIterationTime(bench::median(seconds));
   state.counters["input_B/s"] = bench::median(rates);
   state.counters["percent_of_read"] = 100 * bench::median_ratio(rates, read_rates);

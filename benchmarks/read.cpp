@@ -65,19 +65,22 @@ void set_results(benchmark::State& state, const std::vector<double>& seconds, co
 
 /// Rates of `passes` repetitions of `work`, which does `amount`.
 template <class Work>
-void measure(benchmark::State& state, double amount, const char* counter, const Work& work) {
-  const std::size_t calls = bench::calls_for(4e-3, work);
+void measure(benchmark::State& state, double amount, const char* counter, std::size_t threads, const Work& work) {
+  const std::size_t calls = bench::calls_for(4e-3, work, threads);
+  const bench::busy undisturbed(threads);
   std::vector<double> seconds, rates;
   for (int pass = 0; pass < passes; ++pass) {
-    seconds.push_back(bench::seconds_a_call(calls, work));
+    seconds.push_back(bench::seconds_a_call(calls, work, threads));
     rates.push_back(amount / seconds.back());
   }
+  state.counters["busy_percent"] = undisturbed.percent();
   set_results(state, seconds, rates, counter);
 }
 
 void read_dram(benchmark::State& state, std::span<const std::byte> memory, std::size_t thread_count) {
   bench::spinning_threads threads(thread_count);
-  measure(state, static_cast<double>(memory.size()), "bytes/s", [&] { bench::read_once(threads, memory); });
+  measure(state, static_cast<double>(memory.size()), "bytes/s", thread_count,
+          [&] { bench::read_once(threads, memory); });
 }
 
 /// Every thread reads `size` bytes of its own, often enough that the threads' meeting costs nothing.
@@ -87,7 +90,7 @@ void read_cache(benchmark::State& state, std::size_t size, std::size_t thread_co
   bench::spinning_threads threads(thread_count);
   std::atomic<std::size_t> sink{0};
   const std::byte* const memory = huge_pages().data();
-  measure(state, static_cast<double>(size * times * thread_count), "bytes/s", [&] {
+  measure(state, static_cast<double>(size * times * thread_count), "bytes/s", thread_count, [&] {
     threads.run(thread_count, [&](std::size_t i) {
       for (std::size_t time = 0; time < times; ++time) sink += read(memory + i * size, size) == 1;
     });
@@ -99,7 +102,7 @@ void dot_products(benchmark::State& state, std::size_t thread_count) {
   if (!dot) return state.SkipWithError("no dot-product instruction that this program knows");
   bench::spinning_threads threads(thread_count);
   constexpr std::size_t steps = 200'000;
-  measure(state, static_cast<double>(steps * dot.multiply_adds * thread_count), "multiply_adds/s",
+  measure(state, static_cast<double>(steps * dot.multiply_adds * thread_count), "multiply_adds/s", thread_count,
           [&] { bench::multiply_on_all(threads, dot, steps); });
   state.SetLabel(std::string{dot.instructions});
 }

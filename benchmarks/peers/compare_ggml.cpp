@@ -6,7 +6,10 @@
 // ratios (below 1 we are faster), with the quartiles. `hot`: one matrix again and again; `dram`: in turn over copies
 // that take 512 MiB. Each side quantizes the float tokens to int8 within every product, as ggml does in its. Results
 // are checked before and after: ours bit for bit with the scalar kernel, ggml's with a product in double of the weights
-// as it dequantizes them. `pack` compares float32 to packed, one thread, in 10^9 bytes of input a second.
+// as it dequantizes them. Time is the process's processor time over its threads (../support/machine.hpp); `running` is
+// its share of the time on the clock, of the side that had less: where it is below 95 % or so others had the cores too,
+// and lines of several threads are estimates. `pack` compares float32 to packed, one thread, in 10^9 bytes of input a
+// second.
 //
 // Ours run on the fastest kernel, or the one that EDGERAZOR_KERNEL in the environment names. A line is shown where the
 // name, such as `gemv 4096x4096 hot`, or a format contains the filter.
@@ -63,8 +66,8 @@ struct settings {
 class table {
  public:
   explicit table(const std::string& json) : json_(json) {
-    std::printf("| work | threads | ours | rate | peer | rate | our time / theirs | quartiles |\n");
-    std::printf("| --- | --- | --- | ---: | --- | ---: | ---: | --- |\n");
+    std::printf("| work | threads | ours | rate | peer | rate | our time / theirs | quartiles | running |\n");
+    std::printf("| --- | --- | --- | ---: | --- | ---: | ---: | --- | ---: |\n");
   }
   ~table() {
     if (json_.empty()) return;
@@ -75,20 +78,21 @@ class table {
 
   /// `amount`: what a call does; seconds a call, pass by pass.
   void add(const std::string& work, std::size_t threads, const std::string& ours, const std::string& theirs,
-           double amount, const std::vector<double>& our_seconds, const std::vector<double>& their_seconds) {
+           double amount, const std::vector<double>& our_seconds, const std::vector<double>& their_seconds,
+           double running) {
     std::vector<double> ratios;
     for (std::size_t i = 0; i < our_seconds.size(); ++i) ratios.push_back(our_seconds[i] / their_seconds[i]);
     const double our_rate = amount / bench::median(our_seconds), their_rate = amount / bench::median(their_seconds);
     const double ratio = bench::median(ratios), low = bench::quantile(ratios, 0.25),
                  high = bench::quantile(ratios, 0.75);
-    std::printf("| %s | %zu | %s | %.2f | %s | %.2f | %.3f | %.3f to %.3f |\n", work.c_str(), threads, ours.c_str(),
-                our_rate / 1e9, theirs.c_str(), their_rate / 1e9, ratio, low, high);
+    std::printf("| %s | %zu | %s | %.2f | %s | %.2f | %.3f | %.3f to %.3f | %.0f %% |\n", work.c_str(), threads,
+                ours.c_str(), our_rate / 1e9, theirs.c_str(), their_rate / 1e9, ratio, low, high, running);
     std::fflush(stdout);
     char line[512];
     std::snprintf(line, sizeof line,
                   R"(  {"work": "%s", "threads": %zu, "ours": "%s", "our_rate": %.6g, "peer": "ggml %s", )"
-                  R"("peer_rate": %.6g, "ratio": %.4f, "low": %.4f, "high": %.4f})",
-                  work.c_str(), threads, ours.c_str(), our_rate, theirs.c_str(), their_rate, ratio, low, high);
+                  R"("peer_rate": %.6g, "ratio": %.4f, "low": %.4f, "high": %.4f, "running": %.1f})",
+                  work.c_str(), threads, ours.c_str(), our_rate, theirs.c_str(), their_rate, ratio, low, high, running);
     lines_.append(lines_.empty() ? "" : ",\n").append(line);
   }
 
@@ -117,6 +121,7 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
   peers::ggml_product theirs(pair.theirs, what.size, what.tokens, their_copies, products);
 
   for (const std::size_t count : bench::thread_counts()) {
+    theirs.use_threads(count);
     const auto all_of_ours = [&](bench::spinning_threads& threads) {
       for (std::size_t i = 0; i < (what.hot ? products : copies.size()); ++i) {
         ours.quantize_tokens(kernel);
@@ -124,26 +129,32 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
       }
     };
     const double our_products = static_cast<double>(what.hot ? products : copies.size());
-    std::vector<double> our_seconds, their_seconds;
+    std::vector<double> our_seconds, their_seconds, running;
     const int passes = options.passes > 0 ? options.passes : what.tokens > 1 ? 9 : what.hot ? 31 : 11;
     for (int pass = -1; pass < passes; ++pass) {  // the first warms up
-      double our_time = 0;
+      double our_time = 0, we_ran = 0;
       {
         bench::spinning_threads threads(count);
-        if (pass < 0) all_of_ours(threads);
-        our_time = bench::seconds_of([&] { all_of_ours(threads); }) / our_products;
+        ours.multiply(threads, ours.weights(), kernel);
+        const bench::busy undisturbed(count);
+        our_time = bench::seconds_of([&] { all_of_ours(threads); }, count) / our_products;
+        we_ran = undisturbed.percent();
       }
       if (!ours.right()) throw std::runtime_error("our result differs from the scalar kernel's");
+      const bench::busy undisturbed(count);
       const double their_time =
-          bench::seconds_of([&] { theirs.multiply(count); }) / static_cast<double>(theirs.products());
+          bench::seconds_of([&] { theirs.multiply(); }, count) / static_cast<double>(theirs.products());
+      const double they_ran = undisturbed.percent();
       if (pass < 0 && !theirs.right()) throw std::runtime_error("ggml's result is not the product");
       let_threads_sleep(count);
       if (pass < 0) continue;
       our_seconds.push_back(our_time);
       their_seconds.push_back(their_time);
+      running.push_back(std::min(we_ran, they_ran));
     }
     if (!theirs.right()) throw std::runtime_error("ggml's result is not the product");
-    results.add(what.name, count, pair.ours, pair.theirs.name(), ours.multiply_adds(), our_seconds, their_seconds);
+    results.add(what.name, count, pair.ours, pair.theirs.name(), ours.multiply_adds(), our_seconds, their_seconds,
+                bench::median(running));
   }
 }
 
@@ -153,13 +164,14 @@ void compare_packing(const pairing& pair, const settings& options, table& result
   er::any_matrix ours = er::any_matrix::empty(*er::matrix_format::parse(pair.ours), rows, cols);
   std::vector<std::byte> theirs(peers::ggml_product::bytes_of(pair.theirs, {rows, cols}));
   std::vector<double> our_seconds, their_seconds;
+  const bench::busy undisturbed(1);
   for (int pass = 0; pass < (options.passes > 0 ? options.passes : 9); ++pass) {
     our_seconds.push_back(bench::seconds_of([&] { ours.pack_rows(0, er::matrix_view{weights.data(), rows, cols}); }));
     their_seconds.push_back(bench::seconds_of(
         [&] { ggml_quantize_chunk(pair.theirs.type, weights.data(), theirs.data(), 0, rows, cols, nullptr); }));
   }
   results.add("pack 4096x4096", 1, pair.ours, pair.theirs.name(), double{rows} * cols * sizeof(float), our_seconds,
-              their_seconds);
+              their_seconds, undisturbed.percent());
 }
 
 }  // namespace

@@ -137,11 +137,30 @@ void ggml_product::fill_weights(ggml_format format) {
   for (ggml_tensor* w : weights_) ggml_backend_tensor_set(w, packed.data(), 0, packed.size());
 }
 
-void ggml_product::multiply(std::size_t threads) {
-  const auto set_threads = cpu_function<ggml_backend_set_n_threads_t>("ggml_backend_set_n_threads");
-  if (set_threads) set_threads(backend_.get(), static_cast<int>(threads));
-  if (ggml_backend_graph_compute(backend_.get(), graph_) != GGML_STATUS_SUCCESS)
-    throw std::runtime_error("ggml has not computed");
+ggml_product::~ggml_product() {
+  if (threads_) cpu_function<void (*)(ggml_threadpool_t)>("ggml_threadpool_free")(threads_);
+}
+
+void ggml_product::use_threads(std::size_t threads) {
+  const auto set_count = cpu_function<ggml_backend_set_n_threads_t>("ggml_backend_set_n_threads");
+  const auto set_pool = cpu_function<void (*)(ggml_backend_t, ggml_threadpool_t)>("ggml_backend_cpu_set_threadpool");
+  const auto new_pool = cpu_function<ggml_threadpool_t (*)(ggml_threadpool_params*)>("ggml_threadpool_new");
+  const auto free_pool = cpu_function<void (*)(ggml_threadpool_t)>("ggml_threadpool_free");
+  if (!set_count || !set_pool || !new_pool || !free_pool) throw std::runtime_error("ggml has no thread pool");
+  ggml_threadpool_params wanted = ggml_threadpool_params_default(static_cast<int>(threads));
+  wanted.strict_cpu = threads > 1;
+  for (std::size_t i = 0; threads > 1 && i < threads; ++i) wanted.cpumask[processors_.number(i)] = true;
+  ggml_threadpool_t pool = new_pool(&wanted);
+  set_count(backend_.get(), static_cast<int>(threads));
+  set_pool(backend_.get(), pool);
+  if (threads_) free_pool(threads_);
+  threads_ = pool;
+}
+
+void ggml_product::multiply() {
+  const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph_);
+  processors_.release();  // ggml keeps the calling thread on its processor
+  if (status != GGML_STATUS_SUCCESS) throw std::runtime_error("ggml has not computed");
 }
 
 /// ggml rounds activations to 8 bits in groups of at most 256, whose largest element of some 3.5 deviations is 127, so

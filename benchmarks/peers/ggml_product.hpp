@@ -13,6 +13,7 @@
 #include <ggml.h>
 
 #include "../support/model_shapes.hpp"
+#include "../support/spinning_threads.hpp"
 
 namespace peers {
 
@@ -49,8 +50,13 @@ class ggml_product {
 
   [[nodiscard]] std::size_t products() const noexcept { return outputs_.size(); }
   [[nodiscard]] std::size_t matrix_bytes() const noexcept { return matrix_bytes_; }
+  ~ggml_product();
+  ggml_product(const ggml_product&) = delete;
+
+  /// From now on so many threads multiply, kept on a processor each, as ours are.
+  void use_threads(std::size_t threads);
   /// All products of the graph.
-  void multiply(std::size_t threads);
+  void multiply();
   /// Whether the last product of the graph is right: see the definition for the tolerance.
   [[nodiscard]] bool right() const;
 
@@ -65,6 +71,8 @@ class ggml_product {
   std::size_t matrix_bytes_ = 0;
   std::vector<float> some_rows_;  ///< as ggml dequantizes them, for `right`
   backend_pointer backend_;
+  ggml_threadpool_t threads_ = nullptr;
+  bench::processors processors_;
   context_pointer weight_context_, graph_context_;
   buffer_pointer weight_buffer_, graph_buffer_;
   std::vector<ggml_tensor*> weights_, outputs_;

@@ -37,25 +37,23 @@ namespace bench {
   return median(ratios);
 }
 
-/// How many calls of `work` take about `seconds`; at least one. Calls it until that is known, so caches are warm.
+/// Seconds a call of `calls` calls of `work` (see seconds_of).
 template <class Work>
-[[nodiscard]] std::size_t calls_for(double seconds, const Work& work) {
-  for (std::size_t calls = 1;; calls *= 2) {
-    const double taken = seconds_of([&] {
-      for (std::size_t i = 0; i < calls; ++i) work();
-    });
-    if (taken < seconds / 4 && calls < (std::size_t{1} << 30)) continue;
-    return std::max<std::size_t>(1, static_cast<std::size_t>(std::round(static_cast<double>(calls) * seconds / taken)));
-  }
+[[nodiscard]] double seconds_a_call(std::size_t calls, const Work& work, std::size_t threads = 1) {
+  const auto all = [&] {
+    for (std::size_t i = 0; i < calls; ++i) work();
+  };
+  return seconds_of(all, threads) / static_cast<double>(calls);
 }
 
-/// Seconds a call of `calls` calls of `work`.
+/// How many calls of `work` take about `seconds`; at least one. Calls it until that is known, so caches are warm.
 template <class Work>
-[[nodiscard]] double seconds_a_call(std::size_t calls, const Work& work) {
-  const double seconds = seconds_of([&] {
-    for (std::size_t i = 0; i < calls; ++i) work();
-  });
-  return seconds / static_cast<double>(calls);
+[[nodiscard]] std::size_t calls_for(double seconds, const Work& work, std::size_t threads = 1) {
+  for (std::size_t calls = 1;; calls *= 2) {
+    const double call = seconds_a_call(calls, work, threads);
+    if (call * static_cast<double>(calls) < seconds / 4 && calls < (std::size_t{1} << 30)) continue;
+    return std::max<std::size_t>(1, static_cast<std::size_t>(std::round(seconds / call)));
+  }
 }
 
 }  // namespace bench

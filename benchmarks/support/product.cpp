@@ -46,29 +46,31 @@ void measure_product(benchmark::State& state, const product_run& run) {
 
   const auto read = [&] { read_once(threads, memory); };
   const dot_product dot = widest_dot_product();
-  constexpr std::size_t dot_steps = 30'000;  // some 0.2 ms
-  const std::size_t calls = run.hot ? calls_for(5e-3, multiply) : copies.size();
-  const std::size_t reads = run.hot ? calls_for(2e-3, read) : 1;
+  constexpr std::size_t dot_steps = 60'000;  // some 0.3 ms
+  const auto multiply_all = [&] { multiply_on_all(threads, dot, dot_steps); };
+  const std::size_t calls = run.hot ? calls_for(5e-3, multiply, run.threads) : copies.size();
+  const std::size_t reads = run.hot ? calls_for(2e-3, read, run.threads) : 1;
   const double bytes = static_cast<double>(work.weights().bytes().size());
 
   // Seconds a call of each, pass by pass, and what they come to a second.
   std::vector<double> call, packed_rate, read_rate, weight_rate, peak_rate, cycle_rate;
   const double budget = run.hot ? 0.4 : 2.0;
-  for (double spent = 0; call.size() < 5 || (spent < budget && call.size() < 51);) {
-    spent += seconds_of([&] {
-      const double clock_before = clock_rate();
-      call.push_back(seconds_a_call(calls, multiply));
-      const double clock_after = clock_rate();
-      packed_rate.push_back(bytes / call.back());
-      weight_rate.push_back(work.multiply_adds() / call.back());
-      cycle_rate.push_back((clock_before + clock_after) / 2 * static_cast<double>(run.threads));
-      read_rate.push_back(static_cast<double>(memory.size()) / seconds_a_call(reads, read));
-      if (dot) {
-        const double products = static_cast<double>(dot_steps * dot.multiply_adds * run.threads);
-        peak_rate.push_back(products / seconds_of([&] { multiply_on_all(threads, dot, dot_steps); }));
-      }
-    });
-  }
+  const busy undisturbed(run.threads);
+  const auto pass = [&] {
+    const double clock_before = clock_rate(run.threads);
+    call.push_back(seconds_a_call(calls, multiply, run.threads));
+    const double clock_after = clock_rate(run.threads);
+    packed_rate.push_back(bytes / call.back());
+    weight_rate.push_back(work.multiply_adds() / call.back());
+    cycle_rate.push_back((clock_before + clock_after) / 2 * static_cast<double>(run.threads));
+    read_rate.push_back(static_cast<double>(memory.size()) / seconds_a_call(reads, read, run.threads));
+    if (!dot) return;
+    const double products = static_cast<double>(dot_steps * dot.multiply_adds * run.threads);
+    peak_rate.push_back(products / seconds_a_call(1, multiply_all, run.threads));
+  };
+  for (double spent = 0; call.size() < 5 || (spent < budget && call.size() < 51);)
+    spent += seconds_of(pass, run.threads);
+  state.counters["busy_percent"] = undisturbed.percent();
   if (!work.right()) return state.SkipWithError("the result differs from the scalar kernel's");
 
   for (auto _ : state) state.SetIterationTime(median(call));

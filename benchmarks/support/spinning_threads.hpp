@@ -25,16 +25,24 @@ class processors {
     known_ = ::sched_getaffinity(0, sizeof allowed_, &allowed_) == 0;
 #endif
   }
-  /// From now on the calling thread runs on the index-th of them, round and round.
+  /// The number that the system has for the index-th of them, round and round; 0 where that isn't known.
+  [[nodiscard]] std::size_t number([[maybe_unused]] std::size_t index) const noexcept {
+#if EDGERAZOR_LINUX
+    if (!known_) return 0;
+    std::size_t place = index % static_cast<std::size_t>(CPU_COUNT(&allowed_)), processor = 0;
+    while (!CPU_ISSET(processor, &allowed_) || place-- > 0) ++processor;
+    return processor;
+#else
+    return 0;
+#endif
+  }
+  /// From now on the calling thread runs on the index-th.
   void keep_on([[maybe_unused]] std::size_t index) const noexcept {
 #if EDGERAZOR_LINUX
     if (!known_) return;
-    std::size_t place = index % static_cast<std::size_t>(CPU_COUNT(&allowed_));
-    std::size_t processor = 0;
-    while (!CPU_ISSET(processor, &allowed_) || place-- > 0) ++processor;
     cpu_set_t one;
     CPU_ZERO(&one);
-    CPU_SET(processor, &one);
+    CPU_SET(number(index), &one);
     (void)::sched_setaffinity(0, sizeof one, &one);
 #endif
   }
