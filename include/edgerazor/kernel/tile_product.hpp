@@ -129,18 +129,20 @@ struct row_places {
 
 /// y[t][place of row] += rows [range) of a packed part times token t. `X` is an activation_view or a float matrix.
 ///
-/// A tile's results for a block of tokens are gathered in 4 KiB of their own. The rows of y lie a whole matrix row
-/// apart, often a power of two, so that the caches could keep only some of them from one group to the next.
+/// A block of tokens stays in the second-level cache while all tiles pass over it; a panel of a tile stays in the first
+/// while those tokens pass over it. A tile's results are gathered in 4 KiB of their own: the rows of y lie a whole
+/// matrix row apart, often a power of two, so that the caches could keep only some of them from one group to the next.
 template <class X>
 void multiply_rows(const kernel& k, const packed_view& w, row_range range, row_places places, const X& x,
                    std::size_t tokens, const matrix_view<float>& y) noexcept {
   alignas(64) float sums[tile_rows * token_block];
-  for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
-    const std::size_t first = tile * tile_rows;
-    const std::size_t begin = std::max(first, range.begin), end = std::min(first + tile_rows, range.end);
-    const bool whole = !places.rows && end - begin == tile_rows;
-    for (std::size_t t = 0; t < tokens; t += token_block) {
-      const std::size_t count = std::min(token_block, tokens - t);
+  for (std::size_t t = 0; t < tokens; t += token_block) {
+    const std::size_t count = std::min(token_block, tokens - t);
+    const auto some = tokens_of(x, t, t + count);
+    for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
+      const std::size_t first = tile * tile_rows;
+      const std::size_t begin = std::max(first, range.begin), end = std::min(first + tile_rows, range.end);
+      const bool whole = !places.rows && end - begin == tile_rows;
       if (!whole) std::fill_n(sums, tile_rows * count, 0.0f);
       for (std::size_t i = 0; i < count; ++i) {
         const float* row = y.row(t + i).data();
@@ -150,7 +152,7 @@ void multiply_rows(const kernel& k, const packed_view& w, row_range range, row_p
           for (std::size_t r = begin; r < end; ++r) sums[tile_rows * i + r - first] = row[places[r]];
         }
       }
-      multiply_tile(k, w, tile, tokens_of(x, t, t + count), sums);
+      multiply_tile(k, w, tile, some, sums);
       for (std::size_t i = 0; i < count; ++i) {
         float* row = y.row(t + i).data();
         if (whole) {
