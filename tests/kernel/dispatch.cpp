@@ -1,4 +1,5 @@
 /// The list of kernels and the choice from it.
+#include <cstdlib>
 #include <set>
 #include <string>
 
@@ -45,6 +46,11 @@ TEST_CASE("dispatch: available are those that the processor can run, in the list
   CHECK(&er::best_kernel() == &available.front());
   CHECK(er::find_kernel("no such kernel") == nullptr);
   CHECK(er::available_kernels().data() == available.data());
+}
+
+TEST_CASE("dispatch: chosen is the kernel that this machine is known to run fastest") {
+  const char* expected = std::getenv("EDGERAZOR_EXPECTED_KERNEL");  // set where the processor is emulated
+  if (expected) CHECK(er::best_kernel().name == std::string_view(expected));
 }
 
 TEST_CASE("dispatch: the kernels of this machine" * doctest::description("to be read in the log")) {

@@ -7,11 +7,16 @@
 #include <span>
 #include <string_view>
 
+#include <edgerazor/kernel/arm_dotprod.hpp>
+#include <edgerazor/kernel/arm_i8mm.hpp>
+#include <edgerazor/kernel/arm_neon.hpp>
 #include <edgerazor/kernel/generic.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/kernel/scalar.hpp>
 #include <edgerazor/kernel/x86_avx2.hpp>
+#include <edgerazor/kernel/x86_avx512vbmi.hpp>
 #include <edgerazor/kernel/x86_avx512vnni.hpp>
+#include <edgerazor/kernel/x86_avxvnni.hpp>
 
 namespace edgerazor::inline v0 {
 
@@ -19,8 +24,15 @@ namespace edgerazor::inline v0 {
 // clang-format off
 inline constexpr std::array kernel_list{
 #if EDGERAZOR_X86
+    &avx512vbmi::table,
     &avx512vnni::table,
+    &avxvnni::table,
     &avx2::table,
+#endif
+#if EDGERAZOR_ARM64
+    &i8mm::table,
+    &dotprod::table,
+    &neon::table,
 #endif
     &generic::table,
     &scalar::table,

@@ -10,6 +10,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/division.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/quant/quantizer.hpp>
@@ -237,7 +238,7 @@ std::int32_t quantize(const float* x, std::size_t cols, float scale, std::int8_t
   const reals divisor(scale);
   ints sums(0);
   for (std::size_t c = 0; c < whole; c += reals::size) {
-    const ints level = round_to_level<-127, 127>(reals::load_unaligned(x + c) / divisor);
+    const ints level = round_to_level<-127, 127>(detail::quotient(reals::load_unaligned(x + c), divisor));
     std::int32_t wide[ints::size];
     level.store_unaligned(wide);
     for (std::size_t i = 0; i < ints::size; ++i) codes[c + i] = static_cast<std::int8_t>(wide[i]);
