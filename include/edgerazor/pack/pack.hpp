@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <string>
@@ -93,11 +94,41 @@ void append_scales(const Rule& rule, const tile_layout& layout, const row_select
 template <quantizer Rule>
 void quantize_columns(const tile_layout& layout, const float* values, std::size_t begin, std::size_t end,
                       const float* scales, row_codes& codes) noexcept {
-  for (std::size_t col = begin; col < end;) {
-    const std::size_t group = col / layout.group_cols(), stop = std::min(end, (group + 1) * layout.group_cols());
-    quantize_codes<Rule, xsimd::default_arch>(values + (col - begin), stop - col, scales[group],
-                                              layout.codec().zero_code, codes.at(col));
-    col = stop;
+  const int zero_code = layout.codec().zero_code;
+  const std::size_t group_cols = layout.group_cols(), group = begin / group_cols;
+  scales += group;
+  std::size_t group_end = (group + 1) * group_cols;
+  for (std::size_t col = begin; col < end; group_end += group_cols, ++scales) {
+    const std::size_t count = std::min(end, group_end) - col;
+    quantize_codes<Rule, xsimd::default_arch>(values, count, *scales, zero_code, codes.at(col));
+    values += count;
+    col += count;
+  }
+}
+
+/// The scales of one row, rounded to a matrix's scale type; `first` is where the one of group 0 belongs.
+template <real_element Scale>
+void write_scales(const float* scales, std::size_t groups, std::byte* first) noexcept {
+  constexpr std::size_t block = 64;
+  Scale rounded[block];
+  for (std::size_t g = 0; g < groups; g += block) {
+    const std::size_t count = std::min(block, groups - g);
+    convert_elements(scales + g, count, rounded);
+    for (std::size_t i = 0; i < count; ++i, first += tile_rows * sizeof(Scale)) {
+      std::memcpy(first, rounded + i, sizeof(Scale));
+    }
+  }
+}
+
+inline void write_scales(const tile_layout& layout, std::byte* matrix, std::size_t row, const float* scales) noexcept {
+  std::byte* const first = matrix + layout.scale_offset(row, 0);
+  switch (layout.fmt().scale) {
+    case scale_kind::float16:
+      return write_scales<float16>(scales, layout.groups(), first);
+    case scale_kind::bfloat16:
+      return write_scales<bfloat16>(scales, layout.groups(), first);
+    case scale_kind::float32:
+      return write_scales<float>(scales, layout.groups(), first);
   }
 }
 
@@ -124,11 +155,7 @@ void write_rows(const tile_layout& layout, std::byte* matrix, std::size_t first,
         codes.write(matrix, first + r, chunk, chunk_end);
       }
     }
-    for (; i < end; ++i) {
-      for (std::size_t g = 0; g < groups; ++g) {
-        write_scale(matrix + layout.scale_offset(first + i, g), layout.fmt().scale, scales[i * groups + g]);
-      }
-    }
+    for (; i < end; ++i) write_scales(layout, matrix, first + i, scales + i * groups);
   }
 }
 

@@ -29,21 +29,20 @@
 namespace edgerazor::inline v0 {
 
 namespace detail {
-/// sums[j] = |next[j]| + |next[width + j]| + ... for j < width, `count` terms, in that order; added to sums[j] where
-/// `Continued`.
-template <bool Continued, class Arch, std::size_t Width>
-inline void add_magnitudes(const float* next, std::size_t count, float* sums) noexcept {
+/// sums[j] = |next[j]| + |next[width + j]| + ... for j < width, `count` terms, in that order.
+template <class Arch, std::size_t Width>
+inline void add_rows(const float* next, std::size_t count, float* sums) noexcept {
   using reals = xsimd::batch<float, Arch>;
   if constexpr (Width % reals::size == 0) {
     const auto add = [&]<std::size_t... J>(std::index_sequence<J...>) {
-      reals sum[] = {(Continued ? reals::load_unaligned(sums + J * reals::size) : reals{0.0f})...};
+      reals sum[] = {(static_cast<void>(J), reals{0.0f})...};
       for (std::size_t i = 0; i < count; ++i, next += Width)
         ((sum[J] += xsimd::abs(reals::load_unaligned(next + J * reals::size))), ...);
       (sum[J].store_unaligned(sums + J * reals::size), ...);
     };
     add(std::make_index_sequence<Width / reals::size>{});
   } else {
-    if constexpr (!Continued) std::fill_n(sums, Width, 0.0f);
+    std::fill_n(sums, Width, 0.0f);
     for (std::size_t i = 0; i < count; ++i, next += Width)
       for (std::size_t j = 0; j < Width; ++j) sums[j] += std::fabs(next[j]);
   }
@@ -64,37 +63,44 @@ inline void add_lanes(const float* from, float* to) noexcept {
   }
 }
 
+/// Terms that a row has at least where its cascade is more than a plain sum.
+inline constexpr std::size_t cascade_threshold = 16;
+
+/// The same sums by the cascade.
+template <class Arch, std::size_t Width>
+void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
+  constexpr std::size_t level_count = 4;
+  const std::size_t log = count <= 1 ? 0 : static_cast<std::size_t>(std::bit_width(count - 1));
+  const std::size_t power = log / level_count > 4 ? log / level_count : 4, step = std::size_t{1} << power;
+  float levels[level_count][Width] = {};
+  std::size_t done = 0;
+  for (; done + step <= count; next += step * Width) {
+    add_rows<Arch, Width>(next, step, levels[0]);
+    done += step;
+    // A full level moves up; it is full when the digits of `done` below it, in base 2^p, are zero.
+    for (std::size_t level = 1; level < level_count; ++level) {
+      add_lanes<Arch, Width>(levels[level - 1], levels[level]);
+      std::fill_n(levels[level - 1], Width, 0.0f);
+      if ((done >> (level * power) & (step - 1)) != 0) break;
+    }
+  }
+  add_rows<Arch, Width>(next, count - done, levels[0]);
+  for (std::size_t j = 0; j < Width; ++j) sums[j] = levels[0][j] + levels[1][j] + levels[2][j] + levels[3][j];
+}
+
 /// The sum of |values| in the order above, on vectors of `Lanes` elements.
 template <class Arch, std::size_t Lanes>
 [[nodiscard]] inline float sum_of_magnitudes(std::span<const float> values) noexcept {
-  constexpr std::size_t row_count = 4, width = row_count * Lanes, level_count = 4;
+  constexpr std::size_t row_count = 4, width = row_count * Lanes;
   const std::size_t vectors = values.size() / Lanes, per_row = vectors / row_count;
-  const std::size_t log = per_row <= 1 ? 0 : static_cast<std::size_t>(std::bit_width(per_row - 1));
-  const std::size_t power = log / level_count > 4 ? log / level_count : 4, step = std::size_t{1} << power;
-
   const float* next = values.data();
   float sums[width];
-  if (per_row < step) {
-    add_magnitudes<false, Arch, width>(next, per_row, sums);
-    next += per_row * width;
+  if (per_row < cascade_threshold) {
+    add_rows<Arch, width>(next, per_row, sums);
   } else {
-    float levels[level_count][width] = {};
-    std::size_t done = 0;
-    while (done + step <= per_row) {
-      add_magnitudes<true, Arch, width>(next, step, levels[0]);
-      next += step * width;
-      done += step;
-      // A full level moves up; it is full when the digits of `done` below it, in base 2^p, are zero.
-      for (std::size_t level = 1; level < level_count; ++level) {
-        add_lanes<Arch, width>(levels[level - 1], levels[level]);
-        std::fill_n(levels[level - 1], width, 0.0f);
-        if ((done >> (level * power) & (step - 1)) != 0) break;
-      }
-    }
-    add_magnitudes<true, Arch, width>(next, per_row - done, levels[0]);
-    next += (per_row - done) * width;
-    for (std::size_t j = 0; j < width; ++j) sums[j] = levels[0][j] + levels[1][j] + levels[2][j] + levels[3][j];
+    add_cascades<Arch, width>(next, per_row, sums);
   }
+  next += per_row * width;
 
   for (std::size_t v = per_row * row_count; v < vectors; ++v, next += Lanes)
     for (std::size_t j = 0; j < Lanes; ++j) sums[j] += std::fabs(next[j]);
