@@ -217,13 +217,16 @@ TEST_CASE("partition: buffers that end or begin at a page that can't be touched"
             const er::activation_view loose = er::quantize_activations(reals, memory);
             const std::size_t stride = (cols + 3) / 4 * 4, groups = loose.groups();
             std::vector<std::int8_t> codes;
+            std::vector<float> scales;
+            std::vector<std::int32_t> sums;
             for (std::size_t t = 0; t < tokens; ++t) {
               codes.insert(codes.end(), memory.codes(t), memory.codes(t) + stride);
+              scales.insert(scales.end(), memory.scales(t), memory.scales(t) + groups);
+              sums.insert(sums.end(), memory.sums(t), memory.sums(t) + groups);
             }
             const guarded::array<std::int8_t> codes_at(codes, edge);
-            const guarded::array<float> scales_at(std::span<const float>{loose.scales, tokens * groups}, edge);
-            const guarded::array<std::int32_t> sums_at(std::span<const std::int32_t>{loose.sums, tokens * groups},
-                                                       edge);
+            const guarded::array<float> scales_at(scales, edge);
+            const guarded::array<std::int32_t> sums_at(sums, edge);
             const er::activation_view tight{codes_at.data(),  scales_at.data(), sums_at.data(), tokens, cols,
                                             loose.group_cols, stride,           groups};
             std::vector<float> expected(tokens * rows);
