@@ -62,6 +62,26 @@ TEST_CASE("encoding copies levels and scale: decoding gives level * scale exactl
   }
 }
 
+TEST_CASE("rows of 16 bits, of any length and at any address, are their elements one by one") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const er::ggml_type type : {er::ggml_type::f16, er::ggml_type::bf16}) {
+    CAPTURE(er::info_of(type).name);
+    for (const std::size_t cols : {1u, 16u, 63u, 64u, 65u, 200u}) {
+      CAPTURE(cols);
+      std::vector<std::byte> bytes(2 * cols + 1);
+      for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+      std::vector<float> values(cols), expected(cols);
+      er::decode_ggml_row(type, bytes.data() + 1, values);
+      for (std::size_t c = 0; c < cols; ++c) {
+        er::ggml::decoder_of(type)(bytes.data() + 1 + 2 * c, &expected[c]);
+      }
+      CHECK(std::memcmp(values.data(), expected.data(), cols * sizeof(float)) == 0);
+    }
+  }
+}
+
 TEST_CASE("a level lies where the format puts it") {
   // By hand from the layouts: element, byte of the block, the byte when this element alone is +1 and all others 0.
   struct place {

@@ -19,6 +19,7 @@
 /// on whether the compiler contracts a product and a sum.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -231,6 +232,18 @@ constexpr block_decoder decoder_of(ggml_type type) noexcept {
   }
 }
 
+/// A row of float16 or bfloat16 at any address.
+template <real_element T>
+inline void decode_elements(const std::byte* row, std::span<float> values) noexcept {
+  constexpr std::size_t block = 64;
+  T elements[block];
+  for (std::size_t c = 0; c < values.size(); c += block) {
+    const std::size_t count = std::min(block, values.size() - c);
+    std::memcpy(elements, row + c * sizeof(T), count * sizeof(T));
+    detail::convert_elements(elements, count, values.data() + c);
+  }
+}
+
 }  // namespace ggml
 
 /// One row of a GGUF tensor to floats. Preconditions: the type is decoded, values.size() is a multiple of its block,
@@ -241,6 +254,8 @@ inline void decode_ggml_row(ggml_type type, const std::byte* row, std::span<floa
     if (!values.empty()) std::memcpy(values.data(), row, values.size_bytes());
     return;
   }
+  if (type == ggml_type::f16) return ggml::decode_elements<float16>(row, values);
+  if (type == ggml_type::bf16) return ggml::decode_elements<bfloat16>(row, values);
   const ggml::block_decoder decode = ggml::decoder_of(type);
   for (std::size_t c = 0; c < values.size(); c += info.block, row += info.block_bytes) decode(row, values.data() + c);
 }

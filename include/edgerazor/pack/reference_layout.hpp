@@ -139,6 +139,19 @@ format reference_quantize_format(std::size_t cols, std::size_t scale_block) {
   return {code, static_cast<std::uint32_t>(block == cols ? 0 : block), scale_kind::float32};
 }
 
+/// `codes` of whole bytes, level + offset each, as the reference packs them.
+template <reference_code Code>
+inline void put_bytes(const std::uint8_t* codes, std::size_t bytes, int offset, std::uint8_t* out) noexcept {
+  constexpr std::size_t fields = levels_a_byte(Code);
+  for (std::size_t i = 0; i < bytes; ++i, codes += fields) {
+    unsigned byte = 0;
+    for (std::size_t p = 0; p < fields; ++p) {
+      byte |= static_cast<unsigned>(codes[p] - offset + reference_zero_code(Code)) << reference_shift(Code, p);
+    }
+    out[i] = static_cast<std::uint8_t>(byte);
+  }
+}
+
 /// Copies a row of ours: levels as they are, scales rounded to bfloat16.
 inline void copy_row_to_reference(const packed_view& matrix, std::size_t from, row_codes& codes, reference_matrix& out,
                                   std::size_t to, std::size_t named_row) {
@@ -150,7 +163,14 @@ inline void copy_row_to_reference(const packed_view& matrix, std::size_t from, r
       fail("reference layout: the level " + std::to_string(level) + " at row " + std::to_string(named_row) +
            ", column " + std::to_string(c) + " is out of its range");
     }
-    out.put_level(to, c, level);
+  }
+  const int zero_code = matrix.layout().codec().zero_code;
+  const std::size_t bytes = out.cols / levels_a_byte(out.code);
+  std::uint8_t* const row = out.qweight.data() + to * bytes;
+  if (out.code == reference_code::int4) {
+    put_bytes<reference_code::int4>(codes.at(0), bytes, zero_code, row);
+  } else {
+    put_bytes<reference_code::int2>(codes.at(0), bytes, zero_code, row);
   }
   const std::size_t group_cols = matrix.layout().group_cols();
   for (std::size_t g = 0; g < matrix.layout().groups(); ++g) {
