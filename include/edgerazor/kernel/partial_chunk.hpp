@@ -33,8 +33,8 @@ template <unsigned Fields>
 struct partial_chunk {
   alignas(16) std::int8_t x[(slot_cols * Fields + 15) / 16 * 16] = {};
 
-  EDGERAZOR_INLINE partial_chunk(const std::int8_t* token, std::size_t chunk, std::size_t begin,
-                                 std::size_t end) noexcept {
+  EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE partial_chunk(const std::int8_t* token, std::size_t chunk, std::size_t begin,
+                                                       std::size_t end) noexcept {
     for (std::size_t f = 0; f < Fields; ++f) {  // a slot at a time: a copy of unknown length is a call
       const std::size_t slot = chunk * Fields + f;
       if (slot >= begin && slot < end) std::memcpy(x + slot_cols * f, token + slot_cols * slot, slot_cols);
