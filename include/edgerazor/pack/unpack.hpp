@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
@@ -21,6 +22,19 @@ inline void require_same_shape(const char* what, std::size_t rows, std::size_t c
   fail(std::string{what} + ": a matrix of " + shape_text(rows, cols) + " does not fit an output of " +
        shape_text(out_rows, out_cols));
 }
+
+/// put(i, level) for each of `count` codes; 16 at a time, so that compilers make vectors of the loop.
+template <class Put>
+inline void put_levels(const std::uint8_t* codes, std::size_t count, int zero_code, const Put& put) noexcept {
+  constexpr std::size_t step = 16;
+  const std::size_t whole = count - count % step;
+  for (std::size_t i = 0; i < whole; i += step) {
+    std::uint8_t block[step];  // `put` may write what `codes` could point to
+    std::memcpy(block, codes + i, step);
+    for (std::size_t j = 0; j < step; ++j) put(i + j, block[j] - zero_code);
+  }
+  for (std::size_t i = whole; i < count; ++i) put(i, codes[i] - zero_code);
+}
 }  // namespace detail
 
 /// Levels (code minus zero code) of every element, row-major. Fails unless the shapes are equal.
@@ -29,9 +43,9 @@ inline void unpack(const packed_view& matrix, matrix_view<std::int8_t> levels) {
   detail::row_codes codes(matrix.layout());
   for (std::size_t r = 0; r < matrix.rows(); ++r) {
     codes.read(matrix.bytes().data(), r);
-    for (std::size_t c = 0; c < matrix.cols(); ++c) {
-      levels.row(r)[c] = static_cast<std::int8_t>(codes.level(c));
-    }
+    detail::put_levels(
+        codes.at(0), matrix.cols(), matrix.layout().codec().zero_code,
+        [out = levels.row(r).data()](std::size_t c, int level) { out[c] = static_cast<std::int8_t>(level); });
   }
 }
 
@@ -39,11 +53,12 @@ namespace detail {
 /// level * scale of one row; `codes` is scratch of the same layout.
 inline void dequantize_row(const packed_view& matrix, std::size_t row, row_codes& codes, float* values) noexcept {
   codes.read(matrix.bytes().data(), row);
-  for (std::size_t g = 0, c = 0; g < matrix.layout().groups(); ++g) {
+  const std::size_t group_cols = matrix.layout().group_cols();
+  for (std::size_t g = 0; g < matrix.layout().groups(); ++g) {
     const float scale = scale_at(matrix, row, g);
-    for (; c < std::min((g + 1) * matrix.layout().group_cols(), matrix.cols()); ++c) {
-      values[c] = static_cast<float>(codes.level(c)) * scale;
-    }
+    const std::size_t begin = g * group_cols, count = std::min(group_cols, matrix.cols() - begin);
+    put_levels(codes.at(begin), count, matrix.layout().codec().zero_code,
+               [=](std::size_t i, int level) { values[begin + i] = static_cast<float>(level) * scale; });
   }
 }
 }  // namespace detail
