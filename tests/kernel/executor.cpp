@@ -116,14 +116,18 @@ TEST_CASE("executor: grains are of whole tiles, of both parts of a mixed matrix 
       check_cut(packed("int4_g64+ternary2_g64:every_8_rows", rows, 256, random), tokens, rows > 128 ? 128 : 16);
     }
   }
-  // 200 tiles of 20,560 bytes: 125 times 32 KiB. More tokens make smaller grains, and a matrix of any size at most 256.
+  // 200 tiles, 125 times 32 KiB: 62 of twice that, or 56, a multiple of eight. More tokens make smaller grains, and a
+  // matrix of any size at most 256.
   const er::any_matrix w = packed("int8_row_f32", 3200, 1280, random);
-  CHECK(er::row_grains(w, 1).count() == w.bytes().size() / 32768);
-  CHECK(er::row_grains(w, 1).count() == 125);
-  CHECK(er::row_grains(w, 2).count() == 200);
+  REQUIRE(w.bytes().size() / 32768 == 125);
+  CHECK(er::row_grains(w, 1).count() == 56);
+  CHECK(er::row_grains(w, 2).count() == 120);
   CHECK(er::row_grains(w, 100).count() == 200);
   CHECK(er::row_grains(packed("int8_row_f32", 9600, 1280, random), 100).count() == 256);
   CHECK(er::row_grains(packed("int8_row_f32", 160, 64, random), 1).count() == 1);
+  CHECK(er::row_grains(1600, 16, 7 * 32768, 1).count() == 4);
+  CHECK(er::row_grains(1600, 16, 15 * 32768, 1).count() == 8);
+  CHECK(er::row_grains(96, 16, 15 * 32768, 1).count() == 4);  // six tiles
   // Nine tiles are two grains of 4 and 5: none of a single tile.
   const er::row_grains even(144, 16, 65536, 1);
   CHECK(even.count() == 2);

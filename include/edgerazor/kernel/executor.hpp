@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -58,8 +59,9 @@ void require_product(const W& w, const X& x, const matrix_view<float>& y, row_ra
 class row_grains {
  public:
   /// Weights that a grain multiplies with tokens, in bytes, at least: some three microseconds of a core that reads from
-  /// DRAM, against a tenth of one to hand a grain out.
-  static constexpr std::size_t least_bytes = 32 * 1024;
+  /// DRAM, against a tenth of one to hand a grain out. From `few` grains on twice as many: where a grain ends, a core's
+  /// prefetcher has to find the next one's stream.
+  static constexpr std::size_t least_bytes = 32 * 1024, few = 8;
   /// More would not let unequal cores finish together any better.
   static constexpr std::size_t most = 256;
 
@@ -68,7 +70,10 @@ class row_grains {
   row_grains(std::size_t rows, std::size_t unit, std::size_t bytes, std::size_t tokens) noexcept
       : rows_(rows), unit_(unit) {
     const std::size_t least = std::max<std::size_t>(1, least_bytes / std::max<std::size_t>(1, tokens));
-    count_ = std::clamp<std::size_t>(bytes / least, 1, std::min(units(), most));
+    const std::size_t wanted = std::clamp<std::size_t>(bytes / least, 1, 2 * most);
+    count_ = std::min(units(), wanted <= few ? wanted : std::max(few, wanted / 2));
+    // A count that the usual numbers of threads divide, so that equal cores finish together too.
+    count_ = count_ < few ? std::bit_floor(count_) : count_ / few * few;
   }
   /// Of a matrix that `tokens` tokens are multiplied with.
   template <weight_matrix W>

@@ -81,7 +81,7 @@ void require_products(std::span<const fused_product> products, const X& x, const
 }
 
 /// Floats of a block of gates, on the stack: rows times tokens.
-inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 256;
+inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 1024;
 
 /// Rows at whose multiples neither matrix has a tile that is cut, or the most that a block holds for 16 tokens.
 template <class G, class U>
@@ -211,7 +211,8 @@ void gemm_gated(Executor&& executor, const G& gate, const U& up, const X& x, mat
   const auto& g = detail::operand(gate);
   const auto& u = detail::operand(up);
   detail::require_gated(g, u, detail::input_of(x), y, {0, gate.rows()}, k);
-  const std::size_t bytes = gate.bytes().size() + up.bytes().size();
+  // Each of the two streams is as long as that of a single product would be.
+  const std::size_t bytes = std::min(gate.bytes().size(), up.bytes().size());
   const row_grains grains(gate.rows(), detail::gated_unit(g, u), bytes, y.rows);
   detail::execute(executor, grains.count(), [&](std::size_t grain) noexcept {
     detail::multiply_gated(g, u, detail::input_of(x), y, grains[grain], k);
