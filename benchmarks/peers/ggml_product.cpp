@@ -95,7 +95,7 @@ ggml_product::ggml_product(ggml_format format, bench::shape size, std::size_t to
       matrix_bytes_(bytes_of(format, size)),
       backend_(ggml_backend_dev_init(cpu_device(), nullptr)),
       weight_context_(new_context(copies, 0)),
-      graph_context_(new_context(products + 1, products)) {
+      graph_context_(new_context(products + 1, products + copies + 1)) {
   const auto rows = static_cast<std::int64_t>(size.rows), cols = static_cast<std::int64_t>(size.cols);
   if (cols % ggml_blck_size(format.type) != 0) throw std::runtime_error(format.name() + " has no such columns");
   for (std::size_t i = 0; i < copies; ++i) {
@@ -107,7 +107,7 @@ ggml_product::ggml_product(ggml_format format, bench::shape size, std::size_t to
   fill_weights(format);
 
   ggml_tensor* x = ggml_new_tensor_2d(graph_context_.get(), GGML_TYPE_F32, cols, static_cast<std::int64_t>(tokens));
-  graph_ = ggml_new_graph_custom(graph_context_.get(), products, false);
+  graph_ = ggml_new_graph_custom(graph_context_.get(), products + copies + 1, false);
   for (std::size_t i = 0; i < products; ++i) {
     outputs_.push_back(ggml_mul_mat(graph_context_.get(), weights_[i % copies], x));
     ggml_build_forward_expand(graph_, outputs_.back());
