@@ -3,22 +3,29 @@
 #   gcc       all tests
 #   clang     the same, but those that need no compiler
 #   sanitize  the floors' tests and the fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer
+#   arm64     the kernels' tests, cross-compiled, on emulated processors with and without dotprod, i8mm, SVE
+#   riscv64   the same on a machine whose vectors xsimd has to emulate
 #
+# The last two are skipped, and counted so, where a cross compiler or qemu is not to be had.
 # QUICK: gcc alone. JOBS: compilers and tests that run at once. The last line counts the tests of all jobs; a job that does
 # not build counts as one that failed.
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/setup.cmake)
 
-set(jobs gcc clang sanitize)
+set(jobs gcc clang sanitize arm64 riscv64)
+set(needs_arm64 aarch64-g++ qemu)
+set(needs_riscv64 riscv64-g++ qemu)
 set(programs g++ clang++ sanitizers ninja git pkg-config)
 set(libraries xsimd eigen doctest cli11 nlohmann_json benchmark)
+set(optional aarch64-g++ riscv64-g++ qemu)
 if(QUICK)
   set(jobs gcc)
   set(programs g++ ninja git pkg-config)
+  set(optional "")
 else()
   list(APPEND libraries venv)  # the Python check is skipped without it
 endif()
-edgerazor_setup(PROGRAMS ${programs} LIBRARIES ${libraries})
+edgerazor_setup(PROGRAMS ${programs} LIBRARIES ${libraries} OPTIONAL ${optional})
 if(NOT JOBS)
   cmake_host_system_information(RESULT JOBS QUERY NUMBER_OF_LOGICAL_CORES)
 endif()
@@ -27,6 +34,13 @@ set(passed 0)
 set(failed 0)
 set(skipped 0)
 foreach(job IN LISTS jobs)
+  edgerazor_missing(missing ${needs_${job}})
+  if(missing)
+    list(JOIN missing ", " missing)
+    edgerazor_print("\n== ${job}: skipped, for want of ${missing}")
+    math(EXPR skipped "${skipped} + 1")
+    continue()
+  endif()
   edgerazor_print("\n== ${job}: build")
   edgerazor_build(${job} built)
   if(NOT built)

@@ -15,6 +15,8 @@ endfunction()
 
 # edgerazor_has(<need> <result>): is it there?
 #   c++ g++ clang++ ninja git pkg-config   programs
+#   aarch64-g++ riscv64-g++                Debian's cross compilers
+#   qemu                                   user emulation of both, and of x86
 #   venv pip                               modules of python3
 #   sanitizers                             clang++'s runtime for libFuzzer and AddressSanitizer
 #   xsimd eigen doctest cli11 nlohmann_json benchmark
@@ -24,6 +26,16 @@ function(edgerazor_has need result)
     find_program(program NAMES $ENV{CXX} c++ g++ clang++ NO_CACHE)
   elseif(need STREQUAL "pkg-config")
     find_program(program NAMES pkg-config pkgconf NO_CACHE)
+  elseif(need MATCHES "^(aarch64|riscv64)-g\\+\\+$")
+    find_program(program NAMES ${CMAKE_MATCH_1}-linux-gnu-g++ NO_CACHE)
+  elseif(need STREQUAL "qemu")
+    set(found TRUE)
+    foreach(machine IN ITEMS aarch64 riscv64 x86_64)
+      find_program(emulator_${machine} NAMES qemu-${machine} NO_CACHE)
+      if(NOT emulator_${machine})
+        set(found FALSE)
+      endif()
+    endforeach()
   elseif(need MATCHES "^(g\\+\\+|clang\\+\\+|ninja|git)$")
     find_program(program NAMES ${need} NO_CACHE)
   elseif(need STREQUAL "venv" OR need STREQUAL "pip")
@@ -168,6 +180,9 @@ function(edgerazor_install_missing missing)
   set(package_ninja ninja-build)
   set(package_git git ca-certificates)
   set(package_pkg-config pkg-config)
+  set(package_aarch64-g++ g++-aarch64-linux-gnu)
+  set(package_riscv64-g++ g++-riscv64-linux-gnu)
+  set(package_qemu qemu-user)
   set(package_venv python3-venv)
   set(package_pip python3-pip)
   set(package_sanitizers libclang-rt-dev)
@@ -212,11 +227,12 @@ function(edgerazor_install_missing missing)
   endif()
 endfunction()
 
-# edgerazor_setup(PROGRAMS <need>... LIBRARIES <need>...): afterwards the programs are there, or the script ends in a
-# sentence. A library may still be missing: it is then fetched at configure time.
+# edgerazor_setup(PROGRAMS <need>... LIBRARIES <need>... OPTIONAL <need>...): afterwards the programs are there, or the
+# script ends in a sentence. A library may still be missing: it is then fetched at configure time. So may what is
+# optional: what needs it asks edgerazor_missing().
 function(edgerazor_setup)
-  cmake_parse_arguments(PARSE_ARGV 0 needed "" "" "PROGRAMS;LIBRARIES")
-  edgerazor_missing(missing ${needed_PROGRAMS} ${needed_LIBRARIES})
+  cmake_parse_arguments(PARSE_ARGV 0 needed "" "" "PROGRAMS;LIBRARIES;OPTIONAL")
+  edgerazor_missing(missing ${needed_PROGRAMS} ${needed_LIBRARIES} ${needed_OPTIONAL})
   if(NOT missing)
     return()
   endif()
