@@ -6,10 +6,10 @@
 // ratios (below 1 we are faster), with the quartiles. `hot`: one matrix again and again; `dram`: in turn over copies
 // that take 512 MiB. Each side quantizes the float tokens to int8 within every product, as ggml does in its. Results
 // are checked before and after: ours bit for bit with the scalar kernel, ggml's with a product in double of the weights
-// as it dequantizes them. Time is the process's processor time over its threads (../support/machine.hpp); `running` is
-// its share of the time on the clock, of the side that had less: where it is below 95 % or so others had the cores too,
-// and lines of several threads are estimates. `pack` compares float32 to packed, one thread, in 10^9 bytes of input a
-// second.
+// as it dequantizes them. Time is the clock's, or for one thread its processor time; `running` is the share of the
+// clock's time in which the threads were running, of the side that had less: lines of several threads count only where
+// it is near 100 %, since below others had the cores too. `quantize` compares float32 to packed, one thread, in 10^9
+// bytes of input a second.
 //
 // Ours run on the fastest kernel, or the one that EDGERAZOR_KERNEL in the environment names. A line is shown where the
 // name, such as `gemv 4096x4096 hot`, or a format contains the filter.
@@ -170,7 +170,7 @@ void compare_packing(const pairing& pair, const settings& options, table& result
     their_seconds.push_back(bench::seconds_of(
         [&] { ggml_quantize_chunk(pair.theirs.type, weights.data(), theirs.data(), 0, rows, cols, nullptr); }));
   }
-  results.add("pack 4096x4096", 1, pair.ours, pair.theirs.name(), double{rows} * cols * sizeof(float), our_seconds,
+  results.add("quantize 4096x4096", 1, pair.ours, pair.theirs.name(), double{rows} * cols * sizeof(float), our_seconds,
               their_seconds, undisturbed.percent());
 }
 
@@ -206,7 +206,7 @@ int main(int argc, char** argv) {
       }
     }
     for (const pairing& pair : pairings) {
-      if (!pair.theirs.repacked && wanted("pack 4096x4096", pair)) compare_packing(pair, options, results);
+      if (!pair.theirs.repacked && wanted("quantize 4096x4096", pair)) compare_packing(pair, options, results);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

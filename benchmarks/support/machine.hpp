@@ -40,17 +40,20 @@ struct cache_sizes {
   return result;
 }
 
-/// Seconds that `work` takes on `threads` threads which never sleep (spinning_threads, the caller among them): the
-/// processor time of the process, over them. That is the time on the clock where nobody disturbs, and close to it where
-/// the cores are shared with others; `busy` says which it was. Resolution 1 us.
+/// Seconds that `work` takes. One thread: its processor time (resolution 1 us), so that others on the same core disturb
+/// little. Several: the time on the clock, since the system brings a running thread's processor time up to date only
+/// every few milliseconds; `busy` says whether it was undisturbed.
 template <class Work>
 double seconds_of(const Work& work, std::size_t threads = 1) {
-  const std::clock_t start = std::clock();
+  using wall = std::chrono::steady_clock;
+  const std::clock_t processor_start = std::clock();
+  const wall::time_point start = wall::now();
   work();
-  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / static_cast<double>(threads);
+  if (threads > 1) return std::chrono::duration<double>(wall::now() - start).count();
+  return static_cast<double>(std::clock() - processor_start) / CLOCKS_PER_SEC;
 }
 
-/// Since its construction, the share of the time on the clock in which the threads were running.
+/// Since its construction, the share of the time on the clock in which the threads, which never sleep, were running.
 class busy {
  public:
   explicit busy(std::size_t threads) : threads_(threads) {}
