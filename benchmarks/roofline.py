@@ -18,7 +18,7 @@ import sys
 
 WIDTH, PANEL, HEIGHT = 1180, 560, 560
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 64, 118
-ROOFS = (("read/dram", "DRAM"), ("read/l3", "L3"), ("read/l2", "L2"))
+ROOFS = (("read/dram", "DRAM", "below"), ("read/l3", "L3", "below"), ("read/l2", "L2", "above"))
 COLORS = {"ternary5": "#0072b2", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555"}
 SHAPES = {"gemv dram": "circle", "gemv hot": "square", "gemm": "triangle"}
 
@@ -34,15 +34,16 @@ def read_reports(paths):
 
 
 def roofs(entries, threads):
-    """Name -> bytes a second, and the peak in multiply-adds a second (None where it was not measured)."""
+    """(label, side of it, bytes a second), and the peak in multiply-adds a second (None where it was not measured). A roof
+    is the best of its passes: what was reached once can be reached."""
     by_name = {e["name"]: e for e in entries}
-    bandwidths = {}
-    for prefix, label in ROOFS:
+    bandwidths = []
+    for prefix, label, side in ROOFS:
         entry = by_name.get(f"{prefix}/threads:{threads}")
         if entry:
-            bandwidths[label] = entry["bytes/s"]
+            bandwidths.append((label, side, entry["best"]))
     peak = by_name.get(f"dot_product/threads:{threads}")
-    return bandwidths, peak and peak["multiply_adds/s"]
+    return bandwidths, peak and peak["best"]
 
 
 def code_of(format_name):
@@ -138,10 +139,10 @@ def grid(axes):
 
 
 def roof_lines(axes, bandwidths, peak):
-    """Each bandwidth until it meets the peak; labels lie along the lines, low, where no points are."""
+    """Each bandwidth until it meets the peak; labels lie along the lines, low, where few points are."""
     out = []
     top = min(peak or axes.y_range[1], axes.y_range[1])
-    for label, rate in bandwidths.items():
+    for label, side, rate in bandwidths:
         start = max(axes.x_range[0], axes.y_range[0] / rate)
         end = min(axes.x_range[1], top / rate)
         if start >= end:
@@ -149,11 +150,14 @@ def roof_lines(axes, bandwidths, peak):
         x1, y1, x2, y2 = axes.x(start), axes.y(start * rate), axes.x(end), axes.y(end * rate)
         angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
         out.append(line(x1, y1, x2, y2, "#333", 1.6))
-        at_x, at_y = x1 + 8, y1 + 8 * (y2 - y1) / (x2 - x1) - 5
+        across = -5 if side == "above" else 14  # pixels from the line, at right angles to it
+        slope = (y2 - y1) / (x2 - x1)
+        length = math.hypot(1, slope)
+        at_x, at_y = x1 + 14 - across * slope / length, y1 + 14 * slope + across / length
         turn = f'transform="rotate({angle:.1f} {at_x:.1f} {at_y:.1f})"'
         out.append(text(at_x, at_y, f"{label} {rate / 1e9:.0f} GB/s", 12, "start", "#333", turn))
     if peak and bandwidths:
-        start = axes.x(max(axes.x_range[0], peak / max(bandwidths.values())))
+        start = axes.x(max(axes.x_range[0], peak / max(rate for _, _, rate in bandwidths)))
         y = axes.y(peak)
         out.append(line(start, y, axes.right, y, "#333", 1.6))
         out.append(text(axes.right - 6, y - 6, f"dot-product peak {peak / 1e9:.0f} G/s", 12, "end", "#333"))
@@ -183,9 +187,9 @@ def draw(entries, threads, kernel, shapes):
     everything = [p for panel in panels for p in panel[3]]
     if not everything:
         return None
-    x_range = nice_range([p["x"] for p in everything], 2.2, 1.8)
+    x_range = nice_range([p["x"] for p in everything], 6, 1.8)
     peaks = [peak for _, _, peak, _ in panels if peak]
-    y_range = nice_range([p["y"] for p in everything] + peaks, 2.2, 1.6)
+    y_range = nice_range([p["y"] for p in everything] + peaks, 2.2, 1.8)
     width = WIDTH if len(panels) > 1 else PANEL + 20
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}" '
