@@ -3,6 +3,7 @@
 /// nothing but scalars. Tests only.
 #pragma once
 
+#undef XSIMD_ENABLE_XTL_COMPLEX  // xsimd 13.2 misspells that type where it emulates
 #define XSIMD_WITH_EMULATED 1
 #define XSIMD_DEFAULT_ARCH xsimd::emulated<EDGERAZOR_TEST_EMULATED>
 
