@@ -85,7 +85,10 @@ void decoder::multiply(er::matrix_view<const float> in, std::span<const product>
     for (end = begin; end < products.size() && same_input(*products[end].weights, w); ++end) {
       job_.emplace_back(*products[end].weights, products[end].out);
     }
-    with_input(in, w, [&](const auto& x) { er::gemm_fused(threads_, job_, x, kernel_); });
+    with_input(in, w, [&](const auto& x) {
+      if (threads_.size() == 1) return er::gemm_fused(job_, x, kernel_);  // not cut into grains: longer streams
+      er::gemm_fused(threads_, job_, x, kernel_);
+    });
   }
   for (const product& p : products) {
     if (p.bias != nullptr) add_bias(*p.bias, p.out);
@@ -95,7 +98,9 @@ void decoder::multiply(er::matrix_view<const float> in, std::span<const product>
 /// out = silu(gate in) * (up in).
 void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate, const linear& up,
                              er::matrix_view<float> out) {
-  if (same_input(gate.weights, up.weights) && gate.bias.empty() && up.bias.empty()) {
+  // One token's gates are a few KiB, and reading each matrix in one long stream is worth more than keeping them near.
+  constexpr std::size_t few = 4;
+  if (in.rows >= few && same_input(gate.weights, up.weights) && gate.bias.empty() && up.bias.empty()) {
     with_input(in, gate.weights,
                [&](const auto& x) { er::gemm_gated(threads_, gate.weights, up.weights, x, out, kernel_); });
     return;
