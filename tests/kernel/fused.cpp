@@ -170,8 +170,9 @@ TEST_CASE("fused: the gated product is two products and a silu_product") {
       if (rows * tokens > 30000) continue;  // 300 tokens, of few rows
       CAPTURE(tokens);
       const inputs in(tokens, random);
-      for (const auto& [gate, up] : {std::array{"ternary2_g64", "ternary2_g64"}, std::array{"int4_g64", "ternary5_g64"},
-                                     std::array{mixed, mixed}, std::array{"ternary2_g64", mixed}}) {
+      for (const auto& pair : {std::array{"ternary2_g64", "ternary2_g64"}, std::array{"int4_g64", "ternary5_g64"},
+                               std::array{mixed, mixed}, std::array{"ternary2_g64", mixed}}) {
+        const char *gate = pair[0], *up = pair[1];
         CAPTURE(gate);
         CAPTURE(up);
         const er::any_matrix g = packed(gate, rows, random), u = packed(up, rows, random);
