@@ -20,9 +20,9 @@ struct product_run {
   std::size_t threads = 1;
 };
 
-/// Activations are quantized beforehand (a host does that once for several matrices); rows are handed out in grains of
-/// about 64 KiB of packed bytes, to one thread all at once. Every call's result is the scalar kernel's, bit for bit, or
-/// the measurement is an error.
+/// Activations are quantized beforehand (a host does that once for several matrices); several threads share the
+/// rows in the library's own grains (kernel/executor.hpp), one takes all at once. Every call's result is the scalar
+/// kernel's, bit for bit, or the measurement is an error.
 ///
 /// Time: a call, the median of the passes. Counters, medians too, each over the limit measured in the same pass:
 ///

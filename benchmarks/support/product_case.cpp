@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "random_values.hpp"
+#include <edgerazor/kernel/executor.hpp>
 #include <edgerazor/kernel/gemm.hpp>
 #include <edgerazor/kernel/quantize_activations.hpp>
 
@@ -12,8 +13,6 @@ namespace er = edgerazor;
 namespace bench {
 
 namespace {
-
-constexpr std::size_t grain_bytes = std::size_t{64} << 10;
 
 /// Rows at either end of the matrix that are compared for every token.
 std::size_t edge_rows(shape size) {
@@ -68,10 +67,15 @@ std::vector<er::any_matrix> product_case::spread_out(std::span<const std::byte>&
 }
 
 void product_case::multiply(spinning_threads& threads, const er::any_matrix& weights, const er::kernel& kernel) {
-  const std::size_t grain = grain_rows(threads.size());
-  threads.run((size_.rows + grain - 1) / grain, [&](std::size_t i) {
-    multiply_rows(weights, {i * grain, std::min((i + 1) * grain, size_.rows)}, tokens(), kernel, y_);
-  });
+  if (threads.size() == 1) return multiply_rows(weights, {0, size_.rows}, tokens(), kernel, y_);
+  const auto executor = [&threads](std::size_t count, er::grain_work work) { threads.run(count, work); };
+  const er::matrix_view<float> out{y_.data(), tokens(), size_.rows};
+  if (weights.is_dense()) {
+    er::gemm(executor, weights, er::unquantized{er::matrix_view<const float>{reals_.data(), tokens(), size_.cols}}, out,
+             kernel);
+  } else {
+    er::gemm(executor, weights, x_, out, kernel);
+  }
 }
 
 void product_case::quantize_tokens(const er::kernel& kernel) {
@@ -101,16 +105,6 @@ void product_case::multiply_rows(const er::any_matrix& weights, er::row_range ra
   } else {
     er::gemm(weights, x_.tokens_between(0, count), out, range, kernel);
   }
-}
-
-/// All rows for one thread. For more, about grain_bytes of the matrix, but at least 8 grains a thread; whole tiles in
-/// both parts of a mixed matrix.
-std::size_t product_case::grain_rows(std::size_t threads) const {
-  if (threads == 1) return size_.rows;
-  const std::size_t unit = 16 * std::max<std::size_t>(1, weights_.fmt().map.n);
-  const std::size_t row_bytes = std::max<std::size_t>(1, weights_.bytes().size() / size_.rows);
-  const std::size_t rows = std::min(grain_bytes / row_bytes, size_.rows / (8 * threads));
-  return std::max<std::size_t>(1, rows / unit) * unit;
 }
 
 }  // namespace bench

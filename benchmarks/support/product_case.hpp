@@ -36,7 +36,8 @@ class product_case {
   /// is the next call's memory too.
   [[nodiscard]] std::vector<edgerazor::any_matrix> spread_out(std::span<const std::byte>& memory) const;
 
-  /// One product. Rows are handed out in grains: see measure_product.
+  /// One product. Several threads share its rows in the library's own grains (kernel/executor.hpp); one takes all at
+  /// once.
   void multiply(spinning_threads& threads, const edgerazor::any_matrix& weights, const edgerazor::kernel& kernel);
   /// Quantizes the tokens to int8, by the calling thread.
   void quantize_tokens(const edgerazor::kernel& kernel);
@@ -48,7 +49,6 @@ class product_case {
  private:
   void multiply_rows(const edgerazor::any_matrix& weights, edgerazor::row_range range, std::size_t count,
                      const edgerazor::kernel& kernel, std::vector<float>& y) const;
-  [[nodiscard]] std::size_t grain_rows(std::size_t threads) const;
 
   std::string format_;
   shape size_;
