@@ -27,6 +27,13 @@ inline bool supported() noexcept {
   return detect_cpu_features().avx2;
 }
 
+/// Asks for a chunk a fraction of a microsecond before its use. Processors follow a stream by themselves, but only to
+/// the end of a 4 KiB page, and a loop that multiplies is too long for them to run ahead across it: without this, a
+/// page costs some 200 ns of waiting for DRAM. An address past the matrix is no access: nothing faults.
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void prefetch(const std::uint8_t* chunk) noexcept {
+  _mm_prefetch(reinterpret_cast<const char*>(chunk + 2048), _MM_HINT_T0);
+}
+
 /// A whole chunk, decoded.
 template <code_type Type>
 struct chunk_codes {
@@ -65,6 +72,7 @@ EDGERAZOR_AVX2 void dot(const tile_codes& w, const std::int8_t* x, const std::in
     chunk = w.chunks + chunk_bytes * span.whole_begin;
     const std::int8_t* columns = x + chunk_cols * span.whole_begin;
     for (std::size_t c = span.whole_begin; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
+      prefetch(chunk);
       sums.add(chunk_codes<Type>(chunk), columns);
     }
     if (span.tail) {

@@ -102,6 +102,7 @@ EDGERAZOR_AVX512VBMI inline void dot_ternary5(const tile_codes& w, const std::in
     base3_sums sums;
     if (span.head) sums.add(codes, detail::partial_chunk<codec.fields>(x, span.whole_begin - 1, first, last).x);
     for (std::size_t c = span.whole_begin; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
+      avx512vnni::prefetch(chunk);
       sums.add(base3_codes(chunk), columns);
     }
     if (span.tail) {

@@ -36,6 +36,11 @@ EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i load_chunk(const std::uint8_t* chu
   return _mm512_loadu_si512(chunk);
 }
 
+/// As avx2::prefetch, farther ahead: chunks take half the time.
+EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE void prefetch(const std::uint8_t* chunk) noexcept {
+  _mm_prefetch(reinterpret_cast<const char*>(chunk + 4096), _MM_HINT_T0);
+}
+
 /// Each codec's bytes as fields that vpdpbusd can multiply, and their sums. A field is masked, not shifted, and counts
 /// `weight(f)` times too much, which its sum loses again once, at the end. Exact, because |sum| <= 255 * 128 *
 /// largest_group < 2^31. Do not carry this to vpmaddubsw: 2 * 192 * 127 overflows its int16.
@@ -140,6 +145,7 @@ EDGERAZOR_AVX512VNNI void dot(const tile_codes& w, const std::int8_t* x, const s
     for (; c + chains <= span.whole_end; c += chains, chunk += chains * chunk_bytes, columns += chains * chunk_cols) {
       EDGERAZOR_UNROLL
       for (unsigned i = 0; i < chains; ++i) {
+        prefetch(chunk + i * chunk_bytes);
         sums[i].add(chunk_codes<Type>(load_chunk(chunk + i * chunk_bytes)), columns + i * chunk_cols);
       }
     }

@@ -93,6 +93,7 @@ EDGERAZOR_AVXVNNI void dot(const tile_codes& w, const std::int8_t* x, const std:
     for (; c + chains <= span.whole_end; c += chains, chunk += chains * chunk_bytes, columns += chains * chunk_cols) {
       EDGERAZOR_UNROLL
       for (unsigned i = 0; i < chains; ++i) {
+        avx2::prefetch(chunk + i * chunk_bytes);
         sums[i].add(avx2::chunk_codes<Type>(chunk + i * chunk_bytes), columns + i * chunk_cols);
       }
     }
