@@ -7,6 +7,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/division.hpp>
 #include <edgerazor/quant/magnitude.hpp>
 #include <edgerazor/quant/quantizer.hpp>
 
@@ -40,7 +41,7 @@ struct int4_asymmetric {
   template <class Arch>
   [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(const xsimd::batch<float, Arch>& weights,
                                                               const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<0, max_level - min_level>(weights / scales + 8.0f) - 8;
+    return round_to_level<0, max_level - min_level>(detail::quotient(weights, scales) + 8.0f) - 8;
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/division.hpp>
 #include <edgerazor/quant/magnitude.hpp>
 #include <edgerazor/quant/quantizer.hpp>
 
@@ -39,7 +40,7 @@ struct symmetric {
   template <class Arch>
   [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(const xsimd::batch<float, Arch>& weights,
                                                               const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<min_level, max_level>(weights / scales);
+    return round_to_level<min_level, max_level>(detail::quotient(weights, scales));
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/division.hpp>
 #include <edgerazor/quant/magnitude.hpp>
 #include <edgerazor/quant/mean.hpp>
 #include <edgerazor/quant/quantizer.hpp>
@@ -40,7 +41,7 @@ struct ternary {
   template <class Arch>
   [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(const xsimd::batch<float, Arch>& weights,
                                                               const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<min_level, max_level>(weights / scales);
+    return round_to_level<min_level, max_level>(detail::quotient(weights, scales));
   }
 };
 
@@ -69,7 +70,7 @@ struct ternary_absmax {
   template <class Arch>
   [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(const xsimd::batch<float, Arch>& weights,
                                                               const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<min_level, max_level>(weights / scales);
+    return round_to_level<min_level, max_level>(detail::quotient(weights, scales));
   }
 };
 
