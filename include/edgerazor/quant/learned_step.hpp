@@ -24,6 +24,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/division.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/quant/fake_quantize.hpp>
 #include <edgerazor/quant/finite.hpp>
@@ -113,7 +114,8 @@ float learned_step_gradient(const float* weights, std::size_t count, float scale
     const reals scales{scale}, zero{0.0f};
     reals sums{0.0f};
     for (std::size_t i = 0; i < whole; i += reals::size) {
-      const reals w = reals::load_unaligned(weights + i), g = reals::load_unaligned(grad_out + i), v = w / scales;
+      const reals w = reals::load_unaligned(weights + i), g = reals::load_unaligned(grad_out + i),
+                  v = detail::quotient(w, scales);
       const auto inside = (v > reals{low}) & (v < reals{high});
       sums += g * (xsimd::to_float(Q::level(w, scales)) - xsimd::select(inside, v, zero));
       xsimd::select(inside, g, zero).store_unaligned(grad_in + i);
