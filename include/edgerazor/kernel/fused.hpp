@@ -24,7 +24,7 @@ concept product_input = std::same_as<X, activation_view> || std::same_as<X, unqu
 class weight_ref {
  public:
   template <weight_matrix W>
-  weight_ref(const W& w) noexcept {
+  weight_ref(const W& w) {
     if constexpr (std::convertible_to<const W&, packed_view>) {
       matrix_ = packed_view(w);
     } else {
@@ -52,9 +52,9 @@ struct fused_product {
   weight_ref w;
   matrix_view<float> y;
 
-  fused_product(const weight_ref& weights, const matrix_view<float>& out) noexcept : w(weights), y(out) {}
+  fused_product(const weight_ref& weights, const matrix_view<float>& out) : w(weights), y(out) {}
   /// Of one token.
-  fused_product(const weight_ref& weights, std::span<float> out) noexcept : w(weights), y(out.data(), 1, out.size()) {}
+  fused_product(const weight_ref& weights, std::span<float> out) : w(weights), y(out.data(), 1, out.size()) {}
 };
 
 /// Rows of all matrices, one after the other.
