@@ -112,7 +112,9 @@ TEST_CASE("any_matrix: a dense format is the numbers, rounded") {
 
 TEST_CASE("any_matrix: the largest numbers of a dense format, and the first that are too large for it") {
   const std::size_t rows = 3, cols = 43;
-  for (const auto& [name, too_large] : {std::pair{"f16", 65520.0f}, {"bf16", 0x1.ffp127f}}) {
+  for (const auto& limit : {std::pair{"f16", 65520.0f}, {"bf16", 0x1.ffp127f}}) {
+    const char* const name = limit.first;
+    const float too_large = limit.second;
     CAPTURE(name);
     er::any_matrix matrix = er::any_matrix::empty(named(name), rows, cols);
     for (const std::size_t place : {std::size_t{0}, cols + 17, 3 * cols - 1}) {
