@@ -300,23 +300,43 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE void mix_tail(const std::int8_t* levels, std::si
   std::memcpy(out, sums, cols * sizeof(float));
 }
 
+/// Some mixes of any number of columns. A last block of fewer than 16 is the end of the 16 that end there: all of them
+/// are computed from what `out` was before, apart, and those past the whole blocks are kept.
+template <std::size_t Mixes>
+EDGERAZOR_AVX2 EDGERAZOR_INLINE void mix_rows(const std::int8_t* levels, std::size_t stride, const float* weights,
+                                              std::size_t weight_stride, std::size_t positions, std::size_t cols,
+                                              float* out, std::size_t out_stride) noexcept {
+  const std::size_t rest = cols % 16;
+  float last[Mixes * 16];
+  if (rest != 0 && cols >= 16) {
+    for (std::size_t q = 0; q < Mixes; ++q) store16(last + 16 * q, load16(out + q * out_stride + cols - 16));
+    mix_block<Mixes>(levels + cols - 16, stride, weights, weight_stride, positions, last, 16);
+  }
+  std::size_t c = 0;
+  if constexpr (Mixes == 1) {
+    for (; c + 64 <= cols; c += 64) mix_64(levels + c, stride, weights, positions, out + c);
+  }
+  for (; c + 16 <= cols; c += 16) {
+    mix_block<Mixes>(levels + c, stride, weights, weight_stride, positions, out + c, out_stride);
+  }
+  for (std::size_t q = 0; q < Mixes && rest != 0; ++q) {
+    float* const to = out + q * out_stride + c;
+    if (cols >= 16) {
+      std::memcpy(to, last + 16 * q + 16 - rest, rest * sizeof(float));
+    } else {
+      mix_tail(levels + c, stride, weights + q * weight_stride, positions, rest, to);
+    }
+  }
+}
+
 EDGERAZOR_AVX2 inline void mix(const std::int8_t* levels, std::size_t stride, const float* weights,
                                std::size_t weight_stride, std::size_t positions, std::size_t cols, std::size_t mixes,
                                float* out, std::size_t out_stride) noexcept {
   for (; mixes >= 4; mixes -= 4, weights += 4 * weight_stride, out += 4 * out_stride) {
-    std::size_t c = 0;
-    for (; c + 16 <= cols; c += 16) {
-      mix_block<4>(levels + c, stride, weights, weight_stride, positions, out + c, out_stride);
-    }
-    for (std::size_t q = 0; q < 4 && c < cols; ++q) {
-      mix_tail(levels + c, stride, weights + q * weight_stride, positions, cols - c, out + q * out_stride + c);
-    }
+    mix_rows<4>(levels, stride, weights, weight_stride, positions, cols, out, out_stride);
   }
   for (; mixes > 0; --mixes, weights += weight_stride, out += out_stride) {
-    std::size_t c = 0;
-    for (; c + 64 <= cols; c += 64) mix_64(levels + c, stride, weights, positions, out + c);
-    for (; c + 16 <= cols; c += 16) mix_block<1>(levels + c, stride, weights, 0, positions, out + c, 0);
-    if (c < cols) mix_tail(levels + c, stride, weights, positions, cols - c, out + c);
+    mix_rows<1>(levels, stride, weights, weight_stride, positions, cols, out, out_stride);
   }
 }
 
