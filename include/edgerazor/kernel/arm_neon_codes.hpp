@@ -11,6 +11,7 @@
 
 #include <arm_neon.h>
 
+#include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
@@ -31,31 +32,8 @@ EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE int8x16_t broadcast4(const std::int8_t* x
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
-/// The three digits of 27 numbers in base 3, lowest in the lowest of 2-bit fields.
-struct digit_table {
-  std::uint8_t fields[32] = {};
-
-  constexpr digit_table() noexcept {
-    for (unsigned i = 0; i < 27; ++i) {
-      for (unsigned f = 0, rest = i; f < 3; ++f, rest /= 3) {
-        fields[i] |= static_cast<std::uint8_t>(rest % 3 << 2 * f);
-      }
-    }
-  }
-};
-inline constexpr digit_table digits_of;
-
-/// Whether base3_fields divides every byte by 9 rightly, in 16 bits.
-constexpr bool divides_by_9() noexcept {
-  for (unsigned b = 0; b <= 242; ++b) {
-    if (b * 57 > 65535 || b * 57 >> 9 != b / 9) return false;
-  }
-  return true;
-}
-static_assert(divides_by_9());
-
 /// The five digits of each byte as 2-bit fields. With byte = 9 * u + v, v = 0..8 are digits 0 and 1, u = 0..26 the
-/// others.
+/// others. base3_digits.hpp proves the division.
 struct base3_fields {
   uint8x16_t digits01, digits234;
 
@@ -65,8 +43,8 @@ struct base3_fields {
     const uint8x16_t upper = vuzp2q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));  // 57 * b >> 8
     const uint8x16_t u = vshrq_n_u8(upper, 1), v = vmlsq_u8(b, u, vdupq_n_u8(9));
     uint8x16x2_t table;
-    table.val[0] = vld1q_u8(digits_of.fields);
-    table.val[1] = vld1q_u8(digits_of.fields + 16);
+    table.val[0] = vld1q_u8(detail::digits_of_27.fields);
+    table.val[1] = vld1q_u8(detail::digits_of_27.fields + 16);
     digits01 = vqtbl1q_u8(table.val[0], v);
     digits234 = vqtbl2q_u8(table, u);
   }

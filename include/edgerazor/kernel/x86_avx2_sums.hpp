@@ -16,6 +16,7 @@
 
 #include <immintrin.h>
 
+#include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/pack/codec.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
@@ -89,41 +90,15 @@ EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i half_sums(const half_codes<code_type::te
   return row_sums(_mm256_add_epi16(ones, _mm256_srai_epi16(fours, 2)));
 }
 
-/// For 16 numbers from `first` on: some of their digits in base 3, digit `low + i` in 2-bit field i.
-struct digit_table {
-  alignas(16) std::uint8_t fields[16] = {};
+inline constexpr detail::base3_digits<16> digit_0{0, 0, 1, 8}, digit_1{0, 1, 1, 8};
 
-  constexpr digit_table(unsigned first, unsigned low, unsigned count) noexcept {
-    for (unsigned i = 0; i < 16; ++i) {
-      unsigned rest = first + i;
-      for (unsigned f = 0; f < low; ++f) rest /= 3;
-      for (unsigned f = 0; f < count; ++f, rest /= 3) {
-        fields[i] = static_cast<std::uint8_t>(fields[i] | rest % 3 << 2 * f);
-      }
-    }
-  }
-};
-inline constexpr digit_table digit_0{0, 0, 1}, digit_1{0, 1, 1}, digits_from_0{0, 0, 3}, digits_from_16{16, 0, 3};
-
-EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i look_up(const digit_table& table, __m256i index) noexcept {
+EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i look_up(const detail::base3_digits<16>& table, __m256i index) noexcept {
   const __m128i fields = _mm_load_si128(reinterpret_cast<const __m128i*>(table.fields));
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(fields), index);  // 0 where the index has its top bit set
 }
 
-/// Whether the division below divides every byte by 9 rightly: alone, and as the upper half of a word over any lower
-/// byte.
-constexpr bool divides_by_9() noexcept {
-  for (unsigned b = 0; b <= 242; ++b) {
-    const unsigned word = 256 * b;
-    if (b * 57 > int16_max || b * 57 >> 9 != b / 9) return false;
-    if (word * 7282 >> 24 != b / 9 || (word + 242) * 7282 >> 24 != b / 9) return false;
-  }
-  return true;
-}
-static_assert(divides_by_9());
-
 /// Base 3: byte = 9 * u + v. v = 0..8 are digits 0 and 1, u = 0..26 the others as 2-bit fields; u takes two tables
-/// of 16.
+/// of 16. base3_digits.hpp proves the divisions.
 template <>
 struct half_codes<code_type::ternary5> {
   __m256i digit0, digit1, digits234;
@@ -136,8 +111,8 @@ struct half_codes<code_type::ternary5> {
     const __m256i v = _mm256_sub_epi8(b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry upwards
     digit0 = look_up(digit_0, v);
     digit1 = look_up(digit_1, v);
-    digits234 = _mm256_or_si256(look_up(digits_from_0, _mm256_add_epi8(u, _mm256_set1_epi8(0x70))),
-                                look_up(digits_from_16, _mm256_sub_epi8(u, _mm256_set1_epi8(16))));
+    digits234 = _mm256_or_si256(look_up(detail::digits_from_0, _mm256_add_epi8(u, _mm256_set1_epi8(0x70))),
+                                look_up(detail::digits_from_16, _mm256_sub_epi8(u, _mm256_set1_epi8(16))));
   }
   EDGERAZOR_AVX2 EDGERAZOR_INLINE __m256i field(unsigned f) const noexcept {
     if (f < 2) return f == 0 ? digit0 : digit1;

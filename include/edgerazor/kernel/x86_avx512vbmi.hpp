@@ -10,6 +10,7 @@
 
 #include <immintrin.h>
 
+#include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
@@ -27,19 +28,8 @@ inline bool supported() noexcept {
   return detect_cpu_features().avx512vbmi;
 }
 
-/// For 0..80, the four digits in base 3 as 2-bit fields; past that those of 80, so that a byte over 242 reads as 242.
-struct digit_table {
-  alignas(64) std::uint8_t fields[128] = {};
-
-  constexpr digit_table() noexcept {
-    for (unsigned i = 0; i < 128; ++i) {
-      for (unsigned f = 0, rest = i < 81 ? i : 80; f < 4; ++f, rest /= 3) {
-        fields[i] = static_cast<std::uint8_t>(fields[i] | rest % 3 << 2 * f);
-      }
-    }
-  }
-};
-inline constexpr digit_table digits;
+/// The four digits of 0..80; past that those of 80, so that a byte over 242 reads as 242.
+inline constexpr detail::base3_digits<128> digits{0, 0, 4, 80};
 
 /// The number by which an exact multiple of 81 becomes its quotient, modulo 2^32.
 inline constexpr std::uint32_t inverse_of_81 = 2014922929u;

@@ -11,6 +11,7 @@
 
 #include <immintrin.h>
 
+#include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/kernel.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
@@ -61,19 +62,13 @@ struct chunk_codes {
   static constexpr int shift(unsigned f) noexcept { return static_cast<int>(8 / fields * f); }
 };
 
-/// Bits of 2-bit fields: the digits of 16 numbers in base 3 from `first` on, lowest digit in the lowest field.
-EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i digits_of_16(unsigned first) noexcept {
-  alignas(16) std::uint8_t table[16] = {};
-  for (unsigned i = 0; i < 16; ++i) {
-    for (unsigned f = 0, rest = first + i; f < 3; ++f, rest /= 3) {
-      table[i] = static_cast<std::uint8_t>(table[i] | rest % 3 << 2 * f);
-    }
-  }
-  return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table)));
+EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i look_up(const detail::base3_digits<16>& table, __m512i index) noexcept {
+  const __m128i fields = _mm_load_si128(reinterpret_cast<const __m128i*>(table.fields));
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(fields), index);
 }
 
 /// Base 3: byte = 9 * u + v. v = 0..8 are digits 0 and 1, u = 0..26 the others, which takes two tables of 16. Division
-/// by 9: even bytes alone, b * 57 >> 9; odd ones as the upper half of a word, word * 7282 >> 24 (x86_avx2_sums.hpp
+/// by 9: even bytes alone, b * 57 >> 9; odd ones as the upper half of a word, word * 7282 >> 24 (base3_digits.hpp
 /// proves both).
 template <>
 struct chunk_codes<code_type::ternary5> {
@@ -86,10 +81,10 @@ struct chunk_codes<code_type::ternary5> {
     const __m512i odd = _mm512_mulhi_epu16(b, _mm512_set1_epi16(7282));
     const __m512i u = _mm512_mask_mov_epi8(even, 0xaaaaaaaaaaaaaaaa, odd);
     const __m512i v = _mm512_sub_epi8(b, _mm512_mullo_epi16(u, _mm512_set1_epi16(9)));  // 9 * 26: no carry upwards
-    digits01 = _mm512_shuffle_epi8(digits_of_16(0), v);
+    digits01 = look_up(detail::digits_from_0, v);
     // A shuffle gives 0 where its index has the top bit set: u + 0x70 from u = 16 on, u - 16 below.
-    digits234 = _mm512_or_si512(_mm512_shuffle_epi8(digits_of_16(0), _mm512_add_epi8(u, _mm512_set1_epi8(0x70))),
-                                _mm512_shuffle_epi8(digits_of_16(16), _mm512_sub_epi8(u, _mm512_set1_epi8(16))));
+    digits234 = _mm512_or_si512(look_up(detail::digits_from_0, _mm512_add_epi8(u, _mm512_set1_epi8(0x70))),
+                                look_up(detail::digits_from_16, _mm512_sub_epi8(u, _mm512_set1_epi8(16))));
   }
   EDGERAZOR_AVX512VNNI EDGERAZOR_INLINE __m512i field(unsigned f) const noexcept {
     return _mm512_and_si512(f < 2 ? digits01 : digits234, _mm512_set1_epi8(static_cast<char>(3 << shift(f))));
