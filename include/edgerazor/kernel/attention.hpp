@@ -77,11 +77,19 @@ inline void attention_scores(const kv_cache& cache, std::size_t head, const acti
 /// every kernel. Sums of 1024 exponentials are added in double. A score of -infinity gets 0; NaN makes all NaN.
 inline void softmax(std::span<float> scores, float scale = 1.0f, const kernel& k = best_kernel()) noexcept {
   if (scores.empty()) return;
-  float largest = scores[0];
-  for (const float s : scores) largest = s > largest ? s : largest;
+  constexpr std::size_t lanes = 16;  // one maximum would wait for itself at every score
+  float maxima[lanes];
+  std::fill_n(maxima, lanes, scores[0]);
+  std::size_t i = 0;
+  for (; i + lanes <= scores.size(); i += lanes) {
+    for (std::size_t j = 0; j < lanes; ++j) maxima[j] = scores[i + j] > maxima[j] ? scores[i + j] : maxima[j];
+  }
+  float largest = maxima[0];
+  for (const float s : maxima) largest = s > largest ? s : largest;
+  for (; i < scores.size(); ++i) largest = scores[i] > largest ? scores[i] : largest;
   constexpr std::size_t block = 1024;
   double sum = 0;
-  for (std::size_t i = 0; i < scores.size(); i += block) {
+  for (i = 0; i < scores.size(); i += block) {
     const std::size_t count = std::min(block, scores.size() - i);
     sum += static_cast<double>(k.exponentials(scores.data() + i, count, scale, largest));
   }
