@@ -2,9 +2,9 @@
 //
 //   <scores|softmax|mix|attention>/head:<size>/queries:<n>/<kernel>/positions:<n>
 //
-// One key/value head, one thread, hot. `queries`: the heads that share it in grouped-query attention, given in one
-// call; `attention` is the three steps. Every result is compared with the scalar kernel's, bit for bit, before it is
-// timed.
+// One key/value head, one thread, hot. `queries`: the heads that share it in grouped-query
+// attention, given in one call; `attention` is the three steps. Every result is compared with the
+// scalar kernel's, bit for bit, before it is timed.
 //
 //   positions/s       cached positions times queries a second
 //   cache_B/s         bytes of keys, of values, or of both, with their scales
@@ -21,7 +21,7 @@
 #include "support/program.hpp"
 #include "support/random_values.hpp"
 #include "support/read_bandwidth.hpp"
-#include <edgerazor/kernel/attention.hpp>
+#include <edgerazor/product/attention.hpp>
 
 namespace er = edgerazor;
 
@@ -60,7 +60,8 @@ class attention_case {
   void work(const er::kernel& kernel) {
     const std::size_t queries = run_.queries, positions = run_.positions, head = run_.head_size;
     const er::matrix_view<const float> query{queries_.data(), queries, head};
-    const er::matrix_view<float> scores{scores_.data(), queries, positions}, out{out_.data(), queries, head};
+    const er::matrix_view<float> scores{scores_.data(), queries, positions},
+        out{out_.data(), queries, head};
     const float factor = 1 / std::sqrt(static_cast<float>(head));
     switch (run_.what) {
       case step::scores:
@@ -70,10 +71,12 @@ class attention_case {
         for (std::size_t q = 0; q < queries; ++q) er::softmax(scores.row(q), factor, kernel);
         return;
       case step::mix:
-        return er::attention_mix(cache_, 0, er::matrix_view<const float>{probabilities_.data(), queries, positions},
-                                 out, kernel);
+        return er::attention_mix(
+            cache_, 0, er::matrix_view<const float>{probabilities_.data(), queries, positions}, out,
+            kernel);
       case step::attention:
-        return er::attention(cache_, 0, query, std::span<const std::size_t>{lengths_}, factor, scores, out, kernel);
+        return er::attention(cache_, 0, query, std::span<const std::size_t>{lengths_}, factor,
+                             scores, out, kernel);
     }
   }
   /// Whether one call gives what the scalar kernel gives.
@@ -87,7 +90,8 @@ class attention_case {
       results[i] = scores_;
       results[i].insert(results[i].end(), out_.begin(), out_.end());
     }
-    return std::memcmp(results[0].data(), results[1].data(), results[0].size() * sizeof(float)) == 0;
+    return std::memcmp(results[0].data(), results[1].data(), results[0].size() * sizeof(float)) ==
+           0;
   }
   /// Of the cache, by one call.
   [[nodiscard]] std::size_t cache_bytes() const {
@@ -117,14 +121,16 @@ class attention_case {
 void measure(benchmark::State& state, const attention_run& run) {
   attention_case attention(run);
   const er::kernel& kernel = *er::find_kernel(run.kernel);
-  if (!attention.right(kernel)) return state.SkipWithError("the result differs from the scalar kernel's");
+  if (!attention.right(kernel))
+    return state.SkipWithError("the result differs from the scalar kernel's");
 
   bench::spinning_threads threads(1);
   const std::size_t bytes = attention.cache_bytes();
   const er::byte_storage memory(std::max<std::size_t>(bytes, 1));
   const auto work = [&] { attention.work(kernel); };
   const auto read = [&] { bench::read_once(threads, {memory.data(), bytes}); };
-  const std::size_t calls = bench::calls_for(2e-3, work), reads = bytes == 0 ? 0 : bench::calls_for(1e-3, read);
+  const std::size_t calls = bench::calls_for(2e-3, work),
+                    reads = bytes == 0 ? 0 : bench::calls_for(1e-3, read);
   std::vector<double> seconds, cache_rate, read_rate, cycles;
   const double positions = static_cast<double>(run.positions * run.queries);
   for (int pass = 0; pass < 31; ++pass) {
@@ -149,17 +155,19 @@ void measure(benchmark::State& state, const attention_run& run) {
 
 int main(int argc, char** argv) {
   const bench::arguments arguments = bench::arguments::take(argc, argv);
-  const std::vector<std::size_t> lengths = arguments.all ? std::vector<std::size_t>{128, 256, 512, 1024, 2048, 4096}
-                                                         : std::vector<std::size_t>{128, 1024, 4096};
+  const std::vector<std::size_t> lengths =
+      arguments.all ? std::vector<std::size_t>{128, 256, 512, 1024, 2048, 4096}
+                    : std::vector<std::size_t>{128, 1024, 4096};
   for (const step what : {step::scores, step::softmax, step::mix, step::attention}) {
-    for (const std::size_t head_size : {64, 128, 100}) {  // 100: a last vector that is not full, in every kernel
+    for (const std::size_t head_size :
+         {64, 128, 100}) {  // 100: a last vector that is not full, in every kernel
       for (const std::size_t queries : {1, 4}) {
         for (const std::string& kernel : arguments.kernels()) {
           for (const std::size_t positions : lengths) {
             const attention_run run{what, head_size, queries, kernel, positions};
-            bench::add(std::string{step_names[static_cast<std::size_t>(what)]} + "/head:" + std::to_string(head_size) +
-                           "/queries:" + std::to_string(queries) + '/' + kernel +
-                           "/positions:" + std::to_string(positions),
+            bench::add(std::string{step_names[static_cast<std::size_t>(what)]} + "/head:" +
+                           std::to_string(head_size) + "/queries:" + std::to_string(queries) + '/' +
+                           kernel + "/positions:" + std::to_string(positions),
                        [run](benchmark::State& state) { measure(state, run); });
           }
         }

@@ -2,9 +2,9 @@
 //
 //   gemv/<format>/<kernel>/<rows>x<cols>/<hot|dram>/threads:<n>
 //
-// product.hpp says what is checked, what is timed and what the counters mean; the label names the layers that have the
-// shape. Without arguments: the fastest kernel on the matrices that decide the speed of decoding, every format, some
-// two minutes.
+// product.hpp says what is checked, what is timed and what the counters mean; the label names the
+// layers that have the shape. Without arguments: the fastest kernel on the matrices that decide the
+// speed of decoding, every format, some two minutes.
 //
 //   gemv --model=qwen3-0.6b               all matrices of a model (program.hpp has the names)
 //   gemv --kernel=generic --benchmark_filter=4096x4096/hot
@@ -33,15 +33,16 @@ class registry {
  public:
   explicit registry(const bench::arguments& arguments) : arguments_(arguments) {}
 
-  /// One product on every kernel, hot and from DRAM, on one thread and on all. A second time is nothing.
+  /// One product on every kernel, hot and from DRAM, on one thread and on all. A second time is
+  /// nothing.
   void add(const std::string& format, bench::shape size) {
     if (!seen_.insert(format + size.name()).second) return;
     for (const std::string& kernel : arguments_.kernels()) {
       for (const bool hot : {true, false}) {
         for (const std::size_t threads : bench::thread_counts()) {
           const bench::product_run run{format, kernel, size, 1, hot, threads};
-          bench::add("gemv/" + format + '/' + kernel + '/' + size.name() + (hot ? "/hot/" : "/dram/") +
-                         bench::threads_name(threads),
+          bench::add("gemv/" + format + '/' + kernel + '/' + size.name() +
+                         (hot ? "/hot/" : "/dram/") + bench::threads_name(threads),
                      [run](benchmark::State& state) { bench::measure_product(state, run); });
         }
       }
@@ -74,10 +75,13 @@ int main(int argc, char** argv) {
     products.add_all(formats_of_group("_g256"), {4096, 4096});
     products.add("bf16", {4096, 4096});
     for (const char* group : {"_g32", "_g64", "_g128", "_row"}) {
-      for (const char* code : {"ternary2", "ternary5", "int4"}) products.add(std::string{code} + group, {4096, 4096});
+      for (const char* code : {"ternary2", "ternary5", "int4"})
+        products.add(std::string{code} + group, {4096, 4096});
     }
-    for (const char* format : {"ternary2_g256", "ternary5_g256", "int4_g256"}) products.add(format, {3072, 1024});
-    for (const char* format : {"ternary2_g64", "ternary5_g64", "int4_g64"}) products.add(format, {1536, 576});
+    for (const char* format : {"ternary2_g256", "ternary5_g256", "int4_g256"})
+      products.add(format, {3072, 1024});
+    for (const char* format : {"ternary2_g64", "ternary5_g64", "int4_g64"})
+      products.add(format, {1536, 576});
   }
   return bench::run(argc, argv);
 }

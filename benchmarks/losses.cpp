@@ -1,14 +1,16 @@
-// Losses over a large vocabulary: value and gradient of 16 tokens of 151,936 float logits, one thread, from DRAM.
+// Losses over a large vocabulary: value and gradient of 16 tokens of 151,936 float logits, one
+// thread, from DRAM.
 //
 //   <loss>/gradient   value and gradient; student and teacher some way apart, as early in training
 //   <loss>/close      the same, KL of about 0.005 nats, as late in training, where float rows don't suffice
 //   <loss>/value      the value alone
 //
-// of_triad: the part of the speed at which this process reads two rows and writes one, for the rows that a loss must
-// read and write (12 bytes an element; 8 for the value alone; one row less for cross-entropy). Calls cycle through 262
-// MB, so no row is in a cache when it is read. The answer is compared with plain loops in double before anything is
-// timed. Time is the thread's own, for a busy machine's sake. Built for the machine it runs on
-// (EDGERAZOR_BENCHMARK_ARCH), as a trainer would be.
+// of_triad: the part of the speed at which this process reads two rows and writes one, for the rows
+// that a loss must read and write (12 bytes an element; 8 for the value alone; one row less for
+// cross-entropy). Calls cycle through 262 MB, so no row is in a cache when it is read. The answer
+// is compared with plain loops in double before anything is timed. Time is the thread's own, for a
+// busy machine's sake. Built for the machine it runs on (EDGERAZOR_BENCHMARK_ARCH), as a trainer
+// would be.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -32,14 +34,16 @@ namespace {
 
 constexpr std::size_t vocabulary = 151936, batch_tokens = 16, all_tokens = 144;
 
-/// A number of about normal distribution with deviation 1, from a counter: the same whatever order they are asked in.
+/// A number of about normal distribution with deviation 1, from a counter: the same whatever order
+/// they are asked in.
 float noise(std::uint64_t counter) {
   std::uint64_t x = counter * 0x9e3779b97f4a7c15u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
   x = (x ^ x >> 27) * 0x94d049bb133111ebu;
   x ^= x >> 31;
   float sum = 0;  // of four 16-bit numbers: mean 2, variance 4 / 12
-  for (int shift = 0; shift < 64; shift += 16) sum += static_cast<float>(x >> shift & 0xffff) / 65536.0f;
+  for (int shift = 0; shift < 64; shift += 16)
+    sum += static_cast<float>(x >> shift & 0xffff) / 65536.0f;
   return (sum - 2.0f) * 1.7320508f;
 }
 
@@ -48,12 +52,14 @@ struct batch_memory {
   std::vector<float> student, teacher, gradient;
   std::vector<std::int64_t> labels;
 
-  batch_memory() : student(all_tokens * vocabulary), teacher(student.size()), gradient(student.size()) {
+  batch_memory()
+      : student(all_tokens * vocabulary), teacher(student.size()), gradient(student.size()) {
     for (std::size_t i = 0; i < teacher.size(); ++i) teacher[i] = 2.5f * noise(i);
     for (std::size_t t = 0; t < all_tokens; ++t) {
       // A few words stand out, by 8 to 15 nats: entropies of some 0.5 to 6 nats.
       for (std::size_t k = 0; k < 6; ++k)
-        teacher[t * vocabulary + (t * 7919 + k * 20011) % vocabulary] = 8 + 0.05f * static_cast<float>(t) - float(k);
+        teacher[t * vocabulary + (t * 7919 + k * 20011) % vocabulary] =
+            8 + 0.05f * static_cast<float>(t) - float(k);
       labels.push_back(static_cast<std::int64_t>(t * 7919 % vocabulary));
     }
     move_student(0.7f);
@@ -91,13 +97,14 @@ std::vector<double> softmax(std::span<const float> logits) {
   const double largest = *std::max_element(logits.begin(), logits.end());
   std::vector<double> result(logits.size());
   double sum = 0;
-  for (std::size_t i = 0; i < result.size(); ++i) sum += result[i] = std::exp(static_cast<double>(logits[i]) - largest);
+  for (std::size_t i = 0; i < result.size(); ++i)
+    sum += result[i] = std::exp(static_cast<double>(logits[i]) - largest);
   for (double& x : result) x /= sum;
   return result;
 }
 
-/// What each loss is, one column at a time: a value and its derivative with respect to q, p being constant. The
-/// gradient in the logits is q_i (d_i - sum of q d).
+/// What each loss is, one column at a time: a value and its derivative with respect to q, p being
+/// constant. The gradient in the logits is q_i (d_i - sum of q d).
 struct term {
   double value, slope;
 };
@@ -110,7 +117,8 @@ term reverse(double p, double q) {
 
 term jensen_shannon(double p, double q, double beta) {
   const double m = beta * p + (1 - beta) * q;
-  return {beta * p * std::log(p / m) + (1 - beta) * q * std::log(q / m), (1 - beta) * std::log(q / m)};
+  return {beta * p * std::log(p / m) + (1 - beta) * q * std::log(q / m),
+          (1 - beta) * std::log(q / m)};
 }
 
 /// Fails the program unless the loss's value and gradient of one batch are those of the terms.
@@ -131,18 +139,21 @@ void check(const char* name, const Loss& loss, Term&& term_of) {
     }
     for (std::size_t i = 0; i < vocabulary; ++i) {
       const double slope = q[i] * (slopes[i] - mean) / batch_tokens;
-      largest_error = std::max(largest_error, std::fabs(slope - static_cast<double>(m.gradients(0).row(t)[i])));
+      largest_error =
+          std::max(largest_error, std::fabs(slope - static_cast<double>(m.gradients(0).row(t)[i])));
       largest_slope = std::max(largest_slope, std::fabs(slope));
     }
   }
-  if (std::fabs(value - expected) <= 1e-6 * expected && largest_error <= 2e-6 * largest_slope) return;
-  std::fprintf(stderr, "%s: value %.9g, expected %.9g; gradient off by %.3g of %.3g\n", name, value, expected,
-               largest_error, largest_slope);
+  if (std::fabs(value - expected) <= 1e-6 * expected && largest_error <= 2e-6 * largest_slope)
+    return;
+  std::fprintf(stderr, "%s: value %.9g, expected %.9g; gradient off by %.3g of %.3g\n", name, value,
+               expected, largest_error, largest_slope);
   std::exit(1);
 }
 
 template <class Loss>
-void run(benchmark::State& state, const Loss& loss, float distance, bool with_gradient, std::size_t rows_read) {
+void run(benchmark::State& state, const Loss& loss, float distance, bool with_gradient,
+         std::size_t rows_read) {
   batch_memory& m = memory();
   m.move_student(distance);
   // Before and after, since what others do on the machine changes.
@@ -154,10 +165,12 @@ void run(benchmark::State& state, const Loss& loss, float distance, bool with_gr
     begin = (begin + batch_tokens) % all_tokens;
   }
   limit = std::max(limit, triad_bandwidth(m.student, m.teacher, m.gradient, 4));
-  const double bytes = 4.0 * static_cast<double>((rows_read + with_gradient) * batch_tokens * vocabulary);
+  const double bytes =
+      4.0 * static_cast<double>((rows_read + with_gradient) * batch_tokens * vocabulary);
   const auto rate = benchmark::Counter::kIsIterationInvariantRate;
   state.counters["B/s"] = benchmark::Counter(bytes, rate, benchmark::Counter::kIs1000);
-  state.counters["triad_B/s"] = benchmark::Counter(limit, benchmark::Counter::kDefaults, benchmark::Counter::kIs1000);
+  state.counters["triad_B/s"] =
+      benchmark::Counter(limit, benchmark::Counter::kDefaults, benchmark::Counter::kIs1000);
   state.counters["of_triad"] = benchmark::Counter(bytes / limit, rate);
   state.counters["tokens/s"] = benchmark::Counter(batch_tokens, rate);
 }
@@ -198,10 +211,12 @@ int main(int argc, char** argv) {
     for (const double p : softmax(m.teachers(0).row(t))) entropy -= p * std::log(p) / batch_tokens;
   const double gamma = std::clamp(1 - entropy / std::log(16.0), 0.0, 1.0);
 
-  add("entropy_aware_kl", of_teacher(er::entropy_aware_kl{}), [=](std::size_t, std::size_t, double p, double q) {
-    const term f = forward(p, q), r = reverse(p, q);
-    return term{gamma * r.value + (1 - gamma) * f.value, gamma * r.slope + (1 - gamma) * f.slope};
-  });
+  add("entropy_aware_kl", of_teacher(er::entropy_aware_kl{}),
+      [=](std::size_t, std::size_t, double p, double q) {
+        const term f = forward(p, q), r = reverse(p, q);
+        return term{gamma * r.value + (1 - gamma) * f.value,
+                    gamma * r.slope + (1 - gamma) * f.slope};
+      });
   add("forward_kl", of_teacher(er::forward_kl{}),
       [](std::size_t, std::size_t, double p, double q) { return forward(p, q); });
   add("reverse_kl", of_teacher(er::reverse_kl{}),

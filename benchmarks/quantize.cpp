@@ -1,12 +1,14 @@
-// What a user waits for when converting, and what every token costs: float32 to packed weights, activations to int8.
+// What a user waits for when converting, and what every token costs: float32 to packed weights,
+// activations to int8.
 //
 //   pack/<format>/4096x4096/threads:<n>              any_matrix::pack_rows, rows handed out 64 at a time
 //   activations/<groups>/<kernel>/<cols>             quantize_activations, one token, hot, one thread
 //   append/head:<size>                               kv_cache::append, one position of 8 heads
 //
-// pack: 64 MiB of weights, more than a cache holds, so the limit is the plain read loop over the same memory on the
-// same threads, in turn: percent_of_read. Every 64th row is unpacked and compared with the policy's own plain loop
-// before anything is timed; activations are compared with the scalar kernel's, bit for bit. input_B/s counts float32.
+// pack: 64 MiB of weights, more than a cache holds, so the limit is the plain read loop over the
+// same memory on the same threads, in turn: percent_of_read. Every 64th row is unpacked and
+// compared with the policy's own plain loop before anything is timed; activations are compared with
+// the scalar kernel's, bit for bit. input_B/s counts float32.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -44,7 +46,7 @@ std::vector<float> plain_row(const Policy& policy, const float* row, const er::f
   const std::size_t group = fmt.group == 0 ? cols : fmt.group;
   for (std::size_t c = 0; c < cols; c += group) {
     const float scale = policy.scale(std::span<const float>{row + c, std::min(group, cols - c)});
-    const float stored = er::detail::round_scale(scale, fmt.scale);
+    const float stored = er::detail::matrix::round_scale(scale, fmt.scale);
     for (std::size_t i = c; i < std::min(c + group, cols); ++i) {
       values[i] = static_cast<float>(Policy::level(row[i], scale)) * stored;
     }
@@ -58,12 +60,14 @@ bool row_is_right(const er::any_matrix& packed, std::size_t row) {
   er::look_up_row(packed, row, std::span{unpacked});
   const float* const original = weights() + row * cols;
   if (packed.is_dense()) {
-    for (std::size_t c = 0; c < cols; ++c) expected[c] = er::detail::round_scale(original[c], fmt.element);
+    for (std::size_t c = 0; c < cols; ++c)
+      expected[c] = er::detail::matrix::round_scale(original[c], fmt.element);
   } else {
-    const bool first = fmt.type == er::matrix_format::kind::packed || row % fmt.map.n < fmt.map.below;
+    const bool first =
+        fmt.type == er::matrix_format::kind::packed || row % fmt.map.n < fmt.map.below;
     const er::format& of_row = first ? fmt.first : fmt.second;
-    er::detail::with_default_rule(of_row.code,
-                                  [&](const auto& policy) { expected = plain_row(policy, original, of_row); });
+    er::detail::matrix::with_default_rule(
+        of_row.code, [&](const auto& policy) { expected = plain_row(policy, original, of_row); });
   }
   return unpacked == expected;
 }
@@ -79,18 +83,22 @@ void pack(benchmark::State& state, const std::string& format, std::size_t thread
   };
   pack_all();
   for (std::size_t row = 0; row < rows; row += 63) {
-    if (!row_is_right(packed, row)) return state.SkipWithError("a row differs from the plain loop's");
+    if (!row_is_right(packed, row))
+      return state.SkipWithError("a row differs from the plain loop's");
   }
-  const std::span<const std::byte> input{reinterpret_cast<const std::byte*>(weights()), rows * cols * sizeof(float)};
+  const std::span<const std::byte> input{reinterpret_cast<const std::byte*>(weights()),
+                                         rows * cols * sizeof(float)};
   std::vector<double> seconds, rates, read_rates, cycles;
   const bench::busy undisturbed(thread_count);
   for (int pass = 0; pass < 11; ++pass) {
     const double clock = bench::clock_rate(thread_count);
     seconds.push_back(bench::seconds_of(pack_all, thread_count));
     rates.push_back(static_cast<double>(input.size()) / seconds.back());
-    read_rates.push_back(static_cast<double>(input.size()) /
-                         bench::seconds_of([&] { bench::read_once(threads, input); }, thread_count));
-    cycles.push_back(seconds.back() * clock * static_cast<double>(thread_count) / (double{rows} * cols));
+    read_rates.push_back(
+        static_cast<double>(input.size()) /
+        bench::seconds_of([&] { bench::read_once(threads, input); }, thread_count));
+    cycles.push_back(seconds.back() * clock * static_cast<double>(thread_count) /
+                     (double{rows} * cols));
   }
   state.counters["busy_percent"] = undisturbed.percent();
   for (auto _ : state) state.SetIterationTime(bench::median(seconds));
@@ -118,13 +126,14 @@ void measure_hot(benchmark::State& state, double bytes, const Work& work) {
   state.counters["spread_percent"] = 100 * bench::spread(seconds);
 }
 
-void activations(benchmark::State& state, er::activation_scales scales, const std::string& kernel_name,
-                 std::size_t width) {
+void activations(benchmark::State& state, er::activation_scales scales,
+                 const std::string& kernel_name, std::size_t width) {
   const er::kernel& kernel = *er::find_kernel(kernel_name);
   const std::vector<float> x = bench::random_values(width);
   er::packed_activations packed(width, 256), expected(width, 256);
   const er::matrix_view<const float> token{x.data(), 1, width};
-  const er::activation_view truth = er::quantize_activations(token, expected, scales, *er::find_kernel("scalar"));
+  const er::activation_view truth =
+      er::quantize_activations(token, expected, scales, *er::find_kernel("scalar"));
   const auto quantize = [&] { er::quantize_activations(token, packed, scales, kernel); };
   quantize();
   const er::activation_view got = packed.view(1);
@@ -146,7 +155,8 @@ void append(benchmark::State& state, std::size_t head_size) {
   const er::int8<er::per_channel> rule;
   const float scale = rule.scale(std::span{values}.first(head_size));
   for (std::size_t c = 0; c < head_size; ++c) {
-    if (cache.values(0)[c] != rule.level(values[c], scale)) return state.SkipWithError("differs from the plain loop's");
+    if (cache.values(0)[c] != rule.level(values[c], scale))
+      return state.SkipWithError("differs from the plain loop's");
   }
   measure_hot(state, static_cast<double>(2 * keys.size() * sizeof(float)), [&] {
     if (cache.size() == positions) cache.truncate(0);
@@ -162,11 +172,12 @@ int main(int argc, char** argv) {
   for (const char* code : {"ternary2", "ternary5", "int4", "int8"}) {
     for (const char* group : {"_g32", "_g64", "_g128", "_g256", "_row"}) {
       const std::string format = std::string{code} + group;
-      if (arguments.all || format.ends_with("_g64") || format.ends_with("_g256")) formats.push_back(format);
+      if (arguments.all || format.ends_with("_g64") || format.ends_with("_g256"))
+        formats.push_back(format);
     }
   }
-  formats.insert(formats.end(),
-                 {"int4_g256+ternary5_g256:every_8_rows", "int4_g256+ternary5_g256:every_2_rows", "f16", "bf16"});
+  formats.insert(formats.end(), {"int4_g256+ternary5_g256:every_8_rows",
+                                 "int4_g256+ternary5_g256:every_2_rows", "f16", "bf16"});
   for (const std::string& format : formats) {
     for (const std::size_t threads : bench::thread_counts()) {
       bench::add("pack/" + format + "/4096x4096/" + bench::threads_name(threads),
@@ -176,13 +187,18 @@ int main(int argc, char** argv) {
   for (const std::string& kernel : arguments.kernels()) {
     for (const std::size_t width : {1024, 4096}) {
       bench::add("activations/of_groups/" + kernel + '/' + std::to_string(width),
-                 [=](benchmark::State& state) { activations(state, er::activation_scales::of_groups, kernel, width); });
+                 [=](benchmark::State& state) {
+                   activations(state, er::activation_scales::of_groups, kernel, width);
+                 });
       bench::add("activations/of_token/" + kernel + '/' + std::to_string(width),
-                 [=](benchmark::State& state) { activations(state, er::activation_scales::of_token, kernel, width); });
+                 [=](benchmark::State& state) {
+                   activations(state, er::activation_scales::of_token, kernel, width);
+                 });
     }
   }
   for (const std::size_t head_size : {64, 128}) {
-    bench::add("append/head:" + std::to_string(head_size), [=](benchmark::State& state) { append(state, head_size); });
+    bench::add("append/head:" + std::to_string(head_size),
+               [=](benchmark::State& state) { append(state, head_size); });
   }
   return bench::run(argc, argv);
 }

@@ -1,12 +1,14 @@
-// The limits of this machine: how fast memory can be read, and how many products of bytes a second there are.
+// The limits of this machine: how fast memory can be read, and how many products of bytes a second
+// there are.
 //
 //   read/<dram|dram_small_pages|l3|l2>/threads:<n>    bytes a second of a plain loop of the widest loads
 //   dot_product/threads:<n>                           multiply-adds a second of the widest instruction, in registers
 //   clock                                             cycles a second of one core, on which figures a cycle rest
 //
-// Every other program measures the limit that it needs itself, in turn with what it is compared to; this one shows them
-// all. DRAM: 512 MiB read in sequence, in huge pages as the library's owners ask for them, and in pages of 4 KiB. L3:
-// 12 MiB a thread, or its share of half the cache where that is less; L2: half of it a thread.
+// Every other program measures the limit that it needs itself, in turn with what it is compared to;
+// this one shows them all. DRAM: 512 MiB read in sequence, in huge pages as the library's owners
+// ask for them, and in pages of 4 KiB. L3: 12 MiB a thread, or its share of half the cache where
+// that is less; L2: half of it a thread.
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -37,7 +39,9 @@ const edgerazor::byte_storage& huge_pages() {
 /// As malloc gives it where huge pages are had on request alone.
 class small_pages {
  public:
-  small_pages() : data_(::mmap(nullptr, dram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+  small_pages()
+      : data_(::mmap(nullptr, dram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                     0)) {
     if (data_ == MAP_FAILED) return;
     (void)::madvise(data_, dram_bytes, MADV_NOHUGEPAGE);
     std::memset(data_, 1, dram_bytes);
@@ -55,8 +59,8 @@ class small_pages {
 };
 #endif
 
-void set_results(benchmark::State& state, const std::vector<double>& seconds, const std::vector<double>& rates,
-                 const char* counter) {
+void set_results(benchmark::State& state, const std::vector<double>& seconds,
+                 const std::vector<double>& rates, const char* counter) {
   for (auto _ : state) state.SetIterationTime(bench::median(seconds));
   state.counters[counter] = bench::median(rates);
   state.counters["best"] = *std::max_element(rates.begin(), rates.end());
@@ -65,7 +69,8 @@ void set_results(benchmark::State& state, const std::vector<double>& seconds, co
 
 /// Rates of `passes` repetitions of `work`, which does `amount`.
 template <class Work>
-void measure(benchmark::State& state, double amount, const char* counter, std::size_t threads, const Work& work) {
+void measure(benchmark::State& state, double amount, const char* counter, std::size_t threads,
+             const Work& work) {
   const std::size_t calls = bench::calls_for(4e-3, work, threads);
   const bench::busy undisturbed(threads);
   std::vector<double> seconds, rates;
@@ -77,13 +82,15 @@ void measure(benchmark::State& state, double amount, const char* counter, std::s
   set_results(state, seconds, rates, counter);
 }
 
-void read_dram(benchmark::State& state, std::span<const std::byte> memory, std::size_t thread_count) {
+void read_dram(benchmark::State& state, std::span<const std::byte> memory,
+               std::size_t thread_count) {
   bench::spinning_threads threads(thread_count);
   measure(state, static_cast<double>(memory.size()), "bytes/s", thread_count,
           [&] { bench::read_once(threads, memory); });
 }
 
-/// Every thread reads `size` bytes of its own, often enough that the threads' meeting costs nothing.
+/// Every thread reads `size` bytes of its own, often enough that the threads' meeting costs
+/// nothing.
 void read_cache(benchmark::State& state, std::size_t size, std::size_t thread_count) {
   const bench::read_function read = bench::widest_read();
   const std::size_t times = std::max<std::size_t>(1, (std::size_t{64} << 20) / size);
@@ -102,8 +109,8 @@ void dot_products(benchmark::State& state, std::size_t thread_count) {
   if (!dot) return state.SkipWithError("no dot-product instruction that this program knows");
   bench::spinning_threads threads(thread_count);
   constexpr std::size_t steps = 200'000;
-  measure(state, static_cast<double>(steps * dot.multiply_adds * thread_count), "multiply_adds/s", thread_count,
-          [&] { bench::multiply_on_all(threads, dot, steps); });
+  measure(state, static_cast<double>(steps * dot.multiply_adds * thread_count), "multiply_adds/s",
+          thread_count, [&] { bench::multiply_on_all(threads, dot, steps); });
   state.SetLabel(std::string{dot.instructions});
 }
 
@@ -133,10 +140,12 @@ int main(int argc, char** argv) {
       read_dram(state, memory.bytes(), count);
     });
 #endif
-    const std::size_t l3 = std::min(std::size_t{12} << 20, caches.l3 / 2 / count), l2 = caches.l2 / 2;
+    const std::size_t l3 = std::min(std::size_t{12} << 20, caches.l3 / 2 / count),
+                      l2 = caches.l2 / 2;
     bench::add("read/l3" + threads, [=](benchmark::State& state) { read_cache(state, l3, count); });
     bench::add("read/l2" + threads, [=](benchmark::State& state) { read_cache(state, l2, count); });
-    bench::add("dot_product" + threads, [count](benchmark::State& state) { dot_products(state, count); });
+    bench::add("dot_product" + threads,
+               [count](benchmark::State& state) { dot_products(state, count); });
   }
   bench::add("clock", clock_rates);
   return bench::run(argc, argv);

@@ -1,7 +1,8 @@
-/// Matrix products on OpenMP's threads: a parallel loop is all the executor that the library asks for.
+/// Matrix products on OpenMP's threads: a parallel loop is all the executor that the library asks
+/// for.
 ///
-/// Query, key and value of one attention layer for a prompt, int4 weights: three matrices and one job. The result must
-/// have the bits of one thread's.
+/// Query, key and value of one attention layer for a prompt, int4 weights: three matrices and one
+/// job. The result must have the bits of one thread's.
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -46,8 +47,8 @@ bool run(const er::kernel& kernel) {
   const auto query = matrix(query_rows, 1), key = matrix(kv_rows, 2), value = matrix(kv_rows, 3);
   const std::vector<float> x = normal(tokens * hidden, 4);
   er::packed_activations room(hidden, group, tokens);
-  const er::activation_view x8 =
-      er::quantize_activations({x.data(), tokens, hidden}, room, er::activation_scales::of_groups, kernel);
+  const er::activation_view x8 = er::quantize_activations({x.data(), tokens, hidden}, room,
+                                                          er::activation_scales::of_groups, kernel);
 
   std::vector<float> q(tokens * query_rows), k(tokens * kv_rows), v(tokens * kv_rows);
   const std::array products{er::fused_product{query, er::matrix_view{q.data(), tokens, query_rows}},
@@ -62,8 +63,9 @@ bool run(const er::kernel& kernel) {
   const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
 
   const bool same = std::array{q, k, v} == expected;
-  std::printf("%d threads, kernel %s: %.2f ms for %zu tokens, the bits of one thread: %s\n", omp_get_max_threads(),
-              std::string{kernel.name}.c_str(), time.count() / rounds, tokens, same ? "yes" : "NO");
+  std::printf("%d threads, kernel %s: %.2f ms for %zu tokens, the bits of one thread: %s\n",
+              omp_get_max_threads(), std::string{kernel.name}.c_str(), time.count() / rounds,
+              tokens, same ? "yes" : "NO");
   return same;
 }
 

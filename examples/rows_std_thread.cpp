@@ -1,7 +1,7 @@
 /// Matrix products on threads of one's own: a pool of std::thread as the library's executor.
 ///
-/// The feed-forward layer of a small model, one token: y = down (silu(gate x) * (up x)). The pool's result must have
-/// the bits of one thread's.
+/// The feed-forward layer of a small model, one token: y = down (silu(gate x) * (up x)). The pool's
+/// result must have the bits of one thread's.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -21,7 +21,8 @@ namespace er = edgerazor;
 
 namespace {
 
-/// Threads that wait for jobs. The caller works too, and grains are taken one by one, so that a slow core takes fewer.
+/// Threads that wait for jobs. The caller works too, and grains are taken one by one, so that a
+/// slow core takes fewer.
 class pool {
  public:
   explicit pool(unsigned threads) {
@@ -89,7 +90,8 @@ bool run(const er::kernel& kernel) {
     const std::vector<float> weights = normal(rows * cols, seed);
     return er::pack<w158>(er::matrix_view{weights.data(), rows, cols});
   };
-  const auto gate = matrix(inner, hidden, 1), up = matrix(inner, hidden, 2), down = matrix(hidden, inner, 3);
+  const auto gate = matrix(inner, hidden, 1), up = matrix(inner, hidden, 2),
+             down = matrix(hidden, inner, 3);
   const std::vector<float> x = normal(hidden, 4);
   constexpr auto scales = er::activation_scales::of_groups;
   er::packed_activations x8(hidden, group), middle8(inner, group);
@@ -99,7 +101,8 @@ bool run(const er::kernel& kernel) {
   const er::matrix_view<float> middle_view{middle.data(), 1, inner};
   const auto quantized = er::quantize_activations({x.data(), 1, hidden}, x8, scales, kernel);
   er::gemm_gated(gate, up, quantized, middle_view, kernel);
-  er::gemv(down, er::quantize_activations(middle_view, middle8, scales, kernel), std::span{expected}, kernel);
+  er::gemv(down, er::quantize_activations(middle_view, middle8, scales, kernel),
+           std::span{expected}, kernel);
 
   pool threads(std::max(1u, std::thread::hardware_concurrency()));
   const auto start = std::chrono::steady_clock::now();
@@ -107,13 +110,15 @@ bool run(const er::kernel& kernel) {
   for (int i = 0; i < rounds; ++i) {
     const auto token = er::quantize_activations({x.data(), 1, hidden}, x8, scales, kernel);
     er::gemm_gated(threads, gate, up, token, middle_view, kernel);
-    er::gemv(threads, down, er::quantize_activations(middle_view, middle8, scales, kernel), std::span{y}, kernel);
+    er::gemv(threads, down, er::quantize_activations(middle_view, middle8, scales, kernel),
+             std::span{y}, kernel);
   }
   const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
 
   const bool same = std::memcmp(y.data(), expected.data(), hidden * sizeof(float)) == 0;
-  std::printf("%u threads, kernel %s: %.0f us a token, the bits of one thread: %s\n", threads.size(),
-              std::string{kernel.name}.c_str(), time.count() / rounds, same ? "yes" : "NO");
+  std::printf("%u threads, kernel %s: %.0f us a token, the bits of one thread: %s\n",
+              threads.size(), std::string{kernel.name}.c_str(), time.count() / rounds,
+              same ? "yes" : "NO");
   return same;
 }
 

@@ -1,18 +1,20 @@
-// Our products beside ggml's, in one process, taking turns: the same float weights, tokens, shapes and threads.
+// Our products beside ggml's, in one process, taking turns: the same float weights, tokens, shapes
+// and threads.
 //
 //   compare_ggml [--filter=<text>] [--passes=<n>] [--json=<file>]
 //
-// Prints a Markdown table: 10^9 multiply-adds a second of both, and our time over theirs, the median of the passes'
-// ratios (below 1 we are faster), with the quartiles. `hot`: one matrix again and again; `dram`: in turn over copies
-// that take 512 MiB. Each side quantizes the float tokens to int8 within every product, as ggml does in its. Results
-// are checked before and after: ours bit for bit with the scalar kernel, ggml's with a product in double of the weights
-// as it dequantizes them. Time is the clock's, or for one thread its processor time; `running` is the share of the
-// clock's time in which the threads were running, of the side that had less: lines of several threads count only where
-// it is near 100 %, since below others had the cores too. `quantize` compares float32 to packed, one thread, in 10^9
-// bytes of input a second.
+// Prints a Markdown table: 10^9 multiply-adds a second of both, and our time over theirs, the
+// median of the passes' ratios (below 1 we are faster), with the quartiles. `hot`: one matrix again
+// and again; `dram`: in turn over copies that take 512 MiB. Each side quantizes the float tokens to
+// int8 within every product, as ggml does in its. Results are checked before and after: ours bit
+// for bit with the scalar kernel, ggml's with a product in double of the weights as it dequantizes
+// them. Time is the clock's, or for one thread its processor time; `running` is the share of the
+// clock's time in which the threads were running, of the side that had less: lines of several
+// threads count only where it is near 100 %, since below others had the cores too. `quantize`
+// compares float32 to packed, one thread, in 10^9 bytes of input a second.
 //
-// Ours run on the fastest kernel, or the one that EDGERAZOR_KERNEL in the environment names. A line is shown where the
-// name, such as `gemv 4096x4096 hot`, or a format contains the filter.
+// Ours run on the fastest kernel, or the one that EDGERAZOR_KERNEL in the environment names. A line
+// is shown where the name, such as `gemv 4096x4096 hot`, or a format contains the filter.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -51,9 +53,12 @@ struct task {
   bool hot;
 };
 constexpr task tasks[] = {
-    {"gemv 4096x4096 hot", {4096, 4096}, 1, true},           {"gemv 4096x4096 dram", {4096, 4096}, 1, false},
-    {"gemv 3072x1024 hot", {3072, 1024}, 1, true},           {"gemv 3072x1024 dram", {3072, 1024}, 1, false},
-    {"gemv 151936x1024 dram", {151936, 1024}, 1, false},     {"gemm 4096x4096, 512 tokens", {4096, 4096}, 512, true},
+    {"gemv 4096x4096 hot", {4096, 4096}, 1, true},
+    {"gemv 4096x4096 dram", {4096, 4096}, 1, false},
+    {"gemv 3072x1024 hot", {3072, 1024}, 1, true},
+    {"gemv 3072x1024 dram", {3072, 1024}, 1, false},
+    {"gemv 151936x1024 dram", {151936, 1024}, 1, false},
+    {"gemm 4096x4096, 512 tokens", {4096, 4096}, 512, true},
     {"gemm 3072x1024, 512 tokens", {3072, 1024}, 512, true},
 };
 
@@ -66,7 +71,9 @@ struct settings {
 class table {
  public:
   explicit table(const std::string& json) : json_(json) {
-    std::printf("| work | threads | ours | rate | peer | rate | our time / theirs | quartiles | running |\n");
+    std::printf(
+        "| work | threads | ours | rate | peer | rate | our time / theirs | quartiles | running "
+        "|\n");
     std::printf("| --- | --- | --- | ---: | --- | ---: | ---: | --- | ---: |\n");
   }
   ~table() {
@@ -77,22 +84,27 @@ class table {
   table(const table&) = delete;
 
   /// `amount`: what a call does; seconds a call, pass by pass.
-  void add(const std::string& work, std::size_t threads, const std::string& ours, const std::string& theirs,
-           double amount, const std::vector<double>& our_seconds, const std::vector<double>& their_seconds,
-           double running) {
+  void add(const std::string& work, std::size_t threads, const std::string& ours,
+           const std::string& theirs, double amount, const std::vector<double>& our_seconds,
+           const std::vector<double>& their_seconds, double running) {
     std::vector<double> ratios;
-    for (std::size_t i = 0; i < our_seconds.size(); ++i) ratios.push_back(our_seconds[i] / their_seconds[i]);
-    const double our_rate = amount / bench::median(our_seconds), their_rate = amount / bench::median(their_seconds);
+    for (std::size_t i = 0; i < our_seconds.size(); ++i)
+      ratios.push_back(our_seconds[i] / their_seconds[i]);
+    const double our_rate = amount / bench::median(our_seconds),
+                 their_rate = amount / bench::median(their_seconds);
     const double ratio = bench::median(ratios), low = bench::quantile(ratios, 0.25),
                  high = bench::quantile(ratios, 0.75);
-    std::printf("| %s | %zu | %s | %.2f | %s | %.2f | %.3f | %.3f to %.3f | %.0f %% |\n", work.c_str(), threads,
-                ours.c_str(), our_rate / 1e9, theirs.c_str(), their_rate / 1e9, ratio, low, high, running);
+    std::printf("| %s | %zu | %s | %.2f | %s | %.2f | %.3f | %.3f to %.3f | %.0f %% |\n",
+                work.c_str(), threads, ours.c_str(), our_rate / 1e9, theirs.c_str(),
+                their_rate / 1e9, ratio, low, high, running);
     std::fflush(stdout);
     char line[512];
-    std::snprintf(line, sizeof line,
-                  R"(  {"work": "%s", "threads": %zu, "ours": "%s", "our_rate": %.6g, "peer": "ggml %s", )"
-                  R"("peer_rate": %.6g, "ratio": %.4f, "low": %.4f, "high": %.4f, "running": %.1f})",
-                  work.c_str(), threads, ours.c_str(), our_rate, theirs.c_str(), their_rate, ratio, low, high, running);
+    std::snprintf(
+        line, sizeof line,
+        R"(  {"work": "%s", "threads": %zu, "ours": "%s", "our_rate": %.6g, "peer": "ggml %s", )"
+        R"("peer_rate": %.6g, "ratio": %.4f, "low": %.4f, "high": %.4f, "running": %.1f})",
+        work.c_str(), threads, ours.c_str(), our_rate, theirs.c_str(), their_rate, ratio, low, high,
+        running);
     lines_.append(lines_.empty() ? "" : ",\n").append(line);
   }
 
@@ -105,7 +117,8 @@ void let_threads_sleep(std::size_t threads) {
   if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
-void compare_products(const task& what, const pairing& pair, const settings& options, table& results) {
+void compare_products(const task& what, const pairing& pair, const settings& options,
+                      table& results) {
   bench::product_case ours(pair.ours, what.size, what.tokens);
   std::span<const std::byte> memory;
   std::vector<er::any_matrix> copies;
@@ -130,7 +143,10 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
     };
     const double our_products = static_cast<double>(what.hot ? products : copies.size());
     std::vector<double> our_seconds, their_seconds, running;
-    const int passes = options.passes > 0 ? options.passes : what.tokens > 1 ? 9 : what.hot ? 31 : 11;
+    const int passes = options.passes > 0 ? options.passes
+                       : what.tokens > 1  ? 9
+                       : what.hot         ? 31
+                                          : 11;
     for (int pass = -1; pass < passes; ++pass) {  // the first warms up
       double our_time = 0, we_ran = 0;
       {
@@ -142,8 +158,8 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
       }
       if (!ours.right()) throw std::runtime_error("our result differs from the scalar kernel's");
       const bench::busy undisturbed(count);
-      const double their_time =
-          bench::seconds_of([&] { theirs.multiply(); }, count) / static_cast<double>(theirs.products());
+      const double their_time = bench::seconds_of([&] { theirs.multiply(); }, count) /
+                                static_cast<double>(theirs.products());
       const double they_ran = undisturbed.percent();
       if (pass < 0 && !theirs.right()) throw std::runtime_error("ggml's result is not the product");
       let_threads_sleep(count);
@@ -153,8 +169,8 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
       running.push_back(std::min(we_ran, they_ran));
     }
     if (!theirs.right()) throw std::runtime_error("ggml's result is not the product");
-    results.add(what.name, count, pair.ours, pair.theirs.name(), ours.multiply_adds(), our_seconds, their_seconds,
-                bench::median(running));
+    results.add(what.name, count, pair.ours, pair.theirs.name(), ours.multiply_adds(), our_seconds,
+                their_seconds, bench::median(running));
   }
 }
 
@@ -166,12 +182,15 @@ void compare_packing(const pairing& pair, const settings& options, table& result
   std::vector<double> our_seconds, their_seconds;
   const bench::busy undisturbed(1);
   for (int pass = 0; pass < (options.passes > 0 ? options.passes : 9); ++pass) {
-    our_seconds.push_back(bench::seconds_of([&] { ours.pack_rows(0, er::matrix_view{weights.data(), rows, cols}); }));
-    their_seconds.push_back(bench::seconds_of(
-        [&] { ggml_quantize_chunk(pair.theirs.type, weights.data(), theirs.data(), 0, rows, cols, nullptr); }));
+    our_seconds.push_back(
+        bench::seconds_of([&] { ours.pack_rows(0, er::matrix_view{weights.data(), rows, cols}); }));
+    their_seconds.push_back(bench::seconds_of([&] {
+      ggml_quantize_chunk(pair.theirs.type, weights.data(), theirs.data(), 0, rows, cols, nullptr);
+    }));
   }
-  results.add("quantize 4096x4096", 1, pair.ours, pair.theirs.name(), double{rows} * cols * sizeof(float), our_seconds,
-              their_seconds, undisturbed.percent());
+  results.add("quantize 4096x4096", 1, pair.ours, pair.theirs.name(),
+              double{rows} * cols * sizeof(float), our_seconds, their_seconds,
+              undisturbed.percent());
 }
 
 }  // namespace
@@ -188,13 +207,15 @@ int main(int argc, char** argv) {
     } else if (argument.starts_with("--passes=")) {
       options.passes = std::atoi(value.c_str());
     } else {
-      std::fprintf(stderr, "no argument '%s'; there are --filter=<text>, --passes=<n>, --json=<file>\n", argv[i]);
+      std::fprintf(stderr,
+                   "no argument '%s'; there are --filter=<text>, --passes=<n>, --json=<file>\n",
+                   argv[i]);
       return 2;
     }
   }
   try {
-    std::printf("Ours: kernel %s. ggml: %s.\n\n", std::string{support::chosen_kernel().name}.c_str(),
-                peers::ggml_features().c_str());
+    std::printf("Ours: kernel %s. ggml: %s.\n\n",
+                std::string{support::chosen_kernel().name}.c_str(), peers::ggml_features().c_str());
     table results(options.json);
     const auto wanted = [&](std::string_view work, const pairing& pair) {
       const std::string name = std::string{work} + ' ' + pair.ours + ' ' + pair.theirs.name();
@@ -206,7 +227,8 @@ int main(int argc, char** argv) {
       }
     }
     for (const pairing& pair : pairings) {
-      if (!pair.theirs.repacked && wanted("quantize 4096x4096", pair)) compare_packing(pair, options, results);
+      if (!pair.theirs.repacked && wanted("quantize 4096x4096", pair))
+        compare_packing(pair, options, results);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -42,25 +42,30 @@ Function cpu_function(const char* name) {
 
 ggml_backend_buffer_type_t buffer_type(ggml_format format) {
   if (!format.repacked) return ggml_backend_dev_buffer_type(cpu_device());
-  const auto extra = cpu_function<ggml_backend_dev_get_extra_bufts_t>("ggml_backend_dev_get_extra_bufts");
+  const auto extra =
+      cpu_function<ggml_backend_dev_get_extra_bufts_t>("ggml_backend_dev_get_extra_bufts");
   if (extra) {
     for (ggml_backend_buffer_type_t* type = extra(cpu_device()); type && *type; ++type) {
-      if (std::string_view{ggml_backend_buft_name(*type)}.find("REPACK") != std::string_view::npos) return *type;
+      if (std::string_view{ggml_backend_buft_name(*type)}.find("REPACK") != std::string_view::npos)
+        return *type;
     }
   }
   throw std::runtime_error("ggml has no buffer type that repacks");
 }
 
 context_pointer new_context(std::size_t tensors, std::size_t nodes) {
-  const std::size_t size = tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(nodes, false);
+  const std::size_t size =
+      tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(nodes, false);
   return context_pointer{ggml_init({size, nullptr, true})};
 }
 
 void ask_for_huge_pages(ggml_backend_buffer_t buffer) {
 #if EDGERAZOR_LINUX
   constexpr std::uintptr_t page = 4096;
-  const auto begin = reinterpret_cast<std::uintptr_t>(ggml_backend_buffer_get_base(buffer)) / page * page;
-  (void)::madvise(reinterpret_cast<void*>(begin), ggml_backend_buffer_get_size(buffer), MADV_HUGEPAGE);
+  const auto begin =
+      reinterpret_cast<std::uintptr_t>(ggml_backend_buffer_get_base(buffer)) / page * page;
+  (void)::madvise(reinterpret_cast<void*>(begin), ggml_backend_buffer_get_size(buffer),
+                  MADV_HUGEPAGE);
 #else
   (void)buffer;
 #endif
@@ -70,7 +75,8 @@ void ask_for_huge_pages(ggml_backend_buffer_t buffer) {
 
 std::string ggml_format::name() const {
   std::string text = ggml_type_name(type);
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return std::toupper(c); });
   return repacked ? text + " repacked" : text;
 }
 
@@ -78,7 +84,8 @@ std::string ggml_features() {
   const auto features = cpu_function<ggml_backend_get_features_t>("ggml_backend_get_features");
   std::string text;
   if (!features) return text;
-  for (const ggml_backend_feature* f = features(ggml_backend_dev_backend_reg(cpu_device())); f->name; ++f) {
+  for (const ggml_backend_feature* f = features(ggml_backend_dev_backend_reg(cpu_device()));
+       f->name; ++f) {
     text.append(text.empty() ? "" : " ").append(f->name);
   }
   return text;
@@ -88,25 +95,29 @@ std::size_t ggml_product::bytes_of(ggml_format format, bench::shape size) {
   return ggml_row_size(format.type, static_cast<std::int64_t>(size.cols)) * size.rows;
 }
 
-ggml_product::ggml_product(ggml_format format, bench::shape size, std::size_t tokens, std::size_t copies,
-                           std::size_t products)
+ggml_product::ggml_product(ggml_format format, bench::shape size, std::size_t tokens,
+                           std::size_t copies, std::size_t products)
     : size_(size),
       tokens_(bench::random_values(tokens * size.cols, bench::token_values)),
       matrix_bytes_(bytes_of(format, size)),
       backend_(ggml_backend_dev_init(cpu_device(), nullptr)),
       weight_context_(new_context(copies, 0)),
       graph_context_(new_context(products + 1, products + copies + 1)) {
-  const auto rows = static_cast<std::int64_t>(size.rows), cols = static_cast<std::int64_t>(size.cols);
-  if (cols % ggml_blck_size(format.type) != 0) throw std::runtime_error(format.name() + " has no such columns");
+  const auto rows = static_cast<std::int64_t>(size.rows),
+             cols = static_cast<std::int64_t>(size.cols);
+  if (cols % ggml_blck_size(format.type) != 0)
+    throw std::runtime_error(format.name() + " has no such columns");
   for (std::size_t i = 0; i < copies; ++i) {
     weights_.push_back(ggml_new_tensor_2d(weight_context_.get(), format.type, cols, rows));
   }
-  weight_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(weight_context_.get(), buffer_type(format)));
+  weight_buffer_.reset(
+      ggml_backend_alloc_ctx_tensors_from_buft(weight_context_.get(), buffer_type(format)));
   if (!weight_buffer_) throw std::runtime_error("ggml has not got the memory");
   ask_for_huge_pages(weight_buffer_.get());
   fill_weights(format);
 
-  ggml_tensor* x = ggml_new_tensor_2d(graph_context_.get(), GGML_TYPE_F32, cols, static_cast<std::int64_t>(tokens));
+  ggml_tensor* x = ggml_new_tensor_2d(graph_context_.get(), GGML_TYPE_F32, cols,
+                                      static_cast<std::int64_t>(tokens));
   graph_ = ggml_new_graph_custom(graph_context_.get(), products + copies + 1, false);
   for (std::size_t i = 0; i < products; ++i) {
     outputs_.push_back(ggml_mul_mat(graph_context_.get(), weights_[i % copies], x));
@@ -125,8 +136,9 @@ void ggml_product::fill_weights(ggml_format format) {
   for (std::size_t r = 0; r < size_.rows; r += block) {
     const std::size_t rows = std::min(block, size_.rows - r);
     const std::vector<float> some = bench::random_values(rows * size_.cols, r * size_.cols);
-    ggml_quantize_chunk(format.type, some.data(), packed.data() + r * row_bytes, 0, static_cast<std::int64_t>(rows),
-                        static_cast<std::int64_t>(size_.cols), nullptr);
+    ggml_quantize_chunk(format.type, some.data(), packed.data() + r * row_bytes, 0,
+                        static_cast<std::int64_t>(rows), static_cast<std::int64_t>(size_.cols),
+                        nullptr);
   }
   some_rows_.resize(checked_rows * size_.cols);
   const ggml_to_float_t to_float = ggml_get_type_traits(format.type)->to_float;
@@ -143,13 +155,17 @@ ggml_product::~ggml_product() {
 
 void ggml_product::use_threads(std::size_t threads) {
   const auto set_count = cpu_function<ggml_backend_set_n_threads_t>("ggml_backend_set_n_threads");
-  const auto set_pool = cpu_function<void (*)(ggml_backend_t, ggml_threadpool_t)>("ggml_backend_cpu_set_threadpool");
-  const auto new_pool = cpu_function<ggml_threadpool_t (*)(ggml_threadpool_params*)>("ggml_threadpool_new");
+  const auto set_pool =
+      cpu_function<void (*)(ggml_backend_t, ggml_threadpool_t)>("ggml_backend_cpu_set_threadpool");
+  const auto new_pool =
+      cpu_function<ggml_threadpool_t (*)(ggml_threadpool_params*)>("ggml_threadpool_new");
   const auto free_pool = cpu_function<void (*)(ggml_threadpool_t)>("ggml_threadpool_free");
-  if (!set_count || !set_pool || !new_pool || !free_pool) throw std::runtime_error("ggml has no thread pool");
+  if (!set_count || !set_pool || !new_pool || !free_pool)
+    throw std::runtime_error("ggml has no thread pool");
   ggml_threadpool_params wanted = ggml_threadpool_params_default(static_cast<int>(threads));
   wanted.strict_cpu = threads > 1;
-  for (std::size_t i = 0; threads > 1 && i < threads; ++i) wanted.cpumask[processors_.number(i)] = true;
+  for (std::size_t i = 0; threads > 1 && i < threads; ++i)
+    wanted.cpumask[processors_.number(i)] = true;
   ggml_threadpool_t pool = new_pool(&wanted);
   set_count(backend_.get(), static_cast<int>(threads));
   set_pool(backend_.get(), pool);
@@ -163,15 +179,17 @@ void ggml_product::multiply() {
   if (status != GGML_STATUS_SUCCESS) throw std::runtime_error("ggml has not computed");
 }
 
-/// ggml rounds activations to 8 bits in groups of at most 256, whose largest element of some 3.5 deviations is 127, so
-/// an element moves by at most half of 3.5 / 127 deviations, and by 0.008 in the root mean square. Over a row these
-/// errors add up like chance: to 0.008 |w| of the dot product, with |x| = sqrt(cols) deviations. Six times that is
-/// allowed. A wrong product misses by about |w|.
+/// ggml rounds activations to 8 bits in groups of at most 256, whose largest element of some 3.5
+/// deviations is 127, so an element moves by at most half of 3.5 / 127 deviations, and by 0.008 in
+/// the root mean square. Over a row these errors add up like chance: to 0.008 |w| of the dot
+/// product, with |x| = sqrt(cols) deviations. Six times that is allowed. A wrong product misses by
+/// about |w|.
 bool ggml_product::right() const {
   const std::size_t count = tokens_.size() / size_.cols;
   std::vector<float> y(size_.rows);
   for (const std::size_t t : {std::size_t{0}, count - 1}) {
-    ggml_backend_tensor_get(outputs_.back(), y.data(), t * size_.rows * sizeof(float), y.size() * sizeof(float));
+    ggml_backend_tensor_get(outputs_.back(), y.data(), t * size_.rows * sizeof(float),
+                            y.size() * sizeof(float));
     for (std::size_t i = 0; i < checked_rows; ++i) {
       double expected = 0, squares = 0;
       for (std::size_t c = 0; c < size_.cols; ++c) {
@@ -179,7 +197,8 @@ bool ggml_product::right() const {
         expected += w * static_cast<double>(tokens_[t * size_.cols + c]);
         squares += w * w;
       }
-      const double difference = std::fabs(static_cast<double>(y[checked_row(i, size_.rows)]) - expected);
+      const double difference =
+          std::fabs(static_cast<double>(y[checked_row(i, size_.rows)]) - expected);
       if (!(difference <= 6 * 0.008 * std::sqrt(squares))) return false;
     }
   }

@@ -17,8 +17,8 @@
 
 namespace peers {
 
-/// How ggml stores the weights. `repacked`: through the CPU backend's own buffer type, which interleaves rows; that is
-/// how llama.cpp loads Q4_0.
+/// How ggml stores the weights. `repacked`: through the CPU backend's own buffer type, which
+/// interleaves rows; that is how llama.cpp loads Q4_0.
 struct ggml_format {
   ggml_type type;
   bool repacked;
@@ -34,19 +34,23 @@ struct calls {
   }
 };
 using context_pointer = std::unique_ptr<ggml_context, calls<ggml_free>>;
-using buffer_pointer = std::unique_ptr<std::remove_pointer_t<ggml_backend_buffer_t>, calls<ggml_backend_buffer_free>>;
-using backend_pointer = std::unique_ptr<std::remove_pointer_t<ggml_backend_t>, calls<ggml_backend_free>>;
+using buffer_pointer =
+    std::unique_ptr<std::remove_pointer_t<ggml_backend_buffer_t>, calls<ggml_backend_buffer_free>>;
+using backend_pointer =
+    std::unique_ptr<std::remove_pointer_t<ggml_backend_t>, calls<ggml_backend_free>>;
 
 /// Instruction sets that ggml was built for, as it says.
 [[nodiscard]] std::string ggml_features();
 
-/// Products of one matrix, or of copies of it in turn, with the same tokens: weights and tokens are the ones that
-/// bench::product_case has. ggml's memory gets huge pages too, where there are any.
+/// Products of one matrix, or of copies of it in turn, with the same tokens: weights and tokens are
+/// the ones that bench::product_case has. ggml's memory gets huge pages too, where there are any.
 class ggml_product {
  public:
-  /// `products` of a graph, over `copies` of the matrix. Fails with std::runtime_error where ggml can't: `repacked`
-  /// without such a buffer type, columns that are no multiple of the format's block.
-  ggml_product(ggml_format format, bench::shape size, std::size_t tokens, std::size_t copies, std::size_t products);
+  /// `products` of a graph, over `copies` of the matrix. Fails with std::runtime_error where ggml
+  /// can't: `repacked` without such a buffer type, columns that are no multiple of the format's
+  /// block.
+  ggml_product(ggml_format format, bench::shape size, std::size_t tokens, std::size_t copies,
+               std::size_t products);
 
   [[nodiscard]] std::size_t products() const noexcept { return outputs_.size(); }
   [[nodiscard]] std::size_t matrix_bytes() const noexcept { return matrix_bytes_; }

@@ -1,6 +1,6 @@
-/// Measuring side by side: pieces of work are timed one after the other, pass after pass, so that what changes
-/// meanwhile (the clock, the neighbours) changes for all of them. Medians over the passes; ratios are taken within a
-/// pass.
+/// Measuring side by side: pieces of work are timed one after the other, pass after pass, so that
+/// what changes meanwhile (the clock, the neighbours) changes for all of them. Medians over the
+/// passes; ratios are taken within a pass.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,8 @@
 
 namespace bench {
 
-/// The value that a fraction `at` of the others lie below, between two of them where it falls between.
+/// The value that a fraction `at` of the others lie below, between two of them where it falls
+/// between.
 [[nodiscard]] inline double quantile(std::vector<double> values, double at) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
@@ -25,13 +26,15 @@ namespace bench {
   return quantile(values, 0.5);
 }
 
-/// Half the distance between the quartiles over the median: how far a pass usually is from the figure that is given.
+/// Half the distance between the quartiles over the median: how far a pass usually is from the
+/// figure that is given.
 [[nodiscard]] inline double spread(const std::vector<double>& values) {
   return (quantile(values, 0.75) - quantile(values, 0.25)) / (2 * median(values));
 }
 
 /// The median of a pass's a over the same pass's b.
-[[nodiscard]] inline double median_ratio(const std::vector<double>& a, const std::vector<double>& b) {
+[[nodiscard]] inline double median_ratio(const std::vector<double>& a,
+                                         const std::vector<double>& b) {
   std::vector<double> ratios;
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) ratios.push_back(a[i] / b[i]);
   return median(ratios);
@@ -46,7 +49,8 @@ template <class Work>
   return seconds_of(all, threads) / static_cast<double>(calls);
 }
 
-/// How many calls of `work` take about `seconds`; at least one. Calls it until that is known, so caches are warm.
+/// How many calls of `work` take about `seconds`; at least one. Calls it until that is known, so
+/// caches are warm.
 template <class Work>
 [[nodiscard]] std::size_t calls_for(double seconds, const Work& work, std::size_t threads = 1) {
   for (std::size_t calls = 1;; calls *= 2) {

@@ -14,7 +14,9 @@ struct shape {
   std::size_t rows = 0, cols = 0;
 
   friend constexpr bool operator==(const shape&, const shape&) = default;
-  [[nodiscard]] std::string name() const { return std::to_string(rows) + 'x' + std::to_string(cols); }
+  [[nodiscard]] std::string name() const {
+    return std::to_string(rows) + 'x' + std::to_string(cols);
+  }
 };
 
 /// One matrix of a layer, or the head.
@@ -29,8 +31,8 @@ struct known_model {
   std::size_t group;
 };
 inline constexpr std::array models{known_model{"qwen3-0.6b", 256}, known_model{"qwen3-1.7b", 256},
-                                   known_model{"smollm2-135m", 64}, known_model{"mobilellm-350m", 64},
-                                   known_model{"7b", 256}};
+                                   known_model{"smollm2-135m", 64},
+                                   known_model{"mobilellm-350m", 64}, known_model{"7b", 256}};
 
 // clang-format off
 inline constexpr std::array layer_matrices{

@@ -8,7 +8,7 @@
 #include "in_turn.hpp"
 #include "product_case.hpp"
 #include "read_bandwidth.hpp"
-#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
 
@@ -19,7 +19,8 @@ namespace {
 /// The last case is kept: its neighbours in the list differ in kernel, regime and threads alone.
 product_case& case_of(const product_run& run) {
   static std::unique_ptr<product_case> last;
-  if (!last || last->format() != run.format || last->size() != run.size || last->tokens() != run.tokens) {
+  if (!last || last->format() != run.format || last->size() != run.size ||
+      last->tokens() != run.tokens) {
     last.reset();
     last = std::make_unique<product_case>(run.format, run.size, run.tokens);
   }
@@ -63,7 +64,8 @@ void measure_product(benchmark::State& state, const product_run& run) {
     packed_rate.push_back(bytes / call.back());
     weight_rate.push_back(work.multiply_adds() / call.back());
     cycle_rate.push_back((clock_before + clock_after) / 2 * static_cast<double>(run.threads));
-    read_rate.push_back(static_cast<double>(memory.size()) / seconds_a_call(reads, read, run.threads));
+    read_rate.push_back(static_cast<double>(memory.size()) /
+                        seconds_a_call(reads, read, run.threads));
     if (!dot) return;
     const double products = static_cast<double>(dot_steps * dot.multiply_adds * run.threads);
     peak_rate.push_back(products / seconds_a_call(1, multiply_all, run.threads));

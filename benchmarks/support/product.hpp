@@ -1,4 +1,5 @@
-/// One product of a packed matrix with tokens: set up, checked against the scalar kernel, timed beside its limits.
+/// One product of a packed matrix with tokens: set up, checked against the scalar kernel, timed
+/// beside its limits.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +11,9 @@
 
 namespace bench {
 
-/// What is measured. `hot`: one matrix again and again, in whatever cache holds it. Otherwise `dram`: in turn over
-/// copies of it that together take at least 512 MiB, so that no byte is in a cache when it is read.
+/// What is measured. `hot`: one matrix again and again, in whatever cache holds it. Otherwise
+/// `dram`: in turn over copies of it that together take at least 512 MiB, so that no byte is in a
+/// cache when it is read.
 struct product_run {
   std::string format, kernel;
   shape size;
@@ -20,11 +22,12 @@ struct product_run {
   std::size_t threads = 1;
 };
 
-/// Activations are quantized beforehand (a host does that once for several matrices); several threads share the
-/// rows in the library's own grains (kernel/executor.hpp), one takes all at once. Every call's result is the scalar
-/// kernel's, bit for bit, or the measurement is an error.
+/// Activations are quantized beforehand (a host does that once for several matrices); several
+/// threads share the rows in the library's own grains (kernel/executor.hpp), one takes all at once.
+/// Every call's result is the scalar kernel's, bit for bit, or the measurement is an error.
 ///
-/// Time: a call, the median of the passes. Counters, medians too, each over the limit measured in the same pass:
+/// Time: a call, the median of the passes. Counters, medians too, each over the limit measured in
+/// the same pass:
 ///
 ///   weights/s         multiply-adds a second: rows * cols * tokens a call
 ///   packed_B/s        bytes of codes and scales a second

@@ -4,9 +4,9 @@
 #include <cstring>
 
 #include "random_values.hpp"
-#include <edgerazor/kernel/executor.hpp>
-#include <edgerazor/kernel/gemm.hpp>
-#include <edgerazor/kernel/quantize_activations.hpp>
+#include <edgerazor/product/gemm.hpp>
+#include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
 
@@ -46,11 +46,13 @@ product_case::product_case(const std::string& format, shape size, std::size_t to
 }
 
 double product_case::multiply_adds() const noexcept {
-  return static_cast<double>(size_.rows) * static_cast<double>(size_.cols) * static_cast<double>(tokens());
+  return static_cast<double>(size_.rows) * static_cast<double>(size_.cols) *
+         static_cast<double>(tokens());
 }
 
 std::vector<er::any_matrix> product_case::spread_out(std::span<const std::byte>& memory) const {
-  const std::size_t size = weights_.bytes().size(), step = (size + 63) / 64 * 64, count = dram_bytes / step + 1;
+  const std::size_t size = weights_.bytes().size(), step = (size + 63) / 64 * 64,
+                    count = dram_bytes / step + 1;
   static er::byte_storage storage;  // kept: filling it takes longer than measuring
   if (storage.size() < count * step) {
     storage = er::byte_storage{};
@@ -60,19 +62,24 @@ std::vector<er::any_matrix> product_case::spread_out(std::span<const std::byte>&
   for (std::size_t i = 0; i < count; ++i) {
     std::byte* const to = storage.data() + i * step;
     std::memcpy(to, weights_.bytes().data(), size);
-    copies.push_back(er::any_matrix::from_bytes(weights_.fmt(), size_.rows, size_.cols, {to, size}));
+    copies.push_back(
+        er::any_matrix::from_bytes(weights_.fmt(), size_.rows, size_.cols, {to, size}));
   }
   memory = {storage.data(), count * step};
   return copies;
 }
 
-void product_case::multiply(spinning_threads& threads, const er::any_matrix& weights, const er::kernel& kernel) {
+void product_case::multiply(spinning_threads& threads, const er::any_matrix& weights,
+                            const er::kernel& kernel) {
   if (threads.size() == 1) return multiply_rows(weights, {0, size_.rows}, tokens(), kernel, y_);
-  const auto executor = [&threads](std::size_t count, er::grain_work work) { threads.run(count, work); };
+  const auto executor = [&threads](std::size_t count, er::grain_work work) {
+    threads.run(count, work);
+  };
   const er::matrix_view<float> out{y_.data(), tokens(), size_.rows};
   if (weights.is_dense()) {
-    er::gemm(executor, weights, er::unquantized{er::matrix_view<const float>{reals_.data(), tokens(), size_.cols}}, out,
-             kernel);
+    er::gemm(executor, weights,
+             er::unquantized{er::matrix_view<const float>{reals_.data(), tokens(), size_.cols}},
+             out, kernel);
   } else {
     er::gemm(executor, weights, x_, out, kernel);
   }
@@ -80,8 +87,8 @@ void product_case::multiply(spinning_threads& threads, const er::any_matrix& wei
 
 void product_case::quantize_tokens(const er::kernel& kernel) {
   if (weights_.is_dense()) return;
-  x_ = er::quantize_activations({reals_.data(), tokens(), size_.cols}, activations_, er::activation_scales::of_groups,
-                                kernel);
+  x_ = er::quantize_activations({reals_.data(), tokens(), size_.cols}, activations_,
+                                er::activation_scales::of_groups, kernel);
 }
 
 bool product_case::right() const {
@@ -96,8 +103,9 @@ bool product_case::right() const {
   return true;
 }
 
-void product_case::multiply_rows(const er::any_matrix& weights, er::row_range range, std::size_t count,
-                                 const er::kernel& kernel, std::vector<float>& y) const {
+void product_case::multiply_rows(const er::any_matrix& weights, er::row_range range,
+                                 std::size_t count, const er::kernel& kernel,
+                                 std::vector<float>& y) const {
   const er::matrix_view<float> out{y.data(), count, size_.rows};
   if (weights.is_dense()) {
     const er::matrix_view<const float> x{reals_.data(), count, size_.cols};

@@ -10,7 +10,7 @@
 #include "dot_product_peak.hpp"
 #include "machine.hpp"
 #include "model_shapes.hpp"
-#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/product/kernels.hpp>
 #include <edgerazor/version.hpp>
 
 namespace er = edgerazor;
@@ -24,7 +24,8 @@ namespace {
   std::exit(2);
 }
 
-/// Google Benchmark writes into a name how a measurement was configured. All of ours are configured alike.
+/// Google Benchmark writes into a name how a measurement was configured. All of ours are configured
+/// alike.
 template <class Reporter>
 class plain_names : public Reporter {
  public:
@@ -48,7 +49,8 @@ arguments arguments::take(int& argc, char** argv) {
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    const std::string_view value = argument.substr(std::min(argument.find('=') + 1, argument.size()));
+    const std::string_view value =
+        argument.substr(std::min(argument.find('=') + 1, argument.size()));
     if (argument == "--all") {
       result.all = true;
     } else if (argument.starts_with("--model=")) {
@@ -100,20 +102,23 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
 
 int run(int argc, char** argv) {
   const auto given = [&](std::string_view text) {
-    return std::any_of(argv + 1, argv + argc,
-                       [&](const char* argument) { return std::string_view{argument}.starts_with(text); });
+    return std::any_of(argv + 1, argv + argc, [&](const char* argument) {
+      return std::string_view{argument}.starts_with(text);
+    });
   };
   const bool json = given("--benchmark_format=json"), file = given("--benchmark_out=");
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("edgerazor", EDGERAZOR_VERSION);
   benchmark::AddCustomContext("fastest kernel", std::string{er::best_kernel().name});
-  benchmark::AddCustomContext("dot-product instructions", std::string{widest_dot_product().instructions});
+  benchmark::AddCustomContext("dot-product instructions",
+                              std::string{widest_dot_product().instructions});
   std::unique_ptr<benchmark::BenchmarkReporter> display, out;
   if (json) {
     display = std::make_unique<plain_names<benchmark::JSONReporter>>();
   } else {
-    display = std::make_unique<plain_names<benchmark::ConsoleReporter>>(benchmark::ConsoleReporter::OO_Tabular);
+    display = std::make_unique<plain_names<benchmark::ConsoleReporter>>(
+        benchmark::ConsoleReporter::OO_Tabular);
   }
   if (file) out = std::make_unique<plain_names<benchmark::JSONReporter>>();
   benchmark::RunSpecifiedBenchmarks(display.get(), out.get());

@@ -1,4 +1,5 @@
-/// What the benchmark programs share around Google Benchmark: arguments of our own, and how a measurement is reported.
+/// What the benchmark programs share around Google Benchmark: arguments of our own, and how a
+/// measurement is reported.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +34,9 @@ struct arguments {
 /// "threads:2".
 [[nodiscard]] std::string threads_name(std::size_t threads);
 
-/// Registers a measurement. It is called once and sets the time of a call itself (state.SetIterationTime): medians over
-/// passes that take turns with the limits (in_turn.hpp), which Google Benchmark's own loop can't give.
+/// Registers a measurement. It is called once and sets the time of a call itself
+/// (state.SetIterationTime): medians over passes that take turns with the limits (in_turn.hpp),
+/// which Google Benchmark's own loop can't give.
 void add(const std::string& name, const std::function<void(benchmark::State&)>& measurement);
 
 /// Runs what was registered; the program's result. Names come out as they were registered.

@@ -7,7 +7,8 @@
 
 namespace bench {
 
-/// A number of about normal distribution with deviation 1, from a counter (splitmix64, Steele and others 2014).
+/// A number of about normal distribution with deviation 1, from a counter (splitmix64, Steele and
+/// others 2014).
 [[nodiscard]] inline float random_value(std::uint64_t counter) noexcept {
   std::uint64_t x = counter * 0x9e3779b97f4a7c15u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;

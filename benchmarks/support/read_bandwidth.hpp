@@ -1,4 +1,5 @@
-/// How fast this process can read memory: the limit that a product of a large matrix and one token is held against.
+/// How fast this process can read memory: the limit that a product of a large matrix and one token
+/// is held against.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +21,8 @@
 
 namespace bench {
 
-/// Reads every whole 512 bytes of `bytes` once, in sequence, and returns something that depends on all of them.
+/// Reads every whole 512 bytes of `bytes` once, in sequence, and returns something that depends on
+/// all of them.
 using read_function = std::uint32_t (*)(const std::byte*, std::size_t) noexcept;
 
 inline constexpr std::size_t read_step = 512;
@@ -44,12 +46,14 @@ inline std::uint32_t read_generic(const std::byte* at, std::size_t size) noexcep
 
 #if EDGERAZOR_X86
 EDGERAZOR_BEGIN_INTRINSICS
-EDGERAZOR_TARGET("avx2") inline std::uint32_t read_avx2(const std::byte* at, std::size_t size) noexcept {
+EDGERAZOR_TARGET("avx2")
+inline std::uint32_t read_avx2(const std::byte* at, std::size_t size) noexcept {
   __m256i sums[8] = {};
   for (const std::byte* const end = at + size / read_step * read_step; at < end; at += 256) {
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < 8; ++i)
-      sums[i] = _mm256_add_epi32(sums[i], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at) + i));
+      sums[i] =
+          _mm256_add_epi32(sums[i], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at) + i));
   }
   for (std::size_t i = 1; i < 8; ++i) sums[0] = _mm256_add_epi32(sums[0], sums[i]);
   std::uint32_t lanes[8], total = 0;
@@ -58,11 +62,13 @@ EDGERAZOR_TARGET("avx2") inline std::uint32_t read_avx2(const std::byte* at, std
   return total;
 }
 
-EDGERAZOR_TARGET("avx512f") inline std::uint32_t read_avx512(const std::byte* at, std::size_t size) noexcept {
+EDGERAZOR_TARGET("avx512f")
+inline std::uint32_t read_avx512(const std::byte* at, std::size_t size) noexcept {
   __m512i sums[8] = {};
   for (const std::byte* const end = at + size / read_step * read_step; at < end; at += 512) {
     EDGERAZOR_UNROLL
-    for (std::size_t i = 0; i < 8; ++i) sums[i] = _mm512_add_epi32(sums[i], _mm512_loadu_si512(at + 64 * i));
+    for (std::size_t i = 0; i < 8; ++i)
+      sums[i] = _mm512_add_epi32(sums[i], _mm512_loadu_si512(at + 64 * i));
   }
   for (std::size_t i = 1; i < 8; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
   std::uint32_t lanes[16], total = 0;
@@ -78,20 +84,23 @@ EDGERAZOR_END_INTRINSICS
 /// The widest loads that this processor has.
 [[nodiscard]] inline read_function widest_read() noexcept {
 #if EDGERAZOR_X86
-  const edgerazor::cpu_features features = edgerazor::detect_cpu_features();
+  const edgerazor::detail::kernel::cpu_features features =
+      edgerazor::detail::kernel::detect_cpu_features();
   if (features.avx512vnni) return &detail::read_avx512;
   if (features.avx2) return &detail::read_avx2;
 #endif
   return &detail::read_generic;
 }
 
-/// Reads all of `memory` once on all threads, in spans of a mebibyte, each in sequence. The sum keeps the loop alive.
+/// Reads all of `memory` once on all threads, in spans of a mebibyte, each in sequence. The sum
+/// keeps the loop alive.
 inline void read_once(spinning_threads& threads, std::span<const std::byte> memory) {
   static const read_function read = widest_read();
   static std::atomic<std::uint32_t> sink{0};
   // Spans end together: a tenth of what a thread has to read, where that is less.
   const std::size_t share = memory.size() / (10 * threads.size()) / read_step * read_step;
-  const std::size_t span = threads.size() == 1 ? memory.size() : std::clamp<std::size_t>(share, read_step, 1u << 20);
+  const std::size_t span =
+      threads.size() == 1 ? memory.size() : std::clamp<std::size_t>(share, read_step, 1u << 20);
   threads.run((memory.size() + span - 1) / span, [&](std::size_t i) {
     const std::size_t begin = i * span, size = std::min(span, memory.size() - begin);
     if (read(memory.data() + begin, size) == 1) sink.fetch_add(1, std::memory_order_relaxed);

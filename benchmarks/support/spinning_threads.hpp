@@ -1,5 +1,5 @@
-/// Threads that wait for work by looking at a counter, never by sleeping: a product of ten microseconds would be lost
-/// in the waking.
+/// Threads that wait for work by looking at a counter, never by sleeping: a product of ten
+/// microseconds would be lost in the waking.
 #pragma once
 
 #include <atomic>
@@ -16,8 +16,9 @@
 
 namespace bench {
 
-/// The processors that this thread may run on, and how to keep it on one of them: a thread that has just been started
-/// can share its starter's core for some milliseconds, longer than a measurement. Nothing but on Linux.
+/// The processors that this thread may run on, and how to keep it on one of them: a thread that has
+/// just been started can share its starter's core for some milliseconds, longer than a measurement.
+/// Nothing but on Linux.
 class processors {
  public:
   processors() noexcept {
@@ -25,7 +26,8 @@ class processors {
     known_ = ::sched_getaffinity(0, sizeof allowed_, &allowed_) == 0;
 #endif
   }
-  /// The number that the system has for the index-th of them, round and round; 0 where that isn't known.
+  /// The number that the system has for the index-th of them, round and round; 0 where that isn't
+  /// known.
   [[nodiscard]] std::size_t number([[maybe_unused]] std::size_t index) const noexcept {
 #if EDGERAZOR_LINUX
     if (!known_) return 0;
@@ -60,9 +62,10 @@ class processors {
 #endif
 };
 
-/// Runs the grains of one job at a time on a fixed number of threads, of which the caller is one. Grains are handed out
-/// one by one, so that unequal cores finish together. The threads are started by the constructor, outside of any
-/// timing, and occupy their cores, one each, until the destructor.
+/// Runs the grains of one job at a time on a fixed number of threads, of which the caller is one.
+/// Grains are handed out one by one, so that unequal cores finish together. The threads are started
+/// by the constructor, outside of any timing, and occupy their cores, one each, until the
+/// destructor.
 class spinning_threads {
  public:
   explicit spinning_threads(std::size_t count) {
@@ -85,15 +88,17 @@ class spinning_threads {
 
   [[nodiscard]] std::size_t size() const noexcept { return workers_.size() + 1; }
 
-  /// Calls `work(grain)` once for each grain in [0, grains), on any thread, and returns when all have returned. `work`
-  /// may not throw.
+  /// Calls `work(grain)` once for each grain in [0, grains), on any thread, and returns when all
+  /// have returned. `work` may not throw.
   template <class Work>
   void run(std::size_t grains, const Work& work) noexcept {
     if (workers_.empty()) {
       for (std::size_t grain = 0; grain < grains; ++grain) work(grain);
       return;
     }
-    call_ = [](const void* context, std::size_t grain) { (*static_cast<const Work*>(context))(grain); };
+    call_ = [](const void* context, std::size_t grain) {
+      (*static_cast<const Work*>(context))(grain);
+    };
     context_ = &work;
     grains_ = grains;
     next_.store(0, std::memory_order_relaxed);
@@ -106,7 +111,8 @@ class spinning_threads {
  private:
   static constexpr std::size_t cache_line = 64;
 
-  /// Gives the core away now and then: where there are more threads than cores, the one that is waited for must run.
+  /// Gives the core away now and then: where there are more threads than cores, the one that is
+  /// waited for must run.
   template <class Condition>
   static void wait(const Condition& condition) noexcept {
     for (unsigned look = 1; !condition(); ++look) {
@@ -115,7 +121,8 @@ class spinning_threads {
   }
 
   void drain() noexcept {
-    for (std::size_t grain; (grain = next_.fetch_add(1, std::memory_order_relaxed)) < grains_;) call_(context_, grain);
+    for (std::size_t grain; (grain = next_.fetch_add(1, std::memory_order_relaxed)) < grains_;)
+      call_(context_, grain);
   }
 
   void serve() noexcept {

@@ -9,15 +9,15 @@
 #include <vector>
 
 #include "math.hpp"
-#include <edgerazor/kernel/attention.hpp>
-#include <edgerazor/pack/kv_cache.hpp>
+#include <edgerazor/matrix/kv_cache.hpp>
+#include <edgerazor/product/attention.hpp>
 
 namespace llm {
 
 namespace er = edgerazor;
 
-/// Keys and values of past positions as they are; the counterpart of edgerazor::kv_cache. Layout of both:
-/// [head][position][head_size].
+/// Keys and values of past positions as they are; the counterpart of edgerazor::kv_cache. Layout of
+/// both: [head][position][head_size].
 class float_cache {
  public:
   float_cache(std::size_t kv_heads, std::size_t head_size, std::size_t max_positions)
@@ -26,10 +26,12 @@ class float_cache {
         keys_(kv_heads * head_size * max_positions),
         values_(keys_.size()) {}
 
-  /// The keys and values of one position, heads one after the other. The caller has seen that there is room.
+  /// The keys and values of one position, heads one after the other. The caller has seen that there
+  /// is room.
   void append(std::span<const float> keys, std::span<const float> values) {
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      const std::size_t at = (i / head_size_ * max_positions_ + size_) * head_size_ + i % head_size_;
+      const std::size_t at =
+          (i / head_size_ * max_positions_ + size_) * head_size_ + i % head_size_;
       keys_[at] = keys[i];
       values_[at] = values[i];
     }
@@ -37,7 +39,9 @@ class float_cache {
   }
   void truncate(std::size_t size) noexcept { size_ = std::min(size_, size); }
 
-  [[nodiscard]] std::size_t bytes() const noexcept { return (keys_.size() + values_.size()) * sizeof(float); }
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return (keys_.size() + values_.size()) * sizeof(float);
+  }
   [[nodiscard]] const float* key(std::size_t head, std::size_t position) const noexcept {
     return keys_.data() + (head * max_positions_ + position) * head_size_;
   }
@@ -55,11 +59,13 @@ using layer_cache = std::variant<float_cache, er::kv_cache>;
 /// scores_p = query . key_p for the first scores.size() positions.
 inline void score(const float_cache& cache, std::size_t kv_head, std::span<const float> query,
                   std::span<float> scores) {
-  for (std::size_t p = 0; p < scores.size(); ++p) scores[p] = dot(query.data(), cache.key(kv_head, p), query.size());
+  for (std::size_t p = 0; p < scores.size(); ++p)
+    scores[p] = dot(query.data(), cache.key(kv_head, p), query.size());
 }
 
 /// out = sum of weights_p * value_p.
-inline void mix(const float_cache& cache, std::size_t kv_head, std::span<const float> weights, std::span<float> out) {
+inline void mix(const float_cache& cache, std::size_t kv_head, std::span<const float> weights,
+                std::span<float> out) {
   std::fill(out.begin(), out.end(), 0.0f);
   for (std::size_t p = 0; p < weights.size(); ++p) {
     const float* const value = cache.value(kv_head, p);
@@ -67,11 +73,11 @@ inline void mix(const float_cache& cache, std::size_t kv_head, std::span<const f
   }
 }
 
-/// Attention of several queries of one key/value head: query q (a row) meets the first lengths[q] positions. Positions
-/// after a query's own are not among them, which makes it causal.
-inline void attend(const layer_cache& cache, std::size_t kv_head, er::matrix_view<const float> queries,
-                   std::span<const std::size_t> lengths, er::matrix_view<float> scores, er::matrix_view<float> out,
-                   const er::kernel& k) {
+/// Attention of several queries of one key/value head: query q (a row) meets the first lengths[q]
+/// positions. Positions after a query's own are not among them, which makes it causal.
+inline void attend(const layer_cache& cache, std::size_t kv_head,
+                   er::matrix_view<const float> queries, std::span<const std::size_t> lengths,
+                   er::matrix_view<float> scores, er::matrix_view<float> out, const er::kernel& k) {
   const float factor = 1.0f / std::sqrt(static_cast<float>(queries.cols));
   if (const auto* quantized = std::get_if<er::kv_cache>(&cache)) {
     er::attention(*quantized, kv_head, queries, lengths, factor, scores, out, k);

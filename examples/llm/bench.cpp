@@ -1,8 +1,10 @@
-/// The sub-command `bench`: tokens a second of every recipe, of a file or of random weights in a published shape.
+/// The sub-command `bench`: tokens a second of every recipe, of a file or of random weights in a
+/// published shape.
 #include <algorithm>
 #include <fstream>
 #include <memory>
 #include <random>
+#include <stdexcept>
 
 #include <nlohmann/json.hpp>
 
@@ -18,8 +20,9 @@ namespace {
 geometry published_shape(const std::string& name) {
   if (const auto known = find_geometry(name)) return *known;
   std::string names;
-  for (const std::string& one : geometry_names()) names.append(names.empty() ? "" : ", ").append(one);
-  er::fail("no geometry is called '" + name + "'; there are " + names);
+  for (const std::string& one : geometry_names())
+    names.append(names.empty() ? "" : ", ").append(one);
+  throw std::invalid_argument("no geometry is called '" + name + "'; there are " + names);
 }
 
 }  // namespace
@@ -29,24 +32,28 @@ void bench(const bench_options& options) {
   std::vector<er::recipe> recipes;
   if (options.model.empty()) {
     shape = published_shape(options.shape);
-    for (const std::string& name : options.recipes) recipes.push_back(recipe_for(name, options.quantize, shape));
+    for (const std::string& name : options.recipes)
+      recipes.push_back(recipe_for(name, options.quantize, shape));
   } else {
     const model_file file(options.model);
     shape = file.shape;
-    recipes = recipes_for(options.recipes, options.recipes != bench_options{}.recipes, options.quantize, file);
+    recipes = recipes_for(options.recipes, options.recipes != bench_options{}.recipes,
+                          options.quantize, file);
   }
   race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
   std::mt19937_64 random(1);
-  const std::size_t prompt_tokens = prompt_room(options.prompt_tokens, options.decoded_tokens, shape);
+  const std::size_t prompt_tokens =
+      prompt_room(options.prompt_tokens, options.decoded_tokens, shape);
   for (std::size_t i = 0; i < prompt_tokens; ++i) {
     how.prompt.push_back(static_cast<token_id>(random() % shape.vocabulary));
   }
-  if (how.prompt.empty()) er::fail("a prompt of no tokens");
+  if (how.prompt.empty()) throw std::invalid_argument("a prompt of no tokens");
 
   std::vector<contestant> contestants;
   for (const er::recipe& recipe : recipes) {
     contestants.push_back({recipe.name, [&options, shape, recipe](thread_pool& threads) {
-                             if (!options.model.empty()) return model_file(options.model).load(recipe, threads);
+                             if (!options.model.empty())
+                               return model_file(options.model).load(recipe, threads);
                              random_weights source(recipe, threads);
                              return build_model(shape, source);
                            }});
@@ -54,22 +61,28 @@ void bench(const bench_options& options) {
   const std::string kernel{support::chosen_kernel(options.run.kernel).name};
   const std::vector<speed> speeds = measure_speed(contestants, how);
 
-  std::printf("%s: prompt of %zu tokens, then %zu one by one, median of %zu rounds in turn, %zu threads, kernel %s\n\n",
-              options.model.empty() ? options.shape.c_str() : options.model.c_str(), how.prompt.size(),
-              how.decoded_tokens, how.rounds, options.run.threads, kernel.c_str());
-  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "weights\nMB", "read per\ntoken, MB",
-                                               "prompt\ntokens/s", "decoded\ntokens/s", "read\nGB/s", "cache\nMB",
+  std::printf(
+      "%s: prompt of %zu tokens, then %zu one by one, median of %zu rounds in turn, %zu threads, "
+      "kernel %s\n\n",
+      options.model.empty() ? options.shape.c_str() : options.model.c_str(), how.prompt.size(),
+      how.decoded_tokens, how.rounds, options.run.threads, kernel.c_str());
+  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "weights\nMB",
+                                               "read per\ntoken, MB", "prompt\ntokens/s",
+                                               "decoded\ntokens/s", "read\nGB/s", "cache\nMB",
                                                "peak memory\nMB", "(peak - cache)\n/ weights"}};
   nlohmann::json rows = nlohmann::json::array();
   for (std::size_t i = 0; i < speeds.size(); ++i) {
     const speed& s = speeds[i];
     const double overhead =
-        (static_cast<double>(s.peak_memory) - static_cast<double>(s.cache_bytes)) / static_cast<double>(s.weight_bytes);
+        (static_cast<double>(s.peak_memory) - static_cast<double>(s.cache_bytes)) /
+        static_cast<double>(s.weight_bytes);
     const bool known = s.peak_memory != 0;
     table.push_back({contestants[i].name, decimal(s.bits_per_weight, 2), megabytes(s.weight_bytes),
-                     megabytes(s.bytes_per_token), decimal(s.prompt_rate, 1), decimal(s.decode_rate, 1),
-                     decimal(static_cast<double>(s.bytes_per_token) * s.decode_rate / 1e9, 2), megabytes(s.cache_bytes),
-                     known ? megabytes(s.peak_memory) : "unknown", known ? decimal(overhead, 3) : "unknown"});
+                     megabytes(s.bytes_per_token), decimal(s.prompt_rate, 1),
+                     decimal(s.decode_rate, 1),
+                     decimal(static_cast<double>(s.bytes_per_token) * s.decode_rate / 1e9, 2),
+                     megabytes(s.cache_bytes), known ? megabytes(s.peak_memory) : "unknown",
+                     known ? decimal(overhead, 3) : "unknown"});
     rows.push_back({{"weights", contestants[i].name},
                     {"bits_per_weight", s.bits_per_weight},
                     {"weight_bytes", s.weight_bytes},
@@ -91,7 +104,7 @@ void bench(const bench_options& options) {
                               {"rows", rows}};
   std::ofstream out(options.json);
   out << report.dump(2) << "\n";
-  if (!out.flush()) er::fail_io("can't write '" + options.json + "'");
+  if (!out.flush()) throw er::io_error("can't write '" + options.json + "'");
 }
 
 }  // namespace llm

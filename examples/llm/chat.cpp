@@ -8,11 +8,13 @@ namespace {
 
 constexpr std::string_view start_marker = "<|im_start|>", end_marker = "<|im_end|>";
 
-/// The literal system message of a ChatML template: what stands between "<|im_start|>system\n" and "<|im_end|>" inside
-/// one Jinja string, where the line break may be the character or its escape. Empty where an expression stands there.
+/// The literal system message of a ChatML template: what stands between "<|im_start|>system\n" and
+/// "<|im_end|>" inside one Jinja string, where the line break may be the character or its escape.
+/// Empty where an expression stands there.
 std::string default_system_message(std::string_view jinja) {
   const std::string head = std::string{start_marker} + "system";
-  for (std::size_t at = jinja.find(head); at != std::string_view::npos; at = jinja.find(head, at + 1)) {
+  for (std::size_t at = jinja.find(head); at != std::string_view::npos;
+       at = jinja.find(head, at + 1)) {
     std::string_view rest = jinja.substr(at + head.size());
     if (rest.starts_with("\\n")) {
       rest.remove_prefix(2);
@@ -22,7 +24,8 @@ std::string default_system_message(std::string_view jinja) {
       continue;
     }
     const std::string_view message = rest.substr(0, rest.find(end_marker));
-    const bool literal = message.size() < rest.size() && message.find_first_of("'\"{}") == std::string_view::npos;
+    const bool literal =
+        message.size() < rest.size() && message.find_first_of("'\"{}") == std::string_view::npos;
     if (literal && !message.empty()) return std::string{message};
   }
   return {};
@@ -34,7 +37,8 @@ std::optional<chat_format> chat_format::detect(const tokenizer& words) {
   const std::string& jinja = words.data().chat_template;
   const auto start = words.find(start_marker), end = words.find(end_marker);
   const bool named = jinja.empty() || jinja.find(start_marker) != std::string::npos;
-  if (!named || !start || !end || !words.is_control(*start) || !words.is_control(*end)) return std::nullopt;
+  if (!named || !start || !end || !words.is_control(*start) || !words.is_control(*end))
+    return std::nullopt;
   chat_format result{words, *start, *end};
   result.system_ = default_system_message(jinja);
   return result;
@@ -45,7 +49,8 @@ void chat_format::append_text(std::vector<token_id>& out, std::string_view text)
   out.insert(out.end(), tokens.begin(), tokens.end());
 }
 
-void chat_format::append_message(std::vector<token_id>& out, std::string_view role, std::string_view text) const {
+void chat_format::append_message(std::vector<token_id>& out, std::string_view role,
+                                 std::string_view text) const {
   out.push_back(start_);
   append_text(out, std::string{role} + "\n" + std::string{text});
   out.push_back(end_);

@@ -13,14 +13,15 @@ namespace llm {
 
 class chat_format {
  public:
-  /// ChatML where the model's template or, without one, its control tokens show it; nothing otherwise. Templates are
-  /// not interpreted; a system message that the template supplies by default is taken from it. The result refers to
-  /// `words`.
+  /// ChatML where the model's template or, without one, its control tokens show it; nothing
+  /// otherwise. Templates are not interpreted; a system message that the template supplies by
+  /// default is taken from it. The result refers to `words`.
   static std::optional<chat_format> detect(const tokenizer& words);
 
   /// The tokens that open a conversation: the template's own system message, if it has one.
   [[nodiscard]] std::vector<token_id> opening() const;
-  /// A user's message and the header of the answer. Control tokens spelled out in `text` stay plain text.
+  /// A user's message and the header of the answer. Control tokens spelled out in `text` stay plain
+  /// text.
   [[nodiscard]] std::vector<token_id> question(std::string_view text) const;
   /// What closes an answer whose last token was `last`.
   [[nodiscard]] std::vector<token_id> end_of_answer(token_id last) const;
@@ -31,7 +32,8 @@ class chat_format {
   explicit chat_format(const tokenizer& words, token_id start, token_id end)
       : words_(&words), start_(start), end_(end) {}
 
-  void append_message(std::vector<token_id>& out, std::string_view role, std::string_view text) const;
+  void append_message(std::vector<token_id>& out, std::string_view role,
+                      std::string_view text) const;
   void append_text(std::vector<token_id>& out, std::string_view text) const;
 
   const tokenizer* words_;

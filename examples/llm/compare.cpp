@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <stdexcept>
 
 #include <nlohmann/json.hpp>
 
@@ -32,7 +33,7 @@ struct row {
 std::string read_text(const std::string& path) {
   if (path.empty()) return std::string{default_text};
   std::ifstream file(path, std::ios::binary);
-  if (!file) er::fail_io("can't read the text '" + path + "'");
+  if (!file) throw er::io_error("can't read the text '" + path + "'");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -47,23 +48,25 @@ model load_file(const std::filesystem::path& path, thread_pool& threads) {
 }
 
 /// The models side by side in one worker, whose end gives their memory back.
-void measure_quality_of(std::vector<row>& rows, const std::vector<token_id>& text, std::size_t window,
-                        std::optional<token_id> beginning, const run_options& run) {
+void measure_quality_of(std::vector<row>& rows, const std::vector<token_id>& text,
+                        std::size_t window, std::optional<token_id> beginning,
+                        const run_options& run) {
   worker_process worker([&]() -> service {
     return [&](const nlohmann::json&) {
       thread_pool threads(run.threads);
       std::vector<model> models;
       for (const row& r : rows) models.push_back(load_file(r.file, threads));
       nlohmann::json result = nlohmann::json::array();
-      for (const quality& q :
-           measure_quality(models, text, window, beginning, threads, support::chosen_kernel(run.kernel))) {
+      for (const quality& q : measure_quality(models, text, window, beginning, threads,
+                                              support::chosen_kernel(run.kernel))) {
         result.push_back({q.perplexity, q.divergence, q.top_agreement});
       }
       return result;
     };
   });
   const nlohmann::json result = worker.ask(nullptr);
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].cost = {result[i][0], result[i][1], result[i][2]};
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i].cost = {result[i][0], result[i][1], result[i][2]};
 }
 
 double ratio(std::size_t a, std::size_t b) {
@@ -72,11 +75,13 @@ double ratio(std::size_t a, std::size_t b) {
 
 /// `has_reference`: the first row is what the others are compared with.
 void print_rows(const std::vector<row>& rows, bool has_reference) {
-  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "file\nMB", "perplexity\non the text",
-                                               "prompt\ntokens/s", "decoded\ntokens/s", "peak memory\nMB"}};
+  std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "file\nMB",
+                                               "perplexity\non the text", "prompt\ntokens/s",
+                                               "decoded\ntokens/s", "peak memory\nMB"}};
   for (const row& r : rows) {
     table.push_back({r.name, decimal(r.pace.bits_per_weight, 2), megabytes(r.file_bytes),
-                     significant(r.cost.perplexity, 4), decimal(r.pace.prompt_rate, 1), decimal(r.pace.decode_rate, 1),
+                     significant(r.cost.perplexity, 4), decimal(r.pace.prompt_rate, 1),
+                     decimal(r.pace.decode_rate, 1),
                      r.pace.peak_memory == 0 ? "unknown" : megabytes(r.pace.peak_memory)});
   }
   if (has_reference) {
@@ -85,7 +90,8 @@ void print_rows(const std::vector<row>& rows, bool has_reference) {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const row& r = rows[i];
       std::vector<std::string>& cells = table[i + 1];
-      cells.insert(cells.begin() + 4, {decimal(r.cost.divergence, 4), decimal(100 * r.cost.top_agreement, 1) + " %"});
+      cells.insert(cells.begin() + 4,
+                   {decimal(r.cost.divergence, 4), decimal(100 * r.cost.top_agreement, 1) + " %"});
       cells.insert(cells.begin() + 3, decimal(ratio(r.file_bytes, rows[0].file_bytes), 3));
     }
   }
@@ -116,11 +122,12 @@ void compare(const compare_options& options) {
   const std::string kernel{support::chosen_kernel(options.run.kernel).name};
   const model_file file(options.model);
   const tokenizer words = file.read_tokenizer();
-  const std::vector<token_id> text = words.encode(read_text(options.text), tokenizer::markup::plain, false);
+  const std::vector<token_id> text =
+      words.encode(read_text(options.text), tokenizer::markup::plain, false);
   constexpr std::size_t least = 64;
   if (text.size() < least) {
-    er::fail("the text is too short: it has " + std::to_string(text.size()) + " tokens of the " +
-             std::to_string(least) + " that say anything");
+    throw std::invalid_argument("the text is too short: it has " + std::to_string(text.size()) +
+                                " tokens of the " + std::to_string(least) + " that say anything");
   }
   const std::size_t window = std::min(options.window, file.shape.context - 1);
   const auto beginning = words.data().add_bos ? words.data().bos : std::nullopt;
@@ -135,37 +142,45 @@ void compare(const compare_options& options) {
     const bool chosen = options.recipes != compare_options{}.recipes || !options.keep.empty();
     for (const er::recipe& how : recipes_for(names, chosen, options.quantize, file)) {
       if (packed) {
-        rows.push_back(
-            {how.name, options.model, static_cast<std::size_t>(std::filesystem::file_size(options.model)), {}, {}});
+        rows.push_back({how.name,
+                        options.model,
+                        static_cast<std::size_t>(std::filesystem::file_size(options.model)),
+                        {},
+                        {}});
         continue;
       }
       const std::filesystem::path path = folder.path() / (how.name + ".gguf");
-      rows.push_back({how.name, path, write_quantized(file, how, path, threads).bytes_after, {}, {}});
+      rows.push_back(
+          {how.name, path, write_quantized(file, how, path, threads).bytes_after, {}, {}});
     }
   }
 
   race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
   const std::size_t room = prompt_room(options.prompt_tokens, options.decoded_tokens, file.shape);
-  how.prompt.assign(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(room, text.size())));
+  how.prompt.assign(text.begin(),
+                    text.begin() + static_cast<std::ptrdiff_t>(std::min(room, text.size())));
   std::vector<contestant> contestants;
   for (const row& r : rows) {
-    contestants.push_back({r.name, [path = r.file](thread_pool& threads) { return load_file(path, threads); }});
+    contestants.push_back(
+        {r.name, [path = r.file](thread_pool& threads) { return load_file(path, threads); }});
   }
   const std::vector<speed> speeds = measure_speed(contestants, how);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].pace = speeds[i];
   measure_quality_of(rows, text, window, beginning, options.run);
 
   const std::string name{file.reader->optional_string("general.name").value_or(options.model)};
-  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s", name.c_str(), text.size(), window,
-              options.run.threads, kernel.c_str());
+  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s", name.c_str(),
+              text.size(), window, options.run.threads, kernel.c_str());
   if (!packed) {
-    std::printf(", groups of %zu", options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
+    std::printf(", groups of %zu",
+                options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
   }
   std::printf("\n\n");
   print_rows(rows, !packed);
   if (!packed) {
     std::printf(
-        "\nRound-to-nearest quantization. A model that was not trained for it survives 4 bits; below, it takes\n"
+        "\nRound-to-nearest quantization. A model that was not trained for it survives 4 bits; "
+        "below, it takes\n"
         "distillation to learn the weights that a few levels can hold.\n");
   }
 
@@ -182,7 +197,7 @@ void compare(const compare_options& options) {
   for (const row& r : rows) report["rows"].push_back(to_json(r, packed ? nullptr : &rows[0]));
   std::ofstream out(options.json);
   out << report.dump(2) << "\n";
-  if (!out.flush()) er::fail_io("can't write '" + options.json + "'");
+  if (!out.flush()) throw er::io_error("can't write '" + options.json + "'");
 }
 
 }  // namespace llm

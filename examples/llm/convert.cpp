@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <stdexcept>
 #include <string>
 
 #include "options.hpp"
@@ -25,10 +26,13 @@ std::size_t tensor_bytes(const er::gguf_reader& file) {
   return sum;
 }
 
-er::any_matrix pack_tensor(const er::gguf_reader& file, const er::tensor_info& tensor, const er::matrix_format& fmt,
-                           thread_pool& threads) {
-  const auto read = [&](er::row_range range, er::matrix_view<float> out) { file.read_rows(tensor, range, out); };
-  er::any_matrix result = pack_by_blocks(tensor.name, fmt, tensor.rows(), tensor.cols(), read, threads);
+er::any_matrix pack_tensor(const er::gguf_reader& file, const er::tensor_info& tensor,
+                           const er::matrix_format& fmt, thread_pool& threads) {
+  const auto read = [&](er::row_range range, er::matrix_view<float> out) {
+    file.read_rows(tensor, range, out);
+  };
+  er::any_matrix result =
+      pack_by_blocks(tensor.name, fmt, tensor.rows(), tensor.cols(), read, threads);
   file.drop(tensor);
   return result;
 }
@@ -48,21 +52,24 @@ er::gguf_writer writer_for(const er::gguf_reader& file, std::uint32_t file_type)
   return writer;
 }
 
-conversion finish(er::gguf_writer& writer, const er::gguf_reader& file, const std::filesystem::path& output) {
+conversion finish(er::gguf_writer& writer, const er::gguf_reader& file,
+                  const std::filesystem::path& output) {
   writer.write(output);
   return {tensor_bytes(file), static_cast<std::size_t>(std::filesystem::file_size(output))};
 }
 
 }  // namespace
 
-conversion write_quantized(const model_file& input, const er::recipe& how, const std::filesystem::path& output,
-                           thread_pool& threads) {
+conversion write_quantized(const model_file& input, const er::recipe& how,
+                           const std::filesystem::path& output, thread_pool& threads) {
   const er::gguf_reader& file = *input.reader;
-  if (!er::packed_tensors(file).all().empty()) er::fail("the file holds a quantized model already");
+  if (!er::packed_tensors(file).all().empty())
+    throw std::invalid_argument("the file holds a quantized model already");
   progress_bar progress("quantizing", tensor_bytes(file));
   const auto linear = format_of(how, "blk.0.ffn_up.weight");
   const bool dense = linear && linear->type == er::matrix_format::kind::dense;
-  er::gguf_writer writer = writer_for(file, er::gguf_file_type(dense ? type_of_dense(*linear) : er::ggml_type::i8));
+  er::gguf_writer writer =
+      writer_for(file, er::gguf_file_type(dense ? type_of_dense(*linear) : er::ggml_type::i8));
   writer.set_string(recipe_key, how.name);
   for (const er::tensor_info& tensor : file.tensors()) {
     const auto fmt = is_matrix(tensor) ? format_of(how, tensor.name) : std::nullopt;
@@ -78,7 +85,8 @@ conversion write_quantized(const model_file& input, const er::recipe& how, const
       writer.add_tensor(tensor.name, type_of_dense(*fmt), {tensor.cols(), tensor.rows()}, source);
       continue;
     }
-    const std::size_t bytes = er::any_matrix::empty(*fmt, tensor.rows(), tensor.cols()).bytes().size();
+    const std::size_t bytes =
+        er::any_matrix::empty(*fmt, tensor.rows(), tensor.cols()).bytes().size();
     er::add_packed(writer, tensor.name, fmt->name(), tensor.rows(), tensor.cols(), bytes, source);
   }
   return finish(writer, file, output);
@@ -88,11 +96,13 @@ er::ggml_type export_type(std::string_view name) {
   using enum er::ggml_type;
   for (const er::ggml_type type : {f32, f16, bf16, q4_0, tq1_0, tq2_0}) {
     std::string known{er::info_of(type).name};
-    std::transform(known.begin(), known.end(), known.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    std::transform(known.begin(), known.end(), known.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
     if (known == name) return type;
   }
-  er::fail("'" + std::string{name} + "' is not exported; there are f32, f16, bf16, q4_0, tq1_0 and tq2_0");
+  throw std::invalid_argument("'" + std::string{name} +
+                              "' is not exported; there are f32, f16, bf16, q4_0, tq1_0 and tq2_0");
 }
 
 conversion write_exported(const model_file& input, const er::recipe& how, er::ggml_type type,
@@ -100,7 +110,8 @@ conversion write_exported(const model_file& input, const er::recipe& how, er::gg
   const er::gguf_reader& file = *input.reader;
   const er::packed_tensors packed(file);
   if (!how.rules.empty() && !packed.all().empty()) {
-    er::fail("the file holds a quantized model already; a recipe is for one that is not");
+    throw std::invalid_argument(
+        "the file holds a quantized model already; a recipe is for one that is not");
   }
   progress_bar progress("exporting", tensor_bytes(file));
   er::gguf_writer writer = writer_for(file, er::gguf_file_type(type));
@@ -113,21 +124,24 @@ conversion write_exported(const model_file& input, const er::recipe& how, er::gg
       writer.copy_tensor(tensor);
       continue;
     }
-    const auto fmt = stored ? er::matrix_format::parse(stored->format) : format_of(how, tensor.name);
+    const auto fmt =
+        stored ? er::matrix_format::parse(stored->format) : format_of(how, tensor.name);
     if (stored && !fmt) {
-      er::fail_io("tensor '" + std::string{tensor.name} + "' has the unknown format '" + std::string{stored->format} +
-                  "'");
+      throw er::io_error("tensor '" + std::string{tensor.name} + "' has the unknown format '" +
+                         std::string{stored->format} + "'");
     }
     if (!fmt) {
       if (!real) {
-        er::fail("exporting to " + std::string{er::info_of(type).name} +
-                 " copies codes: name the --recipe that quantizes, or give a model that is quantized");
+        throw std::invalid_argument(
+            "exporting to " + std::string{er::info_of(type).name} +
+            " copies codes: name the --recipe that quantizes, or give a model that is quantized");
       }
       er::add_converted(writer, file, tensor, type);
       continue;
     }
-    matrices.push_back(stored ? er::any_matrix::from_bytes(*fmt, stored->rows, stored->cols, stored->bytes)
-                              : pack_tensor(file, tensor, *fmt, threads));
+    matrices.push_back(
+        stored ? er::any_matrix::from_bytes(*fmt, stored->rows, stored->cols, stored->bytes)
+               : pack_tensor(file, tensor, *fmt, threads));
     const bool wide = !real && matrices.back().fmt().first.code == er::code_type::int4;
     er::add_exported(writer, tensor.name, matrices.back(), wide ? er::ggml_type::q4_0 : type);
   }
@@ -138,11 +152,12 @@ void convert(const convert_options& options) {
   const model_file input(options.model);
   const er::recipe how = recipe_for(options.quantize.recipe, options.quantize, input.shape);
   thread_pool threads(options.run.threads);
-  const conversion done = options.exported.empty()
-                              ? write_quantized(input, how, options.output, threads)
-                              : write_exported(input, how, export_type(options.exported), options.output, threads);
-  std::printf("%s: %s MB, from %s MB of tensors\n", options.output.c_str(), megabytes(done.bytes_after).c_str(),
-              megabytes(done.bytes_before).c_str());
+  const conversion done =
+      options.exported.empty()
+          ? write_quantized(input, how, options.output, threads)
+          : write_exported(input, how, export_type(options.exported), options.output, threads);
+  std::printf("%s: %s MB, from %s MB of tensors\n", options.output.c_str(),
+              megabytes(done.bytes_after).c_str(), megabytes(done.bytes_before).c_str());
 }
 
 }  // namespace llm

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/kernel/fused.hpp>
-#include <edgerazor/kernel/quantize_activations.hpp>
-#include <edgerazor/kernel/row_lookup.hpp>
+#include <edgerazor/product/fused.hpp>
+#include <edgerazor/product/quantize_activations.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace llm {
 
@@ -36,23 +37,26 @@ constexpr std::size_t most_queries = 16;
 
 }  // namespace
 
-decoder::decoder(const model& weights, thread_pool& threads, std::size_t max_positions, const er::kernel& k)
+decoder::decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
+                 const er::kernel& k)
     : model_(weights), threads_(threads), kernel_(k), max_positions_(max_positions) {
   const geometry& shape = weights.shape;
   caches_.reserve(shape.layers);
   for (std::size_t i = 0; i < shape.layers; ++i) {
     if (weights.quantized_cache) {
-      caches_.emplace_back(std::in_place_type<er::kv_cache>, shape.kv_heads, shape.head_size, max_positions,
-                           weights.cache_group());
+      caches_.emplace_back(std::in_place_type<er::kv_cache>, shape.kv_heads, shape.head_size,
+                           max_positions, weights.cache_group());
     } else {
-      caches_.emplace_back(std::in_place_type<float_cache>, shape.kv_heads, shape.head_size, max_positions);
+      caches_.emplace_back(std::in_place_type<float_cache>, shape.kv_heads, shape.head_size,
+                           max_positions);
     }
   }
 }
 
 std::size_t decoder::cache_bytes() const {
   std::size_t sum = 0;
-  for (const layer_cache& cache : caches_) sum += std::visit([](const auto& c) { return c.bytes(); }, cache);
+  for (const layer_cache& cache : caches_)
+    sum += std::visit([](const auto& c) { return c.bytes(); }, cache);
   return sum;
 }
 
@@ -61,9 +65,10 @@ void decoder::truncate(std::size_t size) {
   for (layer_cache& cache : caches_) std::visit([size](auto& c) { c.truncate(size); }, cache);
 }
 
-/// The first `tokens` rows of a working buffer, which grows to the largest number ever needed: decoding without a long
-/// prompt takes one row of each.
-er::matrix_view<float> decoder::rows(std::vector<float>& buffer, std::size_t tokens, std::size_t cols) {
+/// The first `tokens` rows of a working buffer, which grows to the largest number ever needed:
+/// decoding without a long prompt takes one row of each.
+er::matrix_view<float> decoder::rows(std::vector<float>& buffer, std::size_t tokens,
+                                     std::size_t cols) {
   if (buffer.size() < tokens * cols) buffer.resize(tokens * cols);
   return {buffer.data(), tokens, cols};
 }
@@ -79,14 +84,16 @@ void decoder::with_input(er::matrix_view<const float> in, const er::any_matrix& 
 
 void decoder::multiply(er::matrix_view<const float> in, std::span<const product> products) {
   for (std::size_t begin = 0, end; begin < products.size(); begin = end) {
-    // Neighbours that take the input in one form are one job: all of them, unless an override tells them apart.
+    // Neighbours that take the input in one form are one job: all of them, unless an override tells
+    // them apart.
     const er::any_matrix& w = *products[begin].weights;
     job_.clear();
     for (end = begin; end < products.size() && same_input(*products[end].weights, w); ++end) {
       job_.emplace_back(*products[end].weights, products[end].out);
     }
     with_input(in, w, [&](const auto& x) {
-      if (threads_.size() == 1) return er::gemm_fused(job_, x, kernel_);  // not cut into grains: longer streams
+      if (threads_.size() == 1)
+        return er::gemm_fused(job_, x, kernel_);  // not cut into grains: longer streams
       er::gemm_fused(threads_, job_, x, kernel_);
     });
   }
@@ -98,24 +105,31 @@ void decoder::multiply(er::matrix_view<const float> in, std::span<const product>
 /// out = silu(gate in) * (up in).
 void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate, const linear& up,
                              er::matrix_view<float> out) {
-  // One token's gates are a few KiB, and reading each matrix in one long stream is worth more than keeping them near.
+  // One token's gates are a few KiB, and reading each matrix in one long stream is worth more than
+  // keeping them near.
   constexpr std::size_t few = 4;
-  if (in.rows >= few && same_input(gate.weights, up.weights) && gate.bias.empty() && up.bias.empty()) {
-    with_input(in, gate.weights,
-               [&](const auto& x) { er::gemm_gated(threads_, gate.weights, up.weights, x, out, kernel_); });
+  if (in.rows >= few && same_input(gate.weights, up.weights) && gate.bias.empty() &&
+      up.bias.empty()) {
+    with_input(in, gate.weights, [&](const auto& x) {
+      er::gemm_gated(threads_, gate.weights, up.weights, x, out, kernel_);
+    });
     return;
   }
   const auto ups = rows(up_, out.rows, out.cols);
-  const std::array inputs{product{&gate.weights, &gate.bias, out}, product{&up.weights, &up.bias, ups}};
+  const std::array inputs{product{&gate.weights, &gate.bias, out},
+                          product{&up.weights, &up.bias, ups}};
   multiply(in, inputs);
-  for (std::size_t t = 0; t < out.rows; ++t) er::silu_product(out.row(t), ups.row(t), out.row(t), kernel_);
+  for (std::size_t t = 0; t < out.rows; ++t)
+    er::silu_product(out.row(t), ups.row(t), out.row(t), kernel_);
 }
 
 /// normed_ = rms_norm(stream_).
 void decoder::normalise(const std::vector<float>& weight, std::size_t tokens) {
-  const auto in = rows(stream_, tokens, model_.shape.hidden), out = rows(normed_, tokens, model_.shape.hidden);
+  const auto in = rows(stream_, tokens, model_.shape.hidden),
+             out = rows(normed_, tokens, model_.shape.hidden);
   threads_.run(divide_up(tokens, token_grain), [&](std::size_t grain) {
-    for (std::size_t t = grain * token_grain; t < std::min(tokens, (grain + 1) * token_grain); ++t) {
+    for (std::size_t t = grain * token_grain; t < std::min(tokens, (grain + 1) * token_grain);
+         ++t) {
       rms_norm(in.row(t), weight, model_.shape.epsilon, out.row(t));
     }
   });
@@ -128,7 +142,8 @@ void decoder::add_to_stream(std::size_t tokens) {
 
 void decoder::attention(const layer& weights, layer_cache& cache, std::size_t tokens) {
   const geometry& shape = model_.shape;
-  const auto q = rows(query_, tokens, shape.query_size()), mixed = rows(mixed_, tokens, shape.query_size());
+  const auto q = rows(query_, tokens, shape.query_size()),
+             mixed = rows(mixed_, tokens, shape.query_size());
   const auto k = rows(key_, tokens, shape.kv_size()), v = rows(value_, tokens, shape.kv_size());
   const auto tables = rows(turns_, tokens, model_.positions.table_size());
 
@@ -138,7 +153,8 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
                                product{&weights.value.weights, &weights.value.bias, v}};
   multiply(rows(normed_, tokens, shape.hidden), projections);
 
-  const auto place_heads = [&](std::span<float> heads, const std::vector<float>& norm, std::size_t t) {
+  const auto place_heads = [&](std::span<float> heads, const std::vector<float>& norm,
+                               std::size_t t) {
     for (std::size_t at = 0; at < heads.size(); at += shape.head_size) {
       const std::span<float> head = heads.subspan(at, shape.head_size);
       if (!norm.empty()) rms_norm(head, norm, shape.epsilon, head);
@@ -146,7 +162,8 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     }
   };
   threads_.run(divide_up(tokens, token_grain), [&](std::size_t grain) {
-    for (std::size_t t = grain * token_grain; t < std::min(tokens, (grain + 1) * token_grain); ++t) {
+    for (std::size_t t = grain * token_grain; t < std::min(tokens, (grain + 1) * token_grain);
+         ++t) {
       place_heads(q.row(t), weights.query_norm, t);
       place_heads(k.row(t), weights.key_norm, t);
     }
@@ -155,16 +172,20 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     std::visit([&](auto& c) { c.append(k.row(t), v.row(t)); }, cache);
   }
 
-  // A grain's queries share a key/value head: the heads that it serves, or where there are more tokens, those of one
-  // head for several tokens.
+  // A grain's queries share a key/value head: the heads that it serves, or where there are more
+  // tokens, those of one head for several tokens.
   const std::size_t per_kv_head = shape.heads / shape.kv_heads;
   const bool by_heads = tokens < per_kv_head;
-  const std::size_t lines = by_heads ? tokens * shape.kv_heads : shape.heads;  // of queries to be cut into grains
-  const std::size_t line = by_heads ? per_kv_head : tokens, stretches = divide_up(line, most_queries);
+  const std::size_t lines =
+      by_heads ? tokens * shape.kv_heads : shape.heads;  // of queries to be cut into grains
+  const std::size_t line = by_heads ? per_kv_head : tokens,
+                    stretches = divide_up(line, most_queries);
   threads_.run(lines * stretches, [&](std::size_t grain) {
-    const std::size_t first = grain % stretches * most_queries, count = std::min(most_queries, line - first);
+    const std::size_t first = grain % stretches * most_queries,
+                      count = std::min(most_queries, line - first);
     const std::size_t token = by_heads ? grain / stretches / shape.kv_heads : first;
-    const std::size_t head = by_heads ? grain / stretches % shape.kv_heads * per_kv_head + first : grain / stretches;
+    const std::size_t head =
+        by_heads ? grain / stretches % shape.kv_heads * per_kv_head + first : grain / stretches;
     std::size_t lengths[most_queries];
     for (std::size_t i = 0; i < count; ++i) lengths[i] = size_ + token + (by_heads ? 0 : i) + 1;
     const auto part = [&](const er::matrix_view<float>& all) -> er::matrix_view<float> {
@@ -176,7 +197,8 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     attend(cache, head / per_kv_head, part(q), std::span{lengths}.first(count),
            {scores.data(), count, lengths[count - 1]}, part(mixed), kernel_);
   });
-  const std::array output{product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
+  const std::array output{
+      product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
   multiply(mixed, output);
   add_to_stream(tokens);
 }
@@ -186,22 +208,26 @@ void decoder::feed_forward(const layer& weights, std::size_t tokens) {
   const auto gated = rows(gated_, tokens, shape.feed_forward);
   normalise(weights.ffn_norm, tokens);
   multiply_gated(rows(normed_, tokens, shape.hidden), weights.gate, weights.up, gated);
-  const std::array output{product{&weights.down.weights, &weights.down.bias, rows(sum_, tokens, shape.hidden)}};
+  const std::array output{
+      product{&weights.down.weights, &weights.down.bias, rows(sum_, tokens, shape.hidden)}};
   multiply(gated, output);
   add_to_stream(tokens);
 }
 
 void decoder::forward(std::span<const token_id> tokens) {
   const geometry& shape = model_.shape;
-  if (tokens.empty() || tokens.size() > batch) er::fail("decoder: expected 1 to " + std::to_string(batch) + " tokens");
+  if (tokens.empty() || tokens.size() > batch)
+    throw std::invalid_argument("decoder: expected 1 to " + std::to_string(batch) + " tokens");
   if (tokens.size() > max_positions_ - size_) {
-    er::fail("decoder: the text is longer than the " + std::to_string(max_positions_) + " positions there is room for");
+    throw std::invalid_argument("decoder: the text is longer than the " +
+                                std::to_string(max_positions_) + " positions there is room for");
   }
   const auto stream = rows(stream_, tokens.size(), shape.hidden);
   const auto tables = rows(turns_, tokens.size(), model_.positions.table_size());
   for (std::size_t t = 0; t < tokens.size(); ++t) {
     if (tokens[t] < 0 || static_cast<std::size_t>(tokens[t]) >= shape.vocabulary) {
-      er::fail("decoder: token " + std::to_string(tokens[t]) + " is outside of the vocabulary");
+      throw std::invalid_argument("decoder: token " + std::to_string(tokens[t]) +
+                                  " is outside of the vocabulary");
     }
     er::look_up_row(model_.embedding, static_cast<std::size_t>(tokens[t]), stream.row(t));
     model_.positions.fill_table(size_ + t, tables.row(t));
@@ -216,15 +242,17 @@ void decoder::forward(std::span<const token_id> tokens) {
 }
 
 er::matrix_view<const float> decoder::logits(std::size_t first, std::size_t count) {
-  if (first + count > last_tokens_) er::fail("decoder: logits of tokens that the last pass did not have");
+  if (first + count > last_tokens_)
+    throw std::invalid_argument("decoder: logits of tokens that the last pass did not have");
   const auto out = rows(logits_, count, model_.shape.vocabulary);
   const std::array head{product{&model_.head(), nullptr, out}};
-  multiply(rows(normed_, last_tokens_, model_.shape.hidden).rows_between(first, first + count), head);
+  multiply(rows(normed_, last_tokens_, model_.shape.hidden).rows_between(first, first + count),
+           head);
   return out;
 }
 
 std::span<const float> decoder::next(std::span<const token_id> tokens) {
-  if (tokens.empty()) er::fail("decoder: no tokens");
+  if (tokens.empty()) throw std::invalid_argument("decoder: no tokens");
   while (!tokens.empty()) {
     const std::size_t count = std::min(batch, tokens.size());
     forward(tokens.first(count));

@@ -1,9 +1,11 @@
-/// Runs a model over tokens: the forward pass of a Llama or Qwen3 decoder, with its cache of keys and values.
+/// Runs a model over tokens: the forward pass of a Llama or Qwen3 decoder, with its cache of keys
+/// and values.
 #pragma once
 
 #include <cstddef>
 #include <map>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -12,8 +14,8 @@
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/kernel/fused.hpp>
-#include <edgerazor/pack/activations.hpp>
+#include <edgerazor/matrix/activations.hpp>
+#include <edgerazor/product/fused.hpp>
 
 namespace llm {
 
@@ -22,9 +24,9 @@ namespace llm {
 ///     x += Wo attention(rope(norm(Wq n)), rope(norm(Wk n)), Wv n)     n = rms_norm(x); norm only for Qwen3
 ///     x += Wdown (silu(Wgate n) * (Wup n))                            n = rms_norm(x)
 ///
-/// and logits = head rms_norm(x). Where a matrix is quantized, its input is quantized to int8 once for all matrices
-/// that share it, and their rows are one job for the threads. Results depend neither on the number of threads nor on
-/// how a sequence is cut into calls.
+/// and logits = head rms_norm(x). Where a matrix is quantized, its input is quantized to int8 once
+/// for all matrices that share it, and their rows are one job for the threads. Results depend
+/// neither on the number of threads nor on how a sequence is cut into calls.
 class decoder {
  public:
   /// Positions in one pass through the layers: long prompts go in pieces of so many tokens.
@@ -34,14 +36,15 @@ class decoder {
   decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
           const er::kernel& k = er::best_kernel());
 
-  /// Appends tokens and returns the logits that follow the last one, valid until the next call. Throws
-  /// std::invalid_argument where there are none, where there is no room for them, or on an id outside of the
-  /// vocabulary.
+  /// Appends tokens and returns the logits that follow the last one, valid until the next call.
+  /// Throws std::invalid_argument where there are none, where there is no room for them, or on an
+  /// id outside of the vocabulary.
   std::span<const float> next(std::span<const token_id> tokens);
 
   /// Appends at most `batch` tokens; `logits` then gives what follows each of them.
   void forward(std::span<const token_id> tokens);
-  /// Logits (count x vocabulary) after tokens [first, first + count) of the last `forward`; valid until the next call.
+  /// Logits (count x vocabulary) after tokens [first, first + count) of the last `forward`; valid
+  /// until the next call.
   er::matrix_view<const float> logits(std::size_t first, std::size_t count);
 
   /// Forgets the positions from `size` on.
@@ -74,12 +77,14 @@ class decoder {
   const er::kernel& kernel_;
   std::size_t max_positions_, size_ = 0, last_tokens_ = 0;
   std::vector<layer_cache> caches_;
-  std::map<std::pair<std::size_t, std::size_t>, er::packed_activations> activations_;  ///< by columns and group
+  std::map<std::pair<std::size_t, std::size_t>, er::packed_activations>
+      activations_;  ///< by columns and group
 
   std::vector<er::fused_product> job_;  ///< of `multiply`
 
   // One row a token of the batch. stream_ is x, normed_ is n, sum_ what is added to x.
-  std::vector<float> stream_, normed_, sum_, query_, key_, value_, mixed_, gated_, up_, turns_, logits_;
+  std::vector<float> stream_, normed_, sum_, query_, key_, value_, mixed_, gated_, up_, turns_,
+      logits_;
 };
 
 }  // namespace llm

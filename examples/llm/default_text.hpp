@@ -1,5 +1,5 @@
-/// The text on which `compare` measures a model when the user gives none: plain English prose, about 2,200 tokens,
-/// written for this purpose.
+/// The text on which `compare` measures a model when the user gives none: plain English prose,
+/// about 2,200 tokens, written for this purpose.
 #pragma once
 
 #include <string_view>

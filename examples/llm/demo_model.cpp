@@ -21,17 +21,19 @@ namespace er = edgerazor;
 
 namespace {
 
-constexpr std::size_t layers = 2, hidden = 512, feed_forward = 512, heads = 8, kv_heads = 4, head_size = 64;
+constexpr std::size_t layers = 2, hidden = 512, feed_forward = 512, heads = 8, kv_heads = 4,
+                      head_size = 64;
 constexpr std::size_t vocabulary_size = 1024;
 constexpr std::string_view end_of_text = "<|endoftext|>";
 
-/// Byte-pair encoding learned from `text`: the most frequent pair of neighbours merges, the first in order of equals,
-/// until the vocabulary is full. The last token is the end of text.
+/// Byte-pair encoding learned from `text`: the most frequent pair of neighbours merges, the first
+/// in order of equals, until the vocabulary is full. The last token is the end of text.
 vocabulary learn_vocabulary(std::string_view text) {
   vocabulary data;
   for (const std::uint32_t code : byte_alphabet()) append_utf8(data.tokens.emplace_back(), code);
 
-  std::map<std::vector<std::size_t>, std::size_t> words;  // tokens of a word, and how often it occurs
+  std::map<std::vector<std::size_t>, std::size_t>
+      words;  // tokens of a word, and how often it occurs
   for (const std::string_view word : split_words(data.words, text)) {
     std::vector<std::size_t> symbols;
     for (const char c : word) symbols.push_back(static_cast<unsigned char>(c));
@@ -85,10 +87,11 @@ class random_numbers {
   std::mt19937_64 random_{2605};
 };
 
-/// head_j = sum over the tokens i seen before j of ln(p(j | i) / floor) e_i / hidden. Embeddings e of random signs are
-/// nearly orthogonal, so head_j . e_i is near ln(p(j | i) / floor) for the pairs seen, and near 0 for all others.
-std::vector<float> bigram_head(const std::vector<token_id>& text, const std::vector<float>& embedding,
-                               std::size_t tokens) {
+/// head_j = sum over the tokens i seen before j of ln(p(j | i) / floor) e_i / hidden. Embeddings e
+/// of random signs are nearly orthogonal, so head_j . e_i is near ln(p(j | i) / floor) for the
+/// pairs seen, and near 0 for all others.
+std::vector<float> bigram_head(const std::vector<token_id>& text,
+                               const std::vector<float>& embedding, std::size_t tokens) {
   constexpr double floor = 1e-4;
   std::vector<double> frequency(tokens);
   std::map<std::pair<token_id, token_id>, double> pairs;
@@ -98,20 +101,23 @@ std::vector<float> bigram_head(const std::vector<token_id>& text, const std::vec
   }
   std::vector<float> head(tokens * hidden);
   for (const auto& [pair, count] : pairs) {
-    const std::size_t i = static_cast<std::size_t>(pair.first), j = static_cast<std::size_t>(pair.second);
+    const std::size_t i = static_cast<std::size_t>(pair.first),
+                      j = static_cast<std::size_t>(pair.second);
     const float weight = static_cast<float>(std::log(count / frequency[i] / floor) / hidden);
-    for (std::size_t c = 0; c < hidden; ++c) head[j * hidden + c] += weight * embedding[i * hidden + c];
+    for (std::size_t c = 0; c < hidden; ++c)
+      head[j * hidden + c] += weight * embedding[i * hidden + c];
   }
   return head;
 }
 
 void add_f16(er::gguf_writer& writer, const std::string& name, std::size_t rows, std::size_t cols,
              std::vector<float> values) {
-  writer.add_tensor(name, er::ggml_type::f16, {cols, rows}, [values = std::move(values)](er::tensor_sink& sink) {
-    std::vector<er::float16> halves;
-    for (const float v : values) halves.emplace_back(v);
-    sink.write(std::as_bytes(std::span{halves}));
-  });
+  writer.add_tensor(name, er::ggml_type::f16, {cols, rows},
+                    [values = std::move(values)](er::tensor_sink& sink) {
+                      std::vector<er::float16> halves;
+                      for (const float v : values) halves.emplace_back(v);
+                      sink.write(std::as_bytes(std::span{halves}));
+                    });
 }
 
 void add_ones(er::gguf_writer& writer, const std::string& name) {
@@ -156,9 +162,11 @@ void make_demo_model(const std::filesystem::path& output) {
   add_ones(writer, "output_norm.weight");
   for (std::size_t i = 0; i < layers; ++i) {
     const std::string block = "blk." + std::to_string(i) + ".";
-    const float size = std::sqrt(3.0f / hidden), weak = 0.1f * size;  // variance 1 / columns; a hundredth of it
+    const float size = std::sqrt(3.0f / hidden),
+                weak = 0.1f * size;  // variance 1 / columns; a hundredth of it
     add_ones(writer, block + "attn_norm.weight");
-    add_f16(writer, block + "attn_q.weight", heads * head_size, hidden, random.matrix(heads * head_size, hidden, size));
+    add_f16(writer, block + "attn_q.weight", heads * head_size, hidden,
+            random.matrix(heads * head_size, hidden, size));
     add_f16(writer, block + "attn_k.weight", kv_heads * head_size, hidden,
             random.matrix(kv_heads * head_size, hidden, size));
     add_f16(writer, block + "attn_v.weight", kv_heads * head_size, hidden,
@@ -166,9 +174,12 @@ void make_demo_model(const std::filesystem::path& output) {
     add_f16(writer, block + "attn_output.weight", hidden, heads * head_size,
             random.matrix(hidden, heads * head_size, weak));
     add_ones(writer, block + "ffn_norm.weight");
-    add_f16(writer, block + "ffn_gate.weight", feed_forward, hidden, random.matrix(feed_forward, hidden, size));
-    add_f16(writer, block + "ffn_up.weight", feed_forward, hidden, random.matrix(feed_forward, hidden, size));
-    add_f16(writer, block + "ffn_down.weight", hidden, feed_forward, random.matrix(hidden, feed_forward, weak));
+    add_f16(writer, block + "ffn_gate.weight", feed_forward, hidden,
+            random.matrix(feed_forward, hidden, size));
+    add_f16(writer, block + "ffn_up.weight", feed_forward, hidden,
+            random.matrix(feed_forward, hidden, size));
+    add_f16(writer, block + "ffn_down.weight", hidden, feed_forward,
+            random.matrix(hidden, feed_forward, weak));
   }
   writer.write(output);
 }

@@ -5,12 +5,13 @@
 
 namespace llm {
 
-/// Writes a Llama decoder of 4.2 million weights in F16 with a byte-level tokenizer, the same on every machine.
+/// Writes a Llama decoder of 4.2 million weights in F16 with a byte-level tokenizer, the same on
+/// every machine.
 ///
-/// It has not been trained. Its tokenizer is learned from the built-in text. Its embeddings are random signs and its
-/// head maps each to the log-probabilities of what follows that token in the built-in text, so that it strings together
-/// words of that text; the layers between are random and weak. What it writes means nothing; what recipes cost it can
-/// be measured.
+/// It has not been trained. Its tokenizer is learned from the built-in text. Its embeddings are
+/// random signs and its head maps each to the log-probabilities of what follows that token in the
+/// built-in text, so that it strings together words of that text; the layers between are random and
+/// weak. What it writes means nothing; what recipes cost it can be measured.
 void make_demo_model(const std::filesystem::path& output);
 
 }  // namespace llm

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 
 #include "chat.hpp"
@@ -31,15 +32,17 @@ struct account {
   double prompt_seconds = 0, seconds = 0;
 
   void print_to_stderr() const {
-    const auto rate = [](std::size_t count, double time) { return time > 0 ? static_cast<double>(count) / time : 0; };
-    std::fprintf(stderr, "[prompt: %zu tokens, %.1f a second; text: %zu tokens, %.1f a second]\n", prompt_tokens,
-                 rate(prompt_tokens, prompt_seconds), tokens, rate(tokens, seconds));
+    const auto rate = [](std::size_t count, double time) {
+      return time > 0 ? static_cast<double>(count) / time : 0;
+    };
+    std::fprintf(stderr, "[prompt: %zu tokens, %.1f a second; text: %zu tokens, %.1f a second]\n",
+                 prompt_tokens, rate(prompt_tokens, prompt_seconds), tokens, rate(tokens, seconds));
   }
 };
 
 /// Prints what the model says to `prompt`, at most `limit` tokens, and returns its last token.
-token_id answer(decoder& runs, const tokenizer& words, sampler& choose, std::span<const token_id> prompt,
-                std::size_t limit, account& sums) {
+token_id answer(decoder& runs, const tokenizer& words, sampler& choose,
+                std::span<const token_id> prompt, std::size_t limit, account& sums) {
   auto start = std::chrono::steady_clock::now();
   std::span<const float> logits = runs.next(prompt);
   sums.prompt_seconds += seconds_since(start);
@@ -68,11 +71,13 @@ void generate(const generate_options& options) {
   const tokenizer words = file.read_tokenizer();
   const auto format = chat_format::detect(words);
   if (options.chat && !format)
-    er::fail("the model has no chat format that this program knows (ChatML); use --raw --prompt");
+    throw std::invalid_argument(
+        "the model has no chat format that this program knows (ChatML); use --raw --prompt");
   sampler choose(options.how);
 
   thread_pool threads(options.run.threads);
-  const model weights = file.load(recipe_for(options.quantize.recipe, options.quantize, file.shape), threads);
+  const model weights =
+      file.load(recipe_for(options.quantize.recipe, options.quantize, file.shape), threads);
   const std::size_t room = std::min(options.context, file.shape.context);
   account sums;
 
@@ -86,10 +91,11 @@ void generate(const generate_options& options) {
       prompt = words.encode(options.prompt, tokenizer::markup::control_tokens);
       print(options.prompt);
     }
-    if (prompt.empty()) er::fail("the prompt is empty");
+    if (prompt.empty()) throw std::invalid_argument("the prompt is empty");
     if (prompt.size() >= room) {
-      er::fail("the prompt has " + std::to_string(prompt.size()) + " tokens and the context room for " +
-               std::to_string(room) + "; see --context");
+      throw std::invalid_argument("the prompt has " + std::to_string(prompt.size()) +
+                                  " tokens and the context room for " + std::to_string(room) +
+                                  "; see --context");
     }
     decoder runs(weights, threads, std::min(room, prompt.size() + options.tokens), kernel);
     answer(runs, words, choose, prompt, options.tokens, sums);
@@ -104,11 +110,12 @@ void generate(const generate_options& options) {
     const std::vector<token_id> question = format->question(line);
     waiting.insert(waiting.end(), question.begin(), question.end());
     if (waiting.size() >= runs.max_positions() - runs.size()) {
-      er::fail("the conversation has filled the context of " + std::to_string(room) + " tokens");
+      throw std::invalid_argument("the conversation has filled the context of " +
+                                  std::to_string(room) + " tokens");
     }
     const token_id last = answer(runs, words, choose, waiting, options.tokens, sums);
-    // The last token of an answer has not been through the model, whether it ended the text or was the last one
-    // allowed.
+    // The last token of an answer has not been through the model, whether it ended the text or was
+    // the last one allowed.
     waiting.clear();
     const std::vector<token_id> end = format->end_of_answer(last);
     waiting.push_back(last);

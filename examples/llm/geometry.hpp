@@ -13,7 +13,8 @@ namespace llm {
 
 enum class architecture { llama, qwen3 };
 
-/// Llama: neighbouring pairs turn, no q/k norm. Qwen3: halves turn, each head's query and key are normalised first.
+/// Llama: neighbouring pairs turn, no q/k norm. Qwen3: halves turn, each head's query and key are
+/// normalised first.
 struct geometry {
   architecture arch = architecture::llama;
   std::size_t layers = 0;
@@ -33,9 +34,9 @@ struct geometry {
   [[nodiscard]] std::size_t kv_size() const noexcept { return kv_heads * head_size; }
 };
 
-/// The geometry that a GGUF file declares. Throws edgerazor::io_error on an architecture other than `llama` and
-/// `qwen3`, on features of theirs that this program lacks (experts, scaled positions), and on sizes that contradict
-/// each other.
+/// The geometry that a GGUF file declares. Throws edgerazor::io_error on an architecture other than
+/// `llama` and `qwen3`, on features of theirs that this program lacks (experts, scaled positions),
+/// and on sizes that contradict each other.
 geometry read_geometry(const edgerazor::gguf_reader& file);
 
 /// Geometries of published models, for measurements without a file.

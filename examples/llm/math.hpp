@@ -11,18 +11,21 @@
 
 namespace llm {
 
-/// out_i = x_i * weight_i / sqrt(mean(x^2) + epsilon). `out` may be `x`. The mean is taken in double, in eight
-/// interleaved sums: one would wait for itself at every step.
+/// out_i = x_i * weight_i / sqrt(mean(x^2) + epsilon). `out` may be `x`. The mean is taken in
+/// double, in eight interleaved sums: one would wait for itself at every step.
 inline void rms_norm(std::span<const float> x, std::span<const float> weight, float epsilon,
                      std::span<float> out) noexcept {
-  const auto square = [&](std::size_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); };
+  const auto square = [&](std::size_t i) {
+    return static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  };
   double sums[8] = {};
   std::size_t i = 0;
   for (; i + 8 <= x.size(); i += 8) {
     for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] += square(i + lane);
   }
   for (; i < x.size(); ++i) sums[i % 8] += square(i);
-  const double squares = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  const double squares =
+      ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
   const float mean = static_cast<float>(squares / static_cast<double>(x.size()));
   const float factor = 1.0f / std::sqrt(mean + epsilon);
   for (i = 0; i < x.size(); ++i) out[i] = x[i] * factor * weight[i];
@@ -39,20 +42,24 @@ inline float dot(const float* x, const float* y, std::size_t size) noexcept {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-/// Which two elements of a head turn together: neighbours, (2i, 2i + 1), as GGUF's `llama` stores its rows; or halves,
-/// (i, i + size / 2), as `qwen3` does.
+/// Which two elements of a head turn together: neighbours, (2i, 2i + 1), as GGUF's `llama` stores
+/// its rows; or halves, (i, i + size / 2), as `qwen3` does.
 enum class rope_pairs { neighbours, halves };
 
-/// Rotary position embedding (arXiv 2104.09864): pair i of a head at position p turns by p * base^(-2i / size).
+/// Rotary position embedding (arXiv 2104.09864): pair i of a head at position p turns by p *
+/// base^(-2i / size).
 class rope {
  public:
   rope() = default;
-  /// `size`: the leading elements of a head that turn, even. `divisors`: one for each pair, dividing its frequency
-  /// (Llama 3.1's long contexts), or empty.
-  rope(rope_pairs pairs, std::size_t size, double base, std::span<const float> divisors) : pairs_(pairs) {
+  /// `size`: the leading elements of a head that turn, even. `divisors`: one for each pair,
+  /// dividing its frequency (Llama 3.1's long contexts), or empty.
+  rope(rope_pairs pairs, std::size_t size, double base, std::span<const float> divisors)
+      : pairs_(pairs) {
     for (std::size_t i = 0; i < size / 2; ++i) {
-      const double frequency = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(size));
-      frequencies_.push_back(divisors.empty() ? frequency : frequency / static_cast<double>(divisors[i]));
+      const double frequency =
+          std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(size));
+      frequencies_.push_back(divisors.empty() ? frequency
+                                              : frequency / static_cast<double>(divisors[i]));
     }
   }
 

@@ -1,6 +1,7 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 
 #include "options.hpp"
@@ -19,7 +20,8 @@ weight_count model::linear_layers() const {
 }
 
 std::size_t model::weight_bytes() const {
-  return linear_layers().bytes + embedding.bytes().size() + (own_head ? own_head->bytes().size() : 0);
+  return linear_layers().bytes + embedding.bytes().size() +
+         (own_head ? own_head->bytes().size() : 0);
 }
 
 std::size_t model::bytes_per_token() const {
@@ -31,7 +33,8 @@ std::size_t model::bytes_per_token() const {
 static bool mostly_quantized(const model& weights) {
   std::size_t quantized = 0;
   for (const layer& one : weights.layers) {
-    for (const er::any_matrix* w : one.matrices()) quantized += w->is_dense() ? 0 : w->rows() * w->cols();
+    for (const er::any_matrix* w : one.matrices())
+      quantized += w->is_dense() ? 0 : w->rows() * w->cols();
   }
   return 2 * quantized > weights.linear_layers().weights;
 }
@@ -65,11 +68,14 @@ model build_model(const geometry& shape, weight_source& source) {
     result.layers.push_back(std::move(one));
   }
   result.output_norm = source.vector("output_norm.weight", shape.hidden);
-  if (!shape.tied_head) result.own_head = source.matrix("output.weight", shape.vocabulary, shape.hidden);
+  if (!shape.tied_head)
+    result.own_head = source.matrix("output.weight", shape.vocabulary, shape.hidden);
 
   std::vector<float> divisors;
-  if (source.has("rope_freqs.weight")) divisors = source.vector("rope_freqs.weight", shape.rope_size / 2);
-  const rope_pairs pairs = shape.arch == architecture::qwen3 ? rope_pairs::halves : rope_pairs::neighbours;
+  if (source.has("rope_freqs.weight"))
+    divisors = source.vector("rope_freqs.weight", shape.rope_size / 2);
+  const rope_pairs pairs =
+      shape.arch == architecture::qwen3 ? rope_pairs::halves : rope_pairs::neighbours;
   result.positions = rope(pairs, shape.rope_size, shape.rope_base, divisors);
   result.quantized_cache = mostly_quantized(result);
   return result;
@@ -87,11 +93,14 @@ er::recipe recipe_by_name(std::string_view name, const er::recipe_options& optio
       return *er::find_recipe(known, options);
     }
   }
-  er::fail("no recipe is called '" + std::string{name} +
-           "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), w16, f32, f16, bf16 and none");
+  throw std::invalid_argument(
+      "no recipe is called '" + std::string{name} +
+      "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), w16, f32, "
+      "f16, bf16 and none");
 }
 
-er::recipe recipe_for(const std::string& name, const quantize_options& options, const geometry& shape) {
+er::recipe recipe_for(const std::string& name, const quantize_options& options,
+                      const geometry& shape) {
   er::recipe_options details;
   details.group = options.group != 0 ? options.group : default_group(shape);
   details.ternary = options.ternary;
@@ -100,22 +109,24 @@ er::recipe recipe_for(const std::string& name, const quantize_options& options, 
     const std::size_t equals = text.find('=');
     const std::string format = equals == std::string::npos ? "" : text.substr(equals + 1);
     if (!er::matrix_format::parse(format)) {
-      er::fail("'" + text + "' is no override: expected PATTERN=FORMAT, as in 'token_embd*=int8_g64'");
+      throw std::invalid_argument(
+          "'" + text + "' is no override: expected PATTERN=FORMAT, as in 'token_embd*=int8_g64'");
     }
     result.set(text.substr(0, equals), format);
   }
   return result;
 }
 
-std::vector<er::recipe> recipes_for(const std::vector<std::string>& names, bool chosen, const quantize_options& options,
-                                    const model_file& file) {
+std::vector<er::recipe> recipes_for(const std::vector<std::string>& names, bool chosen,
+                                    const quantize_options& options, const model_file& file) {
   std::vector<er::recipe> result;
   if (!file.is_packed()) {
     for (const std::string& name : names) result.push_back(recipe_for(name, options, file.shape));
     return result;
   }
   if (chosen || !options.overrides.empty()) {
-    er::fail("the file holds a quantized model already; a recipe is for one that is not");
+    throw std::invalid_argument(
+        "the file holds a quantized model already; a recipe is for one that is not");
   }
   result.emplace_back().name = file.reader->optional_string(recipe_key).value_or("as packed");
   return result;
@@ -123,19 +134,23 @@ std::vector<er::recipe> recipes_for(const std::vector<std::string>& names, bool 
 
 std::size_t prompt_room(std::size_t wanted, std::size_t decoded, const geometry& shape) {
   if (decoded >= shape.context) {
-    er::fail(std::to_string(decoded) + " decoded tokens leave no room for a prompt: the model's context is " +
-             std::to_string(shape.context) + " tokens");
+    throw std::invalid_argument(
+        std::to_string(decoded) +
+        " decoded tokens leave no room for a prompt: the model's context is " +
+        std::to_string(shape.context) + " tokens");
   }
   return std::min(wanted, shape.context - decoded);
 }
 
 std::size_t default_group(const geometry& shape) {
-  const bool wide = shape.hidden % 256 == 0 && shape.feed_forward % 256 == 0 && shape.query_size() % 256 == 0;
+  const bool wide =
+      shape.hidden % 256 == 0 && shape.feed_forward % 256 == 0 && shape.query_size() % 256 == 0;
   return wide ? 256 : 64;
 }
 
 model_file::model_file(const std::filesystem::path& path)
-    : reader(std::make_shared<const er::gguf_reader>(er::gguf_reader::open(path))), shape(read_geometry(*reader)) {}
+    : reader(std::make_shared<const er::gguf_reader>(er::gguf_reader::open(path))),
+      shape(read_geometry(*reader)) {}
 
 model model_file::load(const er::recipe& how, thread_pool& threads) const {
   std::size_t bytes = 0;
@@ -156,21 +171,27 @@ tokenizer model_file::read_tokenizer() const {
   const er::gguf_reader& file = *reader;
   const std::string kind{file.get_string("tokenizer.ggml.model")};
   if (kind != "gpt2") {
-    er::fail_io("the model's tokenizer is '" + kind + "'; this program has byte-level BPE ('gpt2')");
+    throw er::io_error("the model's tokenizer is '" + kind +
+                       "'; this program has byte-level BPE ('gpt2')");
   }
   vocabulary data;
-  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens")) data.tokens.emplace_back(token);
-  for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges")) data.merges.emplace_back(merge);
-  if (file.has("tokenizer.ggml.token_type")) data.types = file.get_i32s("tokenizer.ggml.token_type");
+  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens"))
+    data.tokens.emplace_back(token);
+  for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges"))
+    data.merges.emplace_back(merge);
+  if (file.has("tokenizer.ggml.token_type"))
+    data.types = file.get_i32s("tokenizer.ggml.token_type");
 
   const std::string rule{file.optional_string("tokenizer.ggml.pre").value_or("gpt-2")};
   const auto words = parse_pre_tokenizer(rule);
   if (!words) {
-    er::fail_io("the model's pre-tokenizer is '" + rule + "'; this program has gpt-2, smollm, llama-bpe and qwen2");
+    throw er::io_error("the model's pre-tokenizer is '" + rule +
+                       "'; this program has gpt-2, smollm, llama-bpe and qwen2");
   }
   data.words = *words;
   data.whole_words_first = *words == pre_tokenizer::llama_bpe;
-  data.add_bos = file.optional_bool("tokenizer.ggml.add_bos_token").value_or(*words == pre_tokenizer::llama_bpe);
+  data.add_bos = file.optional_bool("tokenizer.ggml.add_bos_token")
+                     .value_or(*words == pre_tokenizer::llama_bpe);
   data.bos = file.optional_i32("tokenizer.ggml.bos_token_id");
   data.eos = file.optional_i32("tokenizer.ggml.eos_token_id");
   data.chat_template = file.optional_string("tokenizer.chat_template").value_or("");

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "geometry.hpp"
 #include "sampler.hpp"
-#include <edgerazor/quant/recipe.hpp>
+#include <edgerazor/policy/recipe.hpp>
 
 namespace llm {
 
@@ -50,7 +51,8 @@ struct compare_options {
 
 struct bench_options {
   std::string model, shape, json;
-  std::vector<std::string> recipes{"w16", "w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"};
+  std::vector<std::string> recipes{"w16", "w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8",
+                                   "w1_58_a8_kv8"};
   std::size_t prompt_tokens = 128, decoded_tokens = 32, rounds = 3;
   quantize_options quantize;
   run_options run;
@@ -63,11 +65,14 @@ void convert(const convert_options& options);
 void compare(const compare_options& options);
 void bench(const bench_options& options);
 
-/// The recipe of that name for a model of this shape: the group the user names, or the one that fits.
-edgerazor::recipe recipe_for(const std::string& name, const quantize_options& options, const geometry& shape);
+/// The recipe of that name for a model of this shape: the group the user names, or the one that
+/// fits.
+edgerazor::recipe recipe_for(const std::string& name, const quantize_options& options,
+                             const geometry& shape);
 
-/// Those of a table's rows: `names`, or for a file that is packed already one that has its recipe's name and changes
-/// nothing. Throws std::invalid_argument where the user has chosen others for such a file.
+/// Those of a table's rows: `names`, or for a file that is packed already one that has its recipe's
+/// name and changes nothing. Throws std::invalid_argument where the user has chosen others for such
+/// a file.
 std::vector<edgerazor::recipe> recipes_for(const std::vector<std::string>& names, bool chosen,
                                            const quantize_options& options, const model_file& file);
 

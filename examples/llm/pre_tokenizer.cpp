@@ -22,8 +22,9 @@ struct character {
 };
 
 bool contains(std::span<const code_point_range> ranges, std::uint32_t code) {
-  const auto after = std::upper_bound(ranges.begin(), ranges.end(), code,
-                                      [](std::uint32_t value, const code_point_range& r) { return value < r.first; });
+  const auto after = std::upper_bound(
+      ranges.begin(), ranges.end(), code,
+      [](std::uint32_t value, const code_point_range& r) { return value < r.first; });
   return after != ranges.begin() && code <= std::prev(after)->last;
 }
 
@@ -39,12 +40,17 @@ class scanner {
  public:
   explicit scanner(std::span<const character> piece) : piece_(piece) {}
 
-  [[nodiscard]] category kind(std::size_t at) const { return at < piece_.size() ? piece_[at].kind : category::end; }
-  [[nodiscard]] std::uint32_t code(std::size_t at) const { return at < piece_.size() ? piece_[at].code : 0; }
+  [[nodiscard]] category kind(std::size_t at) const {
+    return at < piece_.size() ? piece_[at].kind : category::end;
+  }
+  [[nodiscard]] std::uint32_t code(std::size_t at) const {
+    return at < piece_.size() ? piece_[at].code : 0;
+  }
   [[nodiscard]] bool newline(std::size_t at) const { return code(at) == '\n' || code(at) == '\r'; }
 
   /// First position from `at` on, and before `limit`, whose category is another one than `wanted`.
-  [[nodiscard]] std::size_t skip(category wanted, std::size_t at, std::size_t limit = SIZE_MAX) const {
+  [[nodiscard]] std::size_t skip(category wanted, std::size_t at,
+                                 std::size_t limit = SIZE_MAX) const {
     while (at < limit && kind(at) == wanted) ++at;
     return at;
   }
@@ -54,12 +60,13 @@ class scanner {
     if (code(at) != '\'') return at;
     const char first = letter(at + 1, any_case), second = letter(at + 2, any_case);
     if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
-    const bool two =
-        (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
+    const bool two = (first == 'r' && second == 'e') || (first == 'v' && second == 'e') ||
+                     (first == 'l' && second == 'l');
     return two ? at + 3 : at;
   }
 
-  /// \s+(?!\S) | \s+: a run of white space leaves its last character to a word that follows, unless it has only one.
+  /// \s+(?!\S) | \s+: a run of white space leaves its last character to a word that follows, unless
+  /// it has only one.
   [[nodiscard]] std::size_t white_space(std::size_t at) const {
     const std::size_t stop = skip(category::white_space, at);
     return kind(stop) != category::end && stop - at > 1 ? stop - 1 : stop;
@@ -77,7 +84,8 @@ class scanner {
   [[nodiscard]] std::size_t llama_word(std::size_t at, std::size_t digits) const {
     if (const std::size_t stop = contraction(at, true); stop != at) return stop;
     const bool joins = kind(at) != category::number && !newline(at);
-    if (const std::size_t body = kind(at) != category::letter && joins ? at + 1 : at; kind(body) == category::letter) {
+    if (const std::size_t body = kind(at) != category::letter && joins ? at + 1 : at;
+        kind(body) == category::letter) {
       return skip(category::letter, body);
     }
     if (kind(at) == category::number) return skip(category::number, at, at + digits);
@@ -108,7 +116,8 @@ class scanner {
 std::optional<pre_tokenizer> parse_pre_tokenizer(std::string_view name) {
   if (name == "gpt2" || name == "gpt-2") return pre_tokenizer::gpt2;
   if (name == "smollm") return pre_tokenizer::smollm;
-  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") return pre_tokenizer::llama_bpe;
+  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3")
+    return pre_tokenizer::llama_bpe;
   if (name == "qwen2") return pre_tokenizer::qwen2;
   return std::nullopt;
 }
@@ -120,7 +129,9 @@ std::vector<std::string_view> split_words(pre_tokenizer rule, std::string_view t
     characters.push_back({next.code, category_of(next.code), at});
     at += next.size;
   }
-  const auto offset = [&](std::size_t i) { return i < characters.size() ? characters[i].offset : text.size(); };
+  const auto offset = [&](std::size_t i) {
+    return i < characters.size() ? characters[i].offset : text.size();
+  };
 
   std::vector<std::string_view> words;
   const auto split_piece = [&](std::size_t begin, std::size_t end) {

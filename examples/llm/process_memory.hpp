@@ -28,7 +28,8 @@ inline std::size_t peak_memory() {
 #if EDGERAZOR_POSIX
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) == 0) {
-    return static_cast<std::size_t>(usage.ru_maxrss) * (EDGERAZOR_LINUX ? 1024 : 1);  // macOS counts bytes
+    return static_cast<std::size_t>(usage.ru_maxrss) *
+           (EDGERAZOR_LINUX ? 1024 : 1);  // macOS counts bytes
   }
 #endif
   return 0;

@@ -15,8 +15,8 @@
 
 namespace llm {
 
-/// Redraws `label [=====>    ] 43%` on standard error, at most ten times a second. Draws nothing where standard error
-/// is not a terminal, so that logs stay clean. The line is erased at the end.
+/// Redraws `label [=====>    ] 43%` on standard error, at most ten times a second. Draws nothing
+/// where standard error is not a terminal, so that logs stay clean. The line is erased at the end.
 class progress_bar {
  public:
   progress_bar(std::string label, std::size_t total) : label_(std::move(label)), total_(total) {}
@@ -34,8 +34,8 @@ class progress_bar {
     constexpr std::size_t width = 40;
     const std::size_t filled = done_ * width / total_;
     const std::string bar = std::string(filled, '=') + (filled < width ? ">" : "");
-    std::fprintf(stderr, "\r%s [%-*s] %3zu%%\033[K", label_.c_str(), static_cast<int>(width), bar.c_str(),
-                 done_ * 100 / total_);
+    std::fprintf(stderr, "\r%s [%-*s] %3zu%%\033[K", label_.c_str(), static_cast<int>(width),
+                 bar.c_str(), done_ * 100 / total_);
     std::fflush(stderr);
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <stdexcept>
 
 #include "decoder.hpp"
 #include "progress_bar.hpp"
@@ -31,10 +32,12 @@ struct position_cost {
 };
 
 /// `p`: the reference's probabilities, with their logarithms.
-position_cost compare_position(std::span<const float> logits, std::span<const double> p, std::span<const double> log_p,
-                               std::size_t reference_top, std::size_t token) {
+position_cost compare_position(std::span<const float> logits, std::span<const double> p,
+                               std::span<const double> log_p, std::size_t reference_top,
+                               std::size_t token) {
   const double total = log_sum(logits);
-  position_cost cost{total - static_cast<double>(logits[token]), 0, likeliest(logits) == reference_top};
+  position_cost cost{total - static_cast<double>(logits[token]), 0,
+                     likeliest(logits) == reference_top};
   for (std::size_t i = 0; i < p.size(); ++i) {
     cost.divergence += p[i] * (log_p[i] - (static_cast<double>(logits[i]) - total));
   }
@@ -43,11 +46,12 @@ position_cost compare_position(std::span<const float> logits, std::span<const do
 
 }  // namespace
 
-std::vector<quality> measure_quality(std::span<const model> models, std::span<const token_id> text, std::size_t window,
-                                     std::optional<token_id> beginning, thread_pool& threads,
-                                     const edgerazor::kernel& k) {
-  if (text.size() < 2) edgerazor::fail("the text is too short: it has fewer than two tokens");
-  if (window == 0) edgerazor::fail("a window of no tokens");
+std::vector<quality> measure_quality(std::span<const model> models, std::span<const token_id> text,
+                                     std::size_t window, std::optional<token_id> beginning,
+                                     thread_pool& threads, const edgerazor::kernel& k) {
+  if (text.size() < 2)
+    throw std::invalid_argument("the text is too short: it has fewer than two tokens");
+  if (window == 0) throw std::invalid_argument("a window of no tokens");
   constexpr std::size_t chunk = 16;  // positions whose logits exist at a time
   std::deque<decoder> decoders;
   for (const model& one : models) decoders.emplace_back(one, threads, window + 1, k);
@@ -56,11 +60,12 @@ std::vector<quality> measure_quality(std::span<const model> models, std::span<co
   progress_bar progress("reading", text.size());
   std::vector<token_id> tokens;
   for (std::size_t start = 0; start < text.size(); start += window) {
-    const std::span<const token_id> part = text.subspan(start, std::min(window, text.size() - start));
+    const std::span<const token_id> part =
+        text.subspan(start, std::min(window, text.size() - start));
     tokens.assign(part.begin(), part.end());
     if (beginning) tokens.insert(tokens.begin(), *beginning);
-    // Position i of the window predicts token i + 1 - before of `part`, its last position the next window's first
-    // token.
+    // Position i of the window predicts token i + 1 - before of `part`, its last position the next
+    // window's first token.
     const std::size_t before = beginning ? 1 : 0;
     for (decoder& one : decoders) one.truncate(0);
 
@@ -75,7 +80,8 @@ std::vector<quality> measure_quality(std::span<const model> models, std::span<co
         std::vector<position_cost> costs(some * models.size());
         threads.run(some, [&](std::size_t i) {
           const std::size_t target = start + first + at + i + 1 - before;
-          // With a beginning token, a later window's first token has been scored by the window before.
+          // With a beginning token, a later window's first token has been scored by the window
+          // before.
           if (target >= text.size() || (before == 1 && first + at + i == 0 && start > 0)) return;
           const std::span<const float> reference = logits[0].row(i);
           const double total = log_sum(reference);
@@ -85,8 +91,9 @@ std::vector<quality> measure_quality(std::span<const model> models, std::span<co
             p[j] = std::exp(log_p[j]);
           }
           for (std::size_t m = 0; m < models.size(); ++m) {
-            costs[i * models.size() + m] = compare_position(logits[m].row(i), p, log_p, likeliest(reference),
-                                                            static_cast<std::size_t>(text[target]));
+            costs[i * models.size() + m] =
+                compare_position(logits[m].row(i), p, log_p, likeliest(reference),
+                                 static_cast<std::size_t>(text[target]));
           }
         });
         for (std::size_t i = 0; i < costs.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <random>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -46,28 +47,32 @@ inline bool all_finite(std::span<const float> logits) noexcept {
 struct sampling {
   float temperature = 0;  ///< 0: greedy, the largest logit; the lowest id of equals
   std::size_t top_k = 0;  ///< keep the k likeliest tokens; 0: all
-  float top_p = 1;        ///< of those keep the likeliest that together reach this probability; 1: all
+  float top_p = 1;  ///< of those keep the likeliest that together reach this probability; 1: all
   std::uint64_t seed = 1;
 };
 
-/// p_i = softmax(logit_i / temperature), restricted to top_k, renormalised, restricted to top_p, then drawn from.
+/// p_i = softmax(logit_i / temperature), restricted to top_k, renormalised, restricted to top_p,
+/// then drawn from.
 ///
-/// A seed fixes the draws on every machine: std::mt19937_64 is specified to the bit, and its numbers become real ones
-/// here, not in a std distribution, which is not.
+/// A seed fixes the draws on every machine: std::mt19937_64 is specified to the bit, and its
+/// numbers become real ones here, not in a std distribution, which is not.
 class sampler {
  public:
   explicit sampler(const sampling& how) : how_(how), random_(how.seed) {
-    if (!(how.temperature >= 0)) edgerazor::fail("sampler: the temperature must be 0 or more");
-    if (!(how.top_p > 0 && how.top_p <= 1)) edgerazor::fail("sampler: top-p must be above 0 and at most 1");
+    if (!(how.temperature >= 0))
+      throw std::invalid_argument("sampler: the temperature must be 0 or more");
+    if (!(how.top_p > 0 && how.top_p <= 1))
+      throw std::invalid_argument("sampler: top-p must be above 0 and at most 1");
   }
 
   /// Throws std::invalid_argument where a logit is not finite.
   token_id operator()(std::span<const float> logits) {
-    if (logits.empty()) edgerazor::fail("sampler: no logits");
+    if (logits.empty()) throw std::invalid_argument("sampler: no logits");
     if (!all_finite(logits)) refuse(logits);
     if (how_.temperature == 0) return likeliest(logits);
     candidates_.clear();
-    for (std::size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<token_id>(i)});
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      candidates_.push_back({logits[i], static_cast<token_id>(i)});
     return draw();
   }
 
@@ -77,18 +82,20 @@ class sampler {
     token_id token;
   };
   [[noreturn]] static void refuse(std::span<const float> logits) {
-    const auto bad = std::find_if_not(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); });
-    edgerazor::fail("sampler: the model gave a logit that is not finite, for token " +
-                    std::to_string(bad - logits.begin()));
+    const auto bad =
+        std::find_if_not(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); });
+    throw std::invalid_argument("sampler: the model gave a logit that is not finite, for token " +
+                                std::to_string(bad - logits.begin()));
   }
   static bool likelier(const candidate& a, const candidate& b) {
     return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
   }
 
   token_id draw() {
-    const std::size_t kept = how_.top_k > 0 ? std::min(how_.top_k, candidates_.size()) : candidates_.size();
-    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept), candidates_.end(),
-                      likelier);
+    const std::size_t kept =
+        how_.top_k > 0 ? std::min(how_.top_k, candidates_.size()) : candidates_.size();
+    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept),
+                      candidates_.end(), likelier);
     candidates_.resize(kept);
     const double largest = candidates_.front().weight;
     double total = 0;
@@ -98,7 +105,8 @@ class sampler {
     }
     double nucleus = 0;
     std::size_t count = 0;
-    while (count < kept && nucleus < static_cast<double>(how_.top_p) * total) nucleus += candidates_[count++].weight;
+    while (count < kept && nucleus < static_cast<double>(how_.top_p) * total)
+      nucleus += candidates_[count++].weight;
 
     // 53 random bits: every double in [0, 1) that is a multiple of 2^-53 is equally likely.
     double left = static_cast<double>(random_() >> 11) * 0x1p-53 * nucleus;

@@ -23,7 +23,8 @@ class runner {
       : how_(how),
         threads_(how.threads),
         model_(who.load(threads_)),
-        decoder_(model_, threads_, how.prompt.size() + how.decoded_tokens, support::chosen_kernel(how.kernel)) {}
+        decoder_(model_, threads_, how.prompt.size() + how.decoded_tokens,
+                 support::chosen_kernel(how.kernel)) {}
 
   nlohmann::json run(std::size_t prompt_tokens, std::size_t decoded_tokens) {
     decoder_.truncate(0);
@@ -34,7 +35,8 @@ class runner {
       const token_id token = likeliest(logits);
       logits = decoder_.next({&token, 1});
     }
-    const std::chrono::duration<double> prompt = middle - start, decode = std::chrono::steady_clock::now() - middle;
+    const std::chrono::duration<double> prompt = middle - start,
+                                        decode = std::chrono::steady_clock::now() - middle;
     return {{"prompt", static_cast<double>(prompt_tokens) / prompt.count()},
             {"decode", static_cast<double>(decoded_tokens) / decode.count()}};
   }
@@ -78,9 +80,9 @@ std::vector<speed> measure_speed(const std::vector<contestant>& contestants, con
   for (std::size_t round = 0; round <= how.rounds; ++round) {
     for (std::size_t i = 0; i < workers.size(); ++i) {
       const bool warm_up = round == 0;
-      const nlohmann::json times =
-          workers[i].ask({{"prompt", warm_up ? std::min<std::size_t>(8, how.prompt.size()) : how.prompt.size()},
-                          {"decode", warm_up ? 1 : how.decoded_tokens}});
+      const nlohmann::json times = workers[i].ask(
+          {{"prompt", warm_up ? std::min<std::size_t>(8, how.prompt.size()) : how.prompt.size()},
+           {"decode", warm_up ? 1 : how.decoded_tokens}});
       progress.advance(1);
       if (warm_up) continue;
       prompt[i].push_back(times["prompt"]);
@@ -90,8 +92,9 @@ std::vector<speed> measure_speed(const std::vector<contestant>& contestants, con
   std::vector<speed> results;
   for (std::size_t i = 0; i < workers.size(); ++i) {
     const nlohmann::json report = workers[i].ask({{"report", true}});
-    results.push_back({median(prompt[i]), median(decode[i]), report["bits_per_weight"], report["weight_bytes"],
-                       report["bytes_per_token"], report["cache_bytes"], report["peak_memory"]});
+    results.push_back({median(prompt[i]), median(decode[i]), report["bits_per_weight"],
+                       report["weight_bytes"], report["bytes_per_token"], report["cache_bytes"],
+                       report["peak_memory"]});
   }
   return results;
 }

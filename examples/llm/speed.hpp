@@ -36,8 +36,8 @@ struct speed {
   std::size_t peak_memory = 0;      ///< of the worker; 0 where processes can't be told apart
 };
 
-/// One round of every contestant, then the next round: what slows the machine down for a while slows all of them.
-/// All models are in memory at once.
+/// One round of every contestant, then the next round: what slows the machine down for a while
+/// slows all of them. All models are in memory at once.
 std::vector<speed> measure_speed(const std::vector<contestant>& contestants, const race& how);
 
 }  // namespace llm

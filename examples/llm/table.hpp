@@ -9,8 +9,8 @@
 
 namespace llm {
 
-/// Prints rows of equally many cells to standard output: the first column left-aligned, the others right-aligned. Every
-/// row takes as many lines as its cell of most lines.
+/// Prints rows of equally many cells to standard output: the first column left-aligned, the others
+/// right-aligned. Every row takes as many lines as its cell of most lines.
 inline void print_table(const std::vector<std::vector<std::string>>& rows) {
   if (rows.empty()) return;
   const auto lines_of = [](const std::string& cell) {
@@ -56,7 +56,8 @@ inline std::string decimal(double value, int digits) {
 /// `digits` significant ones, for quantities that span powers of ten.
 inline std::string significant(double value, int digits) {
   char text[64];
-  std::snprintf(text, sizeof text, value >= 1e6 ? "%.*e" : "%#.*g", value >= 1e6 ? digits - 1 : digits, value);
+  std::snprintf(text, sizeof text, value >= 1e6 ? "%.*e" : "%#.*g",
+                value >= 1e6 ? digits - 1 : digits, value);
   std::string result = text;
   if (result.ends_with('.')) result.pop_back();
   return result;

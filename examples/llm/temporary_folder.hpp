@@ -10,23 +10,26 @@
 
 namespace llm {
 
-/// Made in the system's folder for temporary files, removed with all it holds at the end. One that the user names is
-/// used instead and stays.
+/// Made in the system's folder for temporary files, removed with all it holds at the end. One that
+/// the user names is used instead and stays.
 class temporary_folder {
  public:
   /// Throws edgerazor::io_error where it can't be made.
-  explicit temporary_folder(const std::filesystem::path& keep) : path_(keep), remove_(keep.empty()) {
+  explicit temporary_folder(const std::filesystem::path& keep)
+      : path_(keep), remove_(keep.empty()) {
     std::error_code error;
     if (!remove_) {
       std::filesystem::create_directories(path_, error);
     } else {
       std::random_device random;
       for (bool made = false; !made && !error;) {
-        path_ = std::filesystem::temp_directory_path(error) / ("edgerazor-" + std::to_string(random()));
+        path_ =
+            std::filesystem::temp_directory_path(error) / ("edgerazor-" + std::to_string(random()));
         if (!error) made = std::filesystem::create_directory(path_, error);
       }
     }
-    if (error) edgerazor::fail_io("can't make the folder '" + path_.string() + "': " + error.message());
+    if (error)
+      throw er::io_error("can't make the folder '" + path_.string() + "': " + error.message());
   }
   temporary_folder(const temporary_folder&) = delete;
   ~temporary_folder() {

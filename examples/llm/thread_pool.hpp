@@ -10,15 +10,15 @@
 #include <utility>
 #include <vector>
 
-#include <edgerazor/core/row_executor.hpp>
+#include <edgerazor/core/executor.hpp>
 
 namespace llm {
 
-/// Runs the grains of one job at a time on a fixed number of threads, of which the caller is one. Grains are handed out
-/// one by one, so that a slower core takes fewer of them.
+/// Runs the grains of one job at a time on a fixed number of threads, of which the caller is one.
+/// Grains are handed out one by one, so that a slower core takes fewer of them.
 ///
-/// The caller waits only for threads that have begun: one that wakes late finds the job closed. A busy machine thus
-/// costs a thread's share, not the time until it is scheduled.
+/// The caller waits only for threads that have begun: one that wakes late finds the job closed. A
+/// busy machine thus costs a thread's share, not the time until it is scheduled.
 class thread_pool {
  public:
   /// `threads` in total; 0 counts as 1.
@@ -35,15 +35,18 @@ class thread_pool {
 
   [[nodiscard]] std::size_t size() const noexcept { return workers_.size() + 1; }
 
-  /// Calls `work(grain)` once for each grain in [0, grains), in any order and on any thread, and returns when all have
-  /// returned. An exception of one of them is thrown here, after grains not yet begun have been dropped.
+  /// Calls `work(grain)` once for each grain in [0, grains), in any order and on any thread, and
+  /// returns when all have returned. An exception of one of them is thrown here, after grains not
+  /// yet begun have been dropped.
   template <class Work>
   void run(std::size_t grains, const Work& work) {
     if (workers_.empty() || grains < 2) {
       for (std::size_t grain = 0; grain < grains; ++grain) work(grain);
       return;
     }
-    call_ = [](const void* context, std::size_t grain) { (*static_cast<const Work*>(context))(grain); };
+    call_ = [](const void* context, std::size_t grain) {
+      (*static_cast<const Work*>(context))(grain);
+    };
     context_ = &work;
     grains_ = grains;
     next_.store(0, std::memory_order_relaxed);
@@ -52,7 +55,8 @@ class thread_pool {
     generation_.notify_all();
     drain();
     state_.fetch_and(~open, std::memory_order_acq_rel);
-    for (std::uint32_t active; (active = state_.load(std::memory_order_acquire)) != 0;) wait_while(state_, active);
+    for (std::uint32_t active; (active = state_.load(std::memory_order_acquire)) != 0;)
+      wait_while(state_, active);
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
@@ -60,10 +64,11 @@ class thread_pool {
   void operator()(std::size_t grains, edgerazor::grain_work work) { run(grains, work); }
 
  private:
-  static constexpr std::uint32_t open = 1u << 31;  ///< of state_; below it the number of threads inside the job
+  static constexpr std::uint32_t open =
+      1u << 31;  ///< of state_; below it the number of threads inside the job
 
-  /// Decoding hands out jobs of tens of microseconds; sleeping and waking would take as long, so a thread looks a few
-  /// times, giving its core away in between, before it sleeps.
+  /// Decoding hands out jobs of tens of microseconds; sleeping and waking would take as long, so a
+  /// thread looks a few times, giving its core away in between, before it sleeps.
   static void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
     for (int look = 0; look < 200; ++look) {
       if (value.load(std::memory_order_acquire) != old) return;
@@ -92,7 +97,8 @@ class thread_pool {
       std::uint32_t state = state_.load(std::memory_order_relaxed);
       bool entered = false;
       while (!entered && (state & open)) {
-        entered = state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_relaxed);
+        entered = state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
+                                               std::memory_order_relaxed);
       }
       if (!entered) continue;
       drain();

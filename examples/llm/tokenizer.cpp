@@ -16,7 +16,8 @@ std::array<std::uint32_t, 256> byte_alphabet() {
   std::array<std::uint32_t, 256> alphabet{};
   std::uint32_t next = 0x100;
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    const bool printable =
+        (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
     alphabet[byte] = printable ? byte : next++;
   }
   return alphabet;
@@ -25,38 +26,44 @@ std::array<std::uint32_t, 256> byte_alphabet() {
 namespace {
 
 std::uint64_t pair_key(token_id left, token_id right) {
-  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
+         static_cast<std::uint32_t>(right);
 }
 
-/// The bytes of a token written in the printable alphabet. Characters outside of it stand for themselves.
-std::string bytes_of_printable(std::string_view token, const std::unordered_map<std::uint32_t, char>& byte_of) {
+/// The bytes of a token written in the printable alphabet. Characters outside of it stand for
+/// themselves.
+std::string bytes_of_printable(std::string_view token,
+                               const std::unordered_map<std::uint32_t, char>& byte_of) {
   std::string bytes;
   for (std::size_t at = 0; at < token.size();) {
     const utf8_character next = first_character(token.substr(at));
     const auto found = byte_of.find(next.code);
-    bytes += found != byte_of.end() ? std::string_view{&found->second, 1} : token.substr(at, next.size);
+    bytes +=
+        found != byte_of.end() ? std::string_view{&found->second, 1} : token.substr(at, next.size);
     at += next.size;
   }
   return bytes;
 }
 
 bool is_marker(std::int32_t type) {
-  return type == vocabulary::control || type == vocabulary::user_defined || type == vocabulary::unknown;
+  return type == vocabulary::control || type == vocabulary::user_defined ||
+         type == vocabulary::unknown;
 }
 
 }  // namespace
 
 tokenizer::tokenizer(vocabulary data)
     : data_(std::move(data)), bytes_(data_.tokens.size()), ends_(data_.tokens.size()) {
-  if (data_.tokens.empty()) er::fail_io("tokenizer: the vocabulary has no tokens");
+  if (data_.tokens.empty()) throw er::io_error("tokenizer: the vocabulary has no tokens");
   if (data_.types.empty()) data_.types.assign(data_.tokens.size(), vocabulary::normal);
   if (data_.types.size() != data_.tokens.size()) {
-    er::fail_io("tokenizer: " + std::to_string(data_.tokens.size()) + " tokens, but " +
-                std::to_string(data_.types.size()) + " token types");
+    throw er::io_error("tokenizer: " + std::to_string(data_.tokens.size()) + " tokens, but " +
+                       std::to_string(data_.types.size()) + " token types");
   }
   for (const std::optional<token_id> id : {data_.bos, data_.eos}) {
     if (id && (*id < 0 || static_cast<std::size_t>(*id) >= size())) {
-      er::fail_io("tokenizer: special token " + std::to_string(*id) + " is outside of the vocabulary");
+      throw er::io_error("tokenizer: special token " + std::to_string(*id) +
+                         " is outside of the vocabulary");
     }
   }
 
@@ -72,8 +79,9 @@ tokenizer::tokenizer(vocabulary data)
     if (marker && !data_.tokens[i].empty()) markers_.push_back(id);
     bytes_[i] = marker ? data_.tokens[i] : bytes_of_printable(data_.tokens[i], byte_of);
   }
-  std::stable_sort(markers_.begin(), markers_.end(),
-                   [this](token_id a, token_id b) { return bytes_of(a).size() > bytes_of(b).size(); });
+  std::stable_sort(markers_.begin(), markers_.end(), [this](token_id a, token_id b) {
+    return bytes_of(a).size() > bytes_of(b).size();
+  });
 
   for (std::size_t byte = 0; byte < 256; ++byte) {
     std::string text;
@@ -87,14 +95,18 @@ tokenizer::tokenizer(vocabulary data)
     const std::size_t space = text.find(' ', 1);
     const auto left = find(text.substr(0, space));
     const auto right = space == std::string::npos ? std::nullopt : find(text.substr(space + 1));
-    const auto result = left && right ? find(text.substr(0, space) + text.substr(space + 1)) : std::nullopt;
-    if (!result) er::fail_io("tokenizer: merge " + std::to_string(i) + " names a token that does not exist");
+    const auto result =
+        left && right ? find(text.substr(0, space) + text.substr(space + 1)) : std::nullopt;
+    if (!result)
+      throw er::io_error("tokenizer: merge " + std::to_string(i) +
+                         " names a token that does not exist");
     merges_.try_emplace(pair_key(*left, *right), merge{static_cast<std::uint32_t>(i), *result});
   }
 
   if (data_.eos) ends_[static_cast<std::size_t>(*data_.eos)] = true;
   for (const char* name : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>"}) {
-    if (const auto id = find(name); id && is_control(*id)) ends_[static_cast<std::size_t>(*id)] = true;
+    if (const auto id = find(name); id && is_control(*id))
+      ends_[static_cast<std::size_t>(*id)] = true;
   }
 }
 
@@ -108,8 +120,9 @@ const tokenizer::merge* tokenizer::find_merge(token_id left, token_id right) con
   return found == merges_.end() ? nullptr : &found->second;
 }
 
-/// Merges the pair of lowest rank, the leftmost of equals, until none is left. A queue of candidates over a linked
-/// list: n log n, so that a page of spaces takes no minutes. A candidate is stale once either side has changed.
+/// Merges the pair of lowest rank, the leftmost of equals, until none is left. A queue of
+/// candidates over a linked list: n log n, so that a page of spaces takes no minutes. A candidate
+/// is stale once either side has changed.
 void tokenizer::encode_word(std::string_view word, std::vector<token_id>& out) const {
   constexpr std::size_t none = SIZE_MAX;
   struct symbol {
@@ -120,7 +133,9 @@ void tokenizer::encode_word(std::string_view word, std::vector<token_id>& out) c
     std::uint32_t rank;
     std::size_t left;
     token_id left_id, right_id;
-    bool operator>(const candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
+    bool operator>(const candidate& other) const {
+      return rank != other.rank ? rank > other.rank : left > other.left;
+    }
   };
 
   std::vector<symbol> symbols;
@@ -136,7 +151,8 @@ void tokenizer::encode_word(std::string_view word, std::vector<token_id>& out) c
   const auto consider = [&](std::size_t left) {
     if (left == none || symbols[left].next == none) return;
     const token_id left_id = symbols[left].id, right_id = symbols[symbols[left].next].id;
-    if (const merge* found = find_merge(left_id, right_id)) queue.push({found->rank, left, left_id, right_id});
+    if (const merge* found = find_merge(left_id, right_id))
+      queue.push({found->rank, left, left_id, right_id});
   };
   for (std::size_t i = 0; i < symbols.size(); ++i) consider(i);
 
@@ -144,7 +160,8 @@ void tokenizer::encode_word(std::string_view word, std::vector<token_id>& out) c
     const candidate best = queue.top();
     queue.pop();
     symbol& left = symbols[best.left];
-    if (left.id != best.left_id || left.next == none || symbols[left.next].id != best.right_id) continue;
+    if (left.id != best.left_id || left.next == none || symbols[left.next].id != best.right_id)
+      continue;
     symbol& right = symbols[left.next];
     left.id = find_merge(best.left_id, best.right_id)->result;
     right.id = -1;
@@ -164,8 +181,8 @@ std::vector<token_id> tokenizer::encode(std::string_view text, markup mode, bool
   };
   std::vector<stretch> stretches{{text, -1}};
   for (const token_id marker : markers_) {
-    const bool wanted =
-        mode == markup::control_tokens || data_.types[static_cast<std::size_t>(marker)] == vocabulary::user_defined;
+    const bool wanted = mode == markup::control_tokens ||
+                        data_.types[static_cast<std::size_t>(marker)] == vocabulary::user_defined;
     const std::string_view name = bytes_of(marker);
     if (!wanted || text.find(name) == std::string_view::npos) continue;
     std::vector<stretch> finer;

@@ -1,4 +1,5 @@
-/// UTF-8: reading code points from any bytes, writing them, and a stream that never lets half a character out.
+/// UTF-8: reading code points from any bytes, writing them, and a stream that never lets half a
+/// character out.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +26,8 @@ constexpr std::size_t utf8_sequence_size(unsigned char lead) noexcept {
   return 0;
 }
 
-/// The first code point of `text`, which is not empty. Overlong forms, surrogates and values past U+10FFFF are not
-/// UTF-8 (Unicode Standard, table 3-7).
+/// The first code point of `text`, which is not empty. Overlong forms, surrogates and values past
+/// U+10FFFF are not UTF-8 (Unicode Standard, table 3-7).
 constexpr utf8_character first_character(std::string_view text) noexcept {
   constexpr std::uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
   const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -52,13 +53,15 @@ inline void append_utf8(std::string& text, std::uint32_t code) {
   const int tails = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
   constexpr std::uint32_t leads[] = {0, 0xc0, 0xe0, 0xf0};
   text += static_cast<char>(leads[tails] | (code >> (6 * tails)));
-  for (int i = tails - 1; i >= 0; --i) text += static_cast<char>(0x80u | ((code >> (6 * i)) & 0x3fu));
+  for (int i = tails - 1; i >= 0; --i)
+    text += static_cast<char>(0x80u | ((code >> (6 * i)) & 0x3fu));
 }
 
 /// Turns the bytes of successive tokens, which may end inside a character, into whole characters.
 class utf8_stream {
  public:
-  /// The characters that `bytes` completes. An unfinished one waits; bytes that are not UTF-8 become U+FFFD.
+  /// The characters that `bytes` completes. An unfinished one waits; bytes that are not UTF-8
+  /// become U+FFFD.
   std::string push(std::string_view bytes) {
     waiting_ += bytes;
     std::string result;

@@ -6,6 +6,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "../support/shape_text.hpp"
+
 namespace llm {
 
 namespace {
@@ -17,7 +19,8 @@ std::uint64_t name_seed(std::string_view name) {
   return hash;
 }
 
-/// Four uniform 16-bit numbers from one 64-bit one, added: bell-shaped enough, of mean 0 and variance 1.
+/// Four uniform 16-bit numbers from one 64-bit one, added: bell-shaped enough, of mean 0 and
+/// variance 1.
 float bell(std::uint64_t bits) {
   std::uint64_t sum = 0;
   for (int i = 0; i < 4; ++i) sum += (bits >> (16 * i)) & 0xffffu;
@@ -39,8 +42,10 @@ std::optional<er::matrix_format> dense_format_of(er::ggml_type type) {
   return std::nullopt;
 }
 
-[[noreturn]] void refuse_shape(std::string_view name, std::size_t rows, std::size_t cols, const std::string& has) {
-  er::fail_io("tensor '" + std::string{name} + "': expected " + er::shape_text(rows, cols) + ", the file has " + has);
+[[noreturn]] void refuse_shape(std::string_view name, std::size_t rows, std::size_t cols,
+                               const std::string& has) {
+  throw er::io_error("tensor '" + std::string{name} + "': expected " + shape_text(rows, cols) +
+                     ", the file has " + has);
 }
 
 }  // namespace
@@ -49,14 +54,17 @@ std::optional<er::matrix_format> format_of(const er::recipe& how, std::string_vi
   const std::string_view text = how.weight_format(name);
   if (text.empty()) return std::nullopt;
   const auto fmt = er::matrix_format::parse(text);
-  if (!fmt) er::fail("recipe " + how.name + ": '" + std::string{text} + "' is not the name of a format");
+  if (!fmt)
+    throw std::invalid_argument("recipe " + how.name + ": '" + std::string{text} +
+                                "' is not the name of a format");
   return fmt;
 }
 
-er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows, std::size_t cols,
-                              const row_source& source, thread_pool& threads) {
+er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows,
+                              std::size_t cols, const row_source& source, thread_pool& threads) {
   constexpr std::size_t block_elements = 65536;
-  const std::size_t block = std::max<std::size_t>(1, block_elements / (cols * er::tile_rows)) * er::tile_rows;
+  const std::size_t block =
+      std::max<std::size_t>(1, block_elements / (cols * er::tile_rows)) * er::tile_rows;
   try {
     er::any_matrix result = er::any_matrix::empty(fmt, rows, cols);
     threads.run((rows + block - 1) / block, [&](std::size_t grain) {
@@ -68,7 +76,7 @@ er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fm
     });
     return result;
   } catch (const std::invalid_argument& error) {
-    er::fail_io("tensor '" + std::string{name} + "': " + error.what());
+    throw er::io_error("tensor '" + std::string{name} + "': " + error.what());
   }
 }
 
@@ -76,7 +84,8 @@ file_weights::file_weights(const er::gguf_reader& file, const er::recipe& how, t
                            progress_bar* progress)
     : file_(file), packed_(file), how_(how), threads_(threads), progress_(progress) {
   if (!how.rules.empty() && !packed_.all().empty()) {
-    er::fail("the file holds a quantized model already; a recipe is for one that is not");
+    throw std::invalid_argument(
+        "the file holds a quantized model already; a recipe is for one that is not");
   }
 }
 
@@ -86,23 +95,27 @@ er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std
   if (progress_ != nullptr) progress_->advance(tensor.bytes.size());
   if (const er::packed_tensor* packed = packed_.find(name)) {
     if (packed->rows != rows || packed->cols != cols) {
-      refuse_shape(name, rows, cols, er::shape_text(packed->rows, packed->cols));
+      refuse_shape(name, rows, cols, shape_text(packed->rows, packed->cols));
     }
     const auto fmt = er::matrix_format::parse(packed->format);
     if (!fmt)
-      er::fail_io("tensor '" + std::string{name} + "' has the unknown format '" + std::string{packed->format} + "'");
+      throw er::io_error("tensor '" + std::string{name} + "' has the unknown format '" +
+                         std::string{packed->format} + "'");
     return er::any_matrix::from_bytes(*fmt, rows, cols, packed->bytes);
   }
   if (tensor.dim_count != 2 || tensor.rows() != rows || tensor.cols() != cols) {
-    refuse_shape(name, rows, cols, er::shape_text(tensor.rows(), tensor.cols()));
+    refuse_shape(name, rows, cols, shape_text(tensor.rows(), tensor.cols()));
   }
   const auto stored = dense_format_of(tensor.type);
   const auto wanted = format_of(how_, name);
-  if (stored && (!wanted || *wanted == *stored)) return er::any_matrix::from_bytes(*stored, rows, cols, tensor.bytes);
+  if (stored && (!wanted || *wanted == *stored))
+    return er::any_matrix::from_bytes(*stored, rows, cols, tensor.bytes);
 
-  const auto read = [&](er::row_range range, er::matrix_view<float> out) { file_.read_rows(tensor, range, out); };
-  er::any_matrix result =
-      pack_by_blocks(name, wanted.value_or(dense_format(er::scale_kind::float16)), rows, cols, read, threads_);
+  const auto read = [&](er::row_range range, er::matrix_view<float> out) {
+    file_.read_rows(tensor, range, out);
+  };
+  er::any_matrix result = pack_by_blocks(
+      name, wanted.value_or(dense_format(er::scale_kind::float16)), rows, cols, read, threads_);
   file_.drop(tensor);
   return result;
 }
@@ -111,12 +124,13 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
   asked_.emplace(name);
   const er::tensor_info& tensor = file_.get(name);
   if (tensor.rows() != 1 || tensor.cols() != size) {
-    refuse_shape(name, 1, size, er::shape_text(tensor.rows(), tensor.cols()));
+    refuse_shape(name, 1, size, shape_text(tensor.rows(), tensor.cols()));
   }
   std::vector<float> values(size);
   file_.read_rows(tensor, {0, 1}, {values.data(), 1, size});
   for (const float value : values) {
-    if (!std::isfinite(value)) er::fail_io("tensor '" + std::string{name} + "' has a NaN or an infinity");
+    if (!std::isfinite(value))
+      throw er::io_error("tensor '" + std::string{name} + "' has a NaN or an infinity");
   }
   return values;
 }
@@ -124,7 +138,8 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
 void file_weights::refuse_leftovers() const {
   for (const er::tensor_info& tensor : file_.tensors()) {
     if (asked_.contains(std::string{tensor.name})) continue;
-    er::fail_io("the model has a tensor " + er::gguf::quoted(tensor.name) + " that this program does not know");
+    throw er::io_error("the model has a tensor " + er::gguf::quoted(tensor.name) +
+                       " that this program does not know");
   }
 }
 

@@ -1,10 +1,12 @@
-/// Where a decoder's weights come from: a file, as it is or quantized while it is read, or a random generator.
+/// Where a decoder's weights come from: a file, as it is or quantized while it is read, or a random
+/// generator.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -14,8 +16,8 @@
 #include "thread_pool.hpp"
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/packed_model.hpp>
-#include <edgerazor/pack/any_matrix.hpp>
-#include <edgerazor/quant/recipe.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/policy/recipe.hpp>
 
 namespace llm {
 
@@ -24,13 +26,13 @@ namespace er = edgerazor;
 /// Fills rows [range.begin, range.end) of a matrix; called by several threads at once.
 using row_source = std::function<void(er::row_range range, er::matrix_view<float> out)>;
 
-/// A matrix of format `fmt`, quantized by rows a block at a time: besides the result it takes some 256 KiB a thread.
-/// What is wrong with a weight is told with the tensor's name.
-er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows, std::size_t cols,
-                              const row_source& source, thread_pool& threads);
+/// A matrix of format `fmt`, quantized by rows a block at a time: besides the result it takes some
+/// 256 KiB a thread. What is wrong with a weight is told with the tensor's name.
+er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows,
+                              std::size_t cols, const row_source& source, thread_pool& threads);
 
-/// The format that a recipe gives to a weight; throws std::invalid_argument where its name is not one.
-/// Nothing: the weight keeps its type.
+/// The format that a recipe gives to a weight; throws std::invalid_argument where its name is not
+/// one. Nothing: the weight keeps its type.
 std::optional<er::matrix_format> format_of(const er::recipe& how, std::string_view name);
 
 class weight_source {
@@ -38,23 +40,28 @@ class weight_source {
   virtual ~weight_source() = default;
   [[nodiscard]] virtual bool has(std::string_view name) const = 0;
   /// Both throw edgerazor::io_error where the weight is missing or has another shape.
-  [[nodiscard]] virtual er::any_matrix matrix(std::string_view name, std::size_t rows, std::size_t cols) = 0;
+  [[nodiscard]] virtual er::any_matrix matrix(std::string_view name, std::size_t rows,
+                                              std::size_t cols) = 0;
   [[nodiscard]] virtual std::vector<float> vector(std::string_view name, std::size_t size) = 0;
 };
 
-/// The tensors of a GGUF file. Dense and packed ones stay in the mapped file, which must outlive them; ggml's block
-/// formats become the recipe's format, or float16 where it leaves them their type.
+/// The tensors of a GGUF file. Dense and packed ones stay in the mapped file, which must outlive
+/// them; ggml's block formats become the recipe's format, or float16 where it leaves them their
+/// type.
 class file_weights final : public weight_source {
  public:
   file_weights(const er::gguf_reader& file, const er::recipe& how, thread_pool& threads,
                progress_bar* progress = nullptr);
 
-  [[nodiscard]] bool has(std::string_view name) const override { return file_.find(name) != nullptr; }
-  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows, std::size_t cols) override;
+  [[nodiscard]] bool has(std::string_view name) const override {
+    return file_.find(name) != nullptr;
+  }
+  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows,
+                                      std::size_t cols) override;
   [[nodiscard]] std::vector<float> vector(std::string_view name, std::size_t size) override;
 
-  /// Throws edgerazor::io_error where the file has a tensor that nobody asked for: the model would not be the one its
-  /// author meant.
+  /// Throws edgerazor::io_error where the file has a tensor that nobody asked for: the model would
+  /// not be the one its author meant.
   void refuse_leftovers() const;
 
  private:
@@ -66,14 +73,16 @@ class file_weights final : public weight_source {
   std::unordered_set<std::string> asked_;
 };
 
-/// Random weights for measurements: matrices of independent numbers of variance 1 / cols, the same for the same name on
-/// every machine; vectors of ones. Has every weight but biases, an untied head and the like.
+/// Random weights for measurements: matrices of independent numbers of variance 1 / cols, the same
+/// for the same name on every machine; vectors of ones. Has every weight but biases, an untied head
+/// and the like.
 class random_weights final : public weight_source {
  public:
   random_weights(const er::recipe& how, thread_pool& threads) : how_(how), threads_(threads) {}
 
   [[nodiscard]] bool has(std::string_view) const override { return false; }
-  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows, std::size_t cols) override;
+  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows,
+                                      std::size_t cols) override;
   [[nodiscard]] std::vector<float> vector(std::string_view, std::size_t size) override {
     return std::vector<float>(size, 1.0f);
   }

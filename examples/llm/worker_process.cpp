@@ -22,7 +22,8 @@ namespace llm {
 namespace {
 
 /// {"answer": ...} or {"error": "sentence"}.
-nlohmann::json answer(service& serve, const std::function<service()>& make, const nlohmann::json& request) {
+nlohmann::json answer(service& serve, const std::function<service()>& make,
+                      const nlohmann::json& request) {
   try {
     if (!serve) serve = make();
     return {{"answer", serve(request)}};
@@ -42,7 +43,8 @@ struct worker_process::connection {
   // A message: its length as u32, then its text.
   static bool transfer(int socket, char* data, std::size_t size, bool send) {
     while (size > 0) {
-      const ::ssize_t moved = send ? ::send(socket, data, size, MSG_NOSIGNAL) : ::recv(socket, data, size, 0);
+      const ::ssize_t moved =
+          send ? ::send(socket, data, size, MSG_NOSIGNAL) : ::recv(socket, data, size, 0);
       if (moved < 0 && errno == EINTR) continue;
       if (moved <= 0) return false;
       data += moved;
@@ -67,22 +69,25 @@ struct worker_process::connection {
 
   ~connection() {
     if (socket < 0) return;
-    // The child reads end of file and leaves. close() alone would not do: workers made later hold this socket too.
+    // The child reads end of file and leaves. close() alone would not do: workers made later hold
+    // this socket too.
     ::shutdown(socket, SHUT_RDWR);
     ::close(socket);
     ::waitpid(child, nullptr, 0);
   }
 };
 
-worker_process::worker_process(std::function<service()> make) : connection_(std::make_unique<connection>()) {
+worker_process::worker_process(std::function<service()> make)
+    : connection_(std::make_unique<connection>()) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) edgerazor::fail_io("can't make a socket for a worker process");
+  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+    throw edgerazor::io_error("can't make a socket for a worker process");
   std::fflush(nullptr);  // or the child would print again what waits in the buffers
   const ::pid_t child = ::fork();
   if (child < 0) {
     ::close(ends[0]);
     ::close(ends[1]);
-    edgerazor::fail_io("can't start a worker process");
+    throw edgerazor::io_error("can't start a worker process");
   }
   if (child == 0) {
     ::close(ends[0]);
@@ -101,7 +106,8 @@ worker_process::worker_process(std::function<service()> make) : connection_(std:
 
 nlohmann::json worker_process::ask(const nlohmann::json& request) {
   nlohmann::json reply;
-  if (!connection::send(connection_->socket, request) || !connection::receive(connection_->socket, reply)) {
+  if (!connection::send(connection_->socket, request) ||
+      !connection::receive(connection_->socket, reply)) {
     throw std::runtime_error("a worker process ended before it had answered (out of memory?)");
   }
   if (reply.contains("error")) throw std::runtime_error(reply["error"].get<std::string>());
@@ -119,7 +125,8 @@ struct worker_process::connection {
   service serve;
 };
 
-worker_process::worker_process(std::function<service()> make) : connection_(std::make_unique<connection>()) {
+worker_process::worker_process(std::function<service()> make)
+    : connection_(std::make_unique<connection>()) {
   connection_->make = std::move(make);
 }
 

@@ -10,9 +10,8 @@
 
 namespace qad {
 
-/// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
-/// w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w), where t counts steps from 1; norms do not
-/// decay.
+/// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2, w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 -
+/// b2^t)) + epsilon) + decay w), where t counts steps from 1; norms do not decay.
 class adamw {
  public:
   explicit adamw(const shape& s) : first_(s), second_(s) {}
@@ -21,15 +20,16 @@ class adamw {
   [[nodiscard]] parameters& second_moments() noexcept { return second_; }
 
   /// g is `gradient` times `gradient_scale`.
-  void step(parameters& weights, const parameters& gradient, float gradient_scale, double rate, double decay,
-            std::uint64_t t) {
+  void step(parameters& weights, const parameters& gradient, float gradient_scale, double rate,
+            double decay, std::uint64_t t) {
     const double steps = static_cast<double>(t);
     const auto first_scale = static_cast<float>(rate / (1 - std::pow(beta1, steps)));
     const auto second_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)));
     for (const weight_entry& e : weights.entries()) {
       const auto kept = static_cast<float>(e.is_norm() ? 1.0 : 1.0 - rate * decay);
-      update(weights.values().data() + e.offset, gradient.values().data() + e.offset, first_.values().data() + e.offset,
-             second_.values().data() + e.offset, e.size(), gradient_scale, kept, first_scale, second_scale);
+      update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
+             first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
+             gradient_scale, kept, first_scale, second_scale);
     }
   }
 
@@ -37,8 +37,9 @@ class adamw {
   static constexpr double beta1 = 0.9, beta2 = 0.95;
   static constexpr float epsilon = 1e-8f;
 
-  static void update(float* __restrict w, const float* __restrict gradient, float* __restrict m, float* __restrict v,
-                     std::size_t size, float scale, float kept, float first_scale, float second_scale) noexcept {
+  static void update(float* __restrict w, const float* __restrict gradient, float* __restrict m,
+                     float* __restrict v, std::size_t size, float scale, float kept,
+                     float first_scale, float second_scale) noexcept {
     constexpr auto b1 = static_cast<float>(beta1), b2 = static_cast<float>(beta2);
     for (std::size_t i = 0; i < size; ++i) {
       const float g = gradient[i] * scale;

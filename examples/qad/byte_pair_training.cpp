@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <queue>
+#include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -50,8 +51,8 @@ class pair_counts {
     for (const auto& [pair, record] : pairs_) queue_.push({record.count, pair});
   }
 
-  /// The most frequent pair; of count 0 where none is left. A queued count is an upper bound: counts that fall are
-  /// corrected when they come up, counts that rise are queued anew.
+  /// The most frequent pair; of count 0 where none is left. A queued count is an upper bound:
+  /// counts that fall are corrected when they come up, counts that rise are queued anew.
   candidate most_frequent() {
     while (!queue_.empty()) {
       const candidate best = queue_.top();
@@ -64,7 +65,8 @@ class pair_counts {
   }
 
   void merge(pair_key pair, token_id merged) {
-    const token_id left = static_cast<token_id>(pair >> 32), right = static_cast<token_id>(pair & 0xffffffffu);
+    const token_id left = static_cast<token_id>(pair >> 32),
+                   right = static_cast<token_id>(pair & 0xffffffffu);
     std::vector<std::uint32_t> affected = std::exchange(pairs_[pair].words, {});
     std::sort(affected.begin(), affected.end());
     affected.erase(std::unique(affected.begin(), affected.end()), affected.end());
@@ -84,13 +86,14 @@ class pair_counts {
       add_word(index, merged);
     }
     for (const pair_key changed : risen_) {
-      if (const std::int64_t count = pairs_[changed].count; count > 0) queue_.push({count, changed});
+      if (const std::int64_t count = pairs_[changed].count; count > 0)
+        queue_.push({count, changed});
     }
   }
 
  private:
-  /// Counts the pairs of a word. Those with `fresh` in them, all where it is -1, learn that the word has them: the
-  /// others know.
+  /// Counts the pairs of a word. Those with `fresh` in them, all where it is -1, learn that the
+  /// word has them: the others know.
   void add_word(std::uint32_t index, token_id fresh = -1) {
     const std::vector<token_id>& symbols = words_[index].symbols;
     for (std::size_t i = 1; i < symbols.size(); ++i) {
@@ -127,14 +130,16 @@ std::vector<word> distinct_words(std::string_view text) {
 
 llm::vocabulary train_byte_pairs(std::string_view text, std::size_t size) {
   if (size < 257) {
-    edgerazor::fail("a vocabulary of " + std::to_string(size) +
-                    " tokens; the 256 bytes and the end of text take 257 already");
+    throw std::invalid_argument("a vocabulary of " + std::to_string(size) +
+                                " tokens; the 256 bytes and the end of text take 257 already");
   }
   llm::vocabulary data;
   data.words = llm::pre_tokenizer::gpt2;
-  for (const std::uint32_t code : llm::byte_alphabet()) llm::append_utf8(data.tokens.emplace_back(), code);
+  for (const std::uint32_t code : llm::byte_alphabet())
+    llm::append_utf8(data.tokens.emplace_back(), code);
   std::unordered_map<std::string, token_id> ids;
-  for (std::size_t i = 0; i < data.tokens.size(); ++i) ids[data.tokens[i]] = static_cast<token_id>(i);
+  for (std::size_t i = 0; i < data.tokens.size(); ++i)
+    ids[data.tokens[i]] = static_cast<token_id>(i);
 
   pair_counts pairs(distinct_words(text));
   while (data.tokens.size() + 1 < size) {

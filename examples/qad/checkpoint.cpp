@@ -13,8 +13,8 @@ namespace {
 
 // A GGUF file of an architecture of its own: three tensors of one dimension, and these keys.
 constexpr std::string_view architecture = "qad-checkpoint";
-constexpr std::string_view version_key = "qad.version", step_key = "qad.step", options_key = "qad.options",
-                           hash_key = "qad.fingerprint";
+constexpr std::string_view version_key = "qad.version", step_key = "qad.step",
+                           options_key = "qad.options", hash_key = "qad.fingerprint";
 constexpr std::uint32_t version = 1;
 
 std::uint64_t fingerprint_of(const checkpoint_view& state) {
@@ -32,16 +32,18 @@ std::uint64_t fingerprint_of(const checkpoint_view& state) {
 std::vector<float> read_numbers(const er::gguf_reader& file, std::string_view name) {
   const er::tensor_info* const tensor = file.find(name);
   if (tensor == nullptr) return {};
-  if (tensor->type != er::ggml_type::f32) er::fail_io("tensor '" + std::string{name} + "' is not F32");
+  if (tensor->type != er::ggml_type::f32)
+    throw er::io_error("tensor '" + std::string{name} + "' is not F32");
   std::vector<float> values(tensor->bytes.size() / sizeof(float));
   std::memcpy(values.data(), tensor->bytes.data(), tensor->bytes.size());
   return values;
 }
 
 checkpoint read_fields(const er::gguf_reader& file) {
-  if (file.get_string("general.architecture") != architecture) er::fail_io("it is a model");
+  if (file.get_string("general.architecture") != architecture) throw er::io_error("it is a model");
   if (const std::uint32_t found = file.get_u32(version_key); found != version) {
-    er::fail_io("it has version " + std::to_string(found) + ", expected " + std::to_string(version));
+    throw er::io_error("it has version " + std::to_string(found) + ", expected " +
+                       std::to_string(version));
   }
   checkpoint state;
   state.step = file.get_u64(step_key);
@@ -51,7 +53,7 @@ checkpoint read_fields(const er::gguf_reader& file) {
   state.first_moments = read_numbers(file, "first_moments");
   state.second_moments = read_numbers(file, "second_moments");
   if (file.get_u64(hash_key) != fingerprint_of(state.view()))
-    er::fail_io("its bytes are not the ones that were written");
+    throw er::io_error("its bytes are not the ones that were written");
   return state;
 }
 
@@ -71,18 +73,23 @@ std::uint64_t fingerprint(std::span<const std::byte> bytes, std::uint64_t seed) 
 void add_tokenizer(er::gguf_writer& writer, const llm::vocabulary& words) {
   writer.set_string("tokenizer.ggml.model", "gpt2");
   writer.set_string("tokenizer.ggml.pre", "gpt-2");
-  for (const std::string& token : words.tokens) writer.append_string("tokenizer.ggml.tokens", token);
-  for (const std::string& merge : words.merges) writer.append_string("tokenizer.ggml.merges", merge);
+  for (const std::string& token : words.tokens)
+    writer.append_string("tokenizer.ggml.tokens", token);
+  for (const std::string& merge : words.merges)
+    writer.append_string("tokenizer.ggml.merges", merge);
   writer.set_array<std::int32_t>("tokenizer.ggml.token_type", words.types);
-  if (words.eos) writer.set_u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*words.eos));
+  if (words.eos)
+    writer.set_u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*words.eos));
   writer.set_bool("tokenizer.ggml.add_bos_token", false);
 }
 
 llm::vocabulary read_tokenizer(const er::gguf_reader& file) {
   llm::vocabulary words;
-  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens")) words.tokens.emplace_back(token);
+  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens"))
+    words.tokens.emplace_back(token);
   if (file.has("tokenizer.ggml.merges")) {
-    for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges")) words.merges.emplace_back(merge);
+    for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges"))
+      words.merges.emplace_back(merge);
   }
   words.types = file.get_i32s("tokenizer.ggml.token_type");
   words.eos = file.optional_i32("tokenizer.ggml.eos_token_id");
@@ -100,7 +107,8 @@ void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& 
   for (const auto& [name, values] : {std::pair{"weights", state.weights},
                                      {"first_moments", state.first_moments},
                                      {"second_moments", state.second_moments}}) {
-    if (!values.empty()) writer.add_tensor(name, er::ggml_type::f32, {values.size()}, std::as_bytes(values));
+    if (!values.empty())
+      writer.add_tensor(name, er::ggml_type::f32, {values.size()}, std::as_bytes(values));
   }
   writer.write(path);
 }
@@ -108,11 +116,12 @@ void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& 
 checkpoint read_checkpoint(const std::filesystem::path& path) {
   std::string error;
   const auto file = er::gguf_reader::try_open(path, error);
-  if (!file) er::fail_io(error);
+  if (!file) throw er::io_error(error);
   try {
     return read_fields(*file);
   } catch (const er::io_error& reason) {
-    er::fail_io("'" + path.string() + "' is no checkpoint that can be read: " + reason.what());
+    throw er::io_error("'" + path.string() +
+                       "' is no checkpoint that can be read: " + reason.what());
   }
 }
 

@@ -32,24 +32,29 @@ struct checkpoint {
   llm::vocabulary words;
   std::vector<float> weights, first_moments, second_moments;
 
-  [[nodiscard]] checkpoint_view view() const { return {step, options, &words, weights, first_moments, second_moments}; }
+  [[nodiscard]] checkpoint_view view() const {
+    return {step, options, &words, weights, first_moments, second_moments};
+  }
 };
 
-/// Replaces the file in one step: a kill at any time leaves the old one or the new one. Throws edgerazor::io_error
-/// where it can't be written.
+/// Replaces the file in one step: a kill at any time leaves the old one or the new one. Throws
+/// edgerazor::io_error where it can't be written.
 void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& state);
 
-/// Throws edgerazor::io_error, one sentence, where the file is missing, is none of ours, is cut off, or a bit of it is
-/// not what was written.
+/// Throws edgerazor::io_error, one sentence, where the file is missing, is none of ours, is cut
+/// off, or a bit of it is not what was written.
 checkpoint read_checkpoint(const std::filesystem::path& path);
 
-/// A hash of bytes, the same on every machine (FNV-1a over 64-bit words, the last one padded with zeros). Tells
-/// accidents, not attacks.
-std::uint64_t fingerprint(std::span<const std::byte> bytes, std::uint64_t seed = 0xcbf29ce484222325u) noexcept;
-inline std::uint64_t fingerprint(std::string_view text, std::uint64_t seed = 0xcbf29ce484222325u) noexcept {
+/// A hash of bytes, the same on every machine (FNV-1a over 64-bit words, the last one padded with
+/// zeros). Tells accidents, not attacks.
+std::uint64_t fingerprint(std::span<const std::byte> bytes,
+                          std::uint64_t seed = 0xcbf29ce484222325u) noexcept;
+inline std::uint64_t fingerprint(std::string_view text,
+                                 std::uint64_t seed = 0xcbf29ce484222325u) noexcept {
   return fingerprint(std::as_bytes(std::span{text}), seed);
 }
-inline std::uint64_t fingerprint(std::span<const float> values, std::uint64_t seed = 0xcbf29ce484222325u) noexcept {
+inline std::uint64_t fingerprint(std::span<const float> values,
+                                 std::uint64_t seed = 0xcbf29ce484222325u) noexcept {
   return fingerprint(std::as_bytes(values), seed);
 }
 

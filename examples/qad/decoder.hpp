@@ -18,11 +18,12 @@ template <class Scalar>
 using basic_matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using matrix = basic_matrix<float>;
 
-/// What of the states is fake-quantized on the way: int8 by the largest magnitude. The backward pass takes rounding for
-/// the identity.
+/// What of the states is fake-quantized on the way: int8 by the largest magnitude. The backward
+/// pass takes rounding for the identity.
 struct state_quantization {
-  std::size_t activation_group = 0;  ///< columns of a linear layer's input that share a scale; 0: not quantized
-  bool cache = false;                ///< keys (after their turn) and values, one scale for each head and token
+  std::size_t activation_group =
+      0;               ///< columns of a linear layer's input that share a scale; 0: not quantized
+  bool cache = false;  ///< keys (after their turn) and values, one scale for each head and token
 };
 
 /// What a backward pass will need: everything, or nothing (a teacher's).
@@ -33,33 +34,39 @@ enum class pass { training, inference };
 ///     x += Wo attention(rope(Wq n), rope(Wk n), Wv n)     n = rms_norm(x)
 ///     x += Wdown (silu(Wgate n) * (Wup n))                n = rms_norm(x)
 ///
-/// and logits = embedding * rms_norm(x): GGUF's architecture `llama`, whose neighbouring elements of a head turn
-/// together. All memory is taken by the constructor. One thread at a time.
+/// and logits = embedding * rms_norm(x): GGUF's architecture `llama`, whose neighbouring elements
+/// of a head turn together. All memory is taken by the constructor. One thread at a time.
 template <class Scalar>
 class basic_decoder {
  public:
   using weights = basic_parameters<Scalar>;
 
-  /// Room for `sequences` of `length` tokens each. Fails where either is zero or the length exceeds the context.
-  basic_decoder(const shape& s, std::size_t sequences, std::size_t length, pass use = pass::training);
+  /// Room for `sequences` of `length` tokens each. Fails where either is zero or the length exceeds
+  /// the context.
+  basic_decoder(const shape& s, std::size_t sequences, std::size_t length,
+                pass use = pass::training);
 
   [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
 
-  /// `tokens`: one sequence after the other. Fails where their number is not tokens(), or one is outside of the
-  /// vocabulary.
-  void forward(const weights& w, std::span<const std::int32_t> tokens, const state_quantization& states = {});
+  /// `tokens`: one sequence after the other. Fails where their number is not tokens(), or one is
+  /// outside of the vocabulary.
+  void forward(const weights& w, std::span<const std::int32_t> tokens,
+               const state_quantization& states = {});
 
-  /// tokens x vocabulary, valid until the next pass; the caller may turn them into their gradients in place.
+  /// tokens x vocabulary, valid until the next pass; the caller may turn them into their gradients
+  /// in place.
   [[nodiscard]] er::matrix_view<Scalar> logits() noexcept;
   /// tokens x hidden: 0 is the embedding's output, i that of block i (counted from 1).
   [[nodiscard]] er::matrix_view<const Scalar> hidden(std::size_t i) const;
 
-  /// Adds the gradients of a loss to `gradient_sum`, given its gradients with respect to the logits (tokens x
-  /// vocabulary) and to hidden(i), for i = 0, 1, ... as far as there are any; a view without data is zero. `w` and the
-  /// states are those of the last forward pass. Fails where shapes differ or the decoder is for inference.
+  /// Adds the gradients of a loss to `gradient_sum`, given its gradients with respect to the logits
+  /// (tokens x vocabulary) and to hidden(i), for i = 0, 1, ... as far as there are any; a view
+  /// without data is zero. `w` and the states are those of the last forward pass. Fails where
+  /// shapes differ or the decoder is for inference.
   void backward(const weights& w, er::matrix_view<const Scalar> logits_gradient,
-                std::span<const er::matrix_view<const Scalar>> hidden_gradients, weights& gradient_sum);
+                std::span<const er::matrix_view<const Scalar>> hidden_gradients,
+                weights& gradient_sum);
 
  private:
   using matrix = basic_matrix<Scalar>;
@@ -82,8 +89,11 @@ class basic_decoder {
     std::size_t attention_norm, qkv, output, feed_norm, gate_up, down;
   };
 
-  static factor<Scalar> weight(const weights& w, std::size_t offset, std::size_t out, std::size_t in);
-  block_states& states_of(std::size_t block) noexcept { return blocks_[use_ == pass::training ? block : 0]; }
+  static factor<Scalar> weight(const weights& w, std::size_t offset, std::size_t out,
+                               std::size_t in);
+  block_states& states_of(std::size_t block) noexcept {
+    return blocks_[use_ == pass::training ? block : 0];
+  }
   void turn_heads(matrix& qkv, Scalar direction) const;
   void attention(block_states& s);
   void attention_backward(const block_states& s);
@@ -99,7 +109,8 @@ class basic_decoder {
   std::vector<block_states> blocks_;
   matrix output_input_, logits_;
   vector output_factor_;
-  matrix stream_gradient_, normed_gradient_, qkv_gradient_, mixed_gradient_, gate_up_gradient_, product_gradient_;
+  matrix stream_gradient_, normed_gradient_, qkv_gradient_, mixed_gradient_, gate_up_gradient_,
+      product_gradient_;
   matrix score_gradient_;  ///< of one head and sequence
   multiplier<Scalar> multiply_;
 };

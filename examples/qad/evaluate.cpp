@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,19 +35,22 @@ void log_softmax(std::span<const float> logits, row_array& out) {
 /// Windows [first, last) of the text.
 class reader {
  public:
-  reader(const running_model& model, const running_model* teacher, std::span<const token_id> text, std::size_t window)
+  reader(const running_model& model, const running_model* teacher, std::span<const token_id> text,
+         std::size_t window)
       : model_(model),
         teacher_(teacher),
         text_(text),
         window_(window),
         student_runs_(model.weights->shape(), batch, window, pass::inference),
-        teacher_runs_(model.weights->shape(), teacher == nullptr ? 1 : batch, window, pass::inference),
+        teacher_runs_(model.weights->shape(), teacher == nullptr ? 1 : batch, window,
+                      pass::inference),
         tokens_(batch * window) {}
 
   void read(std::size_t first, std::size_t last, std::span<window_sums> sums) {
     for (std::size_t begin = first; begin < last; begin += batch) {
       const std::size_t count = std::min(batch, last - begin);
-      std::fill(tokens_.begin(), tokens_.end(), 0);  // nothing before them sees the tokens that fill the last window
+      std::fill(tokens_.begin(), tokens_.end(),
+                0);  // nothing before them sees the tokens that fill the last window
       const std::size_t at = begin * window_, size = std::min(count * window_, text_.size() - at);
       std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(at), size, tokens_.begin());
       student_runs_.forward(*model_.weights, tokens_, model_.states);
@@ -77,12 +81,14 @@ class reader {
 
 }  // namespace
 
-quality evaluate(const running_model& model, const running_model* teacher, std::span<const token_id> text,
-                 std::size_t window, std::size_t threads) {
-  if (text.size() < 2) er::fail("the text is too short: it has fewer than two tokens");
+quality evaluate(const running_model& model, const running_model* teacher,
+                 std::span<const token_id> text, std::size_t window, std::size_t threads) {
+  if (text.size() < 2)
+    throw std::invalid_argument("the text is too short: it has fewer than two tokens");
   if (window == 0 || window > model.weights->shape().context) {
-    er::fail("a window of " + std::to_string(window) + " tokens, expected 1 to " +
-             std::to_string(model.weights->shape().context));
+    throw std::invalid_argument("a window of " + std::to_string(window) +
+                                " tokens, expected 1 to " +
+                                std::to_string(model.weights->shape().context));
   }
   const std::size_t windows = (text.size() + window - 1) / window;
   const std::size_t parts = std::clamp<std::size_t>(threads, 1, windows);
@@ -90,7 +96,8 @@ quality evaluate(const running_model& model, const running_model* teacher, std::
   std::vector<std::exception_ptr> errors(parts);
   const auto read_part = [&](std::size_t part) {
     try {
-      reader(model, teacher, text, window).read(windows * part / parts, windows * (part + 1) / parts, sums);
+      reader(model, teacher, text, window)
+          .read(windows * part / parts, windows * (part + 1) / parts, sums);
     } catch (...) {
       errors[part] = std::current_exception();
     }

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -43,15 +44,18 @@ constexpr std::array<width, 4> widths{{{"w4", "w4_a8_kv8", "4"},
 
 std::vector<row> all_rows() {
   std::vector<row> rows{{"teacher", "teacher, 16 bits", method::teacher, "none"}};
-  for (const width& w : {widths[0], width{"int3", "int3", "3"}, width{"int2", "int2", "2"}, widths[3]}) {
-    rows.push_back(
-        {std::string{"rounding_"} + w.name, std::string{"rounding, "} + w.title + " bits", method::rounding, w.recipe});
+  for (const width& w :
+       {widths[0], width{"int3", "int3", "3"}, width{"int2", "int2", "2"}, widths[3]}) {
+    rows.push_back({std::string{"rounding_"} + w.name,
+                    std::string{"rounding, "} + w.title + " bits", method::rounding, w.recipe});
   }
   for (const width& w : widths) {
-    rows.push_back({std::string{"qat_"} + w.name, std::string{"QAT, "} + w.title + " bits", method::qat, w.recipe});
+    rows.push_back({std::string{"qat_"} + w.name, std::string{"QAT, "} + w.title + " bits",
+                    method::qat, w.recipe});
   }
   for (const width& w : widths) {
-    rows.push_back({std::string{"qad_"} + w.name, std::string{"QAD, "} + w.title + " bits", method::qad, w.recipe});
+    rows.push_back({std::string{"qad_"} + w.name, std::string{"QAD, "} + w.title + " bits",
+                    method::qad, w.recipe});
   }
   const std::string ablated = widths[2].recipe;
   rows.push_back({"forward_kl_w1_88", "forward KL", method::qad, ablated, "forward", false});
@@ -60,7 +64,8 @@ std::vector<row> all_rows() {
   return rows;
 }
 
-/// Jobs of which some wait for others, by several threads. The first failure lets no other job begin.
+/// Jobs of which some wait for others, by several threads. The first failure lets no other job
+/// begin.
 class job_queue {
  public:
   struct job {
@@ -82,8 +87,9 @@ class job_queue {
   void work(const std::vector<job>& jobs) {
     std::unique_lock lock(mutex_);
     while (!waiting_.empty() && !error_) {
-      const auto next = std::find_if(waiting_.begin(), waiting_.end(),
-                                     [&](std::size_t i) { return !jobs[i].after || done_[*jobs[i].after]; });
+      const auto next = std::find_if(waiting_.begin(), waiting_.end(), [&](std::size_t i) {
+        return !jobs[i].after || done_[*jobs[i].after];
+      });
       if (next == waiting_.end()) {
         changed_.wait(lock);
         continue;
@@ -146,7 +152,8 @@ std::string decimal(double value, int digits) {
 /// "12.34 (12.30 to 12.41)".
 std::string text_of(const spread& s, int digits) {
   std::string text = decimal(s.mean(), digits);
-  if (s.least() < s.most()) text += " (" + decimal(s.least(), digits) + " to " + decimal(s.most(), digits) + ")";
+  if (s.least() < s.most())
+    text += " (" + decimal(s.least(), digits) + " to " + decimal(s.most(), digits) + ")";
   return text;
 }
 
@@ -160,11 +167,12 @@ struct claim {
 };
 
 std::vector<claim> all_claims() {
-  std::vector<claim> claims{{"QAD at 1.88 bits is better than rounding at 3 bits", "qad_w1_88", "rounding_int3"},
-                            {"QAD at 1.88 bits is better than rounding at 2 bits", "qad_w1_88", "rounding_int2"}};
+  std::vector<claim> claims{
+      {"QAD at 1.88 bits is better than rounding at 3 bits", "qad_w1_88", "rounding_int3"},
+      {"QAD at 1.88 bits is better than rounding at 2 bits", "qad_w1_88", "rounding_int2"}};
   for (const width& w : widths) {
-    claims.push_back({std::string{"QAD is better than QAT at "} + w.title + " bits", std::string{"qad_"} + w.name,
-                      std::string{"qat_"} + w.name});
+    claims.push_back({std::string{"QAD is better than QAT at "} + w.title + " bits",
+                      std::string{"qad_"} + w.name, std::string{"qat_"} + w.name});
   }
   claims.push_back({"EAKLD is at least as good as forward KL", "eakld_w1_88", "forward_kl_w1_88"});
   claims.push_back({"EAKLD is at least as good as reverse KL", "eakld_w1_88", "reverse_kl_w1_88"});
@@ -174,16 +182,19 @@ std::vector<claim> all_claims() {
 
 std::size_t seeds_in_favour(const spread& better, const spread& worse) {
   std::size_t count = 0;
-  for (std::size_t i = 0; i < better.values.size(); ++i) count += better.values[i] <= worse.values[i] ? 1 : 0;
+  for (std::size_t i = 0; i < better.values.size(); ++i)
+    count += better.values[i] <= worse.values[i] ? 1 : 0;
   return count;
 }
 
 std::string table_text(const experiment_options& o, const results& all) {
   const auto quality_cells = [&](const std::string& name, bool teacher) {
-    return text_of(perplexity_of(all, name), 2) + " | " + (teacher ? "0" : text_of(divergence_of(all, name), 4));
+    return text_of(perplexity_of(all, name), 2) + " | " +
+           (teacher ? "0" : text_of(divergence_of(all, name), 4));
   };
   std::string text =
-      "| model | bits a weight of linear layers, scales included | matrices, kB | validation perplexity | KL to the "
+      "| model | bits a weight of linear layers, scales included | matrices, kB | validation "
+      "perplexity | KL to the "
       "teacher, nats |\n|---|---:|---:|---:|---:|\n";
   for (const row& r : all_rows()) {
     if (r.how == method::qad && (r.logits_loss != "eakld" || !r.features)) continue;
@@ -193,7 +204,8 @@ std::string table_text(const experiment_options& o, const results& all) {
             quality_cells(r.name, r.how == method::teacher) + " |\n";
   }
   text +=
-      "\nWhat each part of the objective is worth, at 1.88 bits:\n\n| objective | validation perplexity | KL to the "
+      "\nWhat each part of the objective is worth, at 1.88 bits:\n\n| objective | validation "
+      "perplexity | KL to the "
       "teacher, nats |\n|---|---:|---:|\n";
   for (const auto& [name, title] : {std::pair{"qat_w1_88", "task only (QAT)"},
                                     {"forward_kl_w1_88", "task + forward KL"},
@@ -203,13 +215,16 @@ std::string table_text(const experiment_options& o, const results& all) {
     text += std::string{"| "} + title + " | " + quality_cells(name, false) + " |\n";
   }
   const std::string of_seeds = " of " + std::to_string(o.seeds) + " |";
-  text += "\nWhat the paper claims:\n\n| claim | perplexity | in seeds | KL | in seeds |\n|---|---:|---:|---:|---:|\n";
+  text +=
+      "\nWhat the paper claims:\n\n| claim | perplexity | in seeds | KL | in seeds "
+      "|\n|---|---:|---:|---:|---:|\n";
   for (const claim& c : all_claims()) {
     const spread p = perplexity_of(all, c.better), q = perplexity_of(all, c.worse);
     const spread d = divergence_of(all, c.better), e = divergence_of(all, c.worse);
-    text += "| " + c.text + " | " + decimal(p.mean(), 2) + " against " + decimal(q.mean(), 2) + " | " +
-            std::to_string(seeds_in_favour(p, q)) + of_seeds + " " + decimal(d.mean(), 4) + " against " +
-            decimal(e.mean(), 4) + " | " + std::to_string(seeds_in_favour(d, e)) + of_seeds + "\n";
+    text += "| " + c.text + " | " + decimal(p.mean(), 2) + " against " + decimal(q.mean(), 2) +
+            " | " + std::to_string(seeds_in_favour(p, q)) + of_seeds + " " + decimal(d.mean(), 4) +
+            " against " + decimal(e.mean(), 4) + " | " + std::to_string(seeds_in_favour(d, e)) +
+            of_seeds + "\n";
   }
   return text;
 }
@@ -257,7 +272,8 @@ class experiment {
       jobs.push_back({[this, seed] { train_teacher(seed); }, {}});
     for (std::size_t seed = 0; seed < options_.seeds; ++seed) {
       for (const row& r : rows_) {
-        if (r.how != method::teacher) jobs.push_back({[this, seed, &r] { train_student(seed, r); }, seed});
+        if (r.how != method::teacher)
+          jobs.push_back({[this, seed, &r] { train_student(seed, r); }, seed});
       }
     }
     total_ = jobs.size();
@@ -273,7 +289,8 @@ class experiment {
   }
 
   [[nodiscard]] std::filesystem::path folder_of(std::size_t seed, const row& r) const {
-    if (r.how == method::teacher && !options_.teacher_folder.empty()) return options_.teacher_folder;
+    if (r.how == method::teacher && !options_.teacher_folder.empty())
+      return options_.teacher_folder;
     return std::filesystem::path(options_.folder) / ("seed_" + std::to_string(seed + 1)) / r.name;
   }
 
@@ -283,7 +300,8 @@ class experiment {
     run.training.recipe = "none";
     if (options_.teacher_folder.empty()) run.training.seed = seed + 1;
     run.training.threads = 1;
-    const run_result result = perform_run(run, text_, nullptr, folder_of(seed, rows_[0]), options_.jobs > 1);
+    const run_result result =
+        perform_run(run, text_, nullptr, folder_of(seed, rows_[0]), options_.jobs > 1);
     teachers_[seed].emplace(load_run(folder_of(seed, rows_[0])));
     note(seed, rows_[0], result);
   }
@@ -303,15 +321,16 @@ class experiment {
     t.weight_decay = options_.student_weight_decay;
     run.teacher = fingerprint(*teachers_[seed]);
     run.teacher_folder = std::filesystem::absolute(folder_of(seed, rows_[0])).string();
-    note(seed, r, perform_run(run, text_, &*teachers_[seed], folder_of(seed, r), options_.jobs > 1));
+    note(seed, r,
+         perform_run(run, text_, &*teachers_[seed], folder_of(seed, r), options_.jobs > 1));
   }
 
   void note(std::size_t seed, const row& r, const run_result& result) {
     const std::lock_guard lock(mutex_);
     results_[r.name][seed] = result;
     ++finished_;
-    std::fprintf(stderr, "[%zu of %zu] seed %zu, %s: perplexity %.2f, KL %.4f\n", finished_, total_, seed + 1,
-                 r.title.c_str(), result.measured.perplexity, result.measured.divergence);
+    std::fprintf(stderr, "[%zu of %zu] seed %zu, %s: perplexity %.2f, KL %.4f\n", finished_, total_,
+                 seed + 1, r.title.c_str(), result.measured.perplexity, result.measured.divergence);
   }
 
   void write_reports() const {
@@ -326,19 +345,22 @@ class experiment {
   /// Task losses of QAT (dashed) and QAD, mean over the seeds.
   [[nodiscard]] loss_plot curves() const {
     loss_plot plot;
-    plot.title = "Students on training text: cross-entropy, mean over " + std::to_string(options_.seeds) + " seeds";
+    plot.title = "Students on training text: cross-entropy, mean over " +
+                 std::to_string(options_.seeds) + " seeds";
     plot.x_label = "step";
     plot.y_label = "nats a token";
     for (std::size_t i = widths.size(); i-- > 0;) {
       for (const char* how : {"qat", "qad"}) {
         const std::string name = std::string{how} + "_" + widths[i].name;
-        const row& r = *std::find_if(rows_.begin(), rows_.end(), [&](const row& one) { return one.name == name; });
+        const row& r = *std::find_if(rows_.begin(), rows_.end(),
+                                     [&](const row& one) { return one.name == name; });
         std::vector<std::pair<double, double>> sum;
         for (std::size_t seed = 0; seed < options_.seeds; ++seed) {
           const auto points = read_log(folder_of(seed, r), "task", 60);
           if (sum.empty()) sum.resize(points.size());
           for (std::size_t p = 0; p < points.size(); ++p) {
-            sum[p] = {points[p].first, sum[p].second + points[p].second / static_cast<double>(options_.seeds)};
+            sum[p] = {points[p].first,
+                      sum[p].second + points[p].second / static_cast<double>(options_.seeds)};
           }
         }
         plot.curves.push_back({r.title, i, r.how == method::qat, std::move(sum)});
@@ -359,7 +381,8 @@ class experiment {
 }  // namespace
 
 void perform_experiment(const experiment_options& options) {
-  if (options.seeds == 0 || options.jobs == 0) er::fail("an experiment takes at least one seed and one job");
+  if (options.seeds == 0 || options.jobs == 0)
+    throw std::invalid_argument("an experiment takes at least one seed and one job");
   experiment(options).perform();
 }
 

@@ -1,5 +1,5 @@
-/// Everything that docs/results.md reports: teachers, rounding, QAT and QAD at every width, and the ablation, for
-/// several seeds.
+/// Everything that docs/results.md reports: teachers, rounding, QAT and QAD at every width, and the
+/// ablation, for several seeds.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,14 @@ struct experiment_options {
   std::size_t seeds = 3;        ///< 1, 2, ... so many
   std::size_t jobs = 2;         ///< runs at a time, of one thread each
   std::string folder;
-  std::string teacher_folder;  ///< a finished run that teaches all seeds; empty: each seed trains its own
+  std::string
+      teacher_folder;  ///< a finished run that teaches all seeds; empty: each seed trains its own
 };
 
-/// One folder a run: <folder>/seed_<n>/<run>. Runs that are finished are not repeated, interrupted ones go on. At the
-/// end <folder> has results.json, results.md (the table) and loss.svg (training losses, mean over the seeds). Throws
-/// what the first run that fails throws, once the others have stopped.
+/// One folder a run: <folder>/seed_<n>/<run>. Runs that are finished are not repeated, interrupted
+/// ones go on. At the end <folder> has results.json, results.md (the table) and loss.svg (training
+/// losses, mean over the seeds). Throws what the first run that fails throws, once the others have
+/// stopped.
 void perform_experiment(const experiment_options& options);
 
 }  // namespace qad

@@ -3,14 +3,15 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <stdexcept>
 
 #include "checkpoint.hpp"
 #include "llm/model.hpp"
 #include "quantization.hpp"
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
-#include <edgerazor/pack/any_matrix.hpp>
-#include <edgerazor/quant/recipe.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/policy/recipe.hpp>
 
 namespace qad {
 
@@ -24,7 +25,9 @@ er::recipe storage_recipe(std::string_view name, const shape& s) {
   options.kv_group = s.head_size;
   options.ternary = "ternary5";
   const auto found = er::find_recipe(name, options);
-  if (!found) er::fail("'" + std::string{name} + "' is for comparison alone: no format packs it");
+  if (!found)
+    throw std::invalid_argument("'" + std::string{name} +
+                                "' is for comparison alone: no format packs it");
   return *found;
 }
 
@@ -65,10 +68,13 @@ std::string recipe_name(std::string_view name) {
   if (name == "int3" || name == "int2") return std::string{name};
   for (const std::string_view known : er::recipe_names) {
     if (known == "w16") continue;
-    if (name == known || (known.starts_with(name) && known.substr(name.size()) == "_a8_kv8")) return std::string{known};
+    if (name == known || (known.starts_with(name) && known.substr(name.size()) == "_a8_kv8"))
+      return std::string{known};
   }
-  er::fail("no recipe is called '" + std::string{name} +
-           "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), int3, int2 and none");
+  throw std::invalid_argument(
+      "no recipe is called '" + std::string{name} +
+      "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), int3, int2 "
+      "and none");
 }
 
 storage storage_of(const shape& s, std::string_view recipe) {
@@ -80,25 +86,29 @@ storage storage_of(const shape& s, std::string_view recipe) {
     if (e.is_norm()) continue;
     const std::size_t scales = e.rows * ((e.cols + group_columns - 1) / group_columns);
     const bool packed = bits == 0 || is_embedding(e);
-    const std::size_t bytes = packed ? er::any_matrix::empty(format_of(how, e.name), e.rows, e.cols).bytes().size()
-                                     : e.size() * bits / 8 + scales * sizeof(er::float16);
+    const std::size_t bytes =
+        packed ? er::any_matrix::empty(format_of(how, e.name), e.rows, e.cols).bytes().size()
+               : e.size() * bits / 8 + scales * sizeof(er::float16);
     (is_embedding(e) ? sum.embedding_weights : sum.linear_weights) += e.size();
     (is_embedding(e) ? sum.embedding_bytes : sum.linear_bytes) += bytes;
   }
   return sum;
 }
 
-std::size_t export_model(const parameters& master, std::string_view recipe, const llm::vocabulary& words,
-                         std::string_view title, const std::filesystem::path& output) {
+std::size_t export_model(const parameters& master, std::string_view recipe,
+                         const llm::vocabulary& words, std::string_view title,
+                         const std::filesystem::path& output) {
   const er::recipe how = storage_recipe(recipe, master.shape());
   if (words.tokens.size() != master.shape().vocabulary) {
-    er::fail("the tokenizer has " + std::to_string(words.tokens.size()) + " tokens and the model " +
-             std::to_string(master.shape().vocabulary));
+    throw std::invalid_argument("the tokenizer has " + std::to_string(words.tokens.size()) +
+                                " tokens and the model " +
+                                std::to_string(master.shape().vocabulary));
   }
   er::gguf_writer writer;
   writer.set_string("general.architecture", "llama");
   writer.set_string("general.name", title);
-  writer.set_u32("general.file_type", er::gguf_file_type(recipe == "none" ? er::ggml_type::f16 : er::ggml_type::i8));
+  writer.set_u32("general.file_type",
+                 er::gguf_file_type(recipe == "none" ? er::ggml_type::f16 : er::ggml_type::i8));
   writer.set_string(llm::recipe_key, how.name);
   add_geometry(writer, master.shape());
   add_tokenizer(writer, words);
@@ -106,10 +116,12 @@ std::size_t export_model(const parameters& master, std::string_view recipe, cons
   std::deque<er::any_matrix> matrices;  // the writer refers to them
   for (const parameters::entry& e : master.entries()) {
     if (e.is_norm()) {
-      writer.add_tensor(e.name, er::ggml_type::f32, {e.cols}, std::as_bytes(master.values().subspan(e.offset, e.cols)));
+      writer.add_tensor(e.name, er::ggml_type::f32, {e.cols},
+                        std::as_bytes(master.values().subspan(e.offset, e.cols)));
       continue;
     }
-    const er::any_matrix& m = matrices.emplace_back(er::any_matrix::pack(format_of(how, e.name), master.view(e)));
+    const er::any_matrix& m =
+        matrices.emplace_back(er::any_matrix::pack(format_of(how, e.name), master.view(e)));
     if (m.is_dense()) {
       writer.add_tensor(e.name, er::ggml_type::f16, {e.cols, e.rows}, m.bytes());
     } else {

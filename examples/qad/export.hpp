@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -11,9 +12,9 @@
 
 namespace qad {
 
-/// The names of recipes that a user may give: a recipe's, or its first part ("w1_88" for "w1_88_a8_kv8"), "none" for
-/// float weights, and "int3" and "int2", which exist for comparison and can't be packed. Fails on another name, naming
-/// them all.
+/// The names of recipes that a user may give: a recipe's, or its first part ("w1_88" for
+/// "w1_88_a8_kv8"), "none" for float weights, and "int3" and "int2", which exist for comparison and
+/// can't be packed. Fails on another name, naming them all.
 std::string recipe_name(std::string_view name);
 
 /// Bytes of the matrices as they are stored, without the norms.
@@ -27,15 +28,16 @@ struct storage {
   }
 };
 
-/// Storage under a recipe: packed in groups of 64 columns, ternary codes at 1.6 bits. "none" is stored as float16. Of
-/// int3 and int2, which nothing packs, what codes and scales would take.
+/// Storage under a recipe: packed in groups of 64 columns, ternary codes at 1.6 bits. "none" is
+/// stored as float16. Of int3 and int2, which nothing packs, what codes and scales would take.
 storage storage_of(const shape& s, std::string_view recipe);
 
-/// Writes the model: architecture `llama`, every matrix packed from its float weights by the rule it was trained under,
-/// so that levels and scales are the ones of the last step's forward pass. "none": float16 matrices. `title` becomes
-/// general.name. Returns the file's size. Throws edgerazor::io_error where it can't be written, and
-/// std::invalid_argument for int3 and int2.
-std::size_t export_model(const parameters& master, std::string_view recipe, const llm::vocabulary& words,
-                         std::string_view title, const std::filesystem::path& output);
+/// Writes the model: architecture `llama`, every matrix packed from its float weights by the rule
+/// it was trained under, so that levels and scales are the ones of the last step's forward pass.
+/// "none": float16 matrices. `title` becomes general.name. Returns the file's size. Throws
+/// edgerazor::io_error where it can't be written, and std::invalid_argument for int3 and int2.
+std::size_t export_model(const parameters& master, std::string_view recipe,
+                         const llm::vocabulary& words, std::string_view title,
+                         const std::filesystem::path& output);
 
 }  // namespace qad

@@ -37,13 +37,13 @@ std::string escaped(const std::string& text) {
 
 std::string text_at(double x, double y, const std::string& anchor, const std::string& text,
                     const std::string& more = "") {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\"" + more + ">" +
-         escaped(text) + "</text>\n";
+  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\"" +
+         more + ">" + escaped(text) + "</text>\n";
 }
 
 std::string line(double x1, double y1, double x2, double y2, const std::string& style) {
-  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" + number(y2) +
-         "\" " + style + "/>\n";
+  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
+         "\" y2=\"" + number(y2) + "\" " + style + "/>\n";
 }
 
 /// 1, 2 or 5 times a power of ten: the step of at most `most` ticks over a range.
@@ -59,7 +59,9 @@ struct axis {
   double low, high;    ///< values at the ends
   double begin, stop;  ///< pixels there
 
-  [[nodiscard]] double operator()(double value) const { return begin + (value - low) / (high - low) * (stop - begin); }
+  [[nodiscard]] double operator()(double value) const {
+    return begin + (value - low) / (high - low) * (stop - begin);
+  }
 };
 
 /// Widened to whole ticks.
@@ -87,13 +89,16 @@ std::string to_svg(const loss_plot& plot) {
     }
   }
   if (!(first_x <= last_x)) first_x = last_x = low = high = 0;
-  const axis x_axis = axis_over(0, last_x, left, right, 8), y_axis = axis_over(low, high, bottom, top, 8);
+  const axis x_axis = axis_over(0, last_x, left, right, 8),
+             y_axis = axis_over(low, high, bottom, top, 8);
 
-  std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width) + " " + number(height) +
-                    "\" font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" "
-                    "fill=\"white\"/>\n<clipPath id=\"frame\"><rect x=\"" +
-                    number(left) + "\" y=\"" + number(top) + "\" width=\"" + number(right - left) + "\" height=\"" +
-                    number(bottom - top) + "\"/></clipPath>\n";
+  std::string svg =
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width) + " " +
+      number(height) +
+      "\" font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" "
+      "fill=\"white\"/>\n<clipPath id=\"frame\"><rect x=\"" +
+      number(left) + "\" y=\"" + number(top) + "\" width=\"" + number(right - left) +
+      "\" height=\"" + number(bottom - top) + "\"/></clipPath>\n";
   svg += text_at((left + right) / 2, 28, "middle", plot.title, " font-size=\"16\"");
   const auto ticks = [](const axis& a) {
     std::vector<double> values;
@@ -110,14 +115,16 @@ std::string to_svg(const loss_plot& plot) {
     svg += line(left, y_axis(y), right, y_axis(y), "stroke=\"#dddddd\"");
     svg += text_at(left - 8, y_axis(y) + 4.5, "end", number(y));
   }
-  svg += line(left, bottom, right, bottom, "stroke=\"black\"") + line(left, top, left, bottom, "stroke=\"black\"");
+  svg += line(left, bottom, right, bottom, "stroke=\"black\"") +
+         line(left, top, left, bottom, "stroke=\"black\"");
   svg += text_at((left + right) / 2, bottom + 44, "middle", plot.x_label);
   svg += text_at(20, (top + bottom) / 2, "middle", plot.y_label,
                  " transform=\"rotate(-90 20 " + number((top + bottom) / 2) + ")\"");
 
   double legend_y = top + 12;
   for (const loss_plot::curve& curve : plot.curves) {
-    const std::string style = std::string{"fill=\"none\" stroke=\""} + colors[curve.color % colors.size()] +
+    const std::string style = std::string{"fill=\"none\" stroke=\""} +
+                              colors[curve.color % colors.size()] +
                               "\" stroke-width=\"1.8\" stroke-linejoin=\"round\"" +
                               (curve.dashed ? " stroke-dasharray=\"6 4\"" : "");
     svg += "<polyline clip-path=\"url(#frame)\" " + style + " points=\"";

@@ -20,8 +20,9 @@ struct loss_plot {
   std::vector<curve> curves;
 };
 
-/// An SVG image with axes, ticks and a legend. The y axis reaches from the lowest point to the highest one behind the
-/// first twentieth of the x axis: what a loss begins with would flatten all that follows, and is cut off at the top.
+/// An SVG image with axes, ticks and a legend. The y axis reaches from the lowest point to the
+/// highest one behind the first twentieth of the x axis: what a loss begins with would flatten all
+/// that follows, and is cut off at the top.
 std::string to_svg(const loss_plot& plot);
 
 }  // namespace qad

@@ -22,12 +22,19 @@ namespace er = edgerazor;
 
 const char* const recipe_help = "w4, w2_79, w1_88 or w1_58 (the paper's), int3, int2 or none";
 
-void add_size(CLI::App& command, const std::string& name, std::size_t& value, const std::string& help) {
-  command.add_option(name, value, help)->check(CLI::PositiveNumber)->capture_default_str()->type_name("N");
+void add_size(CLI::App& command, const std::string& name, std::size_t& value,
+              const std::string& help) {
+  command.add_option(name, value, help)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
 }
 
 void add_rate(CLI::App& command, const std::string& name, double& value, const std::string& help) {
-  command.add_option(name, value, help)->check(CLI::NonNegativeNumber)->capture_default_str()->type_name("X");
+  command.add_option(name, value, help)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("X");
 }
 
 void add_text(CLI::App& command, qad::run_options& o) {
@@ -36,8 +43,10 @@ void add_text(CLI::App& command, qad::run_options& o) {
                   "UTF-8 text files to learn from [the King James Bible that the package "
                   "bible-kjv prints]")
       ->type_name("FILE...");
-  add_size(command, "--split-block", o.split.block, "Characters of the blocks in which the text is divided");
-  add_size(command, "--split-every", o.split.every, "Every so many blocks one is kept for validation");
+  add_size(command, "--split-block", o.split.block,
+           "Characters of the blocks in which the text is divided");
+  add_size(command, "--split-every", o.split.every,
+           "Every so many blocks one is kept for validation");
 }
 
 void add_shape(CLI::App& command, qad::shape& s) {
@@ -53,12 +62,15 @@ void add_shape(CLI::App& command, qad::shape& s) {
 
 void add_training(CLI::App& command, qad::training_options& t) {
   add_size(command, "--steps", t.steps, "Batches to learn from");
-  add_rate(command, "--learning-rate", t.learning_rate, "AdamW's, after the warm-up; then a cosine to a tenth");
+  add_rate(command, "--learning-rate", t.learning_rate,
+           "AdamW's, after the warm-up; then a cosine to a tenth");
   add_rate(command, "--warmup", t.warmup_fraction, "Part of the steps in which the rate rises");
   add_rate(command, "--weight-decay", t.weight_decay, "AdamW's, of matrices");
   add_rate(command, "--clip", t.clip, "Largest norm of a gradient");
   add_size(command, "--sequences", t.sequences, "Windows of a batch");
-  command.add_option("--seed", t.seed, "The same seed trains the same model")->capture_default_str()->type_name("N");
+  command.add_option("--seed", t.seed, "The same seed trains the same model")
+      ->capture_default_str()
+      ->type_name("N");
 }
 
 void add_threads(CLI::App& command, qad::training_options& t) {
@@ -72,7 +84,8 @@ void add_threads(CLI::App& command, qad::training_options& t) {
 void add_bookkeeping(CLI::App& command, qad::run_options& o) {
   add_size(command, "--checkpoint-every", o.checkpoint_every, "Steps that a kill loses at most");
   command
-      .add_option("--validation-tokens", o.validation_tokens, "Tokens of the validation text to measure on [0: all]")
+      .add_option("--validation-tokens", o.validation_tokens,
+                  "Tokens of the validation text to measure on [0: all]")
       ->capture_default_str()
       ->type_name("N");
 }
@@ -118,7 +131,8 @@ void add_teacher(CLI::App& program) {
   static qad::run_options options;
   static std::string folder;
   options.training.steps = 1500;
-  CLI::App& command = *program.add_subcommand("teacher", "Train a model in float32, or go on with it");
+  CLI::App& command =
+      *program.add_subcommand("teacher", "Train a model in float32, or go on with it");
   command.add_option("--folder", folder, "Folder of the run")->required()->type_name("FOLDER");
   add_text(command, options);
   add_shape(command, options.model);
@@ -139,18 +153,24 @@ void add_student(CLI::App& program) {
   static bool no_features = false;
   qad::training_options& t = options.training;
   t.learning_rate = 2e-3;
-  CLI::App& command = *program.add_subcommand("student", "Train a low-bit student of a teacher, or go on with it");
+  CLI::App& command =
+      *program.add_subcommand("student", "Train a low-bit student of a teacher, or go on with it");
   command.add_option("--folder", folder, "Folder of the run")->required()->type_name("FOLDER");
-  command.add_option("--teacher", teacher_folder, "Folder of the teacher, whose text and shape it takes")
+  command
+      .add_option("--teacher", teacher_folder,
+                  "Folder of the teacher, whose text and shape it takes")
       ->required()
       ->type_name("FOLDER");
   command
       .add_option("--method", how,
-                  "qad: under the teacher; qat: from the text alone; rounding: the teacher's weights as they are")
+                  "qad: under the teacher; qat: from the text alone; rounding: the teacher's "
+                  "weights as they are")
       ->check(CLI::IsMember({"qad", "qat", "rounding"}))
       ->capture_default_str();
   command.add_option("--recipe", recipe, recipe_help)->capture_default_str()->type_name("NAME");
-  command.add_option("--logits-loss", t.logits_loss, "qad: what brings the predictions to the teacher's")
+  command
+      .add_option("--logits-loss", t.logits_loss,
+                  "qad: what brings the predictions to the teacher's")
       ->check(CLI::IsMember({"eakld", "forward", "reverse", "none"}))
       ->capture_default_str();
   command.add_flag("--no-features", no_features, "qad: without the loss between hidden states");
@@ -159,7 +179,8 @@ void add_student(CLI::App& program) {
   add_rate(command, "--feature-weight", t.feature_weight, "qad: of the loss between hidden states");
   add_size(command, "--confidence-k", t.confidence_k,
            "eakld: likeliest tokens of which the teacher's entropy is taken");
-  add_size(command, "--feature-layers", t.feature_layers, "qad: layers that the loss between hidden states selects");
+  add_size(command, "--feature-layers", t.feature_layers,
+           "qad: layers that the loss between hidden states selects");
   add_training(command, t);
   add_threads(command, t);
   add_bookkeeping(command, options);
@@ -171,7 +192,9 @@ void add_student(CLI::App& program) {
     options.text_files = teacher.options.text_files;
     options.teacher = qad::fingerprint(teacher);
     options.teacher_folder = std::filesystem::absolute(teacher_folder).string();
-    options.training.how = how == "qad" ? qad::method::qad : how == "qat" ? qad::method::qat : qad::method::rounding;
+    options.training.how = how == "qad"   ? qad::method::qad
+                           : how == "qat" ? qad::method::qat
+                                          : qad::method::rounding;
     options.training.recipe = qad::recipe_name(recipe);
     options.training.features = !no_features;
     const qad::corpus text(qad::text_of(options), teacher.words);
@@ -189,14 +212,19 @@ void add_evaluate(CLI::App& program) {
   static std::string folder, recipe, text_output;
   static qad::training_options run;
   static std::size_t window = 0;
-  CLI::App& command = *program.add_subcommand("evaluate", "Measure a trained model on the validation text");
+  CLI::App& command =
+      *program.add_subcommand("evaluate", "Measure a trained model on the validation text");
   command.add_option("FOLDER", folder, "Folder of a run")->required();
-  command.add_option("--recipe", recipe, std::string{"Round to "} + recipe_help + " [as it was trained]")
+  command
+      .add_option("--recipe", recipe,
+                  std::string{"Round to "} + recipe_help + " [as it was trained]")
       ->type_name("NAME");
   command.add_option("--window", window, "Tokens that are read in one go [the training window]")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
-  command.add_option("--write-text", text_output, "Also write the validation text there, for llm compare --text")
+  command
+      .add_option("--write-text", text_output,
+                  "Also write the validation text there, for llm compare --text")
       ->type_name("FILE");
   add_threads(command, run);
   command.callback([] {
@@ -209,27 +237,37 @@ void add_evaluate(CLI::App& program) {
     if (!model.options.teacher_folder.empty()) {
       teacher.emplace(qad::load_run(model.options.teacher_folder));
       if (qad::fingerprint(*teacher) != model.options.teacher) {
-        er::fail_io("'" + model.options.teacher_folder + "' is not the teacher any more that the run had");
+        throw er::io_error("'" + model.options.teacher_folder +
+                           "' is not the teacher any more that the run had");
       }
     }
     const std::string how = recipe_of(recipe, model);
-    const qad::parameters* reference = teacher ? &teacher->weights : how == "none" ? nullptr : &model.weights;
-    print_result(folder + ", " + how, qad::measure(model.weights, how, reference, model.options, text, window),
+    const qad::parameters* reference = teacher         ? &teacher->weights
+                                       : how == "none" ? nullptr
+                                                       : &model.weights;
+    print_result(folder + ", " + how,
+                 qad::measure(model.weights, how, reference, model.options, text, window),
                  reference != nullptr);
   });
 }
 
 void add_export(CLI::App& program) {
   static std::string folder, recipe, output, title = "qad";
-  CLI::App& command = *program.add_subcommand("export", "Write a trained model to a GGUF file that llm runs");
+  CLI::App& command =
+      *program.add_subcommand("export", "Write a trained model to a GGUF file that llm runs");
   command.add_option("FOLDER", folder, "Folder of a run")->required();
   command.add_option("--output", output, "GGUF file to write")->required()->type_name("FILE");
-  command.add_option("--recipe", recipe, std::string{"Round to "} + recipe_help + " [as it was trained]")
+  command
+      .add_option("--recipe", recipe,
+                  std::string{"Round to "} + recipe_help + " [as it was trained]")
       ->type_name("NAME");
-  command.add_option("--name", title, "Name of the model in the file")->capture_default_str()->type_name("TEXT");
+  command.add_option("--name", title, "Name of the model in the file")
+      ->capture_default_str()
+      ->type_name("TEXT");
   command.callback([] {
     const qad::trained_model model = qad::load_run(folder);
-    const std::size_t bytes = qad::export_model(model.weights, recipe_of(recipe, model), model.words, title, output);
+    const std::size_t bytes =
+        qad::export_model(model.weights, recipe_of(recipe, model), model.words, title, output);
     std::printf("%s: %.1f kB\n", output.c_str(), static_cast<double>(bytes) / 1000);
   });
 }
@@ -239,8 +277,11 @@ void add_experiment(CLI::App& program) {
   static bool tiny = false;
   options.teacher.training.steps = 1500;
   CLI::App& command = *program.add_subcommand(
-      "experiment", "Teachers, rounding, QAT, QAD and the ablation for several seeds, and the table of it");
-  command.add_option("--folder", options.folder, "Folder of all runs; what is finished there is not done again")
+      "experiment",
+      "Teachers, rounding, QAT, QAD and the ablation for several seeds, and the table of it");
+  command
+      .add_option("--folder", options.folder,
+                  "Folder of all runs; what is finished there is not done again")
       ->required()
       ->type_name("FOLDER");
   command
@@ -249,18 +290,24 @@ void add_experiment(CLI::App& program) {
       ->type_name("FOLDER");
   add_size(command, "--seeds", options.seeds, "Seeds, beginning with 1");
   add_size(command, "--jobs", options.jobs, "Runs at a time, of one thread each");
-  add_size(command, "--teacher-steps", options.teacher.training.steps, "Batches that a teacher learns from");
-  add_rate(command, "--teacher-learning-rate", options.teacher.training.learning_rate, "AdamW's, of teachers");
-  add_rate(command, "--teacher-weight-decay", options.teacher.training.weight_decay, "AdamW's, of teachers");
+  add_size(command, "--teacher-steps", options.teacher.training.steps,
+           "Batches that a teacher learns from");
+  add_rate(command, "--teacher-learning-rate", options.teacher.training.learning_rate,
+           "AdamW's, of teachers");
+  add_rate(command, "--teacher-weight-decay", options.teacher.training.weight_decay,
+           "AdamW's, of teachers");
   add_size(command, "--student-steps", options.student_steps, "Batches that a student learns from");
-  add_rate(command, "--student-learning-rate", options.student_learning_rate, "AdamW's, of students");
+  add_rate(command, "--student-learning-rate", options.student_learning_rate,
+           "AdamW's, of students");
   add_rate(command, "--student-weight-decay", options.student_weight_decay, "AdamW's, of students");
-  add_rate(command, "--feature-weight", options.feature_weight, "qad: of the loss between hidden states");
+  add_rate(command, "--feature-weight", options.feature_weight,
+           "qad: of the loss between hidden states");
   add_size(command, "--sequences", options.teacher.training.sequences, "Windows of a batch");
   add_text(command, options.teacher);
   add_shape(command, options.teacher.model);
   add_bookkeeping(command, options.teacher);
-  command.add_flag("--tiny", tiny, "A model that learns nothing, in seconds; replaces shape and steps");
+  command.add_flag("--tiny", tiny,
+                   "A model that learns nothing, in seconds; replaces shape and steps");
   command.callback([] {
     if (tiny) {
       make_tiny(options.teacher);
@@ -277,7 +324,8 @@ void add_experiment(CLI::App& program) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App program{"Trains a small Llama decoder, and low-bit students of it by rounding, QAT and QAD.", "qad"};
+  CLI::App program{
+      "Trains a small Llama decoder, and low-bit students of it by rounding, QAT and QAD.", "qad"};
   program.set_version_flag("--version", EDGERAZOR_VERSION);
   program.require_subcommand(1);
   add_teacher(program);

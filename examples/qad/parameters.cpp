@@ -2,19 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include <edgerazor/core/contract.hpp>
 
 namespace qad {
 
 void require_valid(const shape& s) {
-  for (const std::size_t size :
-       {s.vocabulary, s.hidden, s.layers, s.heads, s.kv_heads, s.head_size, s.feed_forward, s.context}) {
-    if (size == 0) er::fail("decoder: a size of its shape is zero");
+  for (const std::size_t size : {s.vocabulary, s.hidden, s.layers, s.heads, s.kv_heads, s.head_size,
+                                 s.feed_forward, s.context}) {
+    if (size == 0) throw std::invalid_argument("decoder: a size of its shape is zero");
   }
   if (s.heads % s.kv_heads != 0 || s.head_size % 2 != 0) {
-    er::fail("decoder: " + std::to_string(s.heads) + " heads, " + std::to_string(s.kv_heads) + " with keys, of " +
-             std::to_string(s.head_size) + " elements; expected a multiple, and an even number");
+    throw std::invalid_argument("decoder: " + std::to_string(s.heads) + " heads, " +
+                                std::to_string(s.kv_heads) + " with keys, of " +
+                                std::to_string(s.head_size) +
+                                " elements; expected a multiple, and an even number");
   }
 }
 
@@ -44,9 +47,10 @@ std::vector<weight_entry> weight_layout(const shape& s) {
 }
 
 const weight_entry& find_weight(std::span<const weight_entry> entries, std::string_view name) {
-  const auto found =
-      std::find_if(entries.begin(), entries.end(), [&](const weight_entry& e) { return e.name == name; });
-  if (found == entries.end()) er::fail("decoder: no weight is called '" + std::string{name} + "'");
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [&](const weight_entry& e) { return e.name == name; });
+  if (found == entries.end())
+    throw std::invalid_argument("decoder: no weight is called '" + std::string{name} + "'");
   return *found;
 }
 

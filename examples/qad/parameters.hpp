@@ -16,7 +16,8 @@ namespace er = edgerazor;
 
 /// A Llama decoder with a tied head: the embedding is the head's matrix too.
 struct shape {
-  std::size_t vocabulary = 2048, hidden = 192, layers = 6, heads = 6, kv_heads = 2, head_size = 32, feed_forward = 512;
+  std::size_t vocabulary = 2048, hidden = 192, layers = 6, heads = 6, kv_heads = 2, head_size = 32,
+              feed_forward = 512;
   std::size_t context = 128;  ///< tokens of a window
   float rope_base = 10000, norm_epsilon = 1e-5f;
 
@@ -25,7 +26,8 @@ struct shape {
   friend bool operator==(const shape&, const shape&) = default;
 };
 
-/// Fails where a size is zero, the heads do not share the keys evenly or a head's elements do not pair.
+/// Fails where a size is zero, the heads do not share the keys evenly or a head's elements do not
+/// pair.
 void require_valid(const shape& s);
 
 /// One matrix among the weights.
@@ -57,13 +59,17 @@ class basic_parameters {
 
   /// All zero.
   explicit basic_parameters(const qad::shape& s)
-      : shape_(s), entries_(weight_layout(s)), values_(entries_.back().offset + entries_.back().size()) {}
+      : shape_(s),
+        entries_(weight_layout(s)),
+        values_(entries_.back().offset + entries_.back().size()) {}
 
   [[nodiscard]] const qad::shape& shape() const noexcept { return shape_; }
   [[nodiscard]] std::span<Scalar> values() noexcept { return values_; }
   [[nodiscard]] std::span<const Scalar> values() const noexcept { return values_; }
   [[nodiscard]] const std::vector<entry>& entries() const noexcept { return entries_; }
-  [[nodiscard]] const entry& find(std::string_view name) const { return find_weight(entries_, name); }
+  [[nodiscard]] const entry& find(std::string_view name) const {
+    return find_weight(entries_, name);
+  }
   [[nodiscard]] er::matrix_view<Scalar> view(const entry& e) noexcept {
     return {values_.data() + e.offset, e.rows, e.cols};
   }
@@ -71,10 +77,12 @@ class basic_parameters {
     return {values_.data() + e.offset, e.rows, e.cols};
   }
   [[nodiscard]] er::matrix_view<Scalar> view(std::string_view name) { return view(find(name)); }
-  [[nodiscard]] er::matrix_view<const Scalar> view(std::string_view name) const { return view(find(name)); }
+  [[nodiscard]] er::matrix_view<const Scalar> view(std::string_view name) const {
+    return view(find(name));
+  }
 
-  /// Norms 1; the embedding uniform with standard deviation 0.02, other matrices with 1 / sqrt(in), divided by
-  /// sqrt(2 layers) where they write to the residual stream. The same on every machine.
+  /// Norms 1; the embedding uniform with standard deviation 0.02, other matrices with 1 / sqrt(in),
+  /// divided by sqrt(2 layers) where they write to the residual stream. The same on every machine.
   void initialise(std::uint64_t seed);
 
  private:

@@ -1,6 +1,7 @@
-/// Matrix products of row-major matrices on one thread, at most of the speed that the processor has: a tile of 6 rows
-/// by two vectors stays in registers, a packed panel of the right factor in the first level of cache, a block of the
-/// left one in the second (Goto and van de Geijn, doi 10.1145/1356052.1356053).
+/// Matrix products of row-major matrices on one thread, at most of the speed that the processor
+/// has: a tile of 6 rows by two vectors stays in registers, a packed panel of the right factor in
+/// the first level of cache, a block of the left one in the second (Goto and van de Geijn, doi
+/// 10.1145/1356052.1356053).
 #pragma once
 
 #include <algorithm>
@@ -12,14 +13,16 @@
 
 namespace qad {
 
-/// Element (i, j) lies at data[i * row_step + j * col_step]; one of the steps is 1. A transposed matrix is the same
-/// memory with steps exchanged.
+/// Element (i, j) lies at data[i * row_step + j * col_step]; one of the steps is 1. A transposed
+/// matrix is the same memory with steps exchanged.
 template <class Scalar>
 struct factor {
   const Scalar* data;
   std::size_t rows, cols, row_step, col_step;
 
-  [[nodiscard]] factor transposed() const noexcept { return {data, cols, rows, col_step, row_step}; }
+  [[nodiscard]] factor transposed() const noexcept {
+    return {data, cols, rows, col_step, row_step};
+  }
 };
 
 enum class result { written, added };
@@ -36,10 +39,10 @@ enum class skip {
 template <class Scalar>
 class multiplier {
  public:
-  /// c = a b or c += a b, where c is a.rows x b.cols with rows c_step apart. The order of every sum depends on the
-  /// shapes alone.
-  void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step, result how,
-                  skip unused = skip::none) {
+  /// c = a b or c += a b, where c is a.rows x b.cols with rows c_step apart. The order of every sum
+  /// depends on the shapes alone.
+  void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step,
+                  result how, skip unused = skip::none) {
     for (std::size_t k = 0; k < a.cols; k += depth) {
       const std::size_t count = std::min(depth, a.cols - k);
       const bool add = how == result::added || k > 0;
@@ -47,7 +50,8 @@ class multiplier {
         const std::size_t cols = std::min(breadth, b.cols - j);
         pack_right(b, k, count, j, cols);
         for (std::size_t i = 0; i < a.rows; i += height) {
-          block(a, {i, std::min(height, a.rows - i), k, count, j, cols}, c + i * c_step + j, c_step, add, unused);
+          block(a, {i, std::min(height, a.rows - i), k, count, j, cols}, c + i * c_step + j, c_step,
+                add, unused);
         }
       }
     }
@@ -59,13 +63,14 @@ class multiplier {
   static constexpr std::size_t strip = 6;                ///< rows of a tile
   static constexpr std::size_t depth = 256, height = 16 * strip, breadth = 512;
 
-  /// `count` steps of `Size` elements each, next to each other: to[k][x] = from[x * inner + k * outer], zero where
-  /// x >= used.
+  /// `count` steps of `Size` elements each, next to each other: to[k][x] = from[x * inner + k *
+  /// outer], zero where x >= used.
   template <std::size_t Size>
-  static void pack(const Scalar* from, std::size_t used, std::size_t inner, std::size_t outer, std::size_t count,
-                   Scalar* to) {
+  static void pack(const Scalar* from, std::size_t used, std::size_t inner, std::size_t outer,
+                   std::size_t count, Scalar* to) {
     if (used == Size && inner == 1) {
-      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) std::memcpy(to, from, Size * sizeof(Scalar));
+      for (std::size_t k = 0; k < count; ++k, to += Size, from += outer)
+        std::memcpy(to, from, Size * sizeof(Scalar));
     } else if (used == Size) {
       for (std::size_t k = 0; k < count; ++k, to += Size, from += outer) {
 #pragma GCC unroll 16
@@ -79,19 +84,22 @@ class multiplier {
   }
 
   /// Panels of `width` columns: [panel][k][column], zeros past the last column.
-  void pack_right(const factor<Scalar>& b, std::size_t first, std::size_t count, std::size_t col, std::size_t cols) {
+  void pack_right(const factor<Scalar>& b, std::size_t first, std::size_t count, std::size_t col,
+                  std::size_t cols) {
     right_.resize((cols + width - 1) / width * width * count);
     for (std::size_t j = 0; j < cols; j += width) {
-      pack<width>(b.data + first * b.row_step + (col + j) * b.col_step, std::min(width, cols - j), b.col_step,
-                  b.row_step, count, right_.data() + j * count);
+      pack<width>(b.data + first * b.row_step + (col + j) * b.col_step, std::min(width, cols - j),
+                  b.col_step, b.row_step, count, right_.data() + j * count);
     }
   }
 
   /// Strips of rows: [strip][k][row], zeros past the last row.
-  void pack_left(const Scalar* from, std::size_t rows, std::size_t count, std::size_t row_step, std::size_t col_step) {
+  void pack_left(const Scalar* from, std::size_t rows, std::size_t count, std::size_t row_step,
+                 std::size_t col_step) {
     left_.resize(height * depth);
     for (std::size_t i = 0; i < rows; i += strip) {
-      pack<strip>(from + i * row_step, std::min(strip, rows - i), row_step, col_step, count, left_.data() + i * count);
+      pack<strip>(from + i * row_step, std::min(strip, rows - i), row_step, col_step, count,
+                  left_.data() + i * count);
     }
   }
 
@@ -100,7 +108,8 @@ class multiplier {
     std::size_t row, rows, k, count, col, cols;
   };
 
-  void block(const factor<Scalar>& a, const extent& e, Scalar* c, std::size_t c_step, bool add, skip unused) {
+  void block(const factor<Scalar>& a, const extent& e, Scalar* c, std::size_t c_step, bool add,
+             skip unused) {
     const Scalar* const from = a.data + e.row * a.row_step + e.k * a.col_step;
     const bool in_place = a.col_step == 1;
     if (!in_place) pack_left(from, e.rows, e.count, a.row_step, a.col_step);
@@ -110,33 +119,38 @@ class multiplier {
         const std::size_t row = e.row + i, row_end = row + high;
         if (unused == skip::above_diagonal_of_result && e.col + j >= row_end) continue;
         std::size_t first = 0, last = e.count;
-        if (unused == skip::above_diagonal_of_left) last = std::clamp(row_end, e.k, e.k + e.count) - e.k;
-        if (unused == skip::below_diagonal_of_left) first = std::clamp(row, e.k, e.k + e.count) - e.k;
+        if (unused == skip::above_diagonal_of_left)
+          last = std::clamp(row_end, e.k, e.k + e.count) - e.k;
+        if (unused == skip::below_diagonal_of_left)
+          first = std::clamp(row, e.k, e.k + e.count) - e.k;
         const Scalar* const panel = right_.data() + j * e.count + first * width;
         Scalar* const to = c + i * c_step + j;
         if (in_place) {
-          tile<true>(from + i * a.row_step + first, a.row_step, panel, last - first, to, c_step, high, wide, add);
+          tile<true>(from + i * a.row_step + first, a.row_step, panel, last - first, to, c_step,
+                     high, wide, add);
         } else {
-          tile<false>(left_.data() + i * e.count + first * strip, 1, panel, last - first, to, c_step, high, wide, add);
+          tile<false>(left_.data() + i * e.count + first * strip, 1, panel, last - first, to,
+                      c_step, high, wide, add);
         }
       }
     }
   }
 
   template <bool InPlace>
-  static void tile(const Scalar* a, std::size_t a_step, const Scalar* panel, std::size_t count, Scalar* c,
-                   std::size_t c_step, std::size_t high, std::size_t wide, bool add) {
+  static void tile(const Scalar* a, std::size_t a_step, const Scalar* panel, std::size_t count,
+                   Scalar* c, std::size_t c_step, std::size_t high, std::size_t wide, bool add) {
     if (wide == width) return tile_rows<InPlace>(a, a_step, panel, count, c, c_step, high, add);
     Scalar whole[strip * width];
     tile_rows<InPlace>(a, a_step, panel, count, whole, width, high, false);
     for (std::size_t i = 0; i < high; ++i) {
-      for (std::size_t j = 0; j < wide; ++j) c[i * c_step + j] = whole[i * width + j] + (add ? c[i * c_step + j] : 0);
+      for (std::size_t j = 0; j < wide; ++j)
+        c[i * c_step + j] = whole[i * width + j] + (add ? c[i * c_step + j] : 0);
     }
   }
 
   template <bool InPlace>
-  static void tile_rows(const Scalar* a, std::size_t a_step, const Scalar* panel, std::size_t count, Scalar* c,
-                        std::size_t c_step, std::size_t high, bool add) {
+  static void tile_rows(const Scalar* a, std::size_t a_step, const Scalar* panel, std::size_t count,
+                        Scalar* c, std::size_t c_step, std::size_t high, bool add) {
     switch (high) {
       case 6:
         return sums<6, InPlace>(a, a_step, panel, count, c, c_step, add);
@@ -153,10 +167,11 @@ class multiplier {
     }
   }
 
-  /// The rows of a lie a_step apart, its columns next to each other; or, packed, the other way around.
+  /// The rows of a lie a_step apart, its columns next to each other; or, packed, the other way
+  /// around.
   template <std::size_t Rows, bool InPlace>
-  static void sums(const Scalar* a, std::size_t a_step, const Scalar* panel, std::size_t count, Scalar* c,
-                   std::size_t c_step, bool add) {
+  static void sums(const Scalar* a, std::size_t a_step, const Scalar* panel, std::size_t count,
+                   Scalar* c, std::size_t c_step, bool add) {
     reals low[Rows], high[Rows];
 #pragma GCC unroll 6
     for (std::size_t i = 0; i < Rows; ++i) {
@@ -165,7 +180,8 @@ class multiplier {
       __builtin_prefetch(c + i * c_step + width - 1, 1);
     }
     for (std::size_t k = 0; k < count; ++k, panel += width) {
-      const reals right_low = reals::load_unaligned(panel), right_high = reals::load_unaligned(panel + reals::size);
+      const reals right_low = reals::load_unaligned(panel),
+                  right_high = reals::load_unaligned(panel + reals::size);
 #pragma GCC unroll 6
       for (std::size_t i = 0; i < Rows; ++i) {
         const reals left(InPlace ? a[i * a_step + k] : a[k * strip + i]);

@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <optional>
+#include <stdexcept>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/pack/matrix_format.hpp>
-#include <edgerazor/quant/fake_quantize.hpp>
-#include <edgerazor/quant/mixed_precision.hpp>
-#include <edgerazor/quant/precision_map.hpp>
-#include <edgerazor/quant/recipe.hpp>
-#include <edgerazor/quant/symmetric.hpp>
-#include <edgerazor/quant/ternary.hpp>
+#include <edgerazor/matrix/matrix_format.hpp>
+#include <edgerazor/policy/fake_quantize.hpp>
+#include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/policy/recipe.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 
 namespace qad {
 
@@ -36,15 +37,18 @@ void round_mixed(const_view in, view out, const mask& high) {
 
 weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe) : recipe_(recipe) {
   const bool narrow = recipe == "int3" || recipe == "int2";
-  const auto known = er::find_recipe(narrow ? "w4_a8_kv8" : recipe, {.group = group_columns, .kv_group = s.head_size});
-  if (!known || recipe == "w16") er::fail("no recipe of this trainer is called '" + recipe_ + "'");
+  const auto known = er::find_recipe(narrow ? "w4_a8_kv8" : recipe,
+                                     {.group = group_columns, .kv_group = s.head_size});
+  if (!known || recipe == "w16")
+    throw std::invalid_argument("no recipe of this trainer is called '" + recipe_ + "'");
   states_ = {known->activation_group, known->kv_bits != 0};
 
   const auto rule_for = [&](const weight_entry& e) -> rule {
     const std::string_view name = known->weight_format(e.name);
     if (name.empty()) return {nullptr, {}};
     if (narrow && e.offset != 0) {
-      return {recipe == "int3" ? rounding{&round<er::symmetric<3>>} : rounding{&round<er::int2<>>}, {}};
+      return {recipe == "int3" ? rounding{&round<er::symmetric<3>>} : rounding{&round<er::int2<>>},
+              {}};
     }
     const auto format = er::matrix_format::parse(name);
     const bool int4 = format->first.code == er::code_type::int4;
@@ -52,7 +56,8 @@ weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe) : re
       return {int4 ? rounding{&round<er::int4<>>} : rounding{&round<er::ternary<>>}, {}};
     }
     return {&round_mixed<er::int4<>, er::ternary<>>,
-            er::precision_mask(const_view{nullptr, e.rows, e.cols}, er::every_nth_row{format->map.n}, groups)};
+            er::precision_mask(const_view{nullptr, e.rows, e.cols},
+                               er::every_nth_row{format->map.n}, groups)};
   };
   for (const weight_entry& e : weight_layout(s)) rules_.push_back(rule_for(e));
 }
@@ -64,7 +69,8 @@ void weight_quantizer::apply(const parameters& master, parameters& out) const {
       rules_[i].how(master.view(e), out.view(e), rules_[i].mask);
     } else {
       const auto kept = master.values().subspan(e.offset, e.size());
-      std::copy(kept.begin(), kept.end(), out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
+      std::copy(kept.begin(), kept.end(),
+                out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
     }
   }
 }

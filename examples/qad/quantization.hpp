@@ -1,4 +1,5 @@
-/// What a decoder's weights and states become under a recipe, still as floats: exactly what examples/llm computes with.
+/// What a decoder's weights and states become under a recipe, still as floats: exactly what
+/// examples/llm computes with.
 #pragma once
 
 #include <cstddef>
@@ -15,15 +16,17 @@ namespace qad {
 /// Columns of a weight matrix, or of a linear layer's input, that share a scale.
 inline constexpr std::size_t group_columns = 64;
 
-/// Recipes by the names of er::find_recipe, and two for plain rounding: "int3" and "int2" (linear layers symmetric by
-/// the largest magnitude; the rest as w4_a8_kv8). "none" leaves everything as it is.
+/// Recipes by the names of er::find_recipe, and two for plain rounding: "int3" and "int2" (linear
+/// layers symmetric by the largest magnitude; the rest as w4_a8_kv8). "none" leaves everything as
+/// it is.
 class weight_quantizer {
  public:
   /// Fails where no recipe has that name.
   weight_quantizer(const shape& s, std::string_view recipe);
 
-  /// Writes what `master` becomes to `out`: levels by the float32 scales, times the scales rounded to float16, as
-  /// packed matrices hold them. Norms are copied. No allocation. Fails where a weight is not finite.
+  /// Writes what `master` becomes to `out`: levels by the float32 scales, times the scales rounded
+  /// to float16, as packed matrices hold them. Norms are copied. No allocation. Fails where a
+  /// weight is not finite.
   void apply(const parameters& master, parameters& out) const;
 
   [[nodiscard]] const state_quantization& states() const noexcept { return states_; }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <utility>
 
 #include "loss_plot.hpp"
@@ -22,18 +23,21 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<method, const char*>, 4> methods{
-    {{method::teacher, "teacher"}, {method::rounding, "rounding"}, {method::qat, "qat"}, {method::qad, "qad"}}};
+constexpr std::array<std::pair<method, const char*>, 4> methods{{{method::teacher, "teacher"},
+                                                                 {method::rounding, "rounding"},
+                                                                 {method::qat, "qat"},
+                                                                 {method::qad, "qad"}}};
 
 json method_to_json(method how) {
-  return std::find_if(methods.begin(), methods.end(), [&](const auto& m) { return m.first == how; })->second;
+  return std::find_if(methods.begin(), methods.end(), [&](const auto& m) { return m.first == how; })
+      ->second;
 }
 
 method method_from_json(const std::string& name) {
   for (const auto& [how, known] : methods) {
     if (name == known) return how;
   }
-  er::fail_io("no method is called '" + name + "'");
+  throw er::io_error("no method is called '" + name + "'");
 }
 
 /// 64-bit integers pass JSON readers as text only.
@@ -49,13 +53,13 @@ std::uint64_t from_hex(const json& text) {
 
 std::string read_text_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) er::fail_io("can't read '" + path.string() + "'");
+  if (!file) throw er::io_error("can't read '" + path.string() + "'");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
 json read_json(const std::filesystem::path& path) {
   json result = json::parse(read_text_file(path), nullptr, false);
-  if (result.is_discarded()) er::fail_io("'" + path.string() + "' is not JSON");
+  if (result.is_discarded()) throw er::io_error("'" + path.string() + "' is not JSON");
   return result;
 }
 
@@ -63,7 +67,8 @@ json read_json(const std::filesystem::path& path) {
 void claim_folder(const std::filesystem::path& folder, const run_options& options) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) er::fail_io("can't make the folder '" + folder.string() + "': " + error.message());
+  if (error)
+    throw er::io_error("can't make the folder '" + folder.string() + "': " + error.message());
   const json wanted = to_json(options);
   const std::filesystem::path path = folder / "options.json";
   if (!std::filesystem::exists(path)) {
@@ -74,8 +79,9 @@ void claim_folder(const std::filesystem::path& folder, const run_options& option
   for (const auto& [key, value] : wanted["run"].items()) {
     const json other = there.value(key, json());
     if (other == value) continue;
-    er::fail("'" + folder.string() + "' holds a run with another " + key + " (" + other.dump() + ", asked for is " +
-             value.dump() + "): name another folder, or remove that one");
+    throw std::invalid_argument("'" + folder.string() + "' holds a run with another " + key + " (" +
+                                other.dump() + ", asked for is " + value.dump() +
+                                "): name another folder, or remove that one");
   }
 }
 
@@ -83,7 +89,8 @@ struct file_closer {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
-/// log.csv, continued after step `steps`: lines of later steps, and one that a kill cut off, are dropped.
+/// log.csv, continued after step `steps`: lines of later steps, and one that a kill cut off, are
+/// dropped.
 class run_log {
  public:
   run_log(const std::filesystem::path& path, std::uint64_t steps) : path_(path) {
@@ -96,22 +103,22 @@ class run_log {
     }
     write_text_file(path, kept);
     file_.reset(std::fopen(path.string().c_str(), "ab"));
-    if (!file_) er::fail_io("can't write '" + path.string() + "'");
+    if (!file_) throw er::io_error("can't write '" + path.string() + "'");
   }
 
   void add(std::uint64_t step, const step_result& result) {
     const auto part = [&](std::string_view name) {
-      const auto at =
-          std::find_if(result.parts.begin(), result.parts.end(), [&](const auto& p) { return p.name == name; });
+      const auto at = std::find_if(result.parts.begin(), result.parts.end(),
+                                   [&](const auto& p) { return p.name == name; });
       return at == result.parts.end() ? 0.0 : at->value;
     };
-    std::fprintf(file_.get(), "%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", static_cast<unsigned long long>(step),
-                 result.loss, part("task"), part("logits"), part("features"), result.gradient_norm,
-                 result.learning_rate);
+    std::fprintf(file_.get(), "%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n",
+                 static_cast<unsigned long long>(step), result.loss, part("task"), part("logits"),
+                 part("features"), result.gradient_norm, result.learning_rate);
   }
 
   void flush() {
-    if (std::fflush(file_.get()) != 0) er::fail_io("can't write '" + path_.string() + "'");
+    if (std::fflush(file_.get()) != 0) throw er::io_error("can't write '" + path_.string() + "'");
   }
 
  private:
@@ -119,7 +126,8 @@ class run_log {
   std::unique_ptr<std::FILE, file_closer> file_;
 };
 
-/// The trainer as the checkpoint of a folder left it, or at its beginning. Returns the seconds trained so far.
+/// The trainer as the checkpoint of a folder left it, or at its beginning. Returns the seconds
+/// trained so far.
 void resume(trainer& run, const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return;
   const checkpoint saved = read_checkpoint(path);
@@ -128,19 +136,20 @@ void resume(trainer& run, const std::filesystem::path& path) {
   if (saved.weights.size() != state.weights.size() ||
       (!finished && (saved.first_moments.size() != state.first_moments.size() ||
                      saved.second_moments.size() != state.second_moments.size()))) {
-    er::fail_io("'" + path.string() + "' holds " + std::to_string(saved.weights.size()) + " weights, expected " +
-                std::to_string(state.weights.size()));
+    throw er::io_error("'" + path.string() + "' holds " + std::to_string(saved.weights.size()) +
+                       " weights, expected " + std::to_string(state.weights.size()));
   }
   std::copy(saved.weights.begin(), saved.weights.end(), state.weights.begin());
   if (!finished) {
     std::copy(saved.first_moments.begin(), saved.first_moments.end(), state.first_moments.begin());
-    std::copy(saved.second_moments.begin(), saved.second_moments.end(), state.second_moments.begin());
+    std::copy(saved.second_moments.begin(), saved.second_moments.end(),
+              state.second_moments.begin());
   }
   run.restore(saved.step);
 }
 
-void save(trainer& run, const std::filesystem::path& path, const llm::vocabulary& words, const json& options,
-          bool finished) {
+void save(trainer& run, const std::filesystem::path& path, const llm::vocabulary& words,
+          const json& options, bool finished) {
   const trainer::state state = run.checkpoint();
   const std::string text = options["run"].dump();
   checkpoint_view view{state.steps_done, text, &words, state.weights, {}, {}};
@@ -259,20 +268,22 @@ run_options run_options_from_json(const json& data) {
     data.at("checkpoint_every").get_to(o.checkpoint_every);
     return o;
   } catch (const json::exception& error) {
-    er::fail_io(std::string{"options.json: "} + error.what());
+    throw er::io_error(std::string{"options.json: "} + error.what());
   }
 }
 
 trained_model load_run(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder / "options.json")) {
-    er::fail_io("'" + folder.string() + "' is not the folder of a run: it has no options.json");
+    throw er::io_error("'" + folder.string() +
+                       "' is not the folder of a run: it has no options.json");
   }
   run_options options = run_options_from_json(read_json(folder / "options.json"));
   checkpoint saved = read_checkpoint(folder / "checkpoint");
   parameters weights(options.model);
   if (saved.weights.size() != weights.values().size()) {
-    er::fail_io("'" + folder.string() + "': the checkpoint holds " + std::to_string(saved.weights.size()) +
-                " weights, options.json describes " + std::to_string(weights.values().size()));
+    throw er::io_error("'" + folder.string() + "': the checkpoint holds " +
+                       std::to_string(saved.weights.size()) + " weights, options.json describes " +
+                       std::to_string(weights.values().size()));
   }
   std::copy(saved.weights.begin(), saved.weights.end(), weights.values().begin());
   return {std::move(options), std::move(saved.words), std::move(weights)};
@@ -281,7 +292,9 @@ trained_model load_run(const std::filesystem::path& folder) {
 divided_text text_of(const run_options& options) {
   const std::string text = read_text(options.text_files);
   if (fingerprint(text) != options.text) {
-    er::fail_io("the text is not the one that the run was made with: files have changed, or the packaged text has");
+    throw er::io_error(
+        "the text is not the one that the run was made with: files have changed, or the packaged "
+        "text has");
   }
   return divide(text, options.split);
 }
@@ -294,7 +307,8 @@ quality measure(const parameters& master, std::string_view recipe, const paramet
   const running_model model{&quantized, rule.states()};
   const running_model reference{teacher, {}};
   std::span<const token_id> tokens = text.validation;
-  if (options.validation_tokens != 0) tokens = tokens.first(std::min(tokens.size(), options.validation_tokens));
+  if (options.validation_tokens != 0)
+    tokens = tokens.first(std::min(tokens.size(), options.validation_tokens));
   return evaluate(model, teacher == nullptr ? nullptr : &reference, tokens,
                   window == 0 ? options.model.context : window, options.training.threads);
 }
@@ -302,7 +316,8 @@ quality measure(const parameters& master, std::string_view recipe, const paramet
 run_result perform_run(const run_options& options, const corpus& text, const trained_model* teacher,
                        const std::filesystem::path& folder, bool shared) {
   claim_folder(folder, options);
-  const std::filesystem::path result_path = folder / "result.json", checkpoint_path = folder / "checkpoint";
+  const std::filesystem::path result_path = folder / "result.json",
+                              checkpoint_path = folder / "checkpoint";
   if (std::filesystem::exists(result_path)) {
     const json there = read_json(result_path);
     return {{there.value("perplexity", 0.0), there.value("divergence", 0.0)},
@@ -313,7 +328,7 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
   const parameters* const teacher_weights = teacher == nullptr ? nullptr : &teacher->weights;
   run_result result;
   if (how.how == method::rounding) {
-    if (teacher_weights == nullptr) er::fail("rounding needs a teacher");
+    if (teacher_weights == nullptr) throw std::invalid_argument("rounding needs a teacher");
     result.measured = measure(*teacher_weights, how.recipe, teacher_weights, options, text);
   } else {
     trainer run(options.model, how, teacher_weights);
@@ -325,8 +340,8 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
       batches windows(text.training, how.sequences, options.model.context,
                       2 * how.seed + (how.how == method::teacher ? 0 : 1));
       run_log log(folder / "log.csv", first);
-      training_progress progress(name_of(options) + " seed " + std::to_string(how.seed), first, how.steps,
-                                 how.sequences * options.model.context, shared);
+      training_progress progress(name_of(options) + " seed " + std::to_string(how.seed), first,
+                                 how.steps, how.sequences * options.model.context, shared);
       while (run.steps_done() < how.steps) {
         const std::size_t step = run.steps_done();
         const step_result one = run.step(windows(step));
@@ -341,13 +356,15 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
       result.training_seconds = progress.seconds();
       if (how.steps > first) {
         result.tokens_per_second =
-            static_cast<double>((how.steps - first) * how.sequences * options.model.context) / result.training_seconds;
+            static_cast<double>((how.steps - first) * how.sequences * options.model.context) /
+            result.training_seconds;
       }
     }
     save(run, checkpoint_path, text.tokenizer.data(), description, true);
     plot_run(options, folder);
     const bool is_teacher = how.how == method::teacher;
-    result.measured = measure(run.master(), is_teacher ? "none" : how.recipe, teacher_weights, options, text);
+    result.measured =
+        measure(run.master(), is_teacher ? "none" : how.recipe, teacher_weights, options, text);
   }
   json report;
   report["perplexity"] = result.measured.perplexity;
@@ -358,8 +375,8 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
   return result;
 }
 
-std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder, const std::string& column,
-                                                std::size_t bins) {
+std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,
+                                                const std::string& column, std::size_t bins) {
   std::istringstream lines(read_text_file(folder / "log.csv"));
   const auto cells_of = [](const std::string& line) {
     std::vector<std::string> cells;
@@ -370,11 +387,13 @@ std::vector<std::pair<double, double>> read_log(const std::filesystem::path& fol
   std::string line;
   std::getline(lines, line);
   const std::vector<std::string> header = cells_of(line);
-  const auto at = static_cast<std::size_t>(std::find(header.begin(), header.end(), column) - header.begin());
+  const auto at =
+      static_cast<std::size_t>(std::find(header.begin(), header.end(), column) - header.begin());
   std::vector<double> values;
   while (std::getline(lines, line)) {
     const std::vector<std::string> cells = cells_of(line);
-    if (at >= cells.size()) er::fail_io("'" + (folder / "log.csv").string() + "' has no column '" + column + "'");
+    if (at >= cells.size())
+      throw er::io_error("'" + (folder / "log.csv").string() + "' has no column '" + column + "'");
     values.push_back(std::strtod(cells[at].c_str(), nullptr));
   }
   std::vector<std::pair<double, double>> points;
@@ -383,7 +402,8 @@ std::vector<std::pair<double, double>> read_log(const std::filesystem::path& fol
     const std::size_t begin = values.size() * bin / bins, end = values.size() * (bin + 1) / bins;
     double sum = 0;
     for (std::size_t i = begin; i < end; ++i) sum += values[i];
-    points.emplace_back(static_cast<double>(begin + 1 + end) / 2, sum / static_cast<double>(end - begin));
+    points.emplace_back(static_cast<double>(begin + 1 + end) / 2,
+                        sum / static_cast<double>(end - begin));
   }
   return points;
 }

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -56,8 +57,8 @@ struct trained_model {
   parameters weights;  ///< float ones
 };
 
-/// What a folder holds: the options it was made with, the tokenizer and the weights of its last checkpoint. Throws
-/// edgerazor::io_error where that is not there or contradicts itself.
+/// What a folder holds: the options it was made with, the tokenizer and the weights of its last
+/// checkpoint. Throws edgerazor::io_error where that is not there or contradicts itself.
 trained_model load_run(const std::filesystem::path& folder);
 
 /// The weights' fingerprint, by which a student knows its teacher.
@@ -65,23 +66,25 @@ inline std::uint64_t fingerprint(const trained_model& model) noexcept {
   return fingerprint(model.weights.values());
 }
 
-/// The text of a run, divided. Throws edgerazor::io_error where it is not the one that the run was made with.
+/// The text of a run, divided. Throws edgerazor::io_error where it is not the one that the run was
+/// made with.
 divided_text text_of(const run_options& options);
 
-/// Quality of a model under a recipe on the validation text, in windows of `window` tokens, 0: the context's. `teacher`
-/// may be null.
+/// Quality of a model under a recipe on the validation text, in windows of `window` tokens, 0: the
+/// context's. `teacher` may be null.
 quality measure(const parameters& master, std::string_view recipe, const parameters* teacher,
                 const run_options& options, const corpus& text, std::size_t window = 0);
 
-/// Trains, or for method::rounding measures alone. `text` is the corpus of options.text, `teacher` null for a teacher.
-/// `shared`: other runs draw on the terminal too. Throws std::invalid_argument where the folder holds a run of other
-/// options, naming the first one that differs.
+/// Trains, or for method::rounding measures alone. `text` is the corpus of options.text, `teacher`
+/// null for a teacher. `shared`: other runs draw on the terminal too. Throws std::invalid_argument
+/// where the folder holds a run of other options, naming the first one that differs.
 run_result perform_run(const run_options& options, const corpus& text, const trained_model* teacher,
                        const std::filesystem::path& folder, bool shared);
 
-/// The mean over each of `bins` stretches of a column of log.csv, with the middle step: points of a curve.
-std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder, const std::string& column,
-                                                std::size_t bins);
+/// The mean over each of `bins` stretches of a column of log.csv, with the middle step: points of a
+/// curve.
+std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,
+                                                const std::string& column, std::size_t bins);
 
 /// Writes the file in one step.
 void write_text_file(const std::filesystem::path& path, std::string_view text);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <utility>
 
 #include "byte_pair_training.hpp"
@@ -36,8 +37,9 @@ std::string default_text() {
   int status = 0;
   const std::string verses = output_of("bible -f gen1:1-rev22:21 2>/dev/null", status);
   if (status != 0 || verses.size() < 4'000'000) {
-    er::fail_io(
-        "the default text is printed by the program 'bible', which is not here: install the package bible-kjv "
+    throw er::io_error(
+        "the default text is printed by the program 'bible', which is not here: install the "
+        "package bible-kjv "
         "(apt-get install bible-kjv), or name text files");
   }
   return join_verses(verses);
@@ -56,15 +58,16 @@ std::size_t first_invalid(std::string_view text) {
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.good() && !file.eof()) er::fail_io("can't read the text '" + path + "'");
-  if (text.empty()) er::fail_io("the text '" + path + "' is empty or can't be read");
+  if (!file.good() && !file.eof()) throw er::io_error("can't read the text '" + path + "'");
+  if (text.empty()) throw er::io_error("the text '" + path + "' is empty or can't be read");
   if (const std::size_t at = first_invalid(text); at != text.size()) {
-    er::fail_io("the text '" + path + "' is not UTF-8 at byte " + std::to_string(at));
+    throw er::io_error("the text '" + path + "' is not UTF-8 at byte " + std::to_string(at));
   }
   return text;
 }
 
-/// A bijection of 64-bit numbers that no two neighbours survive: the finalizer of SplitMix64 (Steele et al., 2014).
+/// A bijection of 64-bit numbers that no two neighbours survive: the finalizer of SplitMix64
+/// (Steele et al., 2014).
 std::uint64_t mix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -91,7 +94,8 @@ std::string join_verses(std::string_view verses) {
     const std::string_view line = verses.substr(0, verses.find('\n'));
     verses.remove_prefix(std::min(verses.size(), line.size() + 1));
     const std::size_t colon = line.find(':'), space = line.find(' ');
-    if (colon == std::string_view::npos || space == std::string_view::npos || space < colon) continue;
+    if (colon == std::string_view::npos || space == std::string_view::npos || space < colon)
+      continue;
     const std::string_view here = line.substr(0, colon);
     if (!text.empty()) text += here == chapter ? ' ' : '\n';
     text += line.substr(space + 1);
@@ -101,18 +105,22 @@ std::string join_verses(std::string_view verses) {
 }
 
 divided_text divide(std::string_view text, const split_rule& rule) {
-  if (rule.block == 0 || rule.every < 2) er::fail("a text is divided in blocks of no characters, or every one is kept");
+  if (rule.block == 0 || rule.every < 2)
+    throw std::invalid_argument(
+        "a text is divided in blocks of no characters, or every one is kept");
   divided_text parts;
   for (std::size_t begin = 0, index = 0; begin < text.size(); ++index) {
     const std::size_t line_end = text.find('\n', std::min(text.size(), begin + rule.block - 1));
     const std::size_t end = line_end == std::string_view::npos ? text.size() : line_end + 1;
-    (index % rule.every == rule.every - 1 ? parts.validation : parts.training) += text.substr(begin, end - begin);
+    (index % rule.every == rule.every - 1 ? parts.validation : parts.training) +=
+        text.substr(begin, end - begin);
     begin = end;
   }
   if (parts.validation.empty()) {
-    er::fail("the text is too short to keep a part for validation: it has " + std::to_string(text.size()) +
-             " characters, expected " + std::to_string(rule.every) + " blocks of " + std::to_string(rule.block) +
-             " in whole lines");
+    throw std::invalid_argument("the text is too short to keep a part for validation: it has " +
+                                std::to_string(text.size()) + " characters, expected " +
+                                std::to_string(rule.every) + " blocks of " +
+                                std::to_string(rule.block) + " in whole lines");
   }
   return parts;
 }
@@ -125,11 +133,17 @@ corpus::corpus(const divided_text& text, llm::vocabulary data)
       training(tokenizer.encode(text.training, llm::tokenizer::markup::plain, false)),
       validation(tokenizer.encode(text.validation, llm::tokenizer::markup::plain, false)) {}
 
-batches::batches(std::span<const token_id> text, std::size_t sequences, std::size_t length, std::uint64_t seed)
-    : text_(text), sequences_(sequences), length_(length), seed_(seed), rows_(sequences * (length + 1)) {
+batches::batches(std::span<const token_id> text, std::size_t sequences, std::size_t length,
+                 std::uint64_t seed)
+    : text_(text),
+      sequences_(sequences),
+      length_(length),
+      seed_(seed),
+      rows_(sequences * (length + 1)) {
   if (text.size() <= length) {
-    er::fail("the training text has " + std::to_string(text.size()) + " tokens, expected more than the " +
-             std::to_string(length) + " of a window");
+    throw std::invalid_argument("the training text has " + std::to_string(text.size()) +
+                                " tokens, expected more than the " + std::to_string(length) +
+                                " of a window");
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,19 +15,21 @@ namespace qad {
 
 using llm::token_id;
 
-/// The files one after the other, a line feed between two. Without files: the King James Bible, 4.2 MB of English in
-/// the public domain, as the packaged program `bible` prints it, each chapter one line. Throws edgerazor::io_error on a
-/// file that can't be read, is empty or is not UTF-8, and where the program is missing, naming its package.
+/// The files one after the other, a line feed between two. Without files: the King James Bible, 4.2
+/// MB of English in the public domain, as the packaged program `bible` prints it, each chapter one
+/// line. Throws edgerazor::io_error on a file that can't be read, is empty or is not UTF-8, and
+/// where the program is missing, naming its package.
 std::string read_text(const std::vector<std::string>& files);
 
-/// "Ge1:1 In the beginning ...\nGe1:2 And the earth ..." without its references, the verses of each chapter joined to
-/// one line.
+/// "Ge1:1 In the beginning ...\nGe1:2 And the earth ..." without its references, the verses of each
+/// chapter joined to one line.
 std::string join_verses(std::string_view verses);
 
 /// How a text falls into two that share nothing.
 struct split_rule {
-  std::size_t block = 4000;  ///< a block ends with the first line that ends after so many characters
-  std::size_t every = 20;    ///< blocks every - 1, 2 * every - 1, ... are for validation
+  std::size_t block =
+      4000;                ///< a block ends with the first line that ends after so many characters
+  std::size_t every = 20;  ///< blocks every - 1, 2 * every - 1, ... are for validation
 };
 
 struct divided_text {
@@ -46,15 +49,16 @@ struct corpus {
   std::vector<token_id> training, validation;
 };
 
-/// What batches are made of: `sequences` windows of `length` tokens and the one that follows each of them, drawn
-/// uniformly from a text.
+/// What batches are made of: `sequences` windows of `length` tokens and the one that follows each
+/// of them, drawn uniformly from a text.
 ///
-/// Window i of step s begins where a hash of (seed, s, i) says. So a run that is resumed at step s goes on exactly as
-/// if it had never stopped, and nothing but s has to be kept.
+/// Window i of step s begins where a hash of (seed, s, i) says. So a run that is resumed at step s
+/// goes on exactly as if it had never stopped, and nothing but s has to be kept.
 class batches {
  public:
   /// Refers to `text`. Throws std::invalid_argument where it has no more than `length` tokens.
-  batches(std::span<const token_id> text, std::size_t sequences, std::size_t length, std::uint64_t seed);
+  batches(std::span<const token_id> text, std::size_t sequences, std::size_t length,
+          std::uint64_t seed);
 
   /// The windows of a step, `sequences` rows of length + 1 tokens; valid until the next call.
   std::span<const token_id> operator()(std::uint64_t step);

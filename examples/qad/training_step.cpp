@@ -5,6 +5,7 @@
 #include <cmath>
 #include <future>
 #include <numbers>
+#include <stdexcept>
 #include <utility>
 
 #include "adamw.hpp"
@@ -48,7 +49,8 @@ struct shard {
   }
 
   [[nodiscard]] er::matrix_view<float> gradient_view() noexcept {
-    return {logits_gradient.data(), model.tokens(), static_cast<std::size_t>(logits_gradient.cols())};
+    return {logits_gradient.data(), model.tokens(),
+            static_cast<std::size_t>(logits_gradient.cols())};
   }
 
   decoder model;
@@ -58,8 +60,9 @@ struct shard {
   std::vector<std::int64_t> labels;
   matrix logits_gradient;
   std::vector<er::logit_statistics> statistics;
-  std::vector<er::matrix_view<const float>> hidden_states, hidden_gradients;  ///< the teacher's; the loss's
-  std::vector<matrix> feature_gradients;                                      ///< of the selected layers
+  std::vector<er::matrix_view<const float>> hidden_states,
+      hidden_gradients;                   ///< the teacher's; the loss's
+  std::vector<matrix> feature_gradients;  ///< of the selected layers
   std::vector<std::size_t> selected;
   std::vector<double> scores;
   loss_values values;
@@ -67,30 +70,40 @@ struct shard {
 
 struct trainer::parts {
   parts(const shape& s, const training_options& o, const parameters* teacher_weights)
-      : size(s), options(o), master(s), optimizer(s), quantizer(s, o.how == method::teacher ? "none" : o.recipe) {
-    if (o.how == method::rounding) er::fail("rounding trains nothing");
+      : size(s),
+        options(o),
+        master(s),
+        optimizer(s),
+        quantizer(s, o.how == method::teacher ? "none" : o.recipe) {
+    if (o.how == method::rounding) throw std::invalid_argument("rounding trains nothing");
     if (o.sequences == 0 || o.sequences % shards != 0) {
-      er::fail("a batch of " + std::to_string(o.sequences) + " sequences, expected a multiple of " +
-               std::to_string(shards));
+      throw std::invalid_argument("a batch of " + std::to_string(o.sequences) +
+                                  " sequences, expected a multiple of " + std::to_string(shards));
     }
     if (o.how == method::teacher) {
       master.initialise(o.seed);
     } else {
-      if (teacher_weights == nullptr) er::fail("a student needs a teacher to start from");
-      if (!(teacher_weights->shape() == s)) er::fail("the student's shape differs from its teacher's");
+      if (teacher_weights == nullptr)
+        throw std::invalid_argument("a student needs a teacher to start from");
+      if (!(teacher_weights->shape() == s))
+        throw std::invalid_argument("the student's shape differs from its teacher's");
       master = *teacher_weights;
       quantized.emplace(s);
     }
     if (o.how == method::qad) teacher = *teacher_weights;
     const auto known = {"eakld", "forward", "reverse", "none"};
     if (std::ranges::find(known, o.logits_loss) == known.end()) {
-      er::fail("no logits loss is called '" + o.logits_loss + "'; expected eakld, forward, reverse or none");
+      throw std::invalid_argument("no logits loss is called '" + o.logits_loss +
+                                  "'; expected eakld, forward, reverse or none");
     }
-    if (o.features && o.feature_layers == 0) er::fail("a feature loss over no layers");
+    if (o.features && o.feature_layers == 0)
+      throw std::invalid_argument("a feature loss over no layers");
     for (std::size_t i = 0; i < shards; ++i) pieces.push_back(std::make_unique<shard>(s, o));
   }
 
-  [[nodiscard]] const parameters& in_use() const noexcept { return quantized ? *quantized : master; }
+  [[nodiscard]] const parameters& in_use() const noexcept {
+    return quantized ? *quantized : master;
+  }
 
   void run(shard& piece, std::span<const std::int32_t> windows);
   void add_feature_loss(shard& piece, double upstream);
@@ -113,7 +126,8 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
     piece.ids[t] = windows[at];
     piece.labels[t] = windows[at + 1];
     if (windows[at + 1] < 0 || static_cast<std::size_t>(windows[at + 1]) >= size.vocabulary) {
-      er::fail("token " + std::to_string(windows[at + 1]) + " is outside of the vocabulary");
+      throw std::invalid_argument("token " + std::to_string(windows[at + 1]) +
+                                  " is outside of the vocabulary");
     }
   }
   const double share = 1.0 / static_cast<double>(shards);
@@ -130,7 +144,8 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
     tokens.accumulate = true;
     if (options.logits_loss == "eakld") {
       const er::entropy_aware_kl loss{.confidence_k = options.confidence_k};
-      piece.values.logits = loss(logits, target, tokens, piece.gradient_view(), piece.statistics).value;
+      piece.values.logits =
+          loss(logits, target, tokens, piece.gradient_view(), piece.statistics).value;
     } else if (options.logits_loss == "forward") {
       piece.values.logits = er::forward_kl{}(logits, target, tokens, piece.gradient_view()).value;
     } else if (options.logits_loss == "reverse") {
@@ -145,18 +160,22 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
 /// The mean over the selected layers of the mean squared error of their hidden states.
 void trainer::parts::add_feature_loss(shard& piece, double upstream) {
   piece.hidden_states.clear();
-  for (std::size_t i = 0; i <= size.layers; ++i) piece.hidden_states.push_back(piece.teacher->hidden(i));
+  for (std::size_t i = 0; i <= size.layers; ++i)
+    piece.hidden_states.push_back(piece.teacher->hidden(i));
   std::ranges::fill(piece.hidden_gradients, er::matrix_view<const float>{});
   const er::adaptive_layers select{.top_k = piece.selected.size()};
   const double each = 1.0 / static_cast<double>(piece.selected.size());
   piece.values.features = 0;
   std::size_t next = 0;
   for (const std::size_t layer :
-       select(std::span<const er::matrix_view<const float>>{piece.hidden_states}, piece.scores, piece.selected)) {
-    const er::matrix_view<float> gradient{piece.feature_gradients[next++].data(), piece.model.tokens(), size.hidden};
+       select(std::span<const er::matrix_view<const float>>{piece.hidden_states}, piece.scores,
+              piece.selected)) {
+    const er::matrix_view<float> gradient{piece.feature_gradients[next++].data(),
+                                          piece.model.tokens(), size.hidden};
     const er::token_batch tokens{.sample_tokens = size.context, .upstream = upstream * each};
-    piece.values.features +=
-        each * er::hidden_mse{}(piece.model.hidden(layer), piece.hidden_states[layer], tokens, gradient).value;
+    piece.values.features += each * er::hidden_mse{}(piece.model.hidden(layer),
+                                                     piece.hidden_states[layer], tokens, gradient)
+                                        .value;
     piece.hidden_gradients[layer] = gradient;
   }
 }
@@ -170,7 +189,8 @@ step_result trainer::step(std::span<const std::int32_t> windows) {
   parts& p = *parts_;
   const std::size_t share = p.options.sequences / shards * (p.size.context + 1);
   if (windows.size() != shards * share) {
-    er::fail("a step of " + std::to_string(windows.size()) + " tokens, expected " + std::to_string(shards * share));
+    throw std::invalid_argument("a step of " + std::to_string(windows.size()) +
+                                " tokens, expected " + std::to_string(shards * share));
   }
   static_cast<void>(weights_in_use());
   const auto run = [&](std::size_t i) { p.run(*p.pieces[i], windows.subspan(i * share, share)); };
@@ -188,14 +208,15 @@ step_result trainer::step(std::span<const std::int32_t> windows) {
   for (const weight_entry& e : sum.entries()) {
     const auto size = static_cast<Eigen::Index>(e.size());
     array total(sum.values().data() + e.offset, size);
-    for (std::size_t i = 1; i < shards; ++i) total += array(p.pieces[i]->gradient.values().data() + e.offset, size);
+    for (std::size_t i = 1; i < shards; ++i)
+      total += array(p.pieces[i]->gradient.values().data() + e.offset, size);
     squares += static_cast<double>(total.square().sum());
   }
 
   step_result result;
   result.gradient_norm = std::sqrt(squares);
   result.learning_rate = learning_rate(p.steps_done);
-  const auto mean = [&](double loss_values::*value) {
+  const auto mean = [&](double loss_values::* value) {
     double all = 0;
     for (const auto& piece : p.pieces) all += piece->values.*value;
     return all / static_cast<double>(shards);
@@ -206,16 +227,20 @@ step_result trainer::step(std::span<const std::int32_t> windows) {
   };
   const bool distills = p.options.how == method::qad;
   add("task", distills ? p.options.task_weight : 1, mean(&loss_values::task));
-  if (distills && p.options.logits_loss != "none") add("logits", p.options.logits_weight, mean(&loss_values::logits));
-  if (distills && p.options.features) add("features", p.options.feature_weight, mean(&loss_values::features));
+  if (distills && p.options.logits_loss != "none")
+    add("logits", p.options.logits_weight, mean(&loss_values::logits));
+  if (distills && p.options.features)
+    add("features", p.options.feature_weight, mean(&loss_values::features));
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
-    er::fail("the training diverged: in step " + std::to_string(p.steps_done) +
-             " the loss or its gradient is not finite; a lower learning rate may help");
+    throw std::invalid_argument(
+        "the training diverged: in step " + std::to_string(p.steps_done) +
+        " the loss or its gradient is not finite; a lower learning rate may help");
   }
 
   const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
   ++p.steps_done;
-  p.optimizer.step(p.master, sum, static_cast<float>(clip), result.learning_rate, p.options.weight_decay, p.steps_done);
+  p.optimizer.step(p.master, sum, static_cast<float>(clip), result.learning_rate,
+                   p.options.weight_decay, p.steps_done);
   return result;
 }
 

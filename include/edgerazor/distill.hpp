@@ -1,4 +1,6 @@
-/// Distillation losses and their gradients: over logits, hidden states, attention maps, keys and values.
+// SPDX-License-Identifier: Apache-2.0
+/// Distillation losses and their gradients: over logits, hidden states, attention maps, keys and
+/// values.
 #pragma once
 
 #include <edgerazor/distill/attention_loss.hpp>

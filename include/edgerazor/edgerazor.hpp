@@ -1,4 +1,6 @@
-/// Everything: quantizers, packed matrices, kernels, distillation losses, and the readers and writers of files.
+// SPDX-License-Identifier: Apache-2.0
+/// Everything: quantizers, packed matrices, kernels, distillation losses, and the readers and
+/// writers of files.
 #pragma once
 
 #include <edgerazor/distill.hpp>

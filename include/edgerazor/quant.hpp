@@ -1,23 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Quantizers, packed matrices and the kernels that multiply them.
 #pragma once
 
-#include <edgerazor/kernel/attention.hpp>
-#include <edgerazor/kernel/executor.hpp>
-#include <edgerazor/kernel/fused.hpp>
-#include <edgerazor/kernel/gemm.hpp>
-#include <edgerazor/kernel/gemv.hpp>
-#include <edgerazor/kernel/row_lookup.hpp>
-#include <edgerazor/pack/any_matrix.hpp>
-#include <edgerazor/pack/kv_cache.hpp>
-#include <edgerazor/pack/pack_exact.hpp>
-#include <edgerazor/pack/unpack.hpp>
-#include <edgerazor/quant/asymmetric.hpp>
-#include <edgerazor/quant/fake_quantize.hpp>
-#include <edgerazor/quant/learned_step.hpp>
-#include <edgerazor/quant/mixed_precision.hpp>
-#include <edgerazor/quant/precision_map.hpp>
-#include <edgerazor/quant/recipe.hpp>
-#include <edgerazor/quant/straight_through.hpp>
-#include <edgerazor/quant/symmetric.hpp>
-#include <edgerazor/quant/ternary.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/kv_cache.hpp>
+#include <edgerazor/matrix/pack_exact.hpp>
+#include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/fake_quantize.hpp>
+#include <edgerazor/policy/learned_step.hpp>
+#include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/policy/recipe.hpp>
+#include <edgerazor/policy/straight_through.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/product/attention.hpp>
+#include <edgerazor/product/fused.hpp>
+#include <edgerazor/product/gemm.hpp>
+#include <edgerazor/product/gemv.hpp>
+#include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 #include <edgerazor/version.hpp>

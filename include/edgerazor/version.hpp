@@ -1,4 +1,6 @@
-/// The library's version and, separate from it, the version of the packed layout that files declare.
+// SPDX-License-Identifier: Apache-2.0
+/// The library's version and, separate from it, the version of the packed layout that files
+/// declare.
 #pragma once
 
 #define EDGERAZOR_VERSION_MAJOR 0
@@ -6,9 +8,13 @@
 #define EDGERAZOR_VERSION_PATCH 0
 #define EDGERAZOR_VERSION "0.1.0"
 
-namespace edgerazor::inline v0 {
+#include <edgerazor/core/config.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// Rises when a packed byte changes its meaning; a file that declares another one is refused.
 inline constexpr unsigned packed_layout_version = 1;
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -14,12 +14,13 @@ void ignore(const char*) {}
 }  // namespace
 
 static_assert(std::is_base_of_v<std::runtime_error, er::io_error>);
-static_assert(!std::is_base_of_v<std::logic_error, er::io_error>, "a bad file is not a caller's mistake");
+static_assert(!std::is_base_of_v<std::logic_error, er::io_error>,
+              "a bad file is not a caller's mistake");
 
 TEST_CASE("fail: std::invalid_argument with the sentence; fail_io: io_error") {
-  CHECK_THROWS_WITH_AS(er::fail("a sentence"), "a sentence", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(er::fail_io("another"), "another", er::io_error);
-  CHECK(er::shape_text(33, 576) == "33 x 576");
+  CHECK_THROWS_WITH_AS(er::detail::core::fail("a sentence"), "a sentence", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(er::detail::core::fail_io("another"), "another", er::io_error);
+  CHECK(er::detail::core::shape_text(33, 576) == "33 x 576");
 }
 
 TEST_CASE("set_error_handler: returns the one before; null restores the default") {
@@ -30,6 +31,6 @@ TEST_CASE("set_error_handler: returns the one before; null restores the default"
   CHECK((er::set_error_handler(standard) == &ignore));
   // Where there are exceptions, the handler isn't asked.
   const er::error_handler before = er::set_error_handler([](const char*) { FAIL("called"); });
-  CHECK_THROWS_AS(er::fail("x"), std::invalid_argument);
+  CHECK_THROWS_AS(er::detail::core::fail("x"), std::invalid_argument);
   er::set_error_handler(before);
 }

@@ -1,5 +1,5 @@
-/// The two 16-bit types against formulations of their own: values by powers of two in double, rounding by the distance
-/// to the two neighbours.
+/// The two 16-bit types against formulations of their own: values by powers of two in double,
+/// rounding by the distance to the two neighbours.
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -19,14 +19,16 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// What the bits of a small float mean (IEEE 754, section 3.4): `ExponentBits`, then `MantissaBits`.
+/// What the bits of a small float mean (IEEE 754, section 3.4): `ExponentBits`, then
+/// `MantissaBits`.
 template <int ExponentBits, int MantissaBits>
 double value_of(unsigned bits) {
   const int bias = (1 << (ExponentBits - 1)) - 1, special = (1 << ExponentBits) - 1;
   const double mantissa = bits % (1u << MantissaBits);
   const int exponent = static_cast<int>(bits >> MantissaBits) & special;
   const double sign = bits >> (ExponentBits + MantissaBits) & 1u ? -1.0 : 1.0;
-  if (exponent == special) return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN() : sign * HUGE_VAL;
+  if (exponent == special)
+    return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN() : sign * HUGE_VAL;
   if (exponent == 0) return sign * std::ldexp(mantissa, 1 - bias - MantissaBits);
   return sign * std::ldexp(mantissa + (1u << MantissaBits), exponent - bias - MantissaBits);
 }
@@ -42,14 +44,18 @@ struct bfloat_traits {
   static double value(unsigned bits) { return value_of<8, 7>(bits); }
 };
 
-/// Finite magnitudes in ascending order have ascending bits, so the nearest lies between the two bits that enclose x.
-/// Infinity takes the place of the value after the largest, at the distance that value would have.
+/// Finite magnitudes in ascending order have ascending bits, so the nearest lies between the two
+/// bits that enclose x. Infinity takes the place of the value after the largest, at the distance
+/// that value would have.
 template <class Traits>
 unsigned nearest_bits(float x) {
   const unsigned sign = std::signbit(x) ? 0x8000u : 0u;
   const double magnitude = std::fabs(static_cast<double>(x));
-  const double beyond = 2 * Traits::value(Traits::infinity_bits - 1) - Traits::value(Traits::infinity_bits - 2);
-  const auto value = [&](unsigned bits) { return bits == Traits::infinity_bits ? beyond : Traits::value(bits); };
+  const double beyond =
+      2 * Traits::value(Traits::infinity_bits - 1) - Traits::value(Traits::infinity_bits - 2);
+  const auto value = [&](unsigned bits) {
+    return bits == Traits::infinity_bits ? beyond : Traits::value(bits);
+  };
   if (magnitude >= beyond) return sign | Traits::infinity_bits;
   unsigned low = 0, high = Traits::infinity_bits;
   while (high - low > 1) {
@@ -89,8 +95,9 @@ void check_all_ties() {
   for (unsigned low = 0; low < Traits::infinity_bits; ++low) {
     const unsigned even = low + low % 2;
     // Exact: a midpoint has one significant bit more than its neighbours.
-    const double next =
-        low + 1 == Traits::infinity_bits ? 2 * Traits::value(low) - Traits::value(low - 1) : Traits::value(low + 1);
+    const double next = low + 1 == Traits::infinity_bits
+                            ? 2 * Traits::value(low) - Traits::value(low - 1)
+                            : Traits::value(low + 1);
     const float tie = static_cast<float>((Traits::value(low) + next) / 2);
     for (const unsigned sign : {0u, 0x8000u}) {
       const float signed_tie = sign ? -tie : tie, outwards = sign ? -infinity : infinity;
@@ -117,16 +124,17 @@ void check_random_floats() {
   }
 }
 
-/// `convert_elements` of all `in`, and of fewer from any place, is the conversion one by one; nothing else is written.
+/// `convert_elements` of all `in`, and of fewer from any place, is the conversion one by one;
+/// nothing else is written.
 template <class From, class To>
 void check_converted(const std::vector<From>& in) {
   std::vector<To> expected(in.size()), out(in.size());
   for (std::size_t i = 0; i < in.size(); ++i) expected[i] = To{static_cast<float>(in[i])};
-  er::detail::convert_elements(in.data(), in.size(), out.data());
+  er::detail::core::convert_elements(in.data(), in.size(), out.data());
   CHECK(std::memcmp(out.data(), expected.data(), in.size() * sizeof(To)) == 0);
   for (std::size_t count = 0; count < 70; ++count) {
     std::vector<To> part(count + 1, To{7.0f});
-    er::detail::convert_elements(in.data() + count, count, part.data());
+    er::detail::core::convert_elements(in.data() + count, count, part.data());
     CAPTURE(count);
     CHECK(std::memcmp(part.data(), expected.data() + count, count * sizeof(To)) == 0);
     CHECK(static_cast<float>(part[count]) == 7.0f);
@@ -137,8 +145,10 @@ void check_converted(const std::vector<From>& in) {
 
 static_assert(er::float16{1.0f}.bits == 0x3c00 && er::bfloat16{1.0f}.bits == 0x3f80,
               "conversions are constant expressions");
-static_assert(float{er::float16::from_bits(0x0001)} == 0x1p-24f && float{er::float16::from_bits(0x7bff)} == 65504.0f);
-static_assert(er::real_element<float> && er::real_element<const er::float16> && er::real_element<er::bfloat16>);
+static_assert(float{er::float16::from_bits(0x0001)} == 0x1p-24f &&
+              float{er::float16::from_bits(0x7bff)} == 65504.0f);
+static_assert(er::real_element<float> && er::real_element<const er::float16> &&
+              er::real_element<er::bfloat16>);
 static_assert(!er::real_element<double> && !er::real_element<int>);
 
 TEST_CASE("float16: all 65536 values, to float and back") {
@@ -200,7 +210,8 @@ TEST_CASE("convert_elements: as one by one, floats of all magnitudes") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::vector<float> floats;
-  for (int i = 0; i < 200'000; ++i) floats.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
+  for (int i = 0; i < 200'000; ++i)
+    floats.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
   check_converted<float, er::float16>(floats);
   check_converted<float, er::bfloat16>(floats);
   check_converted<float, float>(floats);

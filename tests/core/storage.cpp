@@ -20,20 +20,23 @@ std::size_t address(const er::byte_storage& storage) {
 }
 
 bool is_zero(const er::byte_storage& storage) {
-  return std::all_of(storage.data(), storage.data() + storage.size(), [](std::byte b) { return b == std::byte{0}; });
+  return std::all_of(storage.data(), storage.data() + storage.size(),
+                     [](std::byte b) { return b == std::byte{0}; });
 }
 
 }  // namespace
 
-static_assert(!std::is_copy_constructible_v<er::byte_storage> && !std::is_copy_assignable_v<er::byte_storage>);
+static_assert(!std::is_copy_constructible_v<er::byte_storage> &&
+              !std::is_copy_assignable_v<er::byte_storage>);
 static_assert(std::is_nothrow_move_constructible_v<er::byte_storage> &&
               std::is_nothrow_move_assignable_v<er::byte_storage>);
 
 TEST_CASE("byte_storage: zeros, aligned to a cache line, a page, or a huge page") {
   using storage_type = er::byte_storage;
   constexpr std::size_t page = storage_type::page, threshold = storage_type::huge_threshold;
-  for (const std::size_t size : {std::size_t{1}, std::size_t{63}, std::size_t{64}, page - 1, page, page + 1,
-                                 threshold - 1, threshold, threshold + 1, threshold + storage_type::huge_page}) {
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{63}, std::size_t{64}, page - 1, page, page + 1, threshold - 1,
+        threshold, threshold + 1, threshold + storage_type::huge_page}) {
     CAPTURE(size);
     const storage_type storage(size), another(size);  // one of the two could be aligned by chance
     CHECK(storage.size() == size);

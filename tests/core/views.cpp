@@ -1,7 +1,5 @@
-/// Views address the caller's memory as they say, and split_rows covers every row once.
-#include <algorithm>
+/// Views address the caller's memory as they say.
 #include <cstddef>
-#include <initializer_list>
 #include <type_traits>
 #include <vector>
 
@@ -13,10 +11,10 @@ namespace er = edgerazor;
 
 static_assert(std::is_convertible_v<er::matrix_view<float>, er::matrix_view<const float>>);
 static_assert(!std::is_convertible_v<er::matrix_view<const float>, er::matrix_view<float>>);
-static_assert(std::is_trivially_copyable_v<er::matrix_view<float>> && std::is_trivially_copyable_v<er::row_range>);
-static_assert(er::row_range{3, 3}.empty() && er::row_range{3, 7}.size() == 4 && er::row_range{} == er::row_range{0, 0});
-
-using sizes = std::initializer_list<std::size_t>;
+static_assert(std::is_trivially_copyable_v<er::matrix_view<float>> &&
+              std::is_trivially_copyable_v<er::row_range>);
+static_assert(er::row_range{3, 3}.empty() && er::row_range{3, 7}.size() == 4 &&
+              er::row_range{} == er::row_range{0, 0});
 
 TEST_CASE("matrix_view: rows begin `stride` elements apart and have `cols` elements") {
   std::vector<int> memory(5 * 7);
@@ -34,27 +32,4 @@ TEST_CASE("matrix_view: rows begin `stride` elements apart and have `cols` eleme
   const er::matrix_view<int> dense{memory.data(), 5, 7};
   CHECK(dense.stride == 7);
   CHECK(er::matrix_view<int>{}.rows == 0);
-}
-
-TEST_CASE("split_rows: parts follow each other, begin at whole tiles and differ by at most one tile") {
-  for (const std::size_t rows : sizes{0, 1, 15, 16, 17, 31, 32, 33, 160, 161, 576, 1000, 4097}) {
-    for (const std::size_t parts : sizes{1, 2, 3, 4, 7, 8, 64, 100}) {
-      CAPTURE(rows);
-      CAPTURE(parts);
-      const std::size_t tiles = (rows + er::tile_rows - 1) / er::tile_rows;
-      std::size_t next = 0, fewest = tiles, most = 0;
-      for (std::size_t i = 0; i < parts; ++i) {
-        const er::row_range part = er::split_rows(rows, parts, i);
-        CHECK(part.begin == next);
-        CHECK(part.begin <= part.end);
-        CHECK((part.begin % er::tile_rows == 0 || part.begin == rows));
-        next = part.end;
-        const std::size_t size = (part.size() + er::tile_rows - 1) / er::tile_rows;
-        fewest = std::min(fewest, size);
-        most = std::max(most, size);
-      }
-      CHECK(next == rows);
-      CHECK(most - fewest <= 1);
-    }
-  }
 }

@@ -25,7 +25,8 @@ std::vector<float> maps(std::size_t rows, std::size_t width, std::mt19937& rando
     std::vector<double> row(width);
     double sum = 0;
     for (double& x : row) sum += x = std::exp(draw(random));
-    for (std::size_t c = 0; c < width; ++c) result[r * width + c] = static_cast<float>(row[c] / sum);
+    for (std::size_t c = 0; c < width; ++c)
+      result[r * width + c] = static_cast<float>(row[c] / sum);
   }
   return result;
 }
@@ -45,7 +46,8 @@ std::vector<float> relation(const std::vector<float>& states, std::size_t heads,
           dot += static_cast<double>(x[i * width + c]) * static_cast<double>(x[j * width + c]);
         sum += row[j] = std::exp(dot / std::sqrt(static_cast<double>(width)));
       }
-      for (std::size_t j = 0; j < tokens; ++j) result[(h * tokens + i) * tokens + j] = static_cast<float>(row[j] / sum);
+      for (std::size_t j = 0; j < tokens; ++j)
+        result[(h * tokens + i) * tokens + j] = static_cast<float>(row[j] / sum);
     }
   }
   return result;
@@ -61,11 +63,13 @@ struct one_row {
   double value = 0;
   std::vector<float> gradient;
 };
-one_row row_of(const er::attention_kl& loss, const std::vector<float>& q, const std::vector<float>& p) {
+one_row row_of(const er::attention_kl& loss, const std::vector<float>& q,
+               const std::vector<float>& p) {
   one_row result{0, std::vector<float>(q.size(), -77.0f)};
-  result.value = loss(er::head_view(view{q.data(), 1, q.size()}), er::head_view(view{p.data(), 1, p.size()}), {},
-                      er::head_view<float>({result.gradient.data(), 1, q.size()}))
-                     .value;
+  result.value =
+      loss(er::head_view(view{q.data(), 1, q.size()}), er::head_view(view{p.data(), 1, p.size()}),
+           {}, er::head_view<float>({result.gradient.data(), 1, q.size()}))
+          .value;
   return result;
 }
 
@@ -75,7 +79,9 @@ TEST_CASE("attention_kl: the reference's value on the maps that its self-relatio
   const nlohmann::json file = golden::load("relation.json");
   int seen = 0;
   for (const auto& golden_case : file["cases"]) {
-    if (golden_case["layer_index"] != nlohmann::json::parse("[0]") || golden_case["component"] == "both") continue;
+    if (golden_case["layer_index"] != nlohmann::json::parse("[0]") ||
+        golden_case["component"] == "both")
+      continue;
     ++seen;
     const auto shape = golden_case["shape"].get<std::vector<std::size_t>>();
     const std::size_t samples = shape[0], heads = shape[1], tokens = shape[2], width = shape[3];
@@ -87,10 +93,11 @@ TEST_CASE("attention_kl: the reference's value on the maps that its self-relatio
     const auto labels = golden_case["labels"].get<std::vector<std::int64_t>>();
     const std::size_t rows = samples * heads * tokens;
     for (const er::loss_mode mode : {er::loss_mode::parity, er::loss_mode::stable}) {
-      const double value = er::attention_kl{.mode = mode}(er::head_view(view{student.data(), rows, tokens}, heads),
-                                                          er::head_view(view{teacher.data(), rows, tokens}, heads),
-                                                          {.labels = labels, .sample_tokens = tokens})
-                               .value;
+      const double value =
+          er::attention_kl{.mode = mode}(er::head_view(view{student.data(), rows, tokens}, heads),
+                                         er::head_view(view{teacher.data(), rows, tokens}, heads),
+                                         {.labels = labels, .sample_tokens = tokens})
+              .value;
       // Float32 logits of about 5, thus probabilities, relative 5e-7; here none is near 1e-8.
       CHECK(value == doctest::Approx(golden_case["loss"].get<double>()).epsilon(1e-6));
     }
@@ -98,7 +105,9 @@ TEST_CASE("attention_kl: the reference's value on the maps that its self-relatio
   CHECK(seen == 2);
 }
 
-TEST_CASE("attention_kl: values of the definition, heads averaged or added, groups of the teacher's heads averaged") {
+TEST_CASE(
+    "attention_kl: values of the definition, heads averaged or added, groups of the teacher's "
+    "heads averaged") {
   const unsigned seed = 21;
   INFO("seed ", seed);
   std::mt19937 random(seed);
@@ -115,9 +124,13 @@ TEST_CASE("attention_kl: values of the definition, heads averaged or added, grou
           for (std::size_t c = 0; c < width; ++c) {
             double p = 0;
             for (std::size_t g = 0; g < group; ++g) {
-              p += static_cast<double>(teacher[((b * heads * group + h * group + g) * tokens + i) * width + c]) / 3;
+              p += static_cast<double>(
+                       teacher[((b * heads * group + h * group + g) * tokens + i) * width + c]) /
+                   3;
             }
-            const double q = static_cast<double>(student[((b * heads + h) * tokens + i) * width + c]), share = 1.0 / 8;
+            const double q = static_cast<double>(
+                             student[((b * heads + h) * tokens + i) * width + c]),
+                         share = 1.0 / 8;
             forward += share * p * std::log(p / q);
             reverse += share * q * std::log(q / p);
             entropy -= share * p * std::log(p);
@@ -126,7 +139,8 @@ TEST_CASE("attention_kl: values of the definition, heads averaged or added, grou
       }
     }
     const er::head_view s(view{student.data(), samples * heads * tokens, width}, heads);
-    const er::head_view t(view{teacher.data(), samples * heads * group * tokens, width}, heads * group);
+    const er::head_view t(view{teacher.data(), samples * heads * group * tokens, width},
+                          heads * group);
     std::vector<float> values(samples * tokens, -77.0f);
     const er::token_batch batch{.labels = labels, .sample_tokens = tokens, .token_values = values};
     const double gamma = std::clamp(1 - entropy / std::log(7.0), 0.0, 1.0);
@@ -174,9 +188,10 @@ TEST_CASE("attention_kl: gradients are the slopes of the values") {
       batch.accumulate = true;
       run(added.data());
       for (std::size_t i = 0; i < student.size(); ++i) {
-        // p / q and ln q have third derivatives of 2 p / q^3, and q is 0.01 and more: 2e4 times the step's square.
-        const double slope = 0.5 * support::central_difference(
-                                       student[i], [&] { return run(nullptr); }, 0x1p-16f);
+        // p / q and ln q have third derivatives of 2 p / q^3, and q is 0.01 and more: 2e4 times the
+        // step's square.
+        const double slope =
+            0.5 * support::central_difference(student[i], [&] { return run(nullptr); }, 0x1p-16f);
         CHECK(gradient[i] == doctest::Approx(slope).epsilon(1e-4).scale(0.1));
         CHECK(added[i] == doctest::Approx(1 + gradient[i]).epsilon(1e-6));
       }
@@ -184,7 +199,8 @@ TEST_CASE("attention_kl: gradients are the slopes of the values") {
   }
 }
 
-TEST_CASE("attention_kl: zeros have their limits: 0 ln 0 is 0, infinite stays infinite, nothing is NaN") {
+TEST_CASE(
+    "attention_kl: zeros have their limits: 0 ln 0 is 0, infinite stays infinite, nothing is NaN") {
   const float inf = std::numeric_limits<float>::infinity();
   const er::attention_kl forward{.direction = er::kl_direction::forward},
       reverse{.direction = er::kl_direction::reverse};
@@ -210,7 +226,8 @@ TEST_CASE("attention_kl: zeros have their limits: 0 ln 0 is 0, infinite stays in
   r = row_of(reverse, {0.5f, 0.5f}, {1, 0});
   CHECK(r.value == infinity);
   CHECK(r.gradient[1] == inf);
-  // A sure teacher has gamma 1, an unsure one 0: the direction without weight, infinite, adds nothing.
+  // A sure teacher has gamma 1, an unsure one 0: the direction without weight, infinite, adds
+  // nothing.
   CHECK(row_of(blend, {1, 0}, {1, 0}).value == 0);
   CHECK(row_of(blend, {0.5f, 0.5f}, {1, 0}).value == infinity);
   std::vector<float> even(17, 1.0f / 16), sure(17, 0.0f);
@@ -224,8 +241,8 @@ TEST_CASE("attention_kl: zeros have their limits: 0 ln 0 is 0, infinite stays in
   // A token of no weight, infinite or not, adds nothing.
   const std::vector<float> q{1, 0}, p{0.5f, 0.5f}, weight{0};
   std::vector<float> gradient(2, -77.0f);
-  CHECK(forward(er::head_view(view{q.data(), 1, 2}), er::head_view(view{p.data(), 1, 2}), {.weights = weight},
-                er::head_view<float>({gradient.data(), 1, 2}))
+  CHECK(forward(er::head_view(view{q.data(), 1, 2}), er::head_view(view{p.data(), 1, 2}),
+                {.weights = weight}, er::head_view<float>({gradient.data(), 1, 2}))
             .value == 0);
   CHECK(gradient == std::vector<float>{0, 0});
 }
@@ -235,13 +252,16 @@ TEST_CASE("attention_kl: heads and shapes that don't fit are refused") {
   const auto heads = [&](std::size_t count, std::size_t tokens, std::size_t width) {
     return er::head_view(view{x.data(), count * tokens, width}, count);
   };
-  CHECK_THROWS_WITH_AS(er::attention_kl{}(heads(2, 4, 4), heads(3, 4, 4), {}),
-                       "attention_kl: the teacher has 3 heads, expected a multiple of the student's 2",
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      er::attention_kl{}(heads(2, 4, 4), heads(3, 4, 4), {}),
+      "attention_kl: the teacher has 3 heads, expected a multiple of the student's 2",
+      std::invalid_argument);
   CHECK_THROWS_AS(er::attention_kl{}(heads(2, 4, 4), heads(1, 4, 4), {}), std::invalid_argument);
-  CHECK_THROWS_WITH_AS(er::attention_kl{}(heads(2, 4, 4), heads(2, 4, 5), {}),
-                       "attention_kl: the student has 4 tokens of width 4, the teacher 4 of width 5",
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      er::attention_kl{}(heads(2, 4, 4), heads(2, 4, 5), {}),
+      "attention_kl: the student has 4 tokens of width 4, the teacher 4 of width 5",
+      std::invalid_argument);
   CHECK_THROWS_WITH_AS(er::attention_kl{.confidence_k = 1}(heads(2, 4, 4), heads(2, 4, 4), {}),
-                       "attention_kl: confidence_k is 1, expected at least 2", std::invalid_argument);
+                       "attention_kl: confidence_k is 1, expected at least 2",
+                       std::invalid_argument);
 }

@@ -18,21 +18,25 @@ TEST_CASE("cross-entropy and its gradient agree with long double") {
     for (const float scale : {1e-3f, 1.0f, 30.0f, 1000.0f}) {
       for (const float smoothing : {0.0f, 0.1f}) {
         const auto seed = static_cast<std::uint32_t>(size) + static_cast<std::uint32_t>(scale);
-        INFO("seed " << seed << ", " << size << " columns, scale " << scale << ", smoothing " << smoothing);
+        INFO("seed " << seed << ", " << size << " columns, scale " << scale << ", smoothing "
+                     << smoothing);
         std::mt19937 random{seed};
         std::normal_distribution<float> draw(0, scale);
         std::vector<float> logits(size), gradient(size, 7);
         for (float& x : logits) x = draw(random);
         const auto log_q = oracle::log_softmax(logits, size, 1);
         // The likeliest token as label, and any other: losses near 0 and large ones.
-        const auto top = static_cast<std::int64_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        const auto top = static_cast<std::int64_t>(std::max_element(logits.begin(), logits.end()) -
+                                                   logits.begin());
         for (const std::int64_t label : {top, static_cast<std::int64_t>(size / 2)}) {
           const std::vector<std::int64_t> labels{label};
           const er::loss_result r = er::cross_entropy{.label_smoothing = smoothing}(
               er::matrix_view<const float>{logits.data(), 1, size}, labels, er::reduction::sum,
               er::matrix_view<float>{gradient.data(), 1, size});
-          const oracle::real e = static_cast<oracle::real>(smoothing), n = static_cast<oracle::real>(size);
-          oracle::real value = -(1 - e) * log_q[static_cast<std::size_t>(label)], largest = 0, error = 0;
+          const oracle::real e = static_cast<oracle::real>(smoothing),
+                             n = static_cast<oracle::real>(size);
+          oracle::real value = -(1 - e) * log_q[static_cast<std::size_t>(label)], largest = 0,
+                       error = 0;
           for (const oracle::real l : log_q) value -= e / n * l;
           for (std::size_t i = 0; i < size; ++i) {
             const oracle::real at_label = static_cast<std::int64_t>(i) == label ? 1 - e : 0;
@@ -41,8 +45,10 @@ TEST_CASE("cross-entropy and its gradient agree with long double") {
             error = std::max(error, std::fabs(static_cast<oracle::real>(gradient[i]) - expected));
           }
           // ln of a sum near 1: double's rounding, times the size of the logits.
-          const oracle::real rounding = oracle::real{0x1p-52} * (1 + 4 * static_cast<oracle::real>(scale));
-          CHECK(std::fabs(static_cast<oracle::real>(r.value) - value) <= oracle::real{1e-6} * value + rounding);
+          const oracle::real rounding =
+              oracle::real{0x1p-52} * (1 + 4 * static_cast<oracle::real>(scale));
+          CHECK(std::fabs(static_cast<oracle::real>(r.value) - value) <=
+                oracle::real{1e-6} * value + rounding);
           CHECK(error <= oracle::real{1e-6} * largest + rounding);
         }
       }
@@ -54,10 +60,12 @@ TEST_CASE("cross-entropy: what it refuses, and what is infinite") {
   std::vector<float> logits{1, 2, 3, 4};
   const er::matrix_view<const float> view{logits.data(), 2, 2};
   const auto run = [&](std::vector<std::int64_t> labels) {
-    return er::cross_entropy{}(view, std::span<const std::int64_t>{labels}, er::reduction::mean).value;
+    return er::cross_entropy{}(view, std::span<const std::int64_t>{labels}, er::reduction::mean)
+        .value;
   };
   CHECK_THROWS_WITH(run({0, 2}), "cross_entropy: the label of token 1 is 2, the vocabulary has 2");
-  CHECK_THROWS_WITH(run({0, -1}), "cross_entropy: the label of token 1 is -1, the vocabulary has 2");
+  CHECK_THROWS_WITH(run({0, -1}),
+                    "cross_entropy: the label of token 1 is -1, the vocabulary has 2");
   CHECK_THROWS_WITH(run({0}), "cross_entropy: 1 labels for 2 tokens");
   CHECK(run({-100, -100}) == 0);
   logits[1] = -std::numeric_limits<float>::infinity();
@@ -95,5 +103,6 @@ TEST_CASE("cross-entropy adds to a gradient, scales it, and may overwrite the lo
   batch.accumulate = true;
   batch.upstream = 3;
   er::cross_entropy{}(view, batch, er::matrix_view<float>{added.data(), 3, 9});
-  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(added[i] == doctest::Approx(1 + 3 * plain[i]).epsilon(1e-6));
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    CHECK(added[i] == doctest::Approx(1 + 3 * plain[i]).epsilon(1e-6));
 }

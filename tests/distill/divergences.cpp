@@ -1,5 +1,5 @@
-/// Jensen-Shannon, skew divergences and total variation against definitions in long double, gradients against central
-/// differences of them.
+/// Jensen-Shannon, skew divergences and total variation against definitions in long double,
+/// gradients against central differences of them.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -21,13 +21,15 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-std::vector<real> mixture(real a, const std::vector<real>& log_x, real b, const std::vector<real>& log_y) {
+std::vector<real> mixture(real a, const std::vector<real>& log_x, real b,
+                          const std::vector<real>& log_y) {
   std::vector<real> result(log_x.size());
   for (std::size_t i = 0; i < result.size(); ++i) {
     const real larger = std::max(log_x[i], log_y[i]);
-    result[i] = larger == -std::numeric_limits<real>::infinity()
-                    ? larger
-                    : larger + std::log(a * std::exp(log_x[i] - larger) + b * std::exp(log_y[i] - larger));
+    result[i] =
+        larger == -std::numeric_limits<real>::infinity()
+            ? larger
+            : larger + std::log(a * std::exp(log_x[i] - larger) + b * std::exp(log_y[i] - larger));
   }
   return result;
 }
@@ -50,7 +52,8 @@ struct skew_oracle {
 struct variation_oracle {
   real operator()(const std::vector<real>& log_q, const std::vector<real>& log_p) const {
     real sum = 0;
-    for (std::size_t i = 0; i < log_q.size(); ++i) sum += std::fabs(std::exp(log_q[i]) - std::exp(log_p[i])) / 2;
+    for (std::size_t i = 0; i < log_q.size(); ++i)
+      sum += std::fabs(std::exp(log_q[i]) - std::exp(log_p[i])) / 2;
     return sum;
   }
 };
@@ -63,12 +66,14 @@ void check(const Loss& loss, const Oracle& expected, const std::vector<float>& s
   const auto log_p = oracle::log_softmax(teacher, size, t);
   std::vector<float> gradient(size, 7);
   const er::loss_result r =
-      loss(er::matrix_view<const float>{student.data(), 1, size}, er::matrix_view<const float>{teacher.data(), 1, size},
-           er::token_batch{}, er::matrix_view<float>{gradient.data(), 1, size});
+      loss(er::matrix_view<const float>{student.data(), 1, size},
+           er::matrix_view<const float>{teacher.data(), 1, size}, er::token_batch{},
+           er::matrix_view<float>{gradient.data(), 1, size});
   const real value = t * t * expected(oracle::log_softmax(student, size, t), log_p);
   CHECK(std::fabs(static_cast<real>(r.value) - value) <= real{1e-6} * value + real{1e-14});
 
-  // Central differences in long double: the step's cube root of the rounding, 2^-63, balances both errors below 1e-11.
+  // Central differences in long double: the step's cube root of the rounding, 2^-63, balances both
+  // errors below 1e-11.
   real largest = 0, error = 0;
   for (std::size_t i = 0; i < size; i += 1 + size / 40) {
     if (student[i] == -infinity) {
@@ -115,8 +120,8 @@ TEST_CASE("the generalized Jensen-Shannon divergence") {
   for (const float beta : {0.5f, 0.1f, 0.9f}) {
     for (const float temperature : {1.0f, 2.0f}) {
       for_each_case([&](const std::vector<float>& student, const std::vector<float>& teacher) {
-        check(er::generalized_js{.temperature = temperature, .beta = beta}, js_oracle{static_cast<real>(beta)}, student,
-              teacher);
+        check(er::generalized_js{.temperature = temperature, .beta = beta},
+              js_oracle{static_cast<real>(beta)}, student, teacher);
       });
     }
   }
@@ -136,8 +141,10 @@ TEST_CASE("the ends of the generalized Jensen-Shannon divergence are KL") {
 TEST_CASE("skew divergences") {
   for (const float alpha : {0.1f, 0.5f}) {
     for_each_case([&](const std::vector<float>& student, const std::vector<float>& teacher) {
-      check(er::skew_kl{.alpha = alpha}, skew_oracle{static_cast<real>(alpha), false}, student, teacher);
-      check(er::skew_reverse_kl{.alpha = alpha}, skew_oracle{static_cast<real>(alpha), true}, student, teacher);
+      check(er::skew_kl{.alpha = alpha}, skew_oracle{static_cast<real>(alpha), false}, student,
+            teacher);
+      check(er::skew_reverse_kl{.alpha = alpha}, skew_oracle{static_cast<real>(alpha), true},
+            student, teacher);
     });
   }
   const std::vector<float> student{1, 2, 3}, teacher{2, 0, 1};

@@ -18,17 +18,17 @@ TEST_CASE("e^x in double is within 2 ulp, and right where it ends") {
   for (int i = -707000; i < 708000; i += 7) {
     const double x = i * 1e-3 + i * 1e-10;
     const long double exact = std::exp(static_cast<long double>(x));
-    const double result = detail::exponential(reals{x}).get(0);
+    const double result = detail::distill::exponential(reals{x}).get(0);
     worst = std::max(worst, std::fabs(static_cast<long double>(result) - exact) / exact);
   }
   CHECK(worst <= 2 * 0x1p-52L);
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  CHECK(detail::exponential(reals{0.0}).get(0) == 1);
-  CHECK(detail::exponential(reals{-infinity}).get(0) == 0);
-  CHECK(detail::exponential(reals{-1e300}).get(0) == 0);
-  CHECK(detail::exponential(reals{infinity}).get(0) == infinity);
-  CHECK(detail::exponential(reals{710.0}).get(0) == infinity);
-  CHECK(std::isnan(detail::exponential(reals{std::numeric_limits<double>::quiet_NaN()}).get(0)));
+  CHECK(detail::distill::exponential(reals{0.0}).get(0) == 1);
+  CHECK(detail::distill::exponential(reals{-infinity}).get(0) == 0);
+  CHECK(detail::distill::exponential(reals{-1e300}).get(0) == 0);
+  CHECK(detail::distill::exponential(reals{infinity}).get(0) == infinity);
+  CHECK(detail::distill::exponential(reals{710.0}).get(0) == infinity);
+  CHECK(std::isnan(detail::distill::exponential(reals{std::numeric_limits<double>::quiet_NaN()}).get(0)));
 }
 
 TEST_CASE("2^x in float is within 1.5 ulp, and 0 where it ends") {
@@ -37,11 +37,11 @@ TEST_CASE("2^x in float is within 1.5 ulp, and 0 where it ends") {
   for (int i = -126000; i <= 126000; ++i) {
     const float x = static_cast<float>(i) * 1e-3f;
     const long double exact = std::exp2(static_cast<long double>(x));
-    const float result = detail::power_of_exponent(reals{x}).get(0);
+    const float result = detail::distill::power_of_exponent(reals{x}).get(0);
     worst = std::max(worst, std::fabs(static_cast<long double>(result) - exact) / exact);
   }
   CHECK(worst <= 1.5L * 0x1p-23L);
-  CHECK(detail::power_of_exponent(reals{0.0f}).get(0) == 1);
-  CHECK(detail::power_of_exponent(reals{-127.0f}).get(0) == 0);
-  CHECK(detail::power_of_exponent(reals{-std::numeric_limits<float>::infinity()}).get(0) == 0);
+  CHECK(detail::distill::power_of_exponent(reals{0.0f}).get(0) == 1);
+  CHECK(detail::distill::power_of_exponent(reals{-127.0f}).get(0) == 0);
+  CHECK(detail::distill::power_of_exponent(reals{-std::numeric_limits<float>::infinity()}).get(0) == 0);
 }

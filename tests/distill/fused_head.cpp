@@ -41,12 +41,18 @@ struct models {
       weights.push_back(static_cast<float>(random() % 4));
     }
   }
-  [[nodiscard]] er::matrix_view<const float> student_hidden() const { return {student.data(), tokens, student_width}; }
-  [[nodiscard]] er::matrix_view<const float> teacher_hidden() const { return {teacher.data(), tokens, teacher_width}; }
+  [[nodiscard]] er::matrix_view<const float> student_hidden() const {
+    return {student.data(), tokens, student_width};
+  }
+  [[nodiscard]] er::matrix_view<const float> teacher_hidden() const {
+    return {teacher.data(), tokens, teacher_width};
+  }
   [[nodiscard]] er::dense_head student_logits(er::matrix_view<float> gradient = {}) const {
     return {{student_head.data(), vocabulary, student_width}, gradient};
   }
-  [[nodiscard]] er::dense_head teacher_logits() const { return {{teacher_head.data(), vocabulary, teacher_width}}; }
+  [[nodiscard]] er::dense_head teacher_logits() const {
+    return {{teacher_head.data(), vocabulary, teacher_width}};
+  }
   [[nodiscard]] er::token_batch batch() const {
     return {.labels = labels, .weights = weights, .sample_tokens = 10, .upstream = 1.5};
   }
@@ -58,9 +64,11 @@ float largest(const std::vector<float>& values) {
   return result;
 }
 /// Products of `width` terms in float, in another order: 2^-24 sqrt(terms) a term, with room.
-void check_close(const std::vector<float>& result, const std::vector<float>& expected, std::size_t terms) {
+void check_close(const std::vector<float>& result, const std::vector<float>& expected,
+                 std::size_t terms) {
   float error = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) error = std::max(error, std::fabs(result[i] - expected[i]));
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    error = std::max(error, std::fabs(result[i] - expected[i]));
   CHECK(error <= 0x1p-22f * std::sqrt(static_cast<float>(terms)) * largest(expected));
 }
 
@@ -71,8 +79,10 @@ void check(const Loss& loss, double task_weight, double loss_weight) {
     INFO("seed " << columns);
     const er::token_batch batch = m.batch();
 
-    std::vector<float> s(tokens * vocabulary), t(tokens * vocabulary), gradient(tokens * vocabulary);
-    const er::matrix_view<float> s_view{s.data(), tokens, vocabulary}, t_view{t.data(), tokens, vocabulary};
+    std::vector<float> s(tokens * vocabulary), t(tokens * vocabulary),
+        gradient(tokens * vocabulary);
+    const er::matrix_view<float> s_view{s.data(), tokens, vocabulary},
+        t_view{t.data(), tokens, vocabulary};
     const er::matrix_view<float> g_view{gradient.data(), tokens, vocabulary};
     m.student_logits().logits(m.student_hidden(), 0, s_view);
     m.teacher_logits().logits(m.teacher_hidden(), 0, t_view);
@@ -91,16 +101,19 @@ void check(const Loss& loss, double task_weight, double loss_weight) {
     m.student_logits({head.data(), vocabulary, student_width})
         .backward(g_view, 0, m.student_hidden(), {hidden.data(), tokens, student_width});
 
-    std::vector<float> fused_hidden(tokens * student_width, 7), fused_head(vocabulary * student_width, 0);
+    std::vector<float> fused_hidden(tokens * student_width, 7),
+        fused_head(vocabulary * student_width, 0);
     const er::fused_head<Loss> fused{
         .loss = loss, .task_weight = task_weight, .loss_weight = loss_weight, .columns = columns};
     std::vector<float> workspace(fused.workspace_size(tokens));
     const er::fused_result r =
-        fused(m.student_hidden(), m.student_logits({fused_head.data(), vocabulary, student_width}), m.teacher_hidden(),
-              m.teacher_logits(), batch, {fused_hidden.data(), tokens, student_width}, workspace);
+        fused(m.student_hidden(), m.student_logits({fused_head.data(), vocabulary, student_width}),
+              m.teacher_hidden(), m.teacher_logits(), batch,
+              {fused_hidden.data(), tokens, student_width}, workspace);
     CHECK(r.task == doctest::Approx(task).epsilon(1e-6));
     CHECK(r.distillation == doctest::Approx(distillation).epsilon(1e-6));
-    CHECK(r.value == doctest::Approx(task_weight * task + loss_weight * distillation).epsilon(1e-6));
+    CHECK(r.value ==
+          doctest::Approx(task_weight * task + loss_weight * distillation).epsilon(1e-6));
     if constexpr (requires(const Loss& l) { l.policy(); }) {
       if (loss_weight != 0) CHECK(std::fabs(r.gamma - gamma) <= 1e-6);
     }
@@ -131,10 +144,11 @@ TEST_CASE("what a fused head refuses") {
   const er::fused_head<er::forward_kl> loss{};
   std::vector<float> workspace(loss.workspace_size(tokens)), gradient(tokens * student_width);
   const er::matrix_view<float> g{gradient.data(), tokens, student_width};
-  CHECK_THROWS_WITH(loss(m.student_hidden(), m.student_logits(), m.teacher_hidden(), m.teacher_logits(), m.batch(), g,
-                         std::span{workspace}.first(10)),
+  CHECK_THROWS_WITH(loss(m.student_hidden(), m.student_logits(), m.teacher_hidden(),
+                         m.teacher_logits(), m.batch(), g, std::span{workspace}.first(10)),
                     "fused_head: a workspace of 10 floats, expected 196678");
   CHECK_THROWS_WITH(
-      loss(m.student_hidden(), m.teacher_logits(), m.teacher_hidden(), m.teacher_logits(), m.batch(), g, workspace),
+      loss(m.student_hidden(), m.teacher_logits(), m.teacher_hidden(), m.teacher_logits(),
+           m.batch(), g, workspace),
       "fused_head: hidden states are 70 x 20 and 70 x 33, the heads take 33 and 33 columns");
 }

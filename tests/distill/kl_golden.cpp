@@ -15,9 +15,9 @@ namespace er = edgerazor;
 
 namespace {
 
-/// The reference works in float32: a probability is a few roundings off, its logarithm (down to ln 1e-8 = -18.4) too,
-/// and 23 such terms are added. 2^-24 * 18.4 * 2 = 2.2e-6 for a term of size 1; T^2 = 4 and a sum over 10 tokens scale
-/// it.
+/// The reference works in float32: a probability is a few roundings off, its logarithm (down to ln
+/// 1e-8 = -18.4) too, and 23 such terms are added. 2^-24 * 18.4 * 2 = 2.2e-6 for a term of size 1;
+/// T^2 = 4 and a sum over 10 tokens scale it.
 constexpr double rounding = 2.2e-6;
 
 std::optional<std::vector<std::int64_t>> read_labels(const nlohmann::json& data) {
@@ -66,13 +66,15 @@ struct golden_case {
     } else {
       batch.upstream = static_cast<double>(upstream.at(0));
     }
-    const er::blended_result r = loss(er::matrix_view<const float>{student.data(), tokens, vocabulary},
-                                      er::matrix_view<const float>{teacher.data(), tokens, vocabulary}, batch,
-                                      er::matrix_view<float>{result.data(), tokens, vocabulary});
+    const er::blended_result r =
+        loss(er::matrix_view<const float>{student.data(), tokens, vocabulary},
+             er::matrix_view<const float>{teacher.data(), tokens, vocabulary}, batch,
+             er::matrix_view<float>{result.data(), tokens, vocabulary});
     if (how == er::reduction::none) {
       REQUIRE(value.size() == tokens);
       for (std::size_t i = 0; i < tokens; ++i) {
-        CHECK(std::fabs(values[i] - value[i]) <= rounding * 4 * std::max(1.0f, std::fabs(value[i])));
+        CHECK(std::fabs(values[i] - value[i]) <=
+              rounding * 4 * std::max(1.0f, std::fabs(value[i])));
       }
     } else {
       const double scale = 4.0 * static_cast<double>(tokens);
@@ -83,8 +85,8 @@ struct golden_case {
     for (const float u : upstream) largest = std::max(largest, static_cast<double>(std::fabs(u)));
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < result.size(); ++i) {
-      wrong +=
-          !(std::fabs(static_cast<double>(result[i]) - static_cast<double>(gradient[i])) <= rounding * 2 * largest);
+      wrong += !(std::fabs(static_cast<double>(result[i]) - static_cast<double>(gradient[i])) <=
+                 rounding * 2 * largest);
     }
     CHECK(wrong == 0);
   }
@@ -107,10 +109,12 @@ TEST_CASE("parity mode gives the reference's divergences and gradients") {
       one.check(er::reverse_kl{.temperature = one.temperature, .mode = er::loss_mode::parity});
     } else if (config.at("use_entropy")) {
       REQUIRE(function == "compute_kld_confidence");
-      one.check(er::entropy_aware_kl{
-          .temperature = one.temperature, .mode = er::loss_mode::parity, .confidence_k = config.at("confidence_k")});
+      one.check(er::entropy_aware_kl{.temperature = one.temperature,
+                                     .mode = er::loss_mode::parity,
+                                     .confidence_k = config.at("confidence_k")});
     } else {
-      one.check(er::confidence_aware_kl{.temperature = one.temperature, .mode = er::loss_mode::parity});
+      one.check(
+          er::confidence_aware_kl{.temperature = one.temperature, .mode = er::loss_mode::parity});
     }
     ++checked;
   }
@@ -130,8 +134,9 @@ TEST_CASE("gamma is the reference's") {
     for (const er::loss_mode mode : {er::loss_mode::parity, er::loss_mode::stable}) {
       double result = 0;
       if (data.at("use_entropy")) {
-        result =
-            er::entropy_aware_kl{.mode = mode, .confidence_k = data.at("confidence_k")}(logits, logits, batch).gamma;
+        result = er::entropy_aware_kl{.mode = mode, .confidence_k = data.at("confidence_k")}(
+                     logits, logits, batch)
+                     .gamma;
       } else {
         result = er::confidence_aware_kl{.mode = mode}(logits, logits, batch).gamma;
       }

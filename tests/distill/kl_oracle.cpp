@@ -1,4 +1,5 @@
-/// Stable mode against definitions in long double: every scale of logits, tails, and what isn't finite.
+/// Stable mode against definitions in long double: every scale of logits, tails, and what isn't
+/// finite.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -30,40 +31,47 @@ std::vector<float> normal(std::size_t size, float scale, float shift, std::mt199
   return result;
 }
 
-/// Value, gamma and gradient of one token against the oracle, to a relative 1e-6; a gradient relative to its row's
-/// largest.
+/// Value, gamma and gradient of one token against the oracle, to a relative 1e-6; a gradient
+/// relative to its row's largest.
 void check_token(const rows& logits, float temperature) {
   const std::size_t size = logits.student.size();
-  const auto log_q = oracle::log_softmax(logits.student, size, static_cast<oracle::real>(temperature));
-  const auto log_p = oracle::log_softmax(logits.teacher, size, static_cast<oracle::real>(temperature));
+  const auto log_q =
+      oracle::log_softmax(logits.student, size, static_cast<oracle::real>(temperature));
+  const auto log_p =
+      oracle::log_softmax(logits.teacher, size, static_cast<oracle::real>(temperature));
   const auto plain = oracle::log_softmax(logits.teacher, size, 1);
   const oracle::real forward = oracle::kl(log_p, log_q), reverse = oracle::kl(log_q, log_p);
-  const oracle::real gamma = std::clamp<oracle::real>(1 - oracle::entropy(plain) / std::log(oracle::real{16}), 0, 1);
+  const oracle::real gamma =
+      std::clamp<oracle::real>(1 - oracle::entropy(plain) / std::log(oracle::real{16}), 0, 1);
 
   std::vector<float> gradient(size, 7);
-  const er::matrix_view<const float> student{logits.student.data(), 1, size}, teacher{logits.teacher.data(), 1, size};
+  const er::matrix_view<const float> student{logits.student.data(), 1, size},
+      teacher{logits.teacher.data(), 1, size};
   const er::entropy_aware_kl loss{.temperature = temperature, .temperature_squared = false};
   const er::blended_result value_alone = loss(student, teacher, er::token_batch{});
   const er::blended_result r =
       loss(student, teacher, er::token_batch{}, er::matrix_view<float>{gradient.data(), 1, size});
 
-  // Rows that are worked in float know a probability of e^-12 to 1e-6 of itself: where one token has nearly all the
-  // mass, that is what the others' divergence is made of, and 2e-9 nats are left to it.
+  // Rows that are worked in float know a probability of e^-12 to 1e-6 of itself: where one token
+  // has nearly all the mass, that is what the others' divergence is made of, and 2e-9 nats are left
+  // to it.
   const double floor = size < 8192 ? 1e-13 : 2e-9;
   const auto close = [floor](double result, oracle::real expected) {
     if (std::isinf(expected)) return result == static_cast<double>(expected);
-    return std::fabs(result - static_cast<double>(expected)) <= 1e-6 * std::fabs(static_cast<double>(expected)) + floor;
+    return std::fabs(result - static_cast<double>(expected)) <=
+           1e-6 * std::fabs(static_cast<double>(expected)) + floor;
   };
-  CHECK_MESSAGE(close(r.forward, forward), r.forward, " instead of ", static_cast<double>(forward), ", off by ",
-                r.forward - static_cast<double>(forward));
-  CHECK_MESSAGE(close(r.reverse, reverse), r.reverse, " instead of ", static_cast<double>(reverse), ", off by ",
-                r.reverse - static_cast<double>(reverse));
+  CHECK_MESSAGE(close(r.forward, forward), r.forward, " instead of ", static_cast<double>(forward),
+                ", off by ", r.forward - static_cast<double>(forward));
+  CHECK_MESSAGE(close(r.reverse, reverse), r.reverse, " instead of ", static_cast<double>(reverse),
+                ", off by ", r.reverse - static_cast<double>(reverse));
   CHECK(std::fabs(r.gamma - static_cast<double>(gamma)) <= 1e-6);
   CHECK(close(value_alone.value, static_cast<oracle::real>(r.value)));
 
   if (std::isinf(reverse)) return;  // has no direction: see below
   const oracle::real blend = static_cast<oracle::real>(r.gamma);
-  const auto expected = oracle::kl_gradient(log_q, log_p, 1 - blend, blend, static_cast<oracle::real>(temperature));
+  const auto expected =
+      oracle::kl_gradient(log_q, log_p, 1 - blend, blend, static_cast<oracle::real>(temperature));
   oracle::real largest = 0, error = 0, apart = 0;
   for (std::size_t i = 0; i < size; ++i) {
     largest = std::max(largest, std::fabs(expected[i]));
@@ -72,20 +80,22 @@ void check_token(const rows& logits, float temperature) {
   for (std::size_t i = 0; i < size; ++i) {
     if (std::isfinite(log_q[i] - log_p[i])) apart = std::max(apart, std::fabs(log_q[i] - log_p[i]));
   }
-  // What is left where the gradient itself is next to nothing is double's rounding: of s / T, of ln q - ln p, of the
-  // products with them.
+  // What is left where the gradient itself is next to nothing is double's rounding: of s / T, of ln
+  // q - ln p, of the products with them.
   CHECK(error <= oracle::real{1e-6} * largest + 8 * oracle::real{0x1p-53} * (1 + apart));
 }
 
 }  // namespace
 
 TEST_CASE("divergences and gradients agree with long double at every scale") {
-  for (const std::size_t size : {1, 2, 3, 7, 8, 23, 64, 511, 512, 513, 1000, 5000, 8192, 8195, 20000}) {
+  for (const std::size_t size :
+       {1, 2, 3, 7, 8, 23, 64, 511, 512, 513, 1000, 5000, 8192, 8195, 20000}) {
     for (const float scale : {1e-3f, 1e-2f, 0.1f, 1.0f, 10.0f, 100.0f, 1000.0f}) {
       for (const float temperature : {1.0f, 2.0f, 0.3f}) {
-        const std::uint32_t seed = static_cast<std::uint32_t>(size * 31 + static_cast<std::size_t>(scale * 1000));
-        INFO("seed " << seed << ", " << size << " columns, logits of scale " << scale << ", temperature "
-                     << temperature);
+        const std::uint32_t seed =
+            static_cast<std::uint32_t>(size * 31 + static_cast<std::size_t>(scale * 1000));
+        INFO("seed " << seed << ", " << size << " columns, logits of scale " << scale
+                     << ", temperature " << temperature);
         std::mt19937 random{seed};
         // Student and teacher apart by the scale, close to each other, and far from 0.
         rows logits{normal(size, scale, 0, random), normal(size, scale, 0, random)};
@@ -138,15 +148,18 @@ TEST_CASE("a one-hot teacher, and impossible tokens of either") {
 TEST_CASE("an infinite divergence is infinite, and its gradient is never NaN") {
   for (const std::size_t size : {40, 9000}) {
     std::mt19937 random{12};
-    std::vector<float> student = normal(size, 1, 0, random), teacher = normal(size, 1, 0, random), gradient(size, 7);
+    std::vector<float> student = normal(size, 1, 0, random), teacher = normal(size, 1, 0, random),
+                       gradient(size, 7);
     teacher[3] = -infinity;
     const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
     const er::matrix_view<float> g{gradient.data(), 1, size};
-    CHECK(er::reverse_kl{}(s, t, er::token_batch{}, g).value == std::numeric_limits<double>::infinity());
+    CHECK(er::reverse_kl{}(s, t, er::token_batch{}, g).value ==
+          std::numeric_limits<double>::infinity());
     CHECK(std::all_of(gradient.begin(), gradient.end(), [](float x) { return x == 0; }));
     CHECK(std::isfinite(er::forward_kl{}(s, t, er::token_batch{}, g).value));
     student[4] = -infinity;
-    CHECK(er::forward_kl{}(s, t, er::token_batch{}, g).value == std::numeric_limits<double>::infinity());
+    CHECK(er::forward_kl{}(s, t, er::token_batch{}, g).value ==
+          std::numeric_limits<double>::infinity());
     // The forward gradient is q - p all the same: it says where mass is missing.
     CHECK(gradient[4] < 0);
     CHECK(std::all_of(gradient.begin(), gradient.end(), [](float x) { return std::isfinite(x); }));

@@ -1,4 +1,5 @@
-/// Composed objectives: the reference's, of cross-entropy, EAKLD and adaptive features, and any other.
+/// Composed objectives: the reference's, of cross-entropy, EAKLD and adaptive features, and any
+/// other.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -20,7 +21,9 @@ namespace er = edgerazor;
 
 using view = er::matrix_view<const float>;
 
-TEST_CASE("objective: the reference's total, parts and gradients, with the weights of published configurations") {
+TEST_CASE(
+    "objective: the reference's total, parts and gradients, with the weights of published "
+    "configurations") {
   const nlohmann::json file = golden::load("objective.json");
   // The three cases hold the weights of these.
   const er::distillation_recipe recipes[]{er::published::qwen3_w1_88, er::published::qwen3_w4,
@@ -38,64 +41,79 @@ TEST_CASE("objective: the reference's total, parts and gradients, with the weigh
 
     const auto logits_shape = golden_case["logits_shape"].get<std::vector<std::size_t>>();
     const auto hidden_shape = golden_case["hidden_shape"].get<std::vector<std::size_t>>();
-    const std::size_t tokens = logits_shape[1], vocabulary = logits_shape[2], width = hidden_shape[2];
+    const std::size_t tokens = logits_shape[1], vocabulary = logits_shape[2],
+                      width = hidden_shape[2];
     const auto labels = golden_case["labels"].get<std::vector<std::int64_t>>();
     const std::vector<float> student = golden::floats(golden_case["student_logits"]);
     const std::vector<float> teacher = golden::floats(golden_case["teacher_logits"]);
     const std::size_t layers = golden_case["student_hidden"].size();
     std::vector<std::vector<float>> hidden, teacher_hidden;
     for (const auto& state : golden_case["student_hidden"]) hidden.push_back(golden::floats(state));
-    for (const auto& state : golden_case["teacher_hidden"]) teacher_hidden.push_back(golden::floats(state));
+    for (const auto& state : golden_case["teacher_hidden"])
+      teacher_hidden.push_back(golden::floats(state));
     std::vector<view> hidden_views, teacher_views;
     for (const auto& state : hidden) hidden_views.push_back({state.data(), tokens, width});
     for (const auto& state : teacher_hidden) teacher_views.push_back({state.data(), tokens, width});
 
     for (const er::loss_mode mode : {er::loss_mode::parity, er::loss_mode::stable}) {
       std::vector<float> gradient(student.size(), 0.0f);
-      std::vector<std::vector<float>> hidden_gradients(layers, std::vector<float>(tokens * width, 0.0f));
+      std::vector<std::vector<float>> hidden_gradients(layers,
+                                                       std::vector<float>(tokens * width, 0.0f));
       std::vector<double> scores(layers);
       std::vector<std::size_t> room(recipe.top_k);
-      const auto selected = recipe.layer_selection()(std::span<const view>(teacher_views), scores, room);
+      const auto selected =
+          recipe.layer_selection()(std::span<const view>(teacher_views), scores, room);
 
       const view s{student.data(), tokens, vocabulary}, t{teacher.data(), tokens, vocabulary};
       const er::matrix_view<float> to_logits{gradient.data(), tokens, vocabulary};
       er::objective total{er::token_batch{.labels = labels, .sample_tokens = tokens}};
-      total.add("task", recipe.task,
-                [&](const er::token_batch& batch) { return er::cross_entropy{}(s, batch, to_logits); });
+      total.add("task", recipe.task, [&](const er::token_batch& batch) {
+        return er::cross_entropy{}(s, batch, to_logits);
+      });
       total.add("logits", recipe.logits, [&](const er::token_batch& batch) {
         er::entropy_aware_kl loss = recipe.logit_loss();
         loss.mode = mode;
         return loss(s, t, batch, to_logits);
       });
-      total.add_layers("features", recipe.features, selected, [&](std::size_t layer, const er::token_batch& batch) {
-        return er::hidden_mse{}(hidden_views[layer], teacher_views[layer], batch,
-                                er::matrix_view<float>{hidden_gradients[layer].data(), tokens, width});
-      });
+      total.add_layers("features", recipe.features, selected,
+                       [&](std::size_t layer, const er::token_batch& batch) {
+                         return er::hidden_mse{}(
+                             hidden_views[layer], teacher_views[layer], batch,
+                             er::matrix_view<float>{hidden_gradients[layer].data(), tokens, width});
+                       });
 
-      // The reference works in float32: sums of 5 x 23 terms, within a few 2^-23 of values of a few units.
-      const auto near = [](const nlohmann::json& x) { return doctest::Approx(x.get<double>()).epsilon(2e-6); };
+      // The reference works in float32: sums of 5 x 23 terms, within a few 2^-23 of values of a few
+      // units.
+      const auto near = [](const nlohmann::json& x) {
+        return doctest::Approx(x.get<double>()).epsilon(2e-6);
+      };
       CHECK(total["task"].value == near(golden_case["task_loss"][0]));
       CHECK(total["logits"].value == near(golden_case["details"]["loss_1"]));
       CHECK(total["features"].value == near(golden_case["details"]["loss_2"]));
       CHECK(total.value() == near(golden_case["total"][0]));
       const std::vector<float> reference = golden::floats(golden_case["grad_logits"]);
-      // Gradients of at most 1; a part of EAKLD's is a difference of float32 logarithms of up to 20.
-      for (std::size_t i = 0; i < reference.size(); ++i) CHECK(std::fabs(gradient[i] - reference[i]) < 3e-6);
+      // Gradients of at most 1; a part of EAKLD's is a difference of float32 logarithms of up to
+      // 20.
+      for (std::size_t i = 0; i < reference.size(); ++i)
+        CHECK(std::fabs(gradient[i] - reference[i]) < 3e-6);
       for (std::size_t l = 0; l < layers; ++l) {
         const auto& expected = golden_case["grad_hidden"][l];
         CHECK(expected.is_null() == (std::ranges::find(selected, l) == selected.end()));
         const std::vector<float> values =
             expected.is_null() ? std::vector<float>(tokens * width) : golden::floats(expected);
-        for (std::size_t i = 0; i < values.size(); ++i) CHECK(std::fabs(hidden_gradients[l][i] - values[i]) < 1e-7);
+        for (std::size_t i = 0; i < values.size(); ++i)
+          CHECK(std::fabs(hidden_gradients[l][i] - values[i]) < 1e-7);
       }
     }
   }
 }
 
-TEST_CASE("objective: terms receive the batch with their weight in its upstream, adding to gradients") {
+TEST_CASE(
+    "objective: terms receive the batch with their weight in its upstream, adding to gradients") {
   const std::vector<std::int64_t> labels{1, 2};
   std::vector<float> values(2);
-  er::objective total{er::token_batch{.labels = labels, .denominator = 7, .upstream = 3, .token_values = values}};
+  er::objective total{
+      er::token_batch{.labels = labels, .denominator = 7, .upstream = 3, .token_values = values}};
   CHECK(total.value() == 0);
   CHECK(total.parts().empty());
   const auto seen = [&](double upstream) {
@@ -124,7 +142,8 @@ TEST_CASE("objective: terms receive the batch with their weight in its upstream,
   CHECK(total["two"].weight == 2);
   CHECK(total["layers"].value == 2.5);
   // Weight 0 reports a part and adds nothing, be it infinite.
-  total.add("watched", 0, [](const er::token_batch&) { return std::numeric_limits<double>::infinity(); });
+  total.add("watched", 0,
+            [](const er::token_batch&) { return std::numeric_limits<double>::infinity(); });
   CHECK(std::isinf(total["watched"].value));
   CHECK(total.value() == 25);
 }
@@ -133,10 +152,13 @@ TEST_CASE("objective: names are taken once, and there is room for so many") {
   const auto one = [](const er::token_batch&) { return 1.0; };
   er::objective<2> total{er::token_batch{}};
   total.add("a", 1, one);
-  CHECK_THROWS_WITH_AS(total.add("a", 1, one), "objective: the term \"a\" was added before", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(static_cast<void>(total["b"]), "objective: no term \"b\"", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(total.add("a", 1, one), "objective: the term \"a\" was added before",
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(static_cast<void>(total["b"]), "objective: no term \"b\"",
+                       std::invalid_argument);
   total.add("b", 1, one);
-  CHECK_THROWS_WITH_AS(total.add("c", 1, one), "objective: no room for the term \"c\" beside 2", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(total.add("c", 1, one), "objective: no room for the term \"c\" beside 2",
+                       std::invalid_argument);
   CHECK(total.value() == 2);
 }
 

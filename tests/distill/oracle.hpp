@@ -15,7 +15,8 @@ template <class Logits>
 std::vector<real> log_softmax(const Logits& logits, std::size_t size, real temperature) {
   real largest = -std::numeric_limits<real>::infinity(), sum = 0;
   for (std::size_t i = 0; i < size; ++i) largest = std::max(largest, static_cast<real>(logits[i]));
-  for (std::size_t i = 0; i < size; ++i) sum += std::exp((static_cast<real>(logits[i]) - largest) / temperature);
+  for (std::size_t i = 0; i < size; ++i)
+    sum += std::exp((static_cast<real>(logits[i]) - largest) / temperature);
   std::vector<real> result(size);
   for (std::size_t i = 0; i < size; ++i) {
     result[i] = (static_cast<real>(logits[i]) - largest) / temperature - std::log(sum);
@@ -43,8 +44,8 @@ inline real entropy(const std::vector<real>& log_p) {
 }
 
 /// Gradient of forward * KL(p||q) + reverse * KL(q||p) in the student's logits.
-inline std::vector<real> kl_gradient(const std::vector<real>& log_q, const std::vector<real>& log_p, real forward,
-                                     real reverse, real temperature) {
+inline std::vector<real> kl_gradient(const std::vector<real>& log_q, const std::vector<real>& log_p,
+                                     real forward, real reverse, real temperature) {
   const real mean = reverse == 0 ? 0 : kl(log_q, log_p);
   std::vector<real> result(log_q.size());
   for (std::size_t i = 0; i < result.size(); ++i) {

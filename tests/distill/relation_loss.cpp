@@ -27,7 +27,8 @@ std::vector<float> normal(std::size_t size, std::mt19937& random, float scale = 
   return values;
 }
 
-/// The maps themselves, by plain loops: softmax(X X^T / sqrt(width)) of each block of `tokens` rows.
+/// The maps themselves, by plain loops: softmax(X X^T / sqrt(width)) of each block of `tokens`
+/// rows.
 std::vector<float> relations(const std::vector<float>& x, std::size_t tokens, std::size_t width) {
   std::vector<float> result(x.size() / width * tokens);
   for (std::size_t r = 0; r < x.size() / width; ++r) {
@@ -37,11 +38,13 @@ std::vector<float> relations(const std::vector<float>& x, std::size_t tokens, st
     for (std::size_t j = 0; j < tokens; ++j) {
       double dot = 0;
       for (std::size_t c = 0; c < width; ++c) {
-        dot += static_cast<double>(x[r * width + c]) * static_cast<double>(x[(first + j) * width + c]);
+        dot +=
+            static_cast<double>(x[r * width + c]) * static_cast<double>(x[(first + j) * width + c]);
       }
       sum += row[j] = std::exp(dot / std::sqrt(static_cast<double>(width)));
     }
-    for (std::size_t j = 0; j < tokens; ++j) result[r * tokens + j] = static_cast<float>(row[j] / sum);
+    for (std::size_t j = 0; j < tokens; ++j)
+      result[r * tokens + j] = static_cast<float>(row[j] / sum);
   }
   return result;
 }
@@ -59,7 +62,8 @@ TEST_CASE("key_value_relation_kl: the reference's composed objective, values and
     CAPTURE(component);
     CAPTURE(golden_case["layer_index"].dump());
     const auto shape = golden_case["shape"].get<std::vector<std::size_t>>();
-    const std::size_t heads = shape[1], tokens = shape[2], width = shape[3], rows = shape[0] * heads * tokens;
+    const std::size_t heads = shape[1], tokens = shape[2], width = shape[3],
+                      rows = shape[0] * heads * tokens;
     const auto labels = golden_case["labels"].get<std::vector<std::int64_t>>();
     const std::size_t layers = golden_case["student"].size();
     std::vector<er::layer_choice> choices;
@@ -77,19 +81,23 @@ TEST_CASE("key_value_relation_kl: the reference's composed objective, values and
                                                                : er::relation_component::both;
     const double alpha = golden_case["alpha"];
     // The loss is the mean over layers; its gradients carry the weight alpha.
-    const er::token_batch batch{
-        .labels = labels, .sample_tokens = tokens, .upstream = alpha / static_cast<double>(selected.size())};
+    const er::token_batch batch{.labels = labels,
+                                .sample_tokens = tokens,
+                                .upstream = alpha / static_cast<double>(selected.size())};
     std::vector<double> workspace(er::relation_kl::workspace_size(tokens, width, width));
     for (const er::loss_mode mode : {er::loss_mode::parity, er::loss_mode::stable}) {
       const er::key_value_relation_kl loss{.relation = {.mode = mode}, .component = part};
       double value = 0;
       for (const std::size_t layer : selected) {
-        const std::vector<float> states[4]{
-            golden::floats(golden_case["student"][layer][0]), golden::floats(golden_case["student"][layer][1]),
-            golden::floats(golden_case["teacher"][layer][0]), golden::floats(golden_case["teacher"][layer][1])};
+        const std::vector<float> states[4]{golden::floats(golden_case["student"][layer][0]),
+                                           golden::floats(golden_case["student"][layer][1]),
+                                           golden::floats(golden_case["teacher"][layer][0]),
+                                           golden::floats(golden_case["teacher"][layer][1])};
         std::vector<float> gradients[2]{std::vector<float>(rows * width, -77.0f),
                                         std::vector<float>(rows * width, -77.0f)};
-        const auto of = [&](auto& from) { return er::head_view{er::matrix_view{from.data(), rows, width}, heads}; };
+        const auto of = [&](auto& from) {
+          return er::head_view{er::matrix_view{from.data(), rows, width}, heads};
+        };
         value += loss(er::key_value_views<const float>{of(states[0]), of(states[1])},
                       er::key_value_views<const float>{of(states[2]), of(states[3])}, batch,
                       er::key_value_views<float>{of(gradients[0]), of(gradients[1])}, workspace)
@@ -103,19 +111,22 @@ TEST_CASE("key_value_relation_kl: the reference's composed objective, values and
           }
           const std::vector<float> reference = golden::floats(expected);
           // Float32 through softmax and two products of 5 and 8 terms; gradients are 0.1 at most.
-          for (std::size_t i = 0; i < reference.size(); ++i) CHECK(std::fabs(gradients[k][i] - reference[i]) < 1e-7);
+          for (std::size_t i = 0; i < reference.size(); ++i)
+            CHECK(std::fabs(gradients[k][i] - reference[i]) < 1e-7);
         }
       }
       CHECK(value == doctest::Approx(golden_case["loss"].get<double>()).epsilon(1e-6));
       const double total =
-          golden_case["loss_task_alpha"].get<double>() * golden_case["task_loss"].get<double>() + alpha * value;
+          golden_case["loss_task_alpha"].get<double>() * golden_case["task_loss"].get<double>() +
+          alpha * value;
       CHECK(total == doctest::Approx(golden_case["total"][0].get<double>()).epsilon(1e-6));
     }
   }
 }
 
 TEST_CASE(
-    "relation_kl: equals attention_kl on the relations, groups of the teacher's heads and other widths included") {
+    "relation_kl: equals attention_kl on the relations, groups of the teacher's heads and other "
+    "widths included") {
   const unsigned seed = 31;
   INFO("seed ", seed);
   std::mt19937 random(seed);
@@ -125,22 +136,28 @@ TEST_CASE(
     const std::size_t rows = 2 * heads * tokens;
     const std::vector<float> student = normal(rows * width, random);
     const std::vector<float> teacher = normal(group * rows * teacher_width, random);
-    const std::vector<float> q = relations(student, tokens, width), p = relations(teacher, tokens, teacher_width);
+    const std::vector<float> q = relations(student, tokens, width),
+                             p = relations(teacher, tokens, teacher_width);
     std::vector<std::int64_t> labels(2 * tokens, 1);
     labels[tokens / 2] = -100;
-    std::vector<double> workspace(er::relation_kl::workspace_size(tokens, width, teacher_width, group));
+    std::vector<double> workspace(
+        er::relation_kl::workspace_size(tokens, width, teacher_width, group));
     std::vector<float> values(2 * tokens, -77.0f), expected_values(2 * tokens);
     for (const er::kl_direction direction : directions) {
       for (const er::loss_mode mode : {er::loss_mode::stable, er::loss_mode::parity}) {
         er::token_batch batch{.labels = labels, .sample_tokens = tokens, .token_values = values};
-        const er::blended_result result = er::relation_kl{.direction = direction, .mode = mode, .confidence_k = 64}(
-            er::head_view(view{student.data(), rows, width}, heads),
-            er::head_view(view{teacher.data(), group * rows, teacher_width}, group * heads), batch, {}, workspace);
+        const er::blended_result result =
+            er::relation_kl{.direction = direction, .mode = mode, .confidence_k = 64}(
+                er::head_view(view{student.data(), rows, width}, heads),
+                er::head_view(view{teacher.data(), group * rows, teacher_width}, group * heads),
+                batch, {}, workspace);
         batch.token_values = expected_values;
-        const er::blended_result expected = er::attention_kl{.direction = direction, .mode = mode, .confidence_k = 64}(
-            er::head_view(view{q.data(), rows, tokens}, heads),
-            er::head_view(view{p.data(), group * rows, tokens}, group * heads), batch);
-        // The maps are rounded to float: relative 2^-24 of each probability, times (1 + ln p / q) of a few units.
+        const er::blended_result expected =
+            er::attention_kl{.direction = direction, .mode = mode, .confidence_k = 64}(
+                er::head_view(view{q.data(), rows, tokens}, heads),
+                er::head_view(view{p.data(), group * rows, tokens}, group * heads), batch);
+        // The maps are rounded to float: relative 2^-24 of each probability, times (1 + ln p / q)
+        // of a few units.
         CHECK(result.value == doctest::Approx(expected.value).epsilon(1e-6).scale(1));
         CHECK(result.gamma == doctest::Approx(expected.gamma).epsilon(1e-6).scale(1));
         CHECK(result.forward == doctest::Approx(expected.forward).epsilon(1e-6).scale(1));
@@ -154,7 +171,9 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("relation_kl: gradients are the slopes of the values, samples of different length, either order of heads") {
+TEST_CASE(
+    "relation_kl: gradients are the slopes of the values, samples of different length, either "
+    "order of heads") {
   const unsigned seed = 32;
   INFO("seed ", seed);
   std::mt19937 random(seed);
@@ -167,15 +186,17 @@ TEST_CASE("relation_kl: gradients are the slopes of the values, samples of diffe
   for (const er::head_order order : {er::head_order::by_head, er::head_order::by_token}) {
     const bool by_head = order == er::head_order::by_head;
     const auto of = [&](auto* data, std::size_t count) {
-      return er::head_view{er::matrix_view{data, by_head ? tokens * count : tokens, by_head ? width : width * count},
-                           count, order};
+      return er::head_view{
+          er::matrix_view{data, by_head ? tokens * count : tokens, by_head ? width : width * count},
+          count, order};
     };
     for (const er::kl_direction direction : directions) {
       for (const er::loss_mode mode : {er::loss_mode::stable, er::loss_mode::parity}) {
         const er::relation_kl loss{.direction = direction, .mode = mode};
         er::token_batch batch{.labels = labels, .sample_ends = ends, .upstream = 2};
         const auto run = [&](float* out) {
-          return loss(of(student.data(), heads), of(teacher.data(), heads * group), batch, of(out, heads), workspace)
+          return loss(of(student.data(), heads), of(teacher.data(), heads * group), batch,
+                      of(out, heads), workspace)
               .value;
         };
         std::vector<float> gradient(student.size(), -77.0f), added(student.size(), 1.0f);
@@ -185,8 +206,8 @@ TEST_CASE("relation_kl: gradients are the slopes of the values, samples of diffe
         CHECK(value == run(added.data()));
         for (std::size_t i = 0; i < student.size(); ++i) {
           // Third derivatives of some tens at most, times 2^-22; see central_difference.
-          CHECK(std::fabs(gradient[i] - 2 * support::central_difference(student[i], [&] { return run(nullptr); })) <
-                5e-5);
+          CHECK(std::fabs(gradient[i] - 2 * support::central_difference(
+                                                student[i], [&] { return run(nullptr); })) < 5e-5);
           CHECK(std::fabs(added[i] - (1 + gradient[i])) <= 0x1p-22f);
         }
       }
@@ -195,23 +216,27 @@ TEST_CASE("relation_kl: gradients are the slopes of the values, samples of diffe
 }
 
 TEST_CASE("relation_kl: far tails keep their logarithms, and are clamped in parity mode") {
-  // Token 0 of two tokens of one feature: the student's z are 400 and 0, the teacher's 1 and 300. So
-  // ln q = (0, -400) and ln p = (-299, 0), and each divergence is the other's tail.
+  // Token 0 of two tokens of one feature: the student's z are 400 and 0, the teacher's 1 and 300.
+  // So ln q = (0, -400) and ln p = (-299, 0), and each divergence is the other's tail.
   const std::vector<float> student{20, 0}, teacher{1, 300};
   std::vector<double> workspace(er::relation_kl::workspace_size(2, 1, 1));
   const std::vector<std::uint8_t> mask{1, 0};
   const auto run = [&](er::kl_direction direction, er::loss_mode mode) {
-    return er::relation_kl{.direction = direction, .mode = mode}(er::head_view(view{student.data(), 2, 1}),
-                                                                 er::head_view(view{teacher.data(), 2, 1}),
-                                                                 {.mask = mask}, {}, workspace)
+    return er::relation_kl{.direction = direction, .mode = mode}(
+               er::head_view(view{student.data(), 2, 1}), er::head_view(view{teacher.data(), 2, 1}),
+               {.mask = mask}, {}, workspace)
         .value;
   };
-  CHECK(run(er::kl_direction::forward, er::loss_mode::stable) == doctest::Approx(400).epsilon(1e-14));
-  CHECK(run(er::kl_direction::reverse, er::loss_mode::stable) == doctest::Approx(299).epsilon(1e-14));
+  CHECK(run(er::kl_direction::forward, er::loss_mode::stable) ==
+        doctest::Approx(400).epsilon(1e-14));
+  CHECK(run(er::kl_direction::reverse, er::loss_mode::stable) ==
+        doctest::Approx(299).epsilon(1e-14));
   // ln 1e8 from the one, less 1e-8 ln 1e8 from the other.
   const double clamped = std::log(1e8) * (1 - 1e-8);
-  CHECK(run(er::kl_direction::forward, er::loss_mode::parity) == doctest::Approx(clamped).epsilon(1e-14));
-  CHECK(run(er::kl_direction::reverse, er::loss_mode::parity) == doctest::Approx(clamped).epsilon(1e-14));
+  CHECK(run(er::kl_direction::forward, er::loss_mode::parity) ==
+        doctest::Approx(clamped).epsilon(1e-14));
+  CHECK(run(er::kl_direction::reverse, er::loss_mode::parity) ==
+        doctest::Approx(clamped).epsilon(1e-14));
 }
 
 TEST_CASE("relation_kl: heads, shapes and workspaces that don't fit are refused") {
@@ -220,11 +245,14 @@ TEST_CASE("relation_kl: heads, shapes and workspaces that don't fit are refused"
   const auto heads = [&](std::size_t count, std::size_t tokens, std::size_t width) {
     return er::head_view(view{x.data(), count * tokens, width}, count);
   };
-  CHECK_THROWS_WITH_AS(er::relation_kl{}(heads(2, 4, 4), heads(3, 4, 4), {}, {}, plenty),
-                       "relation_kl: the teacher has 3 heads, expected a multiple of the student's 2",
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      er::relation_kl{}(heads(2, 4, 4), heads(3, 4, 4), {}, {}, plenty),
+      "relation_kl: the teacher has 3 heads, expected a multiple of the student's 2",
+      std::invalid_argument);
   CHECK_THROWS_WITH_AS(er::relation_kl{}(heads(2, 4, 4), heads(2, 4, 4), {}, {}, workspace),
-                       "relation_kl: the workspace has 239 doubles, expected 240", std::invalid_argument);
-  CHECK_THROWS_AS(er::relation_kl{}(heads(2, 4, 4), heads(2, 3, 4), {}, {}, plenty), std::invalid_argument);
+                       "relation_kl: the workspace has 239 doubles, expected 240",
+                       std::invalid_argument);
+  CHECK_THROWS_AS(er::relation_kl{}(heads(2, 4, 4), heads(2, 3, 4), {}, {}, plenty),
+                  std::invalid_argument);
   CHECK_NOTHROW(er::relation_kl{}(heads(2, 4, 4), heads(2, 4, 5), {}, {}, plenty));
 }

@@ -27,7 +27,8 @@ TEST_CASE("router_z: the reference's mean over layers") {
       value += er::router_z{}(view{logits.data(), shape[0] * shape[1], shape[2]}).value;
     }
     value /= golden_case["layers"].get<double>();
-    CHECK(value == doctest::Approx(golden_case["z_loss"][0].get<double>()).epsilon(1e-6));  // float32 sums of 24
+    CHECK(value == doctest::Approx(golden_case["z_loss"][0].get<double>())
+                       .epsilon(1e-6));  // float32 sums of 24
   }
 }
 
@@ -42,7 +43,8 @@ TEST_CASE("router_z: gradients are the slopes of the values, any number of exper
     for (float& x : logits) x = draw(random);
     const view rows{logits.data(), 4, experts};
     er::token_batch batch{.labels = labels, .how = er::reduction::mean, .upstream = 3};
-    const er::loss_result result = er::router_z{}(rows, batch, er::matrix_view<float>{gradient.data(), 4, experts});
+    const er::loss_result result =
+        er::router_z{}(rows, batch, er::matrix_view<float>{gradient.data(), 4, experts});
     CHECK(result.tokens == 3);
     const auto value = [&] { return er::router_z{}(rows, batch).value; };
     CHECK(result.value == value());
@@ -57,7 +59,8 @@ TEST_CASE("router_z: gradients are the slopes of the values, any number of exper
 }
 
 TEST_CASE("router_z: logits of any size, and infinite ones") {
-  const float inf = std::numeric_limits<float>::infinity(), most = std::numeric_limits<float>::max();
+  const float inf = std::numeric_limits<float>::infinity(),
+              most = std::numeric_limits<float>::max();
   std::vector<float> gradient;
   const auto value = [&](const std::vector<float>& logits, double upstream = 1) {
     gradient.assign(logits.size(), -77.0f);
@@ -65,11 +68,13 @@ TEST_CASE("router_z: logits of any size, and infinite ones") {
                           er::matrix_view<float>{gradient.data(), 1, logits.size()})
         .value;
   };
-  CHECK(value({-1000, -1000, -1000}) == doctest::Approx(std::pow(std::log(3.0) - 1000, 2)).epsilon(1e-14));
+  CHECK(value({-1000, -1000, -1000}) ==
+        doctest::Approx(std::pow(std::log(3.0) - 1000, 2)).epsilon(1e-14));
   CHECK(gradient[0] == doctest::Approx(2 * (std::log(3.0) - 1000) / 3));
   CHECK(value({1000, 0, -1000}) == 1e6);
   CHECK(gradient == std::vector<float>{2000, 0, 0});
-  CHECK(value({-most, -most, -most}) == doctest::Approx(std::pow(static_cast<double>(most), 2)).epsilon(1e-14));
+  CHECK(value({-most, -most, -most}) ==
+        doctest::Approx(std::pow(static_cast<double>(most), 2)).epsilon(1e-14));
   CHECK(value({-inf, 2, -inf}) == 4);
   CHECK(gradient == std::vector<float>{0, 4, 0});
   CHECK(value({-inf, -inf, -inf}) == static_cast<double>(inf));
@@ -84,5 +89,6 @@ TEST_CASE("router_z: shapes that don't fit are refused") {
   std::vector<float> x(12);
   CHECK_THROWS_WITH_AS(er::router_z{}(view{x.data(), 3, 4}, er::matrix_view<float>{x.data(), 4, 3}),
                        "router_z: the logits are 3 x 4, the gradient 4 x 3", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(er::router_z{}(view{x.data(), 3, 0}), "router_z: logits of 0 experts", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(er::router_z{}(view{x.data(), 3, 0}), "router_z: logits of 0 experts",
+                       std::invalid_argument);
 }

@@ -1,4 +1,5 @@
-/// Losses against a teacher's top k: outcomes built one by one in long double, gradients by central differences.
+/// Losses against a teacher's top k: outcomes built one by one in long double, gradients by central
+/// differences.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -34,7 +35,9 @@ struct row {
   [[nodiscard]] er::top_k_teacher teacher(er::top_k_tail tail, float floor = 0) const {
     return {{ids.data(), 1, ids.size()}, {log_p.data(), 1, log_p.size()}, tail, floor};
   }
-  [[nodiscard]] er::matrix_view<const float> logits() const { return {student.data(), 1, student.size()}; }
+  [[nodiscard]] er::matrix_view<const float> logits() const {
+    return {student.data(), 1, student.size()};
+  }
 };
 
 std::vector<float> normal(std::size_t size, float scale, std::mt19937& random) {
@@ -71,7 +74,8 @@ std::vector<real> student_outcomes(const row& r, const Logits& student, er::top_
     if (!known[i]) largest = std::max(largest, static_cast<real>(student[i]));
   }
   for (std::size_t i = 0; i < student.size(); ++i) {
-    if (!known[i] && student[i] > -infinity) sum += std::exp(static_cast<real>(student[i]) - largest);
+    if (!known[i] && student[i] > -infinity)
+      sum += std::exp(static_cast<real>(student[i]) - largest);
   }
   z.push_back(largest + std::log(sum));
   return z;
@@ -89,7 +93,8 @@ std::vector<real> teacher_outcomes(const row& r, er::top_k_tail tail) {
   return l;
 }
 
-std::vector<real> mixture(real a, const std::vector<real>& log_x, real b, const std::vector<real>& log_y) {
+std::vector<real> mixture(real a, const std::vector<real>& log_x, real b,
+                          const std::vector<real>& log_y) {
   std::vector<real> result(log_x.size());
   for (std::size_t i = 0; i < result.size(); ++i) {
     result[i] = std::log(a * std::exp(log_x[i]) + b * std::exp(log_y[i]));
@@ -109,8 +114,10 @@ real definition(const er::symmetric_kl& loss, const reals& q, const reals& p, co
   const real gamma = static_cast<real>(loss.gamma);
   return gamma * oracle::kl(q, p) + (1 - gamma) * oracle::kl(p, q);
 }
-real definition(const er::entropy_aware_kl& loss, const reals& q, const reals& p, const reals& plain) {
-  const real confidence = 1 - oracle::entropy(plain) / std::log(static_cast<real>(loss.confidence_k));
+real definition(const er::entropy_aware_kl& loss, const reals& q, const reals& p,
+                const reals& plain) {
+  const real confidence =
+      1 - oracle::entropy(plain) / std::log(static_cast<real>(loss.confidence_k));
   const real gamma = std::clamp<real>(confidence, 0, 1);
   return gamma * oracle::kl(q, p) + (1 - gamma) * oracle::kl(p, q);
 }
@@ -139,13 +146,14 @@ template <class Loss, class Logits>
 real expected_value(const Loss& loss, const row& r, const Logits& student, er::top_k_tail tail) {
   const reals z = student_outcomes(r, student, tail), l = teacher_outcomes(r, tail);
   const real t = static_cast<real>(loss.temperature);
-  const real value = definition(loss, oracle::log_softmax(z, z.size(), t), oracle::log_softmax(l, l.size(), t),
-                                oracle::log_softmax(l, l.size(), 1));
+  const real value =
+      definition(loss, oracle::log_softmax(z, z.size(), t), oracle::log_softmax(l, l.size(), t),
+                 oracle::log_softmax(l, l.size(), 1));
   return (loss.temperature_squared ? t * t : 1) * value;
 }
 
-/// Value and gradient, to a relative 1e-6 (the gradient is stored in float) and the rounding of double where terms
-/// cancel.
+/// Value and gradient, to a relative 1e-6 (the gradient is stored in float) and the rounding of
+/// double where terms cancel.
 template <class Loss>
 void check(const Loss& loss, const row& r, er::top_k_tail tail) {
   CAPTURE(static_cast<int>(tail));
@@ -167,7 +175,8 @@ void check(const Loss& loss, const row& r, er::top_k_tail tail) {
       CHECK(gradient[i] == 0);
       continue;
     }
-    // Errors of central differences: step^2, and long double's 2^-63 (of values up to 1e3) over the step.
+    // Errors of central differences: step^2, and long double's 2^-63 (of values up to 1e3) over the
+    // step.
     reals moved(r.student.begin(), r.student.end());
     const real step = 1e-5L * std::max<real>(1, static_cast<real>(loss.temperature));
     moved[i] += step;
@@ -177,8 +186,8 @@ void check(const Loss& loss, const row& r, er::top_k_tail tail) {
     largest = std::max(largest, std::fabs(slope));
     error = std::max(error, std::fabs(slope - static_cast<real>(gradient[i])));
   }
-  CHECK_MESSAGE(error <= real{1e-6} * largest + real{1e-9}, "off by ", static_cast<double>(error), " of ",
-                static_cast<double>(largest));
+  CHECK_MESSAGE(error <= real{1e-6} * largest + real{1e-9}, "off by ", static_cast<double>(error),
+                " of ", static_cast<double>(largest));
 }
 
 template <class Run>
@@ -200,12 +209,13 @@ TEST_CASE("every loss over known outcomes agrees with long double") {
     for (const std::size_t k : {1u, 5u, 600u}) {
       if (k > size) continue;
       for (const float scale : {1e-2f, 1.0f, 10.0f}) {
-        const auto seed = static_cast<std::uint32_t>(size * 31 + k * 7) + static_cast<std::uint32_t>(scale);
+        const auto seed =
+            static_cast<std::uint32_t>(size * 31 + k * 7) + static_cast<std::uint32_t>(scale);
         std::mt19937 random{seed};
         const row r = random_row(size, k, scale, random);
         for (const float temperature : {1.0f, 2.5f}) {
-          INFO("seed " << seed << ", " << size << " columns, " << k << " known, scale " << scale << ", temperature "
-                       << temperature);
+          INFO("seed " << seed << ", " << size << " columns, " << k << " known, scale " << scale
+                       << ", temperature " << temperature);
           for_each_loss(temperature, [&](const auto& loss) {
             check(loss, r, renormalise);
             check(loss, r, bucket);
@@ -231,9 +241,11 @@ TEST_CASE("a student that is the teacher has no divergence at any temperature") 
     for (const auto tail : {renormalise, bucket}) {
       std::vector<float> gradient(700, 7);
       const er::matrix_view<float> g{gradient.data(), 1, 700};
-      // Log-probabilities up to 20, in float: 1e-6 each, and the divergence is of second order in it.
-      CHECK(er::top_k_loss{er::symmetric_kl{.temperature = temperature}}(r.logits(), r.teacher(tail), {}, g).value <
-            1e-10);
+      // Log-probabilities up to 20, in float: 1e-6 each, and the divergence is of second order in
+      // it.
+      CHECK(er::top_k_loss{er::symmetric_kl{.temperature = temperature}}(r.logits(),
+                                                                         r.teacher(tail), {}, g)
+                .value < 1e-10);
       for (const float x : gradient) REQUIRE(std::fabs(x) < 1e-5f);
     }
   }
@@ -247,9 +259,10 @@ TEST_CASE("a teacher known everywhere gives the whole loss") {
     for (std::size_t i = 0; i < size; ++i) teacher[static_cast<std::size_t>(r.ids[i])] = r.log_p[i];
     for_each_loss(2.0f, [&](const auto& loss) {
       std::vector<float> whole(size), known(size);
-      const double expected = loss(r.logits(), er::matrix_view<const float>{teacher.data(), 1, size}, er::token_batch{},
-                                   er::matrix_view<float>{whole.data(), 1, size})
-                                  .value;
+      const double expected =
+          loss(r.logits(), er::matrix_view<const float>{teacher.data(), 1, size}, er::token_batch{},
+               er::matrix_view<float>{whole.data(), 1, size})
+              .value;
       for (const auto tail : {renormalise, bucket}) {  // no column is left for a bucket
         const auto result = er::top_k_loss{loss}(r.logits(), r.teacher(tail), er::token_batch{},
                                                  er::matrix_view<float>{known.data(), 1, size});
@@ -262,12 +275,16 @@ TEST_CASE("a teacher known everywhere gives the whole loss") {
 }
 
 TEST_CASE("tails of next to no mass, and of none") {
-  // The teacher's tail is 1e-13 - 1e-14, the student's about e^-40: 1 minus the sum of the others in double has lost
-  // most of the former's digits, and all of the latter. Relative: long double's 1 minus the sum is good to 1e-6.
+  // The teacher's tail is 1e-13 - 1e-14, the student's about e^-40: 1 minus the sum of the others
+  // in double has lost most of the former's digits, and all of the latter. Relative: long double's
+  // 1 minus the sum is good to 1e-6.
   const row r{{0, -40, -41, -32.5f, -42}, {0, 3}, {-1e-13f, std::log(1e-14f)}};
   const auto relative_error = [&r](const auto& loss) {
     const real expected = expected_value(loss, r, r.student, bucket);
-    return std::fabs(static_cast<real>(er::top_k_loss{loss}(r.logits(), r.teacher(bucket), {}).value) / expected - 1);
+    return std::fabs(
+        static_cast<real>(er::top_k_loss{loss}(r.logits(), r.teacher(bucket), {}).value) /
+            expected -
+        1);
   };
   CHECK(relative_error(er::forward_kl{}) < 1e-5L);
   CHECK(relative_error(er::reverse_kl{}) < 1e-5L);
@@ -277,24 +294,30 @@ TEST_CASE("tails of next to no mass, and of none") {
   // A sum of 1 or more leaves nothing.
   for (const float excess : {0.0f, 1e-3f}) {
     const row none{{1, 2, 3}, {1}, {excess}};
-    CHECK(std::isfinite(er::top_k_loss{er::forward_kl{}}(none.logits(), none.teacher(bucket), {}).value));
+    CHECK(std::isfinite(
+        er::top_k_loss{er::forward_kl{}}(none.logits(), none.teacher(bucket), {}).value));
     std::vector<float> gradient(3, 7);
     const er::matrix_view<float> g{gradient.data(), 1, 3};
-    CHECK(er::top_k_loss{er::reverse_kl{}}(none.logits(), none.teacher(bucket), {}, g).value == infinity);
+    CHECK(er::top_k_loss{er::reverse_kl{}}(none.logits(), none.teacher(bucket), {}, g).value ==
+          infinity);
     CHECK(gradient == std::vector<float>{0, 0, 0});
     gradient.assign(3, 7);
-    CHECK(er::top_k_loss{er::skew_reverse_kl{.alpha = 0}}(none.logits(), none.teacher(bucket), {}, g).value ==
-          infinity);
+    CHECK(
+        er::top_k_loss{er::skew_reverse_kl{.alpha = 0}}(none.logits(), none.teacher(bucket), {}, g)
+            .value == infinity);
     CHECK(gradient == std::vector<float>{0, 0, 0});
     // A floor makes it finite: p = 1 / (1 + f), f / (1 + f).
     const double f = 1e-7, k = std::exp(2.0) / (std::exp(1.0) + std::exp(2.0) + std::exp(3.0));
-    const double expected = k * std::log(k) + (1 - k) * std::log((1 - k) / f) + (excess == 0 ? std::log1p(f) : 0);
-    const double floored = er::top_k_loss{er::reverse_kl{}}(none.logits(), none.teacher(bucket, 1e-7f), {}, g).value;
+    const double expected =
+        k * std::log(k) + (1 - k) * std::log((1 - k) / f) + (excess == 0 ? std::log1p(f) : 0);
+    const double floored =
+        er::top_k_loss{er::reverse_kl{}}(none.logits(), none.teacher(bucket, 1e-7f), {}, g).value;
     CHECK(floored == doctest::Approx(expected).epsilon(excess == 0 ? 1e-7 : 1e-3));
     CHECK(gradient[1] < 0);
     CHECK(gradient[0] > 0);
   }
-  CHECK(er::top_k_loss{er::forward_kl{}}(r.logits(), r.teacher(bucket, 1e-20f), {}).value == forward);
+  CHECK(er::top_k_loss{er::forward_kl{}}(r.logits(), r.teacher(bucket, 1e-20f), {}).value ==
+        forward);
 }
 
 TEST_CASE("impossible tokens of the student and of the teacher") {
@@ -302,7 +325,8 @@ TEST_CASE("impossible tokens of the student and of the teacher") {
   const row plain = random_row(600, 6, 2, random);
   row r = plain;
   for (std::size_t i = 0; i < 600; i += 2) {  // of the tail only, whole vectors of it
-    if (std::find(r.ids.begin(), r.ids.end(), static_cast<std::int32_t>(i)) == r.ids.end()) r.student[i] = -infinity;
+    if (std::find(r.ids.begin(), r.ids.end(), static_cast<std::int32_t>(i)) == r.ids.end())
+      r.student[i] = -infinity;
   }
   for_each_loss(1.0f, [&](const auto& loss) { check(loss, r, bucket); });
   r.student[static_cast<std::size_t>(r.ids[2])] = r.log_p[2] = -infinity;  // of both
@@ -316,13 +340,15 @@ TEST_CASE("impossible tokens of the student and of the teacher") {
 
   row no_tail = plain;  // the student knows the same tokens only
   for (std::size_t i = 0; i < 600; ++i) {
-    if (std::find(plain.ids.begin(), plain.ids.end(), static_cast<std::int32_t>(i)) == plain.ids.end()) {
+    if (std::find(plain.ids.begin(), plain.ids.end(), static_cast<std::int32_t>(i)) ==
+        plain.ids.end()) {
       no_tail.student[i] = -infinity;
     }
   }
   std::vector<float> gradient(600, 7);
   const er::matrix_view<float> g{gradient.data(), 1, 600};
-  CHECK(er::top_k_loss{er::forward_kl{}}(no_tail.logits(), no_tail.teacher(bucket), {}, g).value == infinity);
+  CHECK(er::top_k_loss{er::forward_kl{}}(no_tail.logits(), no_tail.teacher(bucket), {}, g).value ==
+        infinity);
   CHECK(std::all_of(gradient.begin(), gradient.end(), [](float x) { return std::isfinite(x); }));
   check(er::reverse_kl{}, no_tail, bucket);
   check(er::total_variation{}, no_tail, bucket);
@@ -347,11 +373,14 @@ TEST_CASE("entries that are not in use") {
     for_each_loss(2.0f, [&](const auto& loss) {
       std::vector<float> expected(40), gradient(40);
       const auto run = [&](const row& of, std::vector<float>& g) {
-        return er::top_k_loss{loss}(of.logits(), of.teacher(tail), {}, er::matrix_view<float>{g.data(), 1, 40}).value;
+        return er::top_k_loss{loss}(of.logits(), of.teacher(tail), {},
+                                    er::matrix_view<float>{g.data(), 1, 40})
+            .value;
       };
       const double value = run(r, expected);
       CHECK(run(padded, gradient) == doctest::Approx(value).epsilon(1e-12));
-      for (std::size_t i = 0; i < 40; ++i) REQUIRE(gradient[i] == doctest::Approx(expected[i]).epsilon(1e-6));
+      for (std::size_t i = 0; i < 40; ++i)
+        REQUIRE(gradient[i] == doctest::Approx(expected[i]).epsilon(1e-6));
       CHECK(run(nothing, gradient) == 0);
       for (const float x : gradient) REQUIRE(x == 0);
     });
@@ -361,8 +390,9 @@ TEST_CASE("entries that are not in use") {
   }
   std::vector<float> gradient(40, 7);  // k = 0
   const er::top_k_teacher empty{{nullptr, 1, 0}, {nullptr, 1, 0}};
-  CHECK(er::top_k_loss{er::forward_kl{}}(r.logits(), empty, {}, er::matrix_view<float>{gradient.data(), 1, 40}).value ==
-        0);
+  CHECK(er::top_k_loss{er::forward_kl{}}(r.logits(), empty, {},
+                                         er::matrix_view<float>{gradient.data(), 1, 40})
+            .value == 0);
   CHECK(gradient == std::vector<float>(40, 0));
 }
 
@@ -373,7 +403,8 @@ TEST_CASE("ids, shapes and parameters that have no meaning") {
   const std::vector<std::int64_t> first_only{0, -100};
   const er::matrix_view<const float> s{student.data(), 2, size};
   const auto run = [&](const std::vector<std::int32_t>& ids, const er::token_batch& tokens) {
-    return er::top_k_loss{er::forward_kl{}}(s, er::top_k_teacher{{ids.data(), 2, 3}, {log_p.data(), 2, 3}}, tokens);
+    return er::top_k_loss{er::forward_kl{}}(
+        s, er::top_k_teacher{{ids.data(), 2, 3}, {log_p.data(), 2, 3}}, tokens);
   };
   CHECK_THROWS_WITH(run({1, 2, 3, 4, 70000, 5}, {}),
                     "top_k_loss: token 1 has id 70000, the student's vocabulary has 70000");
@@ -387,19 +418,22 @@ TEST_CASE("ids, shapes and parameters that have no meaning") {
   er::top_k_teacher bad = good;
   bad.log_probabilities.cols = 2;
   CHECK_THROWS_WITH(er::top_k_loss{er::forward_kl{}}(s, bad, {}),
-                    "top_k_loss: the student's logits are 2 x 70000, the teacher's ids 2 x 3, its log-probabilities "
+                    "top_k_loss: the student's logits are 2 x 70000, the teacher's ids 2 x 3, its "
+                    "log-probabilities "
                     "2 x 2");
   bad = good;
   bad.ids.rows = bad.log_probabilities.rows = 1;
   CHECK_THROWS_WITH(er::top_k_loss{er::total_variation{}}(s, bad, {}),
-                    "top_k_loss: the student's logits are 2 x 70000, the teacher's ids 1 x 3, its log-probabilities "
+                    "top_k_loss: the student's logits are 2 x 70000, the teacher's ids 1 x 3, its "
+                    "log-probabilities "
                     "1 x 3");
   bad = good;
   bad.tail_floor = 1;
   CHECK_THROWS_WITH(er::top_k_loss{er::forward_kl{}}(s, bad, {}),
                     "top_k_loss: the tail's floor is 1.000000, expected 0 to below 1");
   std::vector<float> gradient(size, 7);
-  CHECK_THROWS_WITH(er::top_k_loss{er::forward_kl{}}(s, good, {}, er::matrix_view<float>{gradient.data(), 1, size}),
+  CHECK_THROWS_WITH(er::top_k_loss{er::forward_kl{}}(
+                        s, good, {}, er::matrix_view<float>{gradient.data(), 1, size}),
                     "top_k_loss: the student's logits are 2 x 70000, the gradient 1 x 70000");
   CHECK(gradient == std::vector<float>(size, 7));
   CHECK_THROWS_WITH(er::top_k_loss{er::forward_kl{.mode = er::loss_mode::parity}}(s, good, {}),
@@ -447,9 +481,9 @@ TEST_CASE("a batch is its tokens: mask, weights, upstream, accumulation, scopes 
       continue;
     }
     std::vector<float> alone(size);
-    const double value =
-        er::top_k_loss{js}(rows[i].logits(), rows[i].teacher(bucket), {}, er::matrix_view<float>{alone.data(), 1, size})
-            .value;
+    const double value = er::top_k_loss{js}(rows[i].logits(), rows[i].teacher(bucket), {},
+                                            er::matrix_view<float>{alone.data(), 1, size})
+                             .value;
     const float w = weights[i];
     CHECK(values[i] == doctest::Approx(w * value).epsilon(1e-6));
     sum += static_cast<double>(w) * value;
@@ -463,7 +497,8 @@ TEST_CASE("a batch is its tokens: mask, weights, upstream, accumulation, scopes 
   // 2 samples of 3 tokens.
   const auto confidence = [&](std::size_t i) {
     const reals l = teacher_outcomes(rows[i], bucket);
-    return static_cast<double>(1 - oracle::entropy(oracle::log_softmax(l, l.size(), 1)) / std::log(real{4}));
+    return static_cast<double>(1 - oracle::entropy(oracle::log_softmax(l, l.size(), 1)) /
+                                       std::log(real{4}));
   };
   const double first = (confidence(0) + confidence(1) + confidence(2)) / 3,
                second = (confidence(4) + confidence(5)) / 2;
@@ -473,18 +508,21 @@ TEST_CASE("a batch is its tokens: mask, weights, upstream, accumulation, scopes 
         .gamma;
   };
   const auto clamp = [](double x) { return std::clamp(x, 0.0, 1.0); };
-  CHECK(gamma(er::gamma_scope::batch) == doctest::Approx(clamp((first + second) / 2)).epsilon(1e-12));
-  CHECK(gamma(er::gamma_scope::sample) == doctest::Approx((clamp(first) + clamp(second)) / 2).epsilon(1e-12));
+  CHECK(gamma(er::gamma_scope::batch) ==
+        doctest::Approx(clamp((first + second) / 2)).epsilon(1e-12));
+  CHECK(gamma(er::gamma_scope::sample) ==
+        doctest::Approx((clamp(first) + clamp(second)) / 2).epsilon(1e-12));
   double each = 0;
   for (const std::size_t i : {0u, 1u, 2u, 4u, 5u}) each += clamp(confidence(i));
   CHECK(gamma(er::gamma_scope::token) == doctest::Approx(each / 5).epsilon(1e-12));
-  const er::blended_result none =
-      er::top_k_loss{er::entropy_aware_kl{}}(s, teacher, er::token_batch{.mask = std::vector<std::uint8_t>(tokens, 0)});
+  const er::blended_result none = er::top_k_loss{er::entropy_aware_kl{}}(
+      s, teacher, er::token_batch{.mask = std::vector<std::uint8_t>(tokens, 0)});
   CHECK(none.tokens == 0);
   CHECK(none.gamma == 1);
 }
 
-TEST_CASE_TEMPLATE("16-bit students, whose gradient takes their place", Half, er::float16, er::bfloat16) {
+TEST_CASE_TEMPLATE("16-bit students, whose gradient takes their place", Half, er::float16,
+                   er::bfloat16) {
   std::mt19937 random{30};
   row r = random_row(700, 9, 2, random);
   std::vector<Half> half;
@@ -495,9 +533,10 @@ TEST_CASE_TEMPLATE("16-bit students, whose gradient takes their place", Half, er
   for (const auto tail : {renormalise, bucket}) {
     std::vector<float> expected(700);
     std::vector<Half> place = half;
-    const double value = er::top_k_loss{er::symmetric_kl{}}(r.logits(), r.teacher(tail), {},
-                                                            er::matrix_view<float>{expected.data(), 1, 700})
-                             .value;
+    const double value =
+        er::top_k_loss{er::symmetric_kl{}}(r.logits(), r.teacher(tail), {},
+                                           er::matrix_view<float>{expected.data(), 1, 700})
+            .value;
     const er::matrix_view<Half> both{place.data(), 1, 700};
     CHECK(er::top_k_loss{er::symmetric_kl{}}(both, r.teacher(tail), {}, both).value == value);
     for (std::size_t i = 0; i < 700; ++i)

@@ -25,7 +25,8 @@ struct pieces {
 
   template <class Visit>
   void for_each(Visit&& visit) const {
-    for (std::size_t i = 0, first = 0; i < ends.size(); first = ends[i++]) visit(first, ends[i] - first);
+    for (std::size_t i = 0, first = 0; i < ends.size(); first = ends[i++])
+      visit(first, ends[i] - first);
   }
 };
 
@@ -45,7 +46,8 @@ er::logit_statistics merged(const row_pair& rows, const pieces& cut, float tempe
   std::vector<er::logit_statistics> parts;
   cut.for_each([&](std::size_t first, std::size_t count) {
     parts.emplace_back();
-    er::observe_piece(rows.student_piece(first, count), rows.teacher_piece(first, count), temperature, parts.back());
+    er::observe_piece(rows.student_piece(first, count), rows.teacher_piece(first, count),
+                      temperature, parts.back());
   });
   while (parts.size() > 1) {
     parts.front().merge(parts.back(), 1 / static_cast<double>(temperature));
@@ -67,7 +69,8 @@ void for_each_case(Run&& run) {
       rows.teacher.resize(3000);
       for (float& x : rows.student) x = draw(random);
       for (float& x : rows.teacher) x = draw(random);
-      for (std::size_t i = 1000; i < 1500; ++i) rows.teacher[i] = rows.student[i] = -infinity;  // pieces of nothing
+      for (std::size_t i = 1000; i < 1500; ++i)
+        rows.teacher[i] = rows.student[i] = -infinity;  // pieces of nothing
       const pieces cut{{1, 700, 1100, 1400, 1501, 2047, 3000}};
       run(rows, cut);
     }
@@ -92,18 +95,21 @@ void check_terms(const Loss& loss) {
   for_each_case([&](const row_pair& rows, const pieces& cut) {
     const std::size_t size = rows.student.size();
     std::vector<float> whole(size, 7), joined(size, 7);
-    const er::loss_result r = loss(er::matrix_view<const float>{rows.student.data(), 1, size},
-                                   er::matrix_view<const float>{rows.teacher.data(), 1, size}, er::token_batch{},
-                                   er::matrix_view<float>{whole.data(), 1, size});
+    const er::loss_result r =
+        loss(er::matrix_view<const float>{rows.student.data(), 1, size},
+             er::matrix_view<const float>{rows.teacher.data(), 1, size}, er::token_batch{},
+             er::matrix_view<float>{whole.data(), 1, size});
     const er::logit_statistics seen = merged(rows, cut, loss.temperature);
     er::piece_sums sums;
     cut.for_each([&](std::size_t first, std::size_t count) {
-      er::observe_terms(loss, rows.student_piece(first, count), rows.teacher_piece(first, count), seen, sums);
+      er::observe_terms(loss, rows.student_piece(first, count), rows.teacher_piece(first, count),
+                        seen, sums);
     });
-    const double square = static_cast<double>(loss.temperature) * static_cast<double>(loss.temperature);
+    const double square =
+        static_cast<double>(loss.temperature) * static_cast<double>(loss.temperature);
     cut.for_each([&](std::size_t first, std::size_t count) {
-      er::piece_gradient(loss, rows.student_piece(first, count), rows.teacher_piece(first, count), seen, sums, square,
-                         std::span{joined}.subspan(first, count));
+      er::piece_gradient(loss, rows.student_piece(first, count), rows.teacher_piece(first, count),
+                         seen, sums, square, std::span{joined}.subspan(first, count));
     });
     check_close(square * sums.value, r.value);
     check_close(joined, whole);
@@ -116,18 +122,21 @@ TEST_CASE("the KL family in pieces") {
   for (const float temperature : {1.0f, 2.5f}) {
     for_each_case([&](const row_pair& rows, const pieces& cut) {
       const std::size_t size = rows.student.size();
-      const er::matrix_view<const float> s{rows.student.data(), 1, size}, t{rows.teacher.data(), 1, size};
+      const er::matrix_view<const float> s{rows.student.data(), 1, size},
+          t{rows.teacher.data(), 1, size};
       std::vector<float> whole(size, 7), joined(size, 7);
       const er::entropy_aware_kl loss{.temperature = temperature, .temperature_squared = false};
-      const er::blended_result r = loss(s, t, er::token_batch{}, er::matrix_view<float>{whole.data(), 1, size});
+      const er::blended_result r =
+          loss(s, t, er::token_batch{}, er::matrix_view<float>{whole.data(), 1, size});
       const er::logit_statistics seen = merged(rows, cut, temperature);
       check_close(seen.forward_kl(), r.forward);
       check_close(seen.reverse_kl(), r.reverse);
       const double confidence = 1 - seen.teacher_entropy() / std::log(16.0);
       if (temperature == 1) check_close(std::clamp(confidence, 0.0, 1.0), r.gamma);
       cut.for_each([&](std::size_t first, std::size_t count) {
-        er::piece_gradient(rows.student_piece(first, count), rows.teacher_piece(first, count), temperature, seen,
-                           1 - r.gamma, r.gamma, std::span{joined}.subspan(first, count));
+        er::piece_gradient(rows.student_piece(first, count), rows.teacher_piece(first, count),
+                           temperature, seen, 1 - r.gamma, r.gamma,
+                           std::span{joined}.subspan(first, count));
       });
       check_close(joined, whole);
     });

@@ -1,5 +1,6 @@
-// libFuzzer on everything a host does with a GGUF file it was given: parse, read all metadata, decode, load, write a
-// copy. A file is refused with io_error or understood; anything else is a finding.
+// libFuzzer on everything a host does with a GGUF file it was given: parse, read all metadata,
+// decode, load, write a copy. A file is refused with io_error or understood; anything else is a
+// finding.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -53,7 +54,8 @@ void read_tensors(const er::gguf_reader& reader) {
     // The first rows and the last are enough to leave the bounds.
     for (std::size_t r = 0; r < std::min<std::size_t>(tensor.rows(), 4); ++r) {
       for (const std::size_t row : {r, tensor.rows() - 1 - r}) {
-        try_to([&] { reader.read_rows(tensor, {row, row + 1}, {values.data(), 1, values.size()}); });
+        try_to(
+            [&] { reader.read_rows(tensor, {row, row + 1}, {values.data(), 1, values.size()}); });
       }
     }
     try_to([&] { reader.validate(tensor); });
@@ -68,7 +70,7 @@ void read_packed(const er::gguf_reader& reader) {
     require(packed.find(tensor.name) == &tensor);
     try_to([&] {
       const er::any_matrix matrix = er::load_matrix(tensor);
-      er::detail::level_rows row(matrix);
+      er::detail::io::level_rows row(matrix);
       row.read(0);
       row.read(matrix.rows() - 1);
     });

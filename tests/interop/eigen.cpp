@@ -9,9 +9,9 @@
 #include <doctest/doctest.h>
 
 #include <edgerazor/interop/eigen.hpp>
-#include <edgerazor/kernel/gemv.hpp>
-#include <edgerazor/pack/pack.hpp>
-#include <edgerazor/pack/unpack.hpp>
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;
 
@@ -22,13 +22,9 @@ using fixed = Eigen::Matrix<float, 3, 4, Eigen::RowMajor>;
 using row_major_array = Eigen::Array<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 template <class M>
-concept viewable = requires(M&& matrix) {
-  er::view_of(std::forward<M>(matrix));
-};
+concept viewable = requires(M&& matrix) { er::view_of(std::forward<M>(matrix)); };
 template <class M>
-concept spannable = requires(M&& vector) {
-  er::span_of(std::forward<M>(vector));
-};
+concept spannable = requires(M&& vector) { er::span_of(std::forward<M>(vector)); };
 
 template <class M>
 using view_type = decltype(er::view_of(std::declval<M>()));
@@ -41,14 +37,16 @@ row_major numbered(Eigen::Index rows, Eigen::Index cols) {
 
 }  // namespace
 
-static_assert(viewable<row_major&> && viewable<const row_major&> && viewable<fixed&> && viewable<row_major_array&>);
+static_assert(viewable<row_major&> && viewable<const row_major&> && viewable<fixed&> &&
+              viewable<row_major_array&>);
 static_assert(viewable<Eigen::Map<row_major>> && viewable<Eigen::Ref<const row_major>&>);
 static_assert(viewable<decltype(std::declval<row_major&>().middleRows(1, 2))>);
 static_assert(viewable<decltype(std::declval<Eigen::MatrixXf&>().transpose())>);
 static_assert(viewable<Eigen::VectorXf&> && viewable<Eigen::RowVectorXf&>);
 static_assert(!viewable<Eigen::MatrixXf&>, "column-major");
 static_assert(!viewable<row_major> && !viewable<const row_major>, "a temporary's memory is gone");
-static_assert(!viewable<decltype(std::declval<row_major&>() + std::declval<row_major&>())>, "a sum has no memory");
+static_assert(!viewable<decltype(std::declval<row_major&>() + std::declval<row_major&>())>,
+              "a sum has no memory");
 static_assert(!viewable<std::vector<float>&> && !viewable<int>);
 static_assert(spannable<Eigen::VectorXf&> && spannable<const Eigen::RowVectorXf&> &&
               spannable<Eigen::Map<Eigen::VectorXf>>);
@@ -72,7 +70,8 @@ TEST_CASE("eigen: views of matrices, maps, blocks and references") {
   CHECK(block.stride == 7);
   CHECK(block.row(2)[3] == m(3, 5));
 
-  const Eigen::Map<row_major, 0, Eigen::OuterStride<>> map(m.data(), 2, 5, Eigen::OuterStride<>(14));
+  const Eigen::Map<row_major, 0, Eigen::OuterStride<>> map(m.data(), 2, 5,
+                                                           Eigen::OuterStride<>(14));
   CHECK(er::view_of(map).stride == 14);
   CHECK(er::view_of(map).row(1)[4] == m(2, 4));
 
@@ -114,7 +113,8 @@ TEST_CASE("eigen: gaps within a row are refused") {
   row_major m = numbered(4, 6);
   using strided = Eigen::Map<row_major, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
   const strided every_second(m.data(), 4, 3, {6, 2});
-  CHECK_THROWS_WITH_AS((void)er::view_of(every_second), "view_of: the elements of a row lie 2 apart, expected 1",
+  CHECK_THROWS_WITH_AS((void)er::view_of(every_second),
+                       "view_of: the elements of a row lie 2 apart, expected 1",
                        std::invalid_argument);
   const strided every(m.data(), 4, 3, {6, 1});
   CHECK(er::view_of(every).cols == 3);
@@ -138,7 +138,8 @@ TEST_CASE("eigen: maps of views and spans, and back") {
   CHECK(er::map_of(std::span<const std::int32_t>{numbers}).maxCoeff() == 3);
 }
 
-TEST_CASE("eigen: a product through the packed matrix is the dequantized matrix's, to within rounding") {
+TEST_CASE(
+    "eigen: a product through the packed matrix is the dequantized matrix's, to within rounding") {
   const Eigen::Index rows = 33, cols = 100;
   std::srand(7);  // what Eigen draws from
   row_major w = row_major::Random(rows, cols), back(rows, cols);

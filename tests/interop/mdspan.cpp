@@ -13,9 +13,7 @@ namespace er = edgerazor;
 
 namespace {
 template <class Span>
-concept viewable = requires(const Span& span) {
-  er::view_of(span);
-};
+concept viewable = requires(const Span& span) { er::view_of(span); };
 using matrix = std::mdspan<float, std::dextents<std::size_t, 2>>;
 }  // namespace
 
@@ -47,7 +45,8 @@ TEST_CASE("mdspan: row-major and strided spans as views, and back") {
 TEST_CASE("mdspan: rows with gaps are refused") {
   std::vector<float> memory(12);
   const std::mdspan<float, std::dextents<int, 2>, std::layout_left> columns(memory.data(), 3, 4);
-  CHECK_THROWS_WITH_AS((void)er::view_of(columns), "view_of: the elements of a row lie 3 apart, expected 1",
+  CHECK_THROWS_WITH_AS((void)er::view_of(columns),
+                       "view_of: the elements of a row lie 3 apart, expected 1",
                        std::invalid_argument);
   const std::mdspan<float, std::dextents<int, 2>, std::layout_left> one_column(memory.data(), 3, 1);
   CHECK(er::view_of(one_column).stride == 1);

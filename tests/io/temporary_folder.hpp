@@ -15,7 +15,8 @@ struct temporary_folder {
   temporary_folder() {
     std::random_device random;
     do {
-      path = std::filesystem::temp_directory_path() / ("edgerazor-test-" + std::to_string(random()));
+      path =
+          std::filesystem::temp_directory_path() / ("edgerazor-test-" + std::to_string(random()));
     } while (!std::filesystem::create_directory(path));
   }
   temporary_folder(const temporary_folder&) = delete;
@@ -39,5 +40,6 @@ inline std::vector<std::byte> read_bytes(const std::filesystem::path& path) {
 
 inline void write_bytes(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   std::ofstream file(path, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
 }

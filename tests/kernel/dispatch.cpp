@@ -5,13 +5,13 @@
 
 #include <doctest/doctest.h>
 
-#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
 
 TEST_CASE("dispatch: kernels have names of their own, and all their functions") {
   std::set<std::string_view> names;
-  for (const er::kernel* k : er::kernel_list) {
+  for (const er::kernel* k : er::detail::kernel::kernel_list) {
     CAPTURE(k->name);
     names.insert(k->name);
     CHECK((k->supported != nullptr));
@@ -24,15 +24,16 @@ TEST_CASE("dispatch: kernels have names of their own, and all their functions") 
     CHECK((k->panel_float && k->dense_float && k->dense_float16 && k->dense_bfloat16));
     CHECK((k->max_magnitude && k->quantize && k->mix && k->exponentials));
   }
-  CHECK(names.size() == er::kernel_list.size());
+  CHECK(names.size() == er::detail::kernel::kernel_list.size());
 }
 
-TEST_CASE("dispatch: available are those that the processor can run, in the list's order, scalar last") {
+TEST_CASE(
+    "dispatch: available are those that the processor can run, in the list's order, scalar last") {
   const std::span<const er::kernel> available = er::available_kernels();
   REQUIRE(!available.empty());
   CHECK(available.back().name == "scalar");
   std::size_t next = 0;
-  for (const er::kernel* k : er::kernel_list) {
+  for (const er::kernel* k : er::detail::kernel::kernel_list) {
     if (!k->supported()) {
       CHECK(er::find_kernel(k->name) == nullptr);
       continue;
@@ -49,7 +50,8 @@ TEST_CASE("dispatch: available are those that the processor can run, in the list
 }
 
 TEST_CASE("dispatch: chosen is the kernel that this machine is known to run fastest") {
-  const char* expected = std::getenv("EDGERAZOR_EXPECTED_KERNEL");  // set where the processor is emulated
+  const char* expected =
+      std::getenv("EDGERAZOR_EXPECTED_KERNEL");  // set where the processor is emulated
   if (expected) CHECK(er::best_kernel().name == std::string_view(expected));
 }
 

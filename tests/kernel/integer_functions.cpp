@@ -1,5 +1,5 @@
-/// The integer functions of every kernel's table, one by one: against scalar.hpp bit for bit, against 64-bit
-/// arithmetic, and with every array between pages that can't be touched.
+/// The integer functions of every kernel's table, one by one: against scalar.hpp bit for bit,
+/// against 64-bit arithmetic, and with every array between pages that can't be touched.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 #include <doctest/doctest.h>
 
-#include "kernel/operands.hpp"
 #include "support/guarded.hpp"
+#include "support/operands.hpp"
 #include "support/tile_places.hpp"
-#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
 
@@ -27,15 +27,17 @@ struct tile {
   std::size_t slots, group_slots;
   std::vector<std::uint8_t> chunks;
 
-  tile(er::code_type type, std::size_t slot_count, std::size_t slots_a_group, operands::content what,
-       std::mt19937& random)
+  tile(er::code_type type, std::size_t slot_count, std::size_t slots_a_group,
+       operands::content what, std::mt19937& random)
       : code(type), slots(slot_count), group_slots(slots_a_group) {
     const unsigned fields = tile_places::fields_of(code);
     chunks.resize((slots + fields - 1) / fields * er::chunk_bytes);
     for (std::uint8_t& byte : chunks) byte = operands::draw_byte(code, what, random);
   }
   [[nodiscard]] std::size_t groups() const { return (slots + group_slots - 1) / group_slots; }
-  [[nodiscard]] er::tile_codes view(const std::uint8_t* at) const { return {at, slots, group_slots}; }
+  [[nodiscard]] er::detail::kernel::tile_codes view(const std::uint8_t* at) const {
+    return {at, slots, group_slots};
+  }
   [[nodiscard]] int level(std::size_t row, std::size_t col) const {
     const unsigned fields = tile_places::fields_of(code);
     const std::size_t slot = col / 4;
@@ -49,7 +51,8 @@ struct token {
   std::vector<std::int8_t> x;
   std::vector<std::int32_t> sums;
 
-  token(const tile& w, operands::codes what, std::mt19937& random) : x(4 * w.slots), sums(w.groups()) {
+  token(const tile& w, operands::codes what, std::mt19937& random)
+      : x(4 * w.slots), sums(w.groups()) {
     const std::size_t chosen = random() % x.size();
     for (std::size_t c = 0; c < x.size(); ++c) {
       x[c] = operands::draw_code(what, c, chosen, random);
@@ -63,12 +66,14 @@ std::size_t index(er::code_type code) {
 }
 
 /// Sums of levels times activations in 64 bits.
-std::vector<std::int32_t> exact_sums(const tile& w, const token& t, std::size_t begin, std::size_t end) {
+std::vector<std::int32_t> exact_sums(const tile& w, const token& t, std::size_t begin,
+                                     std::size_t end) {
   std::vector<std::int32_t> result;
   for (std::size_t g = begin; g < end; ++g) {
     for (std::size_t r = 0; r < 16; ++r) {
       std::int64_t sum = 0;
-      for (std::size_t c = 4 * g * w.group_slots; c < std::min(4 * (g + 1) * w.group_slots, 4 * w.slots); ++c) {
+      for (std::size_t c = 4 * g * w.group_slots;
+           c < std::min(4 * (g + 1) * w.group_slots, 4 * w.slots); ++c) {
         sum += std::int64_t{w.level(r, c)} * t.x[c];
       }
       REQUIRE(sum == static_cast<std::int32_t>(sum));
@@ -79,8 +84,8 @@ std::vector<std::int32_t> exact_sums(const tile& w, const token& t, std::size_t 
 }
 
 /// dot of one kernel on guarded arrays.
-std::vector<std::int32_t> run_dot(const er::kernel& k, const tile& w, const token& t, std::size_t begin,
-                                  std::size_t end, guarded::edge edge) {
+std::vector<std::int32_t> run_dot(const er::kernel& k, const tile& w, const token& t,
+                                  std::size_t begin, std::size_t end, guarded::edge edge) {
   const guarded::array<std::uint8_t> chunks(w.chunks, edge);
   const guarded::array<std::int8_t> x(t.x, edge);
   const guarded::array<std::int32_t> sums(t.sums, edge);
@@ -101,7 +106,8 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
   std::size_t i = 0;
   for (const er::codec_info& codec : er::codec_list) {
     for (const std::size_t slots : slot_counts) {
-      for (const std::size_t group_slots : {std::size_t{1}, std::size_t{5}, std::size_t{8}, std::size_t{16}, slots}) {
+      for (const std::size_t group_slots :
+           {std::size_t{1}, std::size_t{5}, std::size_t{8}, std::size_t{16}, slots}) {
         const operands::content what = operands::all_contents[i % operands::all_contents.size()];
         const operands::codes activations = operands::all_codes[i / 2 % operands::all_codes.size()];
         const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
@@ -109,7 +115,8 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
         const tile w(codec.type, slots, group_slots, what, random);
         const token t(w, activations, random);
         // All groups, and some in the middle.
-        const std::size_t some = random() % w.groups(), end = some + 1 + random() % (w.groups() - some);
+        const std::size_t some = random() % w.groups(),
+                          end = some + 1 + random() % (w.groups() - some);
         for (const er::row_range range : {er::row_range{0, w.groups()}, er::row_range{some, end}}) {
           const std::vector<std::int32_t> expected = exact_sums(w, t, range.begin, range.end);
           for (const er::kernel& k : er::available_kernels()) {
@@ -134,7 +141,8 @@ TEST_CASE("kernel: dot of the largest group there is, at its extremes") {
   std::mt19937 random(seed);
   for (const er::codec_info& codec : er::codec_list) {
     for (const operands::content what : {operands::content::maximal, operands::content::minimal}) {
-      const tile w(codec.type, er::format::largest_group / 4, er::format::largest_group / 4, what, random);
+      const tile w(codec.type, er::format::largest_group / 4, er::format::largest_group / 4, what,
+                   random);
       for (const operands::codes activations :
            {operands::codes::largest, operands::codes::smallest, operands::codes::alternating}) {
         const token t(w, activations, random);
@@ -166,7 +174,8 @@ TEST_CASE("kernel: all 256 bytes have their level, in dot and unpack") {
         t.x[c] = 1;
         t.sums[0] = 1;
         std::vector<std::int32_t> isum(16);
-        k.dot[index(codec.type)](w.view(w.chunks.data()), t.x.data(), t.sums.data(), 0, 1, isum.data());
+        k.dot[index(codec.type)](w.view(w.chunks.data()), t.x.data(), t.sums.data(), 0, 1,
+                                 isum.data());
         for (std::size_t r = 0; r < 16; ++r) {
           wrong += isum[r] != w.level(r, c);
           wrong += panel[64 * (c / 4) + 4 * r + c % 4] - codec.zero_code != w.level(r, c);
@@ -190,17 +199,20 @@ TEST_CASE("kernel: unpack gives the codes of any run of slots") {
       for (int repeat = 0; repeat < 6; ++repeat) {
         const std::size_t begin = repeat == 0 ? 0 : random() % slots;
         const std::size_t end =
-            std::min(repeat == 0 ? slots : begin + random() % (slots - begin + 1), begin + er::panel_slots);
+            std::min(repeat == 0 ? slots : begin + random() % (slots - begin + 1),
+                     begin + er::detail::kernel::panel_slots);
         std::vector<std::uint8_t> expected;
         for (std::size_t s = begin; s < end; ++s) {
           for (std::size_t r = 0; r < 16; ++r) {
             for (std::size_t b = 0; b < 4; ++b) {
-              expected.push_back(static_cast<std::uint8_t>(w.level(r, 4 * s + b) + codec.zero_code));
+              expected.push_back(
+                  static_cast<std::uint8_t>(w.level(r, 4 * s + b) + codec.zero_code));
             }
           }
         }
         for (const er::kernel& k : er::available_kernels()) {
-          const guarded::array<std::uint8_t> panel(std::vector<std::uint8_t>(64 * (end - begin), 99), edge);
+          const guarded::array<std::uint8_t> panel(
+              std::vector<std::uint8_t>(64 * (end - begin), 99), edge);
           k.unpack[index(codec.type)](w.view(chunks.data()), begin, end, panel.data());
           CAPTURE(k.name);
           CAPTURE(codec.name);
@@ -231,18 +243,22 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
           code = static_cast<std::uint8_t>(maximal ? codec.radix - 1 : random() % codec.radix);
         }
         std::vector<std::int8_t> x((tokens - 1) * stride + 4 * slots);
-        for (std::size_t c = 0; c < x.size(); ++c) x[c] = operands::draw_code(what, c, x.size() / 2, random);
+        for (std::size_t c = 0; c < x.size(); ++c)
+          x[c] = operands::draw_code(what, c, x.size() / 2, random);
         std::vector<std::int32_t> sums((tokens - 1) * group_stride + 1);
         for (std::int32_t& sum : sums) sum = static_cast<std::int32_t>(random() % 65536) - 32768;
         std::vector<std::int32_t> before(16 * tokens), sums_after;
-        std::vector<float> y_before = operands::draw_reals(16 * tokens, i, random), y_after = y_before;
+        std::vector<float> y_before = operands::draw_reals(16 * tokens, i, random),
+                           y_after = y_before;
         const std::vector<float> w_scales = operands::draw_reals(16, i / 5, random);
         const std::vector<float> x_scales = operands::draw_reals(sums.size(), i / 7, random);
         for (std::size_t n = 0; n < before.size(); ++n) {
           before[n] = static_cast<std::int32_t>(random() % 2'000'001) - 1'000'000;
-          std::int64_t sum = first ? -std::int64_t{codec.zero_code} * sums[n / 16 * group_stride] : before[n];
+          std::int64_t sum =
+              first ? -std::int64_t{codec.zero_code} * sums[n / 16 * group_stride] : before[n];
           for (std::size_t c = 0; c < 4 * slots; ++c) {
-            sum += std::int64_t{panel[64 * (c / 4) + 4 * (n % 16) + c % 4]} * x[n / 16 * stride + c];
+            sum +=
+                std::int64_t{panel[64 * (c / 4) + 4 * (n % 16) + c % 4]} * x[n / 16 * stride + c];
           }
           sums_after.push_back(static_cast<std::int32_t>(sum));
           if (last) {
@@ -272,7 +288,9 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
                                               .isum = isum.data(),
                                               .y = y.data()});
           // What waits in isum after the last panel is nobody's.
-          if ((last || isum.copy() == sums_after) && samples::count_differences(y.span(), y_after) == 0) continue;
+          if ((last || isum.copy() == sums_after) &&
+              samples::count_differences(y.span(), y_after) == 0)
+            continue;
           CAPTURE(k.name);
           CAPTURE(codec.name);
           CAPTURE(slots);

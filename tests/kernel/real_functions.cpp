@@ -1,5 +1,5 @@
-/// The floating-point functions of every kernel's table, one by one: against scalar.hpp bit for bit, with every array
-/// between pages that can't be touched.
+/// The floating-point functions of every kernel's table, one by one: against scalar.hpp bit for
+/// bit, with every array between pages that can't be touched.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -13,10 +13,10 @@
 
 #include <doctest/doctest.h>
 
-#include "kernel/operands.hpp"
 #include "support/guarded.hpp"
+#include "support/operands.hpp"
 #include "support/shapes.hpp"
-#include <edgerazor/kernel/dispatch.hpp>
+#include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
 
@@ -34,7 +34,8 @@ guarded::edge edge_of(std::size_t i) {
 std::vector<std::int32_t> draw_sums(std::size_t size, std::mt19937& random) {
   std::vector<std::int32_t> sums(size);
   for (std::int32_t& sum : sums) {
-    sum = std::bit_cast<std::int32_t>(static_cast<std::uint32_t>(random()));  // over 2^24 a float rounds
+    sum = std::bit_cast<std::int32_t>(
+        static_cast<std::uint32_t>(random()));  // over 2^24 a float rounds
     if (random() % 2 == 0) sum >>= 12;
     if (random() % 16 == 0) sum = random() % 2 == 0 ? INT32_MIN : INT32_MAX;
   }
@@ -44,16 +45,18 @@ std::vector<std::int32_t> draw_sums(std::size_t size, std::mt19937& random) {
 std::vector<std::byte> draw_scales(std::size_t count, er::scale_kind kind, std::mt19937& random) {
   std::vector<std::byte> bytes(count * er::scale_size(kind));
   for (std::size_t i = 0; i < count; ++i) {
-    er::detail::write_scale(bytes.data() + i * er::scale_size(kind), kind, operands::draw_scale(kind, random));
+    er::detail::matrix::write_scale(bytes.data() + i * er::scale_size(kind), kind,
+                                    operands::draw_scale(kind, random));
   }
   return bytes;
 }
 
 /// Runs `call(kernel, output)` on a guarded copy of `before`, and compares with the truth.
 template <class Call>
-void check_output(const std::vector<float>& before, guarded::edge edge, const char* function, const Call& call) {
+void check_output(const std::vector<float>& before, guarded::edge edge, const char* function,
+                  const Call& call) {
   const guarded::array<float> expected(before, edge);
-  call(er::scalar::table, expected.data());
+  call(er::detail::kernel::scalar::table, expected.data());
   for (const er::kernel& k : operands::all_but_scalar()) {
     const guarded::array<float> y(before, edge);
     call(k, y.data());
@@ -66,7 +69,7 @@ void check_output(const std::vector<float>& before, guarded::edge edge, const ch
 }
 
 template <class T>
-er::dense_dot_function<T> dense_of(const er::kernel& k) {
+er::detail::kernel::dense_dot_function<T> dense_of(const er::kernel& k) {
   if constexpr (std::is_same_v<T, float>) return k.dense_float;
   if constexpr (std::is_same_v<T, er::float16>) return k.dense_float16;
   if constexpr (std::is_same_v<T, er::bfloat16>) return k.dense_bfloat16;
@@ -84,8 +87,10 @@ void check_dense(std::mt19937& random) {
         const guarded::edge edge = edge_of(i);
         const std::size_t w_stride = cols + random() % 3, x_stride = cols + random() % 3,
                           y_stride = rows + random() % 3;
-        const std::vector<float> weights = operands::draw_reals((rows - 1) * w_stride + cols, i, random);
-        const std::vector<float> x = operands::draw_reals((tokens - 1) * x_stride + cols, i / 2, random);
+        const std::vector<float> weights =
+            operands::draw_reals((rows - 1) * w_stride + cols, i, random);
+        const std::vector<float> x =
+            operands::draw_reals((tokens - 1) * x_stride + cols, i / 2, random);
         ++i;
         std::vector<T> w;
         for (const float value : weights) w.push_back(T(value));
@@ -93,7 +98,8 @@ void check_dense(std::mt19937& random) {
         const guarded::array<float> x_at(x, edge);
         check_output(std::vector<float>((tokens - 1) * y_stride + rows, 5.0f), edge, "dense",
                      [&](const er::kernel& k, float* y) {
-                       dense_of<T>(k)(w_at.data(), w_stride, rows, cols, x_at.data(), x_stride, tokens, y, y_stride);
+                       dense_of<T>(k)(w_at.data(), w_stride, rows, cols, x_at.data(), x_stride,
+                                      tokens, y, y_stride);
                      });
       }
     }
@@ -124,10 +130,12 @@ TEST_CASE("kernel: epilogues and scales") {
         }
         const guarded::array<float> p(operands::draw_reals(64, i, random), edge);
         const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
-        check_output(y, edge, "scale_floats",
-                     [&](const er::kernel& k, float* out) { k.scale_floats[index](p.data(), w_scales.data(), out); });
-        check_output(std::vector<float>(16), edge, "read_scales",
-                     [&](const er::kernel& k, float* out) { k.read_scales[index](w_scales.data(), out); });
+        check_output(y, edge, "scale_floats", [&](const er::kernel& k, float* out) {
+          k.scale_floats[index](p.data(), w_scales.data(), out);
+        });
+        check_output(
+            std::vector<float>(16), edge, "read_scales",
+            [&](const er::kernel& k, float* out) { k.read_scales[index](w_scales.data(), out); });
       }
     }
   }
@@ -145,10 +153,12 @@ TEST_CASE("kernel: panel_float") {
         for (std::uint8_t& code : panel) code = static_cast<std::uint8_t>(random() % codec.radix);
         const std::size_t stride = 4 * slots + random() % 3;
         const guarded::array<std::uint8_t> codes(panel, edge_of(i));
-        const guarded::array<float> x(operands::draw_reals((tokens - 1) * stride + 4 * slots, i, random), edge_of(i));
+        const guarded::array<float> x(
+            operands::draw_reals((tokens - 1) * stride + 4 * slots, i, random), edge_of(i));
         check_output(operands::draw_reals(64 * tokens, i / 7, random), edge_of(i), "panel_float",
                      [&](const er::kernel& k, float* p) {
-                       k.panel_float(codes.data(), slots, codec.zero_code, x.data(), stride, tokens, p);
+                       k.panel_float(codes.data(), slots, codec.zero_code, x.data(), stride, tokens,
+                                     p);
                      });
       }
     }
@@ -190,13 +200,15 @@ TEST_CASE("kernel: every float16 is read as the float it is") {
       wrong += !(y[i] == value || (std::isnan(y[i]) && std::isnan(value)));  // -0 * 1 + 0 is 0
     }
     CHECK(wrong == 0);
-    // The same through the scales of the epilogue: y = fma(1, scale * 1, -0) keeps the sign of zero.
+    // The same through the scales of the epilogue: y = fma(1, scale * 1, -0) keeps the sign of
+    // zero.
     const std::vector<std::int32_t> ones(16, 1);
     wrong = 0;
     for (std::size_t i = 0; i < all.size(); i += 16) {
       float out[16];
       std::fill_n(out, 16, -0.0f);
-      k.scale_sums[0](ones.data(), reinterpret_cast<const std::byte*>(all.data() + i), &one, 1, out);
+      k.scale_sums[0](ones.data(), reinterpret_cast<const std::byte*>(all.data() + i), &one, 1,
+                      out);
       for (std::size_t r = 0; r < 16; ++r) wrong += !samples::same(out[r], float{all[i + r]});
     }
     CHECK(wrong == 0);
@@ -212,14 +224,16 @@ TEST_CASE("kernel: max_magnitude and quantize") {
     for (std::size_t kind = 0; kind < 33; ++kind) {
       const guarded::edge edge = edge_of(i++);
       const guarded::array<float> x(operands::draw_reals(cols, kind, random), edge);
-      const float largest = er::scalar::table.max_magnitude(x.data(), cols);
+      const float largest = er::detail::kernel::scalar::table.max_magnitude(x.data(), cols);
       // The group's own scale, a coarse one whose ties show, and those of a broken group.
-      for (const float scale : {std::max(largest, 1e-5f) / 127, 0.125f, INFINITY, 0.0f, 0x1p-140f}) {
+      for (const float scale :
+           {std::max(largest, 1e-5f) / 127, 0.125f, INFINITY, 0.0f, 0x1p-140f}) {
         CAPTURE(cols);
         CAPTURE(kind);
         CAPTURE(scale);
         const guarded::array<std::int8_t> expected(std::vector<std::int8_t>(cols, 55), edge);
-        const std::int32_t sum = er::scalar::table.quantize(x.data(), cols, scale, expected.data());
+        const std::int32_t sum =
+            er::detail::kernel::scalar::table.quantize(x.data(), cols, scale, expected.data());
         std::int64_t added = 0;
         for (const std::int8_t code : expected.span()) added += code;
         CHECK(sum == added);
@@ -268,12 +282,12 @@ TEST_CASE("kernel: mix") {
         std::vector<std::int8_t> values(positions == 0 ? 0 : (positions - 1) * stride + cols);
         for (std::int8_t& value : values) value = static_cast<std::int8_t>(random());
         const guarded::array<std::int8_t> levels(values, edge);
-        const guarded::array<float> weights(operands::draw_reals((mixes - 1) * weight_stride + positions, i, random),
-                                            edge);
-        check_output(operands::draw_reals((mixes - 1) * out_stride + cols, i / 3, random), edge, "mix",
-                     [&](const er::kernel& k, float* out) {
-                       k.mix(levels.data(), stride, weights.data(), weight_stride, positions, cols, mixes, out,
-                             out_stride);
+        const guarded::array<float> weights(
+            operands::draw_reals((mixes - 1) * weight_stride + positions, i, random), edge);
+        check_output(operands::draw_reals((mixes - 1) * out_stride + cols, i / 3, random), edge,
+                     "mix", [&](const er::kernel& k, float* out) {
+                       k.mix(levels.data(), stride, weights.data(), weight_stride, positions, cols,
+                             mixes, out, out_stride);
                      });
       }
     }
@@ -297,8 +311,9 @@ TEST_CASE("kernel: exponentials") {
         float expected = 0;
         check_output(x, edge, "exponentials", [&](const er::kernel& k, float* out) {
           const float sum = k.exponentials(out, count, scale, shift);
-          if (&k == &er::scalar::table) expected = sum;
-          if (!samples::same(sum, expected)) out[count / 2] = -1;  // a sum that differs shows as an element that does
+          if (&k == &er::detail::kernel::scalar::table) expected = sum;
+          if (!samples::same(sum, expected))
+            out[count / 2] = -1;  // a sum that differs shows as an element that does
         });
       }
     }
@@ -310,24 +325,26 @@ TEST_CASE("kernel: an exponential is within 2 units in the last place, from zero
   std::size_t wrong = 0, seen = 0;
   const auto check = [&](float v) {
     const double exact = std::exp(static_cast<double>(v));
-    const float got = er::exponential::of(v);
+    const float got = er::detail::kernel::exponential::of(v);
     if (exact >= 0x1.ffffffp+127) {
       wrong += got != INFINITY;
     } else {
       const double unit = std::max(std::ldexp(1.0, std::ilogb(exact) - 23), 0x1p-149);
-      wrong += !(std::fabs(static_cast<double>(got) - exact) <= 2 * unit) && exact < 0x1.fffffcp+127;
+      wrong +=
+          !(std::fabs(static_cast<double>(got) - exact) <= 2 * unit) && exact < 0x1.fffffcp+127;
     }
     ++seen;
   };
   for (std::uint32_t bits = 0; bits < std::bit_cast<std::uint32_t>(95.0f); bits += 101)
     check(std::bit_cast<float>(bits));
-  for (std::uint32_t bits = 0x80000000u; bits < std::bit_cast<std::uint32_t>(-110.0f); bits += 101) {
+  for (std::uint32_t bits = 0x80000000u; bits < std::bit_cast<std::uint32_t>(-110.0f);
+       bits += 101) {
     check(std::bit_cast<float>(bits));
   }
   CHECK(seen > 20'000'000);
   CHECK(wrong == 0);
-  CHECK(er::exponential::of(0.0f) == 1.0f);
-  CHECK(er::exponential::of(-INFINITY) == 0.0f);
-  CHECK(er::exponential::of(INFINITY) == INFINITY);
-  CHECK(std::isnan(er::exponential::of(std::numeric_limits<float>::quiet_NaN())));
+  CHECK(er::detail::kernel::exponential::of(0.0f) == 1.0f);
+  CHECK(er::detail::kernel::exponential::of(-INFINITY) == 0.0f);
+  CHECK(er::detail::kernel::exponential::of(INFINITY) == INFINITY);
+  CHECK(std::isnan(er::detail::kernel::exponential::of(std::numeric_limits<float>::quiet_NaN())));
 }

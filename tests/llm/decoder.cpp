@@ -14,7 +14,8 @@ namespace er = edgerazor;
 
 namespace {
 
-/// Random weights that the test can read: matrices of variance 4 / cols, norms around 1, biases for every linear layer.
+/// Random weights that the test can read: matrices of variance 4 / cols, norms around 1, biases for
+/// every linear layer.
 class known_weights final : public llm::weight_source {
  public:
   known_weights(unsigned seed, std::string format) : random_(seed), format_(std::move(format)) {}
@@ -25,8 +26,10 @@ class known_weights final : public llm::weight_source {
   [[nodiscard]] bool has(std::string_view name) const override {
     return (biases_ && name.ends_with(".bias")) || name == "rope_freqs.weight";
   }
-  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows, std::size_t cols) override {
-    std::vector<float>& values = fill(name, rows * cols, 0, 2 / std::sqrt(static_cast<float>(cols)));
+  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t rows,
+                                      std::size_t cols) override {
+    std::vector<float>& values =
+        fill(name, rows * cols, 0, 2 / std::sqrt(static_cast<float>(cols)));
     const er::matrix_view<const float> view{values.data(), rows, cols};
     const bool dense = !part_.empty() && name.find(part_) != std::string_view::npos;
     return er::any_matrix::pack(er::matrix_format::parse(dense ? "f16" : format_).value(), view);
@@ -36,7 +39,9 @@ class known_weights final : public llm::weight_source {
     return fill(name, size, bias ? 0.0f : 1.5f, bias ? 0.3f : 0.2f);
   }
 
-  [[nodiscard]] const std::vector<float>& values(const std::string& name) const { return values_.at(name); }
+  [[nodiscard]] const std::vector<float>& values(const std::string& name) const {
+    return values_.at(name);
+  }
 
  private:
   std::vector<float>& fill(std::string_view name, std::size_t size, float mean, float deviation) {
@@ -75,7 +80,8 @@ numbers product(const known_weights& weights, const std::string& name, const num
   const std::vector<float>& w = weights.values(name + ".weight");
   numbers y(w.size() / x.size());
   for (std::size_t r = 0; r < y.size(); ++r) {
-    for (std::size_t c = 0; c < x.size(); ++c) y[r] += static_cast<double>(w[r * x.size() + c]) * x[c];
+    for (std::size_t c = 0; c < x.size(); ++c)
+      y[r] += static_cast<double>(w[r * x.size() + c]) * x[c];
     if (weights.has(name + ".bias") && name != "output") {
       y[r] += static_cast<double>(weights.values(name + ".bias")[r]);
     }
@@ -83,7 +89,8 @@ numbers product(const known_weights& weights, const std::string& name, const num
   return y;
 }
 
-void normalise(numbers& x, std::size_t begin, std::size_t size, const std::vector<float>& weight, double epsilon) {
+void normalise(numbers& x, std::size_t begin, std::size_t size, const std::vector<float>& weight,
+               double epsilon) {
   double squares = 0;
   for (std::size_t i = 0; i < size; ++i) squares += x[begin + i] * x[begin + i];
   const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + epsilon);
@@ -112,9 +119,12 @@ std::vector<numbers> reference_logits(const known_weights& weights, const llm::g
           const bool qwen = shape.arch == llm::architecture::qwen3;
           if (qwen) normalise(heads, at, shape.head_size, weights.values(block + norm), epsilon);
           for (std::size_t i = 0; i < shape.rope_size / 2; ++i) {
-            const std::size_t a = at + (qwen ? i : 2 * i), b = qwen ? a + shape.rope_size / 2 : a + 1;
-            const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope_size);
-            const double angle = static_cast<double>(position) * std::pow(shape.rope_base, exponent) /
+            const std::size_t a = at + (qwen ? i : 2 * i),
+                              b = qwen ? a + shape.rope_size / 2 : a + 1;
+            const double exponent =
+                -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope_size);
+            const double angle = static_cast<double>(position) *
+                                 std::pow(shape.rope_base, exponent) /
                                  static_cast<double>(weights.values("rope_freqs.weight")[i]);
             const double u = heads[a], v = heads[b];
             heads[a] = u * std::cos(angle) - v * std::sin(angle);
@@ -133,7 +143,8 @@ std::vector<numbers> reference_logits(const known_weights& weights, const llm::g
         double total = 0;
         for (const numbers& key : keys[l]) {
           double score = 0;
-          for (std::size_t i = 0; i < shape.head_size; ++i) score += q[head * shape.head_size + i] * key[from + i];
+          for (std::size_t i = 0; i < shape.head_size; ++i)
+            score += q[head * shape.head_size + i] * key[from + i];
           p.push_back(std::exp(score / std::sqrt(static_cast<double>(shape.head_size))));
           total += p.back();
         }
@@ -150,7 +161,8 @@ std::vector<numbers> reference_logits(const known_weights& weights, const llm::g
       normalise(n, 0, n.size(), weights.values(block + "ffn_norm.weight"), epsilon);
       numbers gate = product(weights, block + "ffn_gate", n);
       const numbers up = product(weights, block + "ffn_up", n);
-      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+      for (std::size_t i = 0; i < gate.size(); ++i)
+        gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
       const numbers down = product(weights, block + "ffn_down", gate);
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += down[i];
     }
@@ -162,13 +174,15 @@ std::vector<numbers> reference_logits(const known_weights& weights, const llm::g
 
 std::vector<llm::token_id> some_tokens(std::size_t count) {
   std::vector<llm::token_id> tokens;
-  for (std::size_t i = 0; i < count; ++i) tokens.push_back(static_cast<llm::token_id>((i * 31 + 7) % 50));
+  for (std::size_t i = 0; i < count; ++i)
+    tokens.push_back(static_cast<llm::token_id>((i * 31 + 7) % 50));
   return tokens;
 }
 
 /// The logits after every token, the sequence fed in pieces of `piece`.
 std::vector<std::vector<float>> logits_in_pieces(const llm::model& model, std::size_t threads,
-                                                 const std::vector<llm::token_id>& tokens, std::size_t piece) {
+                                                 const std::vector<llm::token_id>& tokens,
+                                                 std::size_t piece) {
   llm::thread_pool pool(threads);
   llm::decoder runs(model, pool, tokens.size());
   std::vector<std::vector<float>> result;
@@ -176,7 +190,8 @@ std::vector<std::vector<float>> logits_in_pieces(const llm::model& model, std::s
     const std::size_t count = std::min(piece, tokens.size() - at);
     runs.forward(std::span{tokens}.subspan(at, count));
     const er::matrix_view<const float> logits = runs.logits(0, count);
-    for (std::size_t t = 0; t < count; ++t) result.emplace_back(logits.row(t).begin(), logits.row(t).end());
+    for (std::size_t t = 0; t < count; ++t)
+      result.emplace_back(logits.row(t).begin(), logits.row(t).end());
   }
   return result;
 }
@@ -200,15 +215,17 @@ TEST_CASE("the forward pass is the architecture's equations") {
         worst = std::max(worst, std::fabs(expected[t][i] - static_cast<double>(got[t][i])));
       }
     }
-    // Each of 2 layers rounds sums of up to 48 products of numbers up to about 10, and softmax turns an error e of a
-    // score into a relative error e of its weight; scores reach some 100. 100 * 48 * 2^-24 = 3e-4 of the largest logit;
-    // a wrong pair, norm or bias changes logits by their own size.
+    // Each of 2 layers rounds sums of up to 48 products of numbers up to about 10, and softmax
+    // turns an error e of a score into a relative error e of its weight; scores reach some 100. 100
+    // * 48 * 2^-24 = 3e-4 of the largest logit; a wrong pair, norm or bias changes logits by their
+    // own size.
     CHECK(worst < 3e-4 * largest);
   }
 }
 
 TEST_CASE("results depend neither on threads nor on how a sequence is cut") {
-  for (const char* format : {"f32", "f16", "int4_g8", "ternary2_g8", "int4_g8+ternary5_g8:every_2_rows"}) {
+  for (const char* format :
+       {"f32", "f16", "int4_g8", "ternary2_g8", "int4_g8+ternary5_g8:every_2_rows"}) {
     CAPTURE(format);
     known_weights weights(3, format);
     const llm::model model = llm::build_model(small_shape(llm::architecture::llama), weights);
@@ -228,7 +245,8 @@ TEST_CASE("where an override leaves a matrix as it is, the others go on together
     known_weights weights(6, "ternary5_g8", part);
     const llm::model model = llm::build_model(shape, weights);
     CHECK(model.cache_group() == 128);
-    CHECK(model.quantized_cache == (std::string_view{part} != "blk"));  // attention has more weights than the rest
+    CHECK(model.quantized_cache ==
+          (std::string_view{part} != "blk"));  // attention has more weights than the rest
     const std::vector<llm::token_id> tokens = some_tokens(24);
     const auto expected = logits_in_pieces(model, 1, tokens, 1);
     CHECK(logits_in_pieces(model, 3, tokens, 24) == expected);

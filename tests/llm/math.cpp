@@ -12,18 +12,21 @@ TEST_CASE("rms_norm") {
   const std::vector<float> weight{1, 2, 3, 4};
   std::vector<float> x{1, -1, 3, 5}, out(4);
   llm::rms_norm(x, weight, 0.0f, out);  // mean of squares 9
-  for (std::size_t i = 0; i < 4; ++i) CHECK(out[i] == doctest::Approx(x[i] / 3 * weight[i]).epsilon(1e-6));
+  for (std::size_t i = 0; i < 4; ++i)
+    CHECK(out[i] == doctest::Approx(x[i] / 3 * weight[i]).epsilon(1e-6));
   llm::rms_norm(x, weight, 0.0f, x);
   CHECK(x == out);
   // Lengths that are no multiple of eight: 1, -2, 3, ... have the mean square (n + 1)(2n + 1) / 6.
   for (std::size_t size = 1; size < 20; ++size) {
     std::vector<float> row(size), ones(size, 1.0f);
-    for (std::size_t i = 0; i < size; ++i) row[i] = static_cast<float>(i + 1) * (i % 2 == 0 ? 1.0f : -1.0f);
+    for (std::size_t i = 0; i < size; ++i)
+      row[i] = static_cast<float>(i + 1) * (i % 2 == 0 ? 1.0f : -1.0f);
     const double n = static_cast<double>(size), root = std::sqrt((n + 1) * (2 * n + 1) / 6);
     std::vector<float> result(size);
     llm::rms_norm(row, ones, 0.0f, result);
     for (std::size_t i = 0; i < size; ++i)
-      CHECK(static_cast<double>(result[i]) == doctest::Approx(static_cast<double>(row[i]) / root).epsilon(1e-6));
+      CHECK(static_cast<double>(result[i]) ==
+            doctest::Approx(static_cast<double>(row[i]) / root).epsilon(1e-6));
   }
   std::vector<float> zero(4);
   llm::rms_norm(zero, weight, 1e-5f, zero);

@@ -20,7 +20,7 @@
 #include "llm/temporary_folder.hpp"
 #include "llm/worker_process.hpp"
 #include <edgerazor/io/gguf_writer.hpp>
-#include <edgerazor/kernel/row_lookup.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
 
@@ -87,7 +87,8 @@ TEST_CASE("the demo model follows the text it was made from") {
   const llm::model model = file.load(er::recipe{}, threads);
   CHECK(model.shape.vocabulary == words.size());
   // Nearly always the likeliest token is one that does follow somewhere in the text.
-  const std::vector<llm::token_id> text = words.encode(llm::default_text, llm::tokenizer::markup::plain);
+  const std::vector<llm::token_id> text =
+      words.encode(llm::default_text, llm::tokenizer::markup::plain);
   std::set<std::pair<llm::token_id, llm::token_id>> pairs;
   for (std::size_t i = 1; i < text.size(); ++i) pairs.insert({text[i - 1], text[i]});
   int follows = 0;
@@ -112,7 +113,8 @@ TEST_CASE("a converted model is the model quantized at load, to the bit") {
     CHECK(done.bytes_after == std::filesystem::file_size(path));
     const llm::model_file converted(path);
     CHECK(converted.reader->get_string(llm::recipe_key) == how.name);
-    const llm::model stored = converted.load(er::recipe{}, threads), quantized = file.load(how, threads);
+    const llm::model stored = converted.load(er::recipe{}, threads),
+                     quantized = file.load(how, threads);
     CHECK(stored.linear_layers().bits_per_weight() == quantized.linear_layers().bits_per_weight());
     CHECK(last_logits(stored, some_text()) == last_logits(quantized, some_text()));
     CHECK(converted.read_tokenizer().data().merges == file.read_tokenizer().data().merges);
@@ -122,14 +124,16 @@ TEST_CASE("a converted model is the model quantized at load, to the bit") {
 TEST_CASE("quantized models are not quantized again") {
   const llm::temporary_folder folder{{}};
   llm::thread_pool threads(1);
-  llm::write_quantized(llm::model_file(demo_model()), recipe_named("w4"), folder.path() / "w4.gguf", threads);
+  llm::write_quantized(llm::model_file(demo_model()), recipe_named("w4"), folder.path() / "w4.gguf",
+                       threads);
   const llm::model_file packed(folder.path() / "w4.gguf");
-  CHECK_THROWS_AS(llm::write_quantized(packed, recipe_named("w1_58"), folder.path() / "x.gguf", threads),
-                  std::invalid_argument);
-  CHECK_THROWS_AS((void)packed.load(recipe_named("w1_58"), threads), std::invalid_argument);
   CHECK_THROWS_AS(
-      llm::write_exported(packed, recipe_named("w1_58"), er::ggml_type::f32, folder.path() / "x.gguf", threads),
+      llm::write_quantized(packed, recipe_named("w1_58"), folder.path() / "x.gguf", threads),
       std::invalid_argument);
+  CHECK_THROWS_AS((void)packed.load(recipe_named("w1_58"), threads), std::invalid_argument);
+  CHECK_THROWS_AS(llm::write_exported(packed, recipe_named("w1_58"), er::ggml_type::f32,
+                                      folder.path() / "x.gguf", threads),
+                  std::invalid_argument);
   CHECK(!std::filesystem::exists(folder.path() / "x.gguf"));
 }
 
@@ -180,15 +184,17 @@ TEST_CASE("exported models hold the same numbers") {
     const char* recipe;
     er::ggml_type type, linear, embedding;
   };
-  for (const expectation& e : {expectation{"w4", er::ggml_type::q4_0, er::ggml_type::q4_0, er::ggml_type::q4_0},
-                               expectation{"w1_58", er::ggml_type::tq1_0, er::ggml_type::tq1_0, er::ggml_type::q4_0},
-                               expectation{"w1_58", er::ggml_type::tq2_0, er::ggml_type::tq2_0, er::ggml_type::q4_0},
-                               expectation{"w1_88", er::ggml_type::q4_0, er::ggml_type::q4_0, er::ggml_type::q4_0}}) {
+  for (const expectation& e :
+       {expectation{"w4", er::ggml_type::q4_0, er::ggml_type::q4_0, er::ggml_type::q4_0},
+        expectation{"w1_58", er::ggml_type::tq1_0, er::ggml_type::tq1_0, er::ggml_type::q4_0},
+        expectation{"w1_58", er::ggml_type::tq2_0, er::ggml_type::tq2_0, er::ggml_type::q4_0},
+        expectation{"w1_88", er::ggml_type::q4_0, er::ggml_type::q4_0, er::ggml_type::q4_0}}) {
     CAPTURE(e.recipe);
     const er::recipe how = recipe_named(e.recipe);
     llm::write_exported(file, how, e.type, path, threads);
     const er::gguf_reader exported = er::gguf_reader::open(path);
-    for (const auto& [name, type] : {std::pair{"blk.1.ffn_up.weight", e.linear}, {"token_embd.weight", e.embedding}}) {
+    for (const auto& [name, type] :
+         {std::pair{"blk.1.ffn_up.weight", e.linear}, {"token_embd.weight", e.embedding}}) {
       const er::tensor_info& tensor = exported.get(name);
       CHECK(tensor.type == type);
       llm::file_weights source(*file.reader, how, threads);
@@ -201,7 +207,8 @@ TEST_CASE("exported models hold the same numbers") {
       }
     }
   }
-  CHECK_THROWS_AS(llm::write_exported(file, er::recipe{}, er::ggml_type::q4_0, path, threads), std::invalid_argument);
+  CHECK_THROWS_AS(llm::write_exported(file, er::recipe{}, er::ggml_type::q4_0, path, threads),
+                  std::invalid_argument);
   CHECK(llm::export_type("tq2_0") == er::ggml_type::tq2_0);
   CHECK_THROWS_AS((void)llm::export_type("q8_0"), std::invalid_argument);
 }
@@ -223,7 +230,8 @@ TEST_CASE("recipes by name") {
   CHECK(changed.weight_format("blk.1.ffn_up.weight") == "f16");
   CHECK(changed.weight_format("token_embd.weight") == "int8_g32");
   options.overrides = {"token_embd*"};
-  CHECK_THROWS_AS((void)llm::recipe_for("w4", options, llm::model_file(demo_model()).shape), std::invalid_argument);
+  CHECK_THROWS_AS((void)llm::recipe_for("w4", options, llm::model_file(demo_model()).shape),
+                  std::invalid_argument);
 }
 
 TEST_CASE("a group that the columns allow") {
@@ -236,22 +244,32 @@ TEST_CASE("models that this program can't run are refused in one sentence") {
   CHECK(refusal(demo_model()).empty());
   const auto refused = [&](auto change) { return refusal(changed_model(folder, change)); };
   CHECK(refusal(folder.path() / "missing.gguf").find("missing.gguf") != std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_string("general.architecture", "mamba"); }).find("mamba") !=
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_string("general.architecture", "mamba");
+        }).find("mamba") != std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_string("tokenizer.ggml.model", "llama");
+        }).find("tokenizer") != std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_string("tokenizer.ggml.pre", "viking");
+        }).find("viking") != std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 3); }).find("blk.2.") !=
         std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_string("tokenizer.ggml.model", "llama"); }).find("tokenizer") !=
+  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 1); }).find("blk.1.") !=
         std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_string("tokenizer.ggml.pre", "viking"); }).find("viking") !=
+  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 0); }).find("zero") !=
         std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 3); }).find("blk.2.") != std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 1); }).find("blk.1.") != std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 0); }).find("zero") != std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.attention.head_count_kv", 3); }).find("heads") !=
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_u32("llama.attention.head_count_kv", 3);
+        }).find("heads") != std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_u32("llama.feed_forward_length", 256);
+        }).find("ffn_gate") != std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.expert_count", 4); }).find("experts") !=
         std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.feed_forward_length", 256); }).find("ffn_gate") !=
-        std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.expert_count", 4); }).find("experts") != std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_string("llama.rope.scaling.type", "yarn"); }).find("yarn") !=
-        std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_string("llama.rope.scaling.type", "yarn");
+        }).find("yarn") != std::string::npos);
   CHECK(refused([](er::gguf_writer& w) {
           w.add_tensor("blk.0.surprise.weight", er::ggml_type::f32, {4},
                        [](er::tensor_sink& sink) { sink.write(std::vector<std::byte>(16)); });
@@ -261,12 +279,13 @@ TEST_CASE("models that this program can't run are refused in one sentence") {
 TEST_CASE("quality: a model agrees with itself, and quantization costs") {
   const llm::model_file file(demo_model());
   const llm::tokenizer words = file.read_tokenizer();
-  const std::vector<llm::token_id> text =
-      words.encode("The light itself was never very strong. For a long time it was a fire of coal or wood.",
-                   llm::tokenizer::markup::plain);
+  const std::vector<llm::token_id> text = words.encode(
+      "The light itself was never very strong. For a long time it was a fire of coal or wood.",
+      llm::tokenizer::markup::plain);
   llm::thread_pool threads(2);
   std::vector<llm::model> models;
-  for (const char* name : {"f16", "f16", "w1_58"}) models.push_back(file.load(recipe_named(name), threads));
+  for (const char* name : {"f16", "f16", "w1_58"})
+    models.push_back(file.load(recipe_named(name), threads));
   const auto whole = llm::measure_quality(models, text, 64, {}, threads, er::best_kernel());
   CHECK(whole[0].perplexity > 1);
   CHECK(whole[1].perplexity == whole[0].perplexity);
@@ -301,11 +320,13 @@ TEST_CASE("quality: a model agrees with itself, and quantization costs") {
         doctest::Approx(std::exp(surprise / static_cast<double>(text.size() - 1))).epsilon(1e-9));
 
   // With a beginning token the text's first token is predicted too, and each token once.
-  const auto begun = llm::measure_quality(models, text, 7, words.data().eos, threads, er::best_kernel());
+  const auto begun =
+      llm::measure_quality(models, text, 7, words.data().eos, threads, er::best_kernel());
   CHECK(std::isfinite(begun[0].perplexity));
   CHECK(begun[1].divergence == 0);
-  CHECK_THROWS_AS(llm::measure_quality(models, std::span{text}.first(1), 7, {}, threads, er::best_kernel()),
-                  std::invalid_argument);
+  CHECK_THROWS_AS(
+      llm::measure_quality(models, std::span{text}.first(1), 7, {}, threads, er::best_kernel()),
+      std::invalid_argument);
 }
 
 TEST_CASE("worker processes answer in turn, keep their state, and hand on what went wrong") {
@@ -337,6 +358,8 @@ TEST_CASE("a temporary folder goes, a named one stays") {
   }
   CHECK(!std::filesystem::exists(path));
   const llm::temporary_folder folder{{}};
-  { const llm::temporary_folder named(folder.path() / "stays"); }
+  {
+    const llm::temporary_folder named(folder.path() / "stays");
+  }
   CHECK(std::filesystem::is_directory(folder.path() / "stays"));
 }

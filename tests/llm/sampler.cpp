@@ -24,7 +24,8 @@ TEST_CASE("greedy finds the largest logit wherever it is, and what is not finite
       CHECK(llm::sampler({})(logits) == static_cast<llm::token_id>(at));
       logits.push_back(-0.5f);  // equal, and later
       CHECK(llm::likeliest(logits) == static_cast<llm::token_id>(at));
-      for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      for (const float bad :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         logits[at] = bad;
         const std::string sentence =
             "sampler: the model gave a logit that is not finite, for token " + std::to_string(at);
@@ -35,8 +36,8 @@ TEST_CASE("greedy finds the largest logit wherever it is, and what is not finite
 }
 
 TEST_CASE("a seed fixes the draws on every machine") {
-  // The 10,000th number of std::mt19937_64 by default is in the standard (rand.predef); the draws follow from its
-  // numbers.
+  // The 10,000th number of std::mt19937_64 by default is in the standard (rand.predef); the draws
+  // follow from its numbers.
   std::mt19937_64 random;
   random.discard(9999);
   CHECK(random() == 9981545732273789042u);
@@ -59,13 +60,15 @@ TEST_CASE("draws follow softmax at a temperature") {
   for (const float x : logits) total += std::exp(static_cast<double>(x) / temperature);
   for (std::size_t i = 0; i < 4; ++i) {
     const double p = std::exp(static_cast<double>(logits[i]) / temperature) / total;
-    // The seed is fixed; five standard deviations of a binomial would fail once in 1.7 million seeds.
+    // The seed is fixed; five standard deviations of a binomial would fail once in 1.7 million
+    // seeds.
     CHECK(std::fabs(counts[i] - draws * p) < 5 * std::sqrt(draws * p * (1 - p)));
   }
 }
 
 TEST_CASE("top-k and top-p keep the likeliest tokens only") {
-  const std::vector<float> logits{0.0f, std::log(4.0f), std::log(2.0f), std::log(3.0f)};  // 1, 4, 2, 3 tenths
+  const std::vector<float> logits{0.0f, std::log(4.0f), std::log(2.0f),
+                                  std::log(3.0f)};  // 1, 4, 2, 3 tenths
   const auto drawn = [&](const llm::sampling& how) {
     llm::sampler choose(how);
     std::array<bool, 4> seen{};
@@ -85,8 +88,10 @@ TEST_CASE("top-k and top-p keep the likeliest tokens only") {
 TEST_CASE("what can't be drawn from is refused") {
   llm::sampler choose({});
   CHECK_THROWS_AS((void)choose(std::vector<float>{}), std::invalid_argument);
-  CHECK_THROWS_AS((void)choose(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}), std::invalid_argument);
-  CHECK_THROWS_AS((void)choose(std::vector<float>{std::numeric_limits<float>::infinity()}), std::invalid_argument);
+  CHECK_THROWS_AS((void)choose(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}),
+                  std::invalid_argument);
+  CHECK_THROWS_AS((void)choose(std::vector<float>{std::numeric_limits<float>::infinity()}),
+                  std::invalid_argument);
   CHECK_THROWS_AS(llm::sampler({-1.0f, 0, 1.0f, 1}), std::invalid_argument);
   CHECK_THROWS_AS(llm::sampler({1.0f, 0, 0.0f, 1}), std::invalid_argument);
   CHECK_THROWS_AS(llm::sampler({1.0f, 0, 1.5f, 1}), std::invalid_argument);

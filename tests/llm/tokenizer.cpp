@@ -81,7 +81,8 @@ TEST_CASE("any bytes survive, UTF-8 or not") {
     std::string text(random() % 40, '\0');
     for (char& c : text) c = static_cast<char>(random());
     std::string bytes;
-    for (const llm::token_id token : words.encode(text, llm::tokenizer::markup::plain)) bytes += words.bytes_of(token);
+    for (const llm::token_id token : words.encode(text, llm::tokenizer::markup::plain))
+      bytes += words.bytes_of(token);
     CHECK(bytes == text);
   }
 }
@@ -93,15 +94,18 @@ TEST_CASE("merges go by rank, leftmost first; a long word takes no quadratic tim
   CHECK(words.encode("aabcb", markup::plain) == std::vector<llm::token_id>{0, 4, 1});
   CHECK(words.encode("bca", markup::plain) == std::vector<llm::token_id>{1, 2, 0});
   std::string text;
-  for (int i = 0; i < 300'000; ++i) text += "abc";  // minutes, if every merge searched the word again
+  for (int i = 0; i < 300'000; ++i)
+    text += "abc";  // minutes, if every merge searched the word again
   CHECK(words.encode(text, markup::plain) == std::vector<llm::token_id>(300'000, 4));
 }
 
 TEST_CASE("control tokens are found only where they may be") {
   llm::vocabulary data = small_vocabulary();
   const llm::tokenizer words(std::move(data));
-  CHECK(words.encode("a<|end|>b", llm::tokenizer::markup::control_tokens) == std::vector<llm::token_id>{0, 5, 1});
-  for (const llm::token_id token : words.encode("a<|end|>b", llm::tokenizer::markup::plain)) CHECK(token != 5);
+  CHECK(words.encode("a<|end|>b", llm::tokenizer::markup::control_tokens) ==
+        std::vector<llm::token_id>{0, 5, 1});
+  for (const llm::token_id token : words.encode("a<|end|>b", llm::tokenizer::markup::plain))
+    CHECK(token != 5);
   CHECK(words.is_control(5));
   CHECK(!words.is_control(4));
 }

@@ -1,5 +1,5 @@
-// Computes the losses and selections that distill_conformance.py asks for: a JSON array of cases on standard input, an
-// array of answers in the same order on standard output. Logits in parity mode.
+// Computes the losses and selections that distill_conformance.py asks for: a JSON array of cases on
+// standard input, an array of answers in the same order on standard output. Logits in parity mode.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -38,11 +38,12 @@ er::kl_direction direction_of(const std::string& loss) {
   return er::kl_direction::entropy_aware;
 }
 
-/// "loss", "samples", "tokens" of each, "heads", "cols", "student", "teacher", "labels" or none, "reduction",
-/// "upstream" of each token with reduction none.
+/// "loss", "samples", "tokens" of each, "heads", "cols", "student", "teacher", "labels" or none,
+/// "reduction", "upstream" of each token with reduction none.
 json loss_answer(const json& c) {
   const std::string loss = c["loss"], how = c["reduction"];
-  const std::size_t samples = c["samples"], tokens = c["tokens"], heads = c["heads"], cols = c["cols"];
+  const std::size_t samples = c["samples"], tokens = c["tokens"], heads = c["heads"],
+                    cols = c["cols"];
   const std::vector<float> student = c["student"], teacher = c["teacher"];
   const std::vector<std::int64_t> labels = c["labels"];
   const std::vector<float> upstream = c["upstream"];
@@ -79,11 +80,13 @@ json loss_answer(const json& c) {
         .temperature = c["temperature"], .mode = parity, .confidence_k = c["confidence_k"]};
     result = aware(s, t, batch, g);
   } else if (loss == "label") {
-    result = er::confidence_aware_kl{.temperature = c["temperature"], .mode = parity}(s, t, batch, g);
+    result =
+        er::confidence_aware_kl{.temperature = c["temperature"], .mode = parity}(s, t, batch, g);
   } else {
     throw std::invalid_argument("no loss is called " + loss);
   }
-  return {{"value", result.value}, {"values", values}, {"gamma", result.gamma}, {"gradient", gradient}};
+  return {
+      {"value", result.value}, {"values", values}, {"gamma", result.gamma}, {"gradient", gradient}};
 }
 
 /// "metric", "top_k", "rows", "cols" and "hidden_states", the embedding first.
@@ -91,14 +94,17 @@ json adaptive_answer(const json& c) {
   const std::string metric = c["metric"];
   const std::vector<std::vector<float>> states = c["hidden_states"];
   std::vector<er::matrix_view<const float>> views;
-  for (const std::vector<float>& state : states) views.emplace_back(state.data(), c["rows"], c["cols"]);
-  const er::adaptive_layers select{.metric = metric == "l2"         ? er::layer_metric::norm
-                                             : metric == "variance" ? er::layer_metric::variance
-                                                                    : er::layer_metric::cosine_similarity,
+  for (const std::vector<float>& state : states)
+    views.emplace_back(state.data(), c["rows"], c["cols"]);
+  const er::adaptive_layers select{.metric = metric == "l2" ? er::layer_metric::norm
+                                             : metric == "variance"
+                                                 ? er::layer_metric::variance
+                                                 : er::layer_metric::cosine_similarity,
                                    .top_k = c["top_k"]};
   std::vector<double> scores(views.size());
   std::vector<std::size_t> indices(views.size());
-  const auto selected = select(std::span<const er::matrix_view<const float>>{views}, scores, indices);
+  const auto selected =
+      select(std::span<const er::matrix_view<const float>>{views}, scores, indices);
   return std::vector<std::size_t>(selected.begin(), selected.end());
 }
 

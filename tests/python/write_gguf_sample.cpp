@@ -17,16 +17,17 @@
 #include <string_view>
 #include <vector>
 
+#include <edgerazor/io/ggml_blocks.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
-#include <edgerazor/pack/ggml_blocks.hpp>
 
 namespace er = edgerazor;
 
 namespace {
 
 /// Random bytes with finite scales of both signs, one subnormal and one zero.
-std::vector<std::byte> random_blocks(std::mt19937& random, const er::ggml_type_info& info, std::size_t count) {
+std::vector<std::byte> random_blocks(std::mt19937& random, const er::ggml_type_info& info,
+                                     std::size_t count) {
   std::vector<std::byte> bytes(count * info.block_bytes);
   for (std::byte& b : bytes) b = static_cast<std::byte>(random());
   std::normal_distribution<float> normal(0.0f, 0.05f);
@@ -34,8 +35,8 @@ std::vector<std::byte> random_blocks(std::mt19937& random, const er::ggml_type_i
     const er::float16 scale{block == 0 ? 0.0f : block == 1 ? 0x1p-24f : normal(random)};
     std::byte* const at = bytes.data() + block * info.block_bytes;
     const std::size_t last = info.block_bytes - 2;
-    const bool at_end =
-        info.type == er::ggml_type::q6_k || info.type == er::ggml_type::tq1_0 || info.type == er::ggml_type::tq2_0;
+    const bool at_end = info.type == er::ggml_type::q6_k || info.type == er::ggml_type::tq1_0 ||
+                        info.type == er::ggml_type::tq2_0;
     std::memcpy(at + (at_end ? last : 0), &scale.bits, 2);
     if (info.type == er::ggml_type::q4_1) std::memcpy(at + 2, &scale.bits, 2);
   }
@@ -82,7 +83,8 @@ void write_sample(const char* path) {
     }
     const std::string name = "blocks." + std::string{info.name};
     writer.add_tensor(name, info.type, {cols, rows}, blocks.back());
-    writer.add_tensor(name + ".decoded", er::ggml_type::f32, {cols, rows}, std::as_bytes(std::span{decoded.back()}));
+    writer.add_tensor(name + ".decoded", er::ggml_type::f32, {cols, rows},
+                      std::as_bytes(std::span{decoded.back()}));
   }
 
   std::normal_distribution<float> normal(0.0f, 0.05f);
@@ -93,19 +95,22 @@ void write_sample(const char* path) {
     const char* format;
     er::ggml_type type;
   };
-  for (const sample& s :
-       {sample{"int4_g64", er::ggml_type::q4_0}, sample{"int4_g64+ternary5_g64:every_8_rows", er::ggml_type::q4_0},
-        sample{"ternary2_g256", er::ggml_type::tq1_0}, sample{"ternary5_g256", er::ggml_type::tq2_0},
-        sample{"f32", er::ggml_type::f16}, sample{"f32", er::ggml_type::bf16}}) {
-    matrices.push_back(er::any_matrix::pack(*er::matrix_format::parse(s.format),
-                                            er::matrix_view<const float>{weights.data(), rows, cols}));
+  for (const sample& s : {sample{"int4_g64", er::ggml_type::q4_0},
+                          sample{"int4_g64+ternary5_g64:every_8_rows", er::ggml_type::q4_0},
+                          sample{"ternary2_g256", er::ggml_type::tq1_0},
+                          sample{"ternary5_g256", er::ggml_type::tq2_0},
+                          sample{"f32", er::ggml_type::f16}, sample{"f32", er::ggml_type::bf16}}) {
+    matrices.push_back(
+        er::any_matrix::pack(*er::matrix_format::parse(s.format),
+                             er::matrix_view<const float>{weights.data(), rows, cols}));
     const std::string name = "exported." + std::to_string(matrices.size());
     er::add_exported(writer, name, matrices.back(), s.type);
     // A dense matrix is rounded by the type; what we make of it is that type's own value.
     if (matrices.back().is_dense()) {
       const char* const element = s.type == er::ggml_type::f16 ? "f16" : "bf16";
-      matrices.push_back(er::any_matrix::pack(*er::matrix_format::parse(element),
-                                              er::matrix_view<const float>{weights.data(), rows, cols}));
+      matrices.push_back(
+          er::any_matrix::pack(*er::matrix_format::parse(element),
+                               er::matrix_view<const float>{weights.data(), rows, cols}));
     }
     er::add_exported(writer, name + ".decoded", matrices.back(), er::ggml_type::f32);
   }

@@ -16,7 +16,8 @@ namespace {
 /// The definition: pairs counted anew for each merge.
 std::vector<std::string> merges_by_definition(const std::string& text, std::size_t size) {
   std::vector<std::string> names, merges;
-  for (const std::uint32_t code : llm::byte_alphabet()) llm::append_utf8(names.emplace_back(), code);
+  for (const std::uint32_t code : llm::byte_alphabet())
+    llm::append_utf8(names.emplace_back(), code);
   std::unordered_map<std::string, std::size_t> ids;
   for (std::size_t i = 0; i < names.size(); ++i) ids[names[i]] = i;
   std::vector<std::vector<std::size_t>> words;
@@ -44,7 +45,8 @@ std::vector<std::string> merges_by_definition(const std::string& text, std::size
     for (auto& word : words) {
       std::vector<std::size_t> shorter;
       for (std::size_t i = 0; i < word.size(); ++i) {
-        const bool here = i + 1 < word.size() && word[i] == best.first && word[i + 1] == best.second;
+        const bool here =
+            i + 1 < word.size() && word[i] == best.first && word[i + 1] == best.second;
         shorter.push_back(here ? ids[joined] : word[i]);
         i += here ? 1 : 0;
       }
@@ -69,7 +71,8 @@ TEST_CASE("merges are those of counting anew") {
 }
 
 TEST_CASE("two merges by hand") {
-  // Words "aab", " aab", " ab": the pair a b occurs 3 times, then a + ab twice, "aab" behind a space once, " a" once.
+  // Words "aab", " aab", " ab": the pair a b occurs 3 times, then a + ab twice, "aab" behind a
+  // space once, " a" once.
   const llm::vocabulary words = qad::train_byte_pairs("aab aab ab", 259);
   CHECK(words.merges == std::vector<std::string>{"a b", "a ab"});
   REQUIRE(words.tokens.size() == 259);
@@ -81,9 +84,11 @@ TEST_CASE("a vocabulary encodes any text, in fewer tokens than bytes") {
   const std::string text = small_text(3000);
   const llm::tokenizer tokens(qad::train_byte_pairs(text, 300));
   CHECK(tokens.size() == 300);
-  for (const std::string& sample : {text, std::string{"never seen: \xc3\xa4\xf0\x9f\x98\x80\r\n\t\x01"}}) {
+  for (const std::string& sample :
+       {text, std::string{"never seen: \xc3\xa4\xf0\x9f\x98\x80\r\n\t\x01"}}) {
     std::string back;
-    for (const llm::token_id id : tokens.encode(sample, llm::tokenizer::markup::plain)) back += tokens.bytes_of(id);
+    for (const llm::token_id id : tokens.encode(sample, llm::tokenizer::markup::plain))
+      back += tokens.bytes_of(id);
     CHECK(back == sample);
   }
   CHECK(tokens.encode(text, llm::tokenizer::markup::plain).size() < text.size() / 2);
@@ -93,7 +98,8 @@ TEST_CASE("a vocabulary encodes any text, in fewer tokens than bytes") {
   CHECK(tokens.bytes_of(299) == qad::end_of_text);
 }
 
-TEST_CASE("a text with few pairs gives a small vocabulary, and a vocabulary holds the bytes at least") {
+TEST_CASE(
+    "a text with few pairs gives a small vocabulary, and a vocabulary holds the bytes at least") {
   CHECK(qad::train_byte_pairs("", 1000).tokens.size() == 257);
   CHECK(qad::train_byte_pairs("abab", 1000).tokens.size() == 258);
   CHECK_THROWS_AS(qad::train_byte_pairs("abab", 256), std::invalid_argument);

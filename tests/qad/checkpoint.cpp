@@ -41,8 +41,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 bool same(const qad::checkpoint& a, const qad::checkpoint& b) {
   return a.step == b.step && a.options == b.options && a.words.tokens == b.words.tokens &&
-         a.words.merges == b.words.merges && a.words.types == b.words.types && a.words.eos == b.words.eos &&
-         same_bits(a.weights, b.weights) && same_bits(a.first_moments, b.first_moments) &&
+         a.words.merges == b.words.merges && a.words.types == b.words.types &&
+         a.words.eos == b.words.eos && same_bits(a.weights, b.weights) &&
+         same_bits(a.first_moments, b.first_moments) &&
          same_bits(a.second_moments, b.second_moments);
 }
 
@@ -98,10 +99,12 @@ TEST_CASE("files that are no checkpoint, or half of one, are refused in a senten
   edgerazor::gguf_writer model;
   model.set_string("general.architecture", "llama");
   model.write(folder / "model");
-  CHECK_THROWS_WITH_AS(qad::read_checkpoint(folder / "model"), doctest::Contains("it is a model"), edgerazor::io_error);
+  CHECK_THROWS_WITH_AS(qad::read_checkpoint(folder / "model"), doctest::Contains("it is a model"),
+                       edgerazor::io_error);
 }
 
-TEST_CASE("fingerprints tell texts apart that differ in a byte, a zero at the end, or their order") {
+TEST_CASE(
+    "fingerprints tell texts apart that differ in a byte, a zero at the end, or their order") {
   CHECK(qad::fingerprint("abc") != qad::fingerprint("abd"));
   CHECK(qad::fingerprint("abc") != qad::fingerprint(std::string_view{"abc\0", 4}));
   CHECK(qad::fingerprint("12345678abcdefgh") != qad::fingerprint("abcdefgh12345678"));

@@ -1,4 +1,5 @@
-/// A training run depends on its seed and its batches alone: not on threads, not on being interrupted.
+/// A training run depends on its seed and its batches alone: not on threads, not on being
+/// interrupted.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -78,7 +79,8 @@ TEST_CASE("qad trainer: threads change nothing, the seed does") {
 TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted one") {
   const qad::parameters teacher = some_teacher();
   const qad::training_options options = options_of(qad::method::qad, "w1_58_a8_kv8");
-  qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher), second(tiny, options, &teacher);
+  qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher),
+      second(tiny, options, &teacher);
   train(first, 3);
   const auto from = first.checkpoint(), to = second.checkpoint();
   CHECK(from.steps_done == 3);
@@ -97,7 +99,8 @@ TEST_CASE("qad trainer: a teacher learns to count, and a student to follow it") 
   qad::trainer teacher(tiny, options);
   const double before = teacher.step(windows(0)).loss;
   double after = 0;
-  while (teacher.steps_done() < options.steps) after = teacher.step(windows(teacher.steps_done())).loss;
+  while (teacher.steps_done() < options.steps)
+    after = teacher.step(windows(teacher.steps_done())).loss;
   CHECK(std::fabs(before - std::log(40.0)) < 0.5);  // it knows nothing
   CHECK(after < 1.2);                               // the stride is known after two tokens only
 
@@ -106,7 +109,8 @@ TEST_CASE("qad trainer: a teacher learns to count, and a student to follow it") 
   qad::trainer student(tiny, follow, &teacher.master());
   const qad::step_result start = student.step(windows(1000));
   qad::step_result end;
-  while (student.steps_done() < follow.steps) end = student.step(windows(1000 + student.steps_done()));
+  while (student.steps_done() < follow.steps)
+    end = student.step(windows(1000 + student.steps_done()));
   REQUIRE(end.parts.size() == 3);
   CHECK(end.parts[1].name == "logits");
   CHECK(end.parts[1].value < 0.5 * start.parts[1].value);
@@ -141,12 +145,16 @@ TEST_CASE("qad trainer: the learning rate rises, then falls to a tenth") {
 
 TEST_CASE("qad trainer: bad input is named") {
   const qad::parameters teacher(tiny);
-  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::rounding, "int3"), &teacher), std::invalid_argument);
-  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::qat, "w1_58_a8_kv8")), std::invalid_argument);
-  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::qat, "w5"), &teacher), std::invalid_argument);
+  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::rounding, "int3"), &teacher),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::qat, "w1_58_a8_kv8")),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(qad::trainer(tiny, options_of(qad::method::qat, "w5"), &teacher),
+                  std::invalid_argument);
   qad::shape wider = tiny;
   wider.feed_forward += 1;
-  CHECK_THROWS_AS(qad::trainer(wider, options_of(qad::method::qat, "int3"), &teacher), std::invalid_argument);
+  CHECK_THROWS_AS(qad::trainer(wider, options_of(qad::method::qat, "int3"), &teacher),
+                  std::invalid_argument);
   qad::training_options options = options_of(qad::method::qad, "int2");
   options.logits_loss = "sideways";
   CHECK_THROWS_AS(qad::trainer(tiny, options, &teacher), std::invalid_argument);

@@ -16,7 +16,7 @@
 #include "qad/quantization.hpp"
 #include "small_run.hpp"
 #include <edgerazor/io/packed_model.hpp>
-#include <edgerazor/kernel/row_lookup.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
 
@@ -56,7 +56,8 @@ qad::parameters under(const std::string& recipe, const qad::parameters& master) 
 
 struct exported {
   explicit exported(const std::string& recipe)
-      : words(qad::train_byte_pairs(small_text(4000), 300)), master(some_weights(words.tokens.size())) {
+      : words(qad::train_byte_pairs(small_text(4000), 300)),
+        master(some_weights(words.tokens.size())) {
     bytes = qad::export_model(master, recipe, words, "small", folder / "m.gguf");
   }
   temporary_folder folder;
@@ -117,21 +118,23 @@ TEST_CASE("llm computes what training computed") {
     double squares = 0, differences = 0;
     for (std::size_t t = 0; t < length; ++t) {
       for (std::size_t i = 0; i < ours.cols; ++i) {
-        const double a = static_cast<double>(ours.row(t)[i]), b = static_cast<double>(trained.logits().row(t)[i]);
+        const double a = static_cast<double>(ours.row(t)[i]),
+                     b = static_cast<double>(trained.logits().row(t)[i]);
         squares += b * b;
         differences += (a - b) * (a - b);
       }
     }
-    // float16 keeps 11 bits: relative errors of 2^-12 in every weight, which random signs let grow slowly over 2
-    // blocks. Where states are int8, sums in another order move some of them over a rounding boundary, by one part in
-    // 127 of the largest of their group: a few such states, not all of them.
+    // float16 keeps 11 bits: relative errors of 2^-12 in every weight, which random signs let grow
+    // slowly over 2 blocks. Where states are int8, sums in another order move some of them over a
+    // rounding boundary, by one part in 127 of the largest of their group: a few such states, not
+    // all of them.
     const double relative = std::sqrt(differences / squares);
     CAPTURE(relative);
     CHECK(relative < (recipe == "none" ? 1e-3 : 1e-2));
 
     // The perplexity that `llm compare` would print.
-    const llm::quality measured =
-        llm::measure_quality({&model, 1}, text, length, std::nullopt, threads, er::best_kernel())[0];
+    const llm::quality measured = llm::measure_quality({&model, 1}, text, length, std::nullopt,
+                                                       threads, er::best_kernel())[0];
     const qad::running_model running{&weights, states};
     const qad::quality expected = qad::evaluate(running, nullptr, text, length, 1);
     CHECK(measured.perplexity == doctest::Approx(expected.perplexity).epsilon(0.01));
@@ -143,9 +146,11 @@ TEST_CASE("evaluation depends neither on threads nor on how windows fill a batch
   const qad::parameters teacher = file.master, student = under("w1_58_a8_kv8", file.master);
   const llm::tokenizer tokens{llm::vocabulary(file.words)};
   const auto text = tokens.encode(small_text(3000), llm::tokenizer::markup::plain);
-  const qad::running_model a{&student, qad::weight_quantizer(student.shape(), "w1_58_a8_kv8").states()},
+  const qad::running_model a{&student,
+                             qad::weight_quantizer(student.shape(), "w1_58_a8_kv8").states()},
       b{&teacher, {}};
-  const qad::quality one = qad::evaluate(a, &b, text, 32, 1), two = qad::evaluate(a, &b, text, 32, 2);
+  const qad::quality one = qad::evaluate(a, &b, text, 32, 1),
+                     two = qad::evaluate(a, &b, text, 32, 2);
   CHECK(one.perplexity == two.perplexity);
   CHECK(one.divergence == two.divergence);
   CHECK(one.divergence > 0);
@@ -159,12 +164,14 @@ TEST_CASE("evaluation depends neither on threads nor on how windows fill a batch
   const double before = sum(whole), after = sum(whole + 1);
   CHECK(after > before);
   CHECK(after - before < 40);
-  CHECK_THROWS_AS(qad::evaluate(a, nullptr, std::span{text}.first(1), 32, 1), std::invalid_argument);
+  CHECK_THROWS_AS(qad::evaluate(a, nullptr, std::span{text}.first(1), 32, 1),
+                  std::invalid_argument);
   CHECK_THROWS_AS(qad::evaluate(a, nullptr, text, 33, 1), std::invalid_argument);
 }
 
 TEST_CASE("storage is what the file takes") {
-  for (const std::string recipe : {"w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8", "none"}) {
+  for (const std::string recipe :
+       {"w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8", "none"}) {
     CAPTURE(recipe);
     const exported file(recipe);
     const er::gguf_reader reader = er::gguf_reader::open(file.folder / "m.gguf");
@@ -183,10 +190,12 @@ TEST_CASE("storage is what the file takes") {
 TEST_CASE("what can't be exported is refused") {
   const exported file("w4_a8_kv8");
   const auto output = file.folder / "other.gguf";
-  CHECK_THROWS_AS(qad::export_model(file.master, "int3", file.words, "x", output), std::invalid_argument);
+  CHECK_THROWS_AS(qad::export_model(file.master, "int3", file.words, "x", output),
+                  std::invalid_argument);
   llm::vocabulary fewer = file.words;
   fewer.tokens.pop_back();
-  CHECK_THROWS_AS(qad::export_model(file.master, "w4_a8_kv8", fewer, "x", output), std::invalid_argument);
+  CHECK_THROWS_AS(qad::export_model(file.master, "w4_a8_kv8", fewer, "x", output),
+                  std::invalid_argument);
   CHECK(!std::filesystem::exists(output));
   CHECK(qad::recipe_name("w1_88") == "w1_88_a8_kv8");
   CHECK(qad::recipe_name("w1_88_a8_kv8") == "w1_88_a8_kv8");

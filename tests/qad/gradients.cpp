@@ -1,4 +1,5 @@
-/// The decoder's backward pass against central differences of the whole model, in double and unquantized.
+/// The decoder's backward pass against central differences of the whole model, in double and
+/// unquantized.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -16,8 +17,8 @@ using parameters = qad::basic_parameters<double>;
 using decoder = qad::basic_decoder<double>;
 using view = qad::er::matrix_view<const double>;
 
-/// Sizes that no vector divides, three query heads for a key head, more than one of everything, more tokens than a tile
-/// of a product has columns.
+/// Sizes that no vector divides, three query heads for a key head, more than one of everything,
+/// more tokens than a tile of a product has columns.
 constexpr qad::shape odd{.vocabulary = 19,
                          .hidden = 11,
                          .layers = 2,
@@ -34,9 +35,11 @@ struct fixture {
     weights.initialise(seed);
     std::uniform_real_distribution<double> around{0.5, 1.5};
     for (const auto& e : weights.entries()) {
-      if (e.is_norm()) std::generate_n(&weights.values()[e.offset], e.size(), [&] { return around(random); });
+      if (e.is_norm())
+        std::generate_n(&weights.values()[e.offset], e.size(), [&] { return around(random); });
     }
-    // An embedding of the size that training gives: the norm's derivative at a state of almost zero is huge.
+    // An embedding of the size that training gives: the norm's derivative at a state of almost zero
+    // is huge.
     for (double& v : weights.values().first(odd.vocabulary * odd.hidden)) v *= 30;
     for (auto& t : tokens) t = static_cast<std::int32_t>(random() % odd.vocabulary);
     fill(logits_factors, sequences * length * odd.vocabulary);
@@ -54,10 +57,12 @@ struct fixture {
     model.forward(weights, tokens);
     double sum = 0;
     const auto logits = model.logits();
-    for (std::size_t i = 0; i < logits_factors.size(); ++i) sum += logits_factors[i] * logits.data[i];
+    for (std::size_t i = 0; i < logits_factors.size(); ++i)
+      sum += logits_factors[i] * logits.data[i];
     for (const std::size_t layer : {std::size_t{0}, std::size_t{2}}) {
       const view states = model.hidden(layer);
-      for (std::size_t i = 0; i < states.rows * states.cols; ++i) sum += hidden_factors[layer][i] * states.data[i];
+      for (std::size_t i = 0; i < states.rows * states.cols; ++i)
+        sum += hidden_factors[layer][i] * states.data[i];
     }
     return sum;
   }
@@ -87,9 +92,9 @@ TEST_CASE("qad decoder: gradients of every weight are those of central differenc
   parameters gradient(odd);
   f.backward(gradient);
 
-  // (f(w + h) - f(w - h)) / 2h errs by h^2 f''' / 6 and by rounding, 2^-53 |f| times some hundred sums, over h. Four
-  // points cancel the first to h^4: with h = 1e-3 both are near 1e-11 of |f|. Gradients are compared to the largest
-  // of their matrix.
+  // (f(w + h) - f(w - h)) / 2h errs by h^2 f''' / 6 and by rounding, 2^-53 |f| times some hundred
+  // sums, over h. Four points cancel the first to h^4: with h = 1e-3 both are near 1e-11 of |f|.
+  // Gradients are compared to the largest of their matrix.
   const double h = 1e-3;
   for (const auto& e : f.weights.entries()) {
     const auto exact = gradient.values().subspan(e.offset, e.size());
@@ -134,7 +139,8 @@ TEST_CASE("qad decoder: a token sees none after it, and no other sequence") {
   f.tokens[changed] = (f.tokens[changed] + 1) % static_cast<std::int32_t>(odd.vocabulary);
   f.loss();
   for (std::size_t t = 0; t < sequences * length; ++t) {
-    const bool same = std::equal(logits.row(t).begin(), logits.row(t).end(), &before[t * odd.vocabulary]);
+    const bool same =
+        std::equal(logits.row(t).begin(), logits.row(t).end(), &before[t * odd.vocabulary]);
     CHECK(same == (t < changed || t >= length));
   }
 }
@@ -147,7 +153,8 @@ TEST_CASE("qad decoder: a decoder for inference computes the same") {
   const auto a = f.model.logits(), b = light.logits();
   CHECK(std::equal(a.data, a.data + a.rows * a.cols, b.data));
   for (std::size_t i = 0; i <= odd.layers; ++i) {
-    CHECK(std::equal(f.model.hidden(i).data, f.model.hidden(i).data + a.rows * odd.hidden, light.hidden(i).data));
+    CHECK(std::equal(f.model.hidden(i).data, f.model.hidden(i).data + a.rows * odd.hidden,
+                     light.hidden(i).data));
   }
 }
 
@@ -159,7 +166,8 @@ TEST_CASE("qad decoder: bad input is named") {
   CHECK_THROWS_AS(f.model.forward(f.weights, std::span{f.tokens}.first(3)), std::invalid_argument);
   f.tokens[3] = static_cast<std::int32_t>(odd.vocabulary);
   CHECK_THROWS_AS(f.model.forward(f.weights, f.tokens), std::invalid_argument);
-  CHECK_THROWS_AS(f.model.backward(f.weights, view{nullptr, 3, 3}, {}, gradient), std::invalid_argument);
+  CHECK_THROWS_AS(f.model.backward(f.weights, view{nullptr, 3, 3}, {}, gradient),
+                  std::invalid_argument);
   CHECK_THROWS_AS(static_cast<void>(f.model.hidden(odd.layers + 1)), std::invalid_argument);
   CHECK_THROWS_AS(static_cast<void>(f.weights.find("blk.2.attn_q.weight")), std::invalid_argument);
 }

@@ -1,4 +1,5 @@
-/// What training computes with is what storage gives back, and gradients pass the rounding unchanged.
+/// What training computes with is what storage gives back, and gradients pass the rounding
+/// unchanged.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,10 +12,10 @@
 #include "qad/adamw.hpp"
 #include "qad/training_step.hpp"
 #include <edgerazor/distill/cross_entropy.hpp>
-#include <edgerazor/kernel/quantize_activations.hpp>
-#include <edgerazor/kernel/row_lookup.hpp>
-#include <edgerazor/pack/any_matrix.hpp>
-#include <edgerazor/quant/recipe.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/policy/recipe.hpp>
+#include <edgerazor/product/quantize_activations.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace {
 
@@ -39,7 +40,8 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 TEST_CASE("qad quantization: weights are those a packed model has, bit for bit") {
   qad::parameters master(small), out(small);
   master.initialise(3);
-  for (const std::string name : {"none", "w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"}) {
+  for (const std::string name :
+       {"none", "w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"}) {
     INFO(name);
     const qad::weight_quantizer rule(small, name);
     rule.apply(master, out);
@@ -50,7 +52,8 @@ TEST_CASE("qad quantization: weights are those a packed model has, bit for bit")
       INFO(e.name);
       const std::string_view format = how.weight_format(e.name);
       if (format.empty()) {
-        CHECK(same_bits(master.values().subspan(e.offset, e.size()), out.values().subspan(e.offset, e.size())));
+        CHECK(same_bits(master.values().subspan(e.offset, e.size()),
+                        out.values().subspan(e.offset, e.size())));
         continue;
       }
       const er::any_matrix packed =
@@ -69,12 +72,14 @@ TEST_CASE("qad quantization: weights are those a packed model has, bit for bit")
 TEST_CASE("qad quantization: int3 and int2 have so many levels in a group") {
   qad::parameters master(small), out(small);
   master.initialise(4);
-  for (const auto& [name, most] : {std::pair{"int3", std::size_t{7}}, std::pair{"int2", std::size_t{3}}}) {
+  for (const auto& [name, most] :
+       {std::pair{"int3", std::size_t{7}}, std::pair{"int2", std::size_t{3}}}) {
     qad::weight_quantizer(small, name).apply(master, out);
     const auto group = out.view("blk.1.ffn_up.weight").row(5).first(qad::group_columns);
     std::vector<float> values(group.begin(), group.end());
     std::sort(values.begin(), values.end());
-    CHECK(static_cast<std::size_t>(std::unique(values.begin(), values.end()) - values.begin()) == most);
+    CHECK(static_cast<std::size_t>(std::unique(values.begin(), values.end()) - values.begin()) ==
+          most);
   }
 }
 
@@ -82,10 +87,13 @@ TEST_CASE("qad quantization: a weight that is not finite is refused") {
   qad::parameters master(small), out(small);
   master.initialise(5);
   master.view("blk.0.attn_k.weight").row(1)[2] = std::numeric_limits<float>::infinity();
-  CHECK_THROWS_AS(qad::weight_quantizer(small, "w1_88_a8_kv8").apply(master, out), std::invalid_argument);
+  CHECK_THROWS_AS(qad::weight_quantizer(small, "w1_88_a8_kv8").apply(master, out),
+                  std::invalid_argument);
 }
 
-TEST_CASE("qad quantization: the head's input is what the kernels quantize, and takes part in the gradient so") {
+TEST_CASE(
+    "qad quantization: the head's input is what the kernels quantize, and takes part in the "
+    "gradient so") {
   qad::parameters weights(small), gradient(small);
   weights.initialise(6);
   qad::decoder model(small, 1, small.context);
@@ -103,24 +111,28 @@ TEST_CASE("qad quantization: the head's input is what the kernels quantize, and 
     for (const float v : x) input.push_back(static_cast<float>(static_cast<double>(v) * factor));
   }
   er::packed_activations room(small.hidden, qad::group_columns, tokens.size());
-  const er::activation_view codes =
-      er::quantize_activations({input.data(), tokens.size(), small.hidden}, room, er::activation_scales::of_groups);
+  const er::activation_view codes = er::quantize_activations(
+      {input.data(), tokens.size(), small.hidden}, room, er::activation_scales::of_groups);
   const auto quantized = [&](std::size_t t, std::size_t c) {
-    return static_cast<double>(room.codes(t)[c]) * static_cast<double>(room.scales(t)[c / qad::group_columns]);
+    return static_cast<double>(room.codes(t)[c]) *
+           static_cast<double>(room.scales(t)[c / qad::group_columns]);
   };
   CHECK(codes.tokens == tokens.size());
-  // The norm's last bit may differ, and with it a rare code: half a level, 1/127 of the largest of about 3.
+  // The norm's last bit may differ, and with it a rare code: half a level, 1/127 of the largest of
+  // about 3.
   const double level = 3.0 / 127;
   const auto head = weights.view("token_embd.weight");
   for (std::size_t t = 0; t < tokens.size(); ++t) {
     for (std::size_t v = 0; v < small.vocabulary; ++v) {
       double sum = 0;
-      for (std::size_t c = 0; c < small.hidden; ++c) sum += quantized(t, c) * static_cast<double>(head.row(v)[c]);
+      for (std::size_t c = 0; c < small.hidden; ++c)
+        sum += quantized(t, c) * static_cast<double>(head.row(v)[c]);
       CHECK(std::fabs(static_cast<double>(model.logits().row(t)[v]) - sum) < 1e-5 + 0.04 * level);
     }
   }
 
-  // A word that is no input has a gradient of the head alone: that of the logits times the quantized input.
+  // A word that is no input has a gradient of the head alone: that of the logits times the
+  // quantized input.
   const std::size_t word = small.vocabulary - 1, token = 4;
   std::vector<float> logits_gradient(tokens.size() * small.vocabulary);
   logits_gradient[token * small.vocabulary + word] = 2;
@@ -134,7 +146,9 @@ TEST_CASE("qad quantization: the head's input is what the kernels quantize, and 
   CHECK(gradient.view("blk.0.attn_q.weight").row(0)[0] != 0);
 }
 
-TEST_CASE("qad quantization: a step takes the gradient at the quantized weights and applies it to the float ones") {
+TEST_CASE(
+    "qad quantization: a step takes the gradient at the quantized weights and applies it to the "
+    "float ones") {
   qad::parameters teacher(small);
   teacher.initialise(7);
   qad::training_options options;
@@ -145,7 +159,8 @@ TEST_CASE("qad quantization: a step takes the gradient at the quantized weights 
   options.clip = 1e9;
   qad::trainer run(small, options, &teacher);
   std::vector<std::int32_t> windows(2 * (small.context + 1));
-  for (std::size_t i = 0; i < windows.size(); ++i) windows[i] = static_cast<std::int32_t>(i * 7 % small.vocabulary);
+  for (std::size_t i = 0; i < windows.size(); ++i)
+    windows[i] = static_cast<std::int32_t>(i * 7 % small.vocabulary);
 
   const qad::weight_quantizer rule(small, options.recipe);
   qad::parameters quantized(small), gradient(small), expected = teacher;
@@ -169,14 +184,16 @@ TEST_CASE("qad quantization: a step takes the gradient at the quantized weights 
   qad::adamw optimizer(small);
   optimizer.step(expected, gradient, 1, run.learning_rate(0), options.weight_decay, 1);
   run.step(windows);
-  // The gradients are the same to the bit; a compiler may fuse the optimizer's multiplications here and not there.
+  // The gradients are the same to the bit; a compiler may fuse the optimizer's multiplications here
+  // and not there.
   double largest = 0, gradients_differ = 0, weights_differ = 0;
   for (std::size_t i = 0; i < gradient.values().size(); ++i) {
     const auto at = [i](std::span<const float> values) { return static_cast<double>(values[i]); };
     largest = std::max(largest, std::fabs(at(gradient.values())));
-    gradients_differ =
-        std::max(gradients_differ, std::fabs(at(run.checkpoint().first_moments) - 0.1 * at(gradient.values())));
-    weights_differ = std::max(weights_differ, std::fabs(at(run.master().values()) - at(expected.values())));
+    gradients_differ = std::max(gradients_differ, std::fabs(at(run.checkpoint().first_moments) -
+                                                            0.1 * at(gradient.values())));
+    weights_differ =
+        std::max(weights_differ, std::fabs(at(run.master().values()) - at(expected.values())));
   }
   CHECK(largest > 1e-3);
   CHECK(gradients_differ < 1e-7 * largest);

@@ -8,14 +8,17 @@
 
 #include "qad/run.hpp"
 
-/// Lines of some hundred characters from a small stock of words: about `bytes` of them, the same everywhere.
+/// Lines of some hundred characters from a small stock of words: about `bytes` of them, the same
+/// everywhere.
 inline std::string small_text(std::size_t bytes) {
-  constexpr std::array words{"the",     "wind", "and",   "water", "over", "stones", "went",     "slowly",
-                             "morning", "hill", "under", "light", "it's", "house",  "standing", "12"};
+  constexpr std::array words{"the",  "wind",   "and",      "water", "over",  "stones",
+                             "went", "slowly", "morning",  "hill",  "under", "light",
+                             "it's", "house",  "standing", "12"};
   std::mt19937 random(7);
   std::string text;
   for (std::size_t line = 0; text.size() < bytes; ++line) {
-    while (text.size() < (line + 1) * 100) text += std::string{words[random() % words.size()]} + " ";
+    while (text.size() < (line + 1) * 100)
+      text += std::string{words[random() % words.size()]} + " ";
     text.back() = '.';
     text += '\n';
   }

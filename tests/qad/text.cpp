@@ -21,7 +21,8 @@ std::string file_with(const temporary_folder& folder, const char* name, std::str
 }  // namespace
 
 TEST_CASE("verses become chapters of one line") {
-  CHECK(qad::join_verses("Ge1:1 In the beginning.\nGe1:2 And: the earth.\nGe2:1 Thus.\n1Sm2:1 And Hannah.\n") ==
+  CHECK(qad::join_verses(
+            "Ge1:1 In the beginning.\nGe1:2 And: the earth.\nGe2:1 Thus.\n1Sm2:1 And Hannah.\n") ==
         "In the beginning. And: the earth.\nThus.\nAnd Hannah.\n");
   CHECK(qad::join_verses("Ge1:1 One\nnot a verse\n\nGe1:2 Two") == "One Two\n");
   CHECK(qad::join_verses("").empty());
@@ -38,8 +39,8 @@ TEST_CASE("files that are no text are refused") {
   const temporary_folder folder;
   CHECK_THROWS_AS(qad::read_text({(folder / "missing").string()}), edgerazor::io_error);
   CHECK_THROWS_AS(qad::read_text({file_with(folder, "empty", "")}), edgerazor::io_error);
-  CHECK_THROWS_WITH_AS(qad::read_text({file_with(folder, "latin", "caf\xe9 noir")}), doctest::Contains("at byte 3"),
-                       edgerazor::io_error);
+  CHECK_THROWS_WITH_AS(qad::read_text({file_with(folder, "latin", "caf\xe9 noir")}),
+                       doctest::Contains("at byte 3"), edgerazor::io_error);
 }
 
 TEST_CASE("every fifth block is for validation, and blocks end with lines") {
@@ -54,7 +55,8 @@ TEST_CASE("every fifth block is for validation, and blocks end with lines") {
     const std::string& source = kept ? parts.validation : parts.training;
     std::size_t& at = kept ? validation : training;
     REQUIRE(at < source.size());
-    const std::size_t end = std::min(source.find('\n', at + 199), source.size() - 1);  // the last block may be short
+    const std::size_t end =
+        std::min(source.find('\n', at + 199), source.size() - 1);  // the last block may be short
     joined += source.substr(at, end + 1 - at);
     at = end + 1;
   }
@@ -65,7 +67,8 @@ TEST_CASE("every fifth block is for validation, and blocks end with lines") {
 
 TEST_CASE("a text of too few blocks can't be divided") {
   CHECK_THROWS_AS(qad::divide("one line without an end"), std::invalid_argument);
-  CHECK_THROWS_AS(qad::divide(small_text(1000), {.block = 200, .every = 20}), std::invalid_argument);
+  CHECK_THROWS_AS(qad::divide(small_text(1000), {.block = 200, .every = 20}),
+                  std::invalid_argument);
   CHECK_THROWS_AS(qad::divide(small_text(1000), {.block = 200, .every = 1}), std::invalid_argument);
 }
 
@@ -78,7 +81,8 @@ TEST_CASE("windows are stretches of the text that a step's number decides") {
   for (std::uint64_t step = 0; step < 2000; ++step) {
     const auto rows = some(step);
     REQUIRE(rows.size() == 3 * 9);
-    for (std::size_t i = 0; i < rows.size(); ++i) REQUIRE(rows[i] == rows[i / 9 * 9] + static_cast<int>(i % 9));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      REQUIRE(rows[i] == rows[i / 9 * 9] + static_cast<int>(i % 9));
     for (std::size_t row = 0; row < 3; ++row) starts.insert(rows[row * 9]);
     differ += std::ranges::equal(rows, other(step)) ? 0 : 1;
   }

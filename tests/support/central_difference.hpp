@@ -6,10 +6,12 @@
 
 namespace support {
 
-/// d value() / d x, where `value` (in double) reads x. The step that is divided by is the one that floats took.
+/// d value() / d x, where `value` (in double) reads x. The step that is divided by is the one that
+/// floats took.
 ///
-/// Error: step^2 / 6 times the third derivative, plus value's rounding error divided by the step: with steps of 2^-10
-/// and values of about 1 summed in double, 2^-22 and 2^-42 times numbers of about 1.
+/// Error: step^2 / 6 times the third derivative, plus value's rounding error divided by the step:
+/// with steps of 2^-10 and values of about 1 summed in double, 2^-22 and 2^-42 times numbers of
+/// about 1.
 template <class F>
 [[nodiscard]] double central_difference(float& x, F&& value, float step = 0x1p-10f) {
   const float at = x;

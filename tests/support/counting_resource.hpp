@@ -1,4 +1,5 @@
-/// A memory resource that counts what is out, dirties what it hands out, and can refuse. Tests only.
+/// A memory resource that counts what is out, dirties what it hands out, and can refuse. Tests
+/// only.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,7 @@ class counting_resource final : public std::pmr::memory_resource {
  private:
   void* do_allocate(std::size_t size, std::size_t alignment) override {
     if (calls++ >= allowed || size > limit) throw std::bad_alloc{};
-    void* memory = ::operator new (size, std::align_val_t{alignment});
+    void* memory = ::operator new(size, std::align_val_t{alignment});
     std::memset(memory, 0xa5, size);
     ++blocks;
     bytes += size;
@@ -28,7 +29,9 @@ class counting_resource final : public std::pmr::memory_resource {
   void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
     --blocks;
     bytes -= size;
-    ::operator delete (memory, std::align_val_t{alignment});
+    ::operator delete(memory, std::align_val_t{alignment});
   }
-  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
+    return this == &other;
+  }
 };

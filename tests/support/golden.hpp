@@ -19,7 +19,8 @@ inline nlohmann::json load(const std::string& name) {
   return nlohmann::json::parse(file);
 }
 
-/// An array of numbers as float32. Nine significant digits in double, rounded once more to float, round-trip.
+/// An array of numbers as float32. Nine significant digits in double, rounded once more to float,
+/// round-trip.
 inline std::vector<float> floats(const nlohmann::json& array) {
   return array.get<std::vector<float>>();
 }

@@ -1,5 +1,5 @@
-/// Arrays that end exactly where memory that can't be touched begins, or begin exactly where it ends: one byte too far,
-/// read or written, ends the test program. Tests only.
+/// Arrays that end exactly where memory that can't be touched begins, or begin exactly where it
+/// ends: one byte too far, read or written, ends the test program. Tests only.
 #pragma once
 
 #include <cstddef>
@@ -54,18 +54,10 @@ class array {
 #endif
   }
 
-  [[nodiscard]] T* data() const {
-    return data_;
-  }
-  [[nodiscard]] std::size_t size() const {
-    return size_;
-  }
-  [[nodiscard]] std::span<T> span() const {
-    return {data_, size_};
-  }
-  [[nodiscard]] std::vector<T> copy() const {
-    return {data_, data_ + size_};
-  }
+  [[nodiscard]] T* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::span<T> span() const { return {data_, size_}; }
+  [[nodiscard]] std::vector<T> copy() const { return {data_, data_ + size_}; }
 
  private:
   T* data_ = nullptr;

@@ -1,5 +1,5 @@
-/// Numbers to test with: distributions as weights and activations have them, and the extremes that break things. Tests
-/// only.
+/// Numbers to test with: distributions as weights and activations have them, and the extremes that
+/// break things. Tests only.
 #pragma once
 
 #include <array>
@@ -25,8 +25,9 @@ enum class kind {
   denormals,    ///< smaller than any scale
   negative      ///< all below zero
 };
-inline constexpr std::array all_kinds{kind::normal,      kind::uniform, kind::outliers,  kind::boundaries, kind::equal,
-                                      kind::one_nonzero, kind::zeros,   kind::denormals, kind::negative};
+inline constexpr std::array all_kinds{kind::normal,     kind::uniform,   kind::outliers,
+                                      kind::boundaries, kind::equal,     kind::one_nonzero,
+                                      kind::zeros,      kind::denormals, kind::negative};
 
 inline std::vector<float> draw(kind which, std::size_t size, std::mt19937& random) {
   std::normal_distribution<float> normal(0.0f, 0.02f);
@@ -76,7 +77,8 @@ inline kind nth_kind(std::size_t i) {
 
 /// The same bits; all NaNs are one, because neither sign nor payload of a computed NaN is defined.
 inline bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (std::isnan(a) && std::isnan(b));
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
+         (std::isnan(a) && std::isnan(b));
 }
 inline std::size_t count_differences(std::span<const float> a, std::span<const float> b) {
   std::size_t count = a.size() == b.size() ? 0 : 1;

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <edgerazor/pack/format.hpp>
+#include <edgerazor/matrix/format.hpp>
 
 namespace shapes {
 

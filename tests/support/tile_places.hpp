@@ -1,5 +1,5 @@
-/// The packed layout a second time, as a walk over its bytes in the order in which they lie. Tests only: what the
-/// library computes with formulas is compared with this.
+/// The packed layout a second time, as a walk over its bytes in the order in which they lie. Tests
+/// only: what the library computes with formulas is compared with this.
 #pragma once
 
 #include <cstddef>
@@ -9,18 +9,19 @@
 #include <vector>
 
 #include <edgerazor/core/float16.hpp>
-#include <edgerazor/pack/format.hpp>
+#include <edgerazor/matrix/format.hpp>
 
 namespace tile_places {
 
-/// Where a code lies: a byte of the matrix, and which of the byte's codes, counted from the least significant.
+/// Where a code lies: a byte of the matrix, and which of the byte's codes, counted from the least
+/// significant.
 struct place {
   std::size_t byte = 0;
   unsigned field = 0;
 };
 
-/// Places of all codes and scales of a matrix, padding included: `padded_rows x padded_cols` codes and
-/// `padded_rows x groups` scales, row-major.
+/// Places of all codes and scales of a matrix, padding included: `padded_rows x padded_cols` codes
+/// and `padded_rows x groups` scales, row-major.
 struct map {
   std::size_t padded_rows = 0, padded_cols = 0, groups = 0, bytes = 0;
   std::vector<place> codes;
@@ -55,7 +56,8 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
   std::size_t at = 0;
   for (std::size_t tile = 0; tile < result.padded_rows; tile += 16) {
     for (std::size_t g = 0; g < result.groups; ++g) {
-      for (std::size_t r = 0; r < 16; ++r, at += scale_bytes) result.scales[(tile + r) * result.groups + g] = at;
+      for (std::size_t r = 0; r < 16; ++r, at += scale_bytes)
+        result.scales[(tile + r) * result.groups + g] = at;
     }
     while (at % 64 != 0) ++at;
     for (std::size_t chunk = 0; chunk < result.padded_cols; chunk += std::size_t{4} * fields) {
@@ -110,14 +112,16 @@ struct matrix {
   std::vector<float> scales;  ///< rows x groups
   bool padding_is_zero = true;
 
-  matrix(const edgerazor::format& f, std::size_t row_count, std::size_t col_count, std::span<const std::byte> bytes)
+  matrix(const edgerazor::format& f, std::size_t row_count, std::size_t col_count,
+         std::span<const std::byte> bytes)
       : fmt(f), rows(row_count), cols(col_count), group_cols(f.group == 0 ? col_count : f.group) {
     const map places = walk(fmt, rows, cols);
     groups = places.groups;
     for (std::size_t r = 0; r < places.padded_rows; ++r) {
       for (std::size_t c = 0; c < places.padded_cols; ++c) {
         const place at = places.codes[r * places.padded_cols + c];
-        const int level = level_of(fmt.code, std::to_integer<std::uint8_t>(bytes[at.byte]), at.field);
+        const int level =
+            level_of(fmt.code, std::to_integer<std::uint8_t>(bytes[at.byte]), at.field);
         if (r < rows && c < cols) {
           levels.push_back(level);
         } else {

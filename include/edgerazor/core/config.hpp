@@ -1,11 +1,29 @@
-/// What the compiler and the target are. The only header that reads compiler macros; everything else asks the
-/// EDGERAZOR_ macros below. Nothing here can be configured: the macros follow from the compiler.
+// SPDX-License-Identifier: Apache-2.0
+/// What the compiler and the target are. The only header that reads compiler macros; everything
+/// else asks the EDGERAZOR_ macros below. Nothing here can be configured: the macros follow from
+/// the compiler.
 #pragma once
 
 #include <bit>
 #include <version>
 
-static_assert(std::endian::native == std::endian::little, "edgerazor's packed layouts are little-endian");
+static_assert(std::endian::native == std::endian::little,
+              "edgerazor's packed layouts are little-endian");
+
+/// The inline namespace of everything. The two forms of the library, header-only and compiled
+/// (EDGERAZOR_COMPILED), have one each: units of different forms that exchange a type of ours do
+/// not link.
+///
+/// EDGERAZOR_FUNCTION stands before every function that the compiled form keeps in its library.
+#if defined(EDGERAZOR_COMPILED)
+#define EDGERAZOR_ABI v0_compiled
+#define EDGERAZOR_HEADER_ONLY 0
+#define EDGERAZOR_FUNCTION
+#else
+#define EDGERAZOR_ABI v0
+#define EDGERAZOR_HEADER_ONLY 1
+#define EDGERAZOR_FUNCTION inline
+#endif
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define EDGERAZOR_X86 1
@@ -56,8 +74,8 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_EXCEPTIONS 0
 #endif
 
-/// EDGERAZOR_TARGET("avx2,fma"): one function is compiled for more than the build's own instruction set. MSVC needs no
-/// permission to use an intrinsic.
+/// EDGERAZOR_TARGET("avx2,fma"): one function is compiled for more than the build's own instruction
+/// set. MSVC needs no permission to use an intrinsic.
 #if defined(__GNUC__) || defined(__clang__)
 #define EDGERAZOR_TARGET(features) __attribute__((target(features)))
 #define EDGERAZOR_INLINE inline __attribute__((always_inline))
@@ -72,8 +90,9 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_RESTRICT
 #endif
 
-/// The same for Arm, where compilers spell it differently. g++ takes the extensions with the architecture that first
-/// had them, because its assembler does; functions that others inline, whatever their target, have the least of all.
+/// The same for Arm, where compilers spell it differently. g++ takes the extensions with the
+/// architecture that first had them, because its assembler does; functions that others inline,
+/// whatever their target, have the least of all.
 #if EDGERAZOR_ARM64 && defined(__GNUC__) && !defined(__clang__)
 #define EDGERAZOR_TARGET_NEON EDGERAZOR_TARGET("+nothing+simd")
 #define EDGERAZOR_TARGET_DOTPROD EDGERAZOR_TARGET("arch=armv8.2-a+dotprod")
@@ -102,8 +121,9 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_UNROLL
 #endif
 
-/// After a sum that a loop carries on has been updated: keeps it in its register. Left alone, g++ 12 gives the new
-/// value another register and copies it back, or spills it, once for every sum and round. Emits nothing.
+/// After a sum that a loop carries on has been updated: keeps it in its register. Left alone, g++
+/// 12 gives the new value another register and copies it back, or spills it, once for every sum and
+/// round. Emits nothing.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #define EDGERAZOR_KEEP(sum) __asm__("" : "+v"(sum))
 #elif defined(__GNUC__) && !defined(__clang__) && defined(__aarch64__)
@@ -112,19 +132,22 @@ static_assert(std::endian::native == std::endian::little, "edgerazor's packed la
 #define EDGERAZOR_KEEP(sum) static_cast<void>(0)
 #endif
 
-/// sums += 64 products of `codes` with 16 copies of the 4 bytes at x: one vpdpbusd whose broadcast is part of its load.
-/// g++ 12 cannot fold the two, and a broadcast of its own may take a turn of the units that multiply.
+/// sums += 64 products of `codes` with 16 copies of the 4 bytes at x: one vpdpbusd whose broadcast
+/// is part of its load. g++ 12 cannot fold the two, and a broadcast of its own may take a turn of
+/// the units that multiply.
 #if defined(__GNUC__) && !defined(__clang__)
 #define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x)             \
   __asm__("vpdpbusd {%2%{1to16%}, %1, %0|%0, %1, %2%{1to16%}}" \
           : "+v"(sums)                                         \
-          : "v"(codes), "m"(*reinterpret_cast<const char(*)[4]>(x)))
+          : "v"(codes), "m"(*reinterpret_cast<const char (*)[4]>(x)))
 #else
-#define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x) sums = _mm512_dpbusd_epi32(sums, codes, broadcast4(x))
+#define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x) \
+  sums = _mm512_dpbusd_epi32(sums, codes, broadcast4(x))
 #endif
 
-/// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug 105593). The pair goes
-/// around the ISA headers that use them, so that no consumer sees the report.
+/// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug
+/// 105593). The pair goes around the ISA headers that use them, so that no consumer sees the
+/// report.
 #if defined(__GNUC__) && !defined(__clang__)
 #define EDGERAZOR_BEGIN_INTRINSICS                                                     \
   _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /// How a violated contract is reported: one sentence that names the thing and what was expected.
 ///
-/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file. Without
-/// (-fno-exceptions): the sentence goes to the handler the host has set, then the process aborts. Never undefined
-/// behaviour.
+/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file.
+/// Without (-fno-exceptions): the sentence goes to the handler the host has set, then the process
+/// aborts. Never undefined behaviour.
 #pragma once
 
 #include <atomic>
@@ -13,7 +14,8 @@
 
 #include <edgerazor/core/config.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// A file that can't be read or written, or whose content is not what it claims to be.
 struct io_error : std::runtime_error {
@@ -23,7 +25,7 @@ struct io_error : std::runtime_error {
 /// Receives the sentence before the process aborts; used only where exceptions are off.
 using error_handler = void (*)(const char* sentence);
 
-namespace detail {
+namespace detail::core {
 inline void print_error(const char* sentence) {
   std::fprintf(stderr, "edgerazor: %s\n", sentence);
 }
@@ -38,27 +40,29 @@ template <class Error>
   std::abort();
 #endif
 }
-}  // namespace detail
-
-/// Sets what a build without exceptions calls before it aborts, and returns what it called until now.
-/// A null handler restores the default, which prints to standard error.
-inline error_handler set_error_handler(error_handler handler) noexcept {
-  return detail::current_error_handler.exchange(handler ? handler : &detail::print_error);
-}
 
 /// A caller's mistake: throws `std::invalid_argument`.
 [[noreturn]] inline void fail(const std::string& sentence) {
-  detail::raise<std::invalid_argument>(sentence);
+  raise<std::invalid_argument>(sentence);
 }
 
 /// A bad file: throws `io_error`.
 [[noreturn]] inline void fail_io(const std::string& sentence) {
-  detail::raise<io_error>(sentence);
+  raise<io_error>(sentence);
 }
 
 /// "33 x 576", for the sentences.
 inline std::string shape_text(std::size_t rows, std::size_t cols) {
   return std::to_string(rows) + " x " + std::to_string(cols);
 }
+}  // namespace detail::core
 
-}  // namespace edgerazor::inline v0
+/// Sets what a build without exceptions calls before it aborts, and returns what it called until
+/// now. A null handler restores the default, which prints to standard error.
+inline error_handler set_error_handler(error_handler handler) noexcept {
+  return detail::core::current_error_handler.exchange(handler ? handler
+                                                              : &detail::core::print_error);
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,4 +1,6 @@
-/// Owned bytes for packed data, from the library's own allocation or from a caller's memory resource.
+// SPDX-License-Identifier: Apache-2.0
+/// Owned bytes for packed data, from the library's own allocation or from a caller's memory
+/// resource.
 #pragma once
 
 #include <cstddef>
@@ -13,14 +15,16 @@
 #include <sys/mman.h>
 #endif
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// Zero-initialized bytes, movable, not copyable.
 ///
-/// Without a memory resource they are aligned to a cache line, from 4 KiB on to a page, and from 4 MiB on to a huge
-/// page, for which the system is asked (reading large matrices through 4 KiB pages costs up to a third of the
-/// bandwidth). A caller's resource is asked for the alignment of a cache line: pages are its own affair. It must
-/// outlive the bytes; what it throws, for want of memory, reaches the caller, and nothing is left behind.
+/// Without a memory resource they are aligned to a cache line, from 4 KiB on to a page, and from 4
+/// MiB on to a huge page, for which the system is asked (reading large matrices through 4 KiB pages
+/// costs up to a third of the bandwidth). A caller's resource is asked for the alignment of a cache
+/// line: pages are its own affair. It must outlive the bytes; what it throws, for want of memory,
+/// reaches the caller, and nothing is left behind.
 class byte_storage {
  public:
   static constexpr std::size_t cache_line = 64, page = 4096, huge_page = std::size_t{2} << 20,
@@ -28,18 +32,23 @@ class byte_storage {
 
   byte_storage() = default;
   /// `memory`: null for the library's own allocation.
-  explicit byte_storage(std::size_t size, std::pmr::memory_resource* memory = nullptr) : size_(size), memory_(memory) {
+  explicit byte_storage(std::size_t size, std::pmr::memory_resource* memory = nullptr)
+      : size_(size), memory_(memory) {
     if (size == 0) return;
-    data_ = static_cast<std::byte*>(memory ? memory->allocate(size, cache_line)
-                                           : ::operator new (size, std::align_val_t{own_alignment(size)}));
+    data_ = static_cast<std::byte*>(
+        memory ? memory->allocate(size, cache_line)
+               : ::operator new(size, std::align_val_t{own_alignment(size)}));
 #if EDGERAZOR_LINUX
     // Advice only: a kernel without huge pages refuses, and nothing depends on it.
-    if (!memory && size >= huge_threshold) (void)::madvise(data_, size / huge_page * huge_page, MADV_HUGEPAGE);
+    if (!memory && size >= huge_threshold)
+      (void)::madvise(data_, size / huge_page * huge_page, MADV_HUGEPAGE);
 #endif
     std::memset(data_, 0, size);
   }
   byte_storage(byte_storage&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), memory_(other.memory_) {}
+      : data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        memory_(other.memory_) {}
   byte_storage& operator=(byte_storage&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -51,23 +60,15 @@ class byte_storage {
     if (memory_) {
       memory_->deallocate(data_, size_, cache_line);
     } else {
-      ::operator delete (data_, std::align_val_t{own_alignment(size_)});
+      ::operator delete(data_, std::align_val_t{own_alignment(size_)});
     }
   }
 
-  [[nodiscard]] std::byte* data() noexcept {
-    return data_;
-  }
-  [[nodiscard]] const std::byte* data() const noexcept {
-    return data_;
-  }
-  [[nodiscard]] std::size_t size() const noexcept {
-    return size_;
-  }
+  [[nodiscard]] std::byte* data() noexcept { return data_; }
+  [[nodiscard]] const std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// Where the bytes came from; null for the library's own allocation.
-  [[nodiscard]] std::pmr::memory_resource* memory() const noexcept {
-    return memory_;
-  }
+  [[nodiscard]] std::pmr::memory_resource* memory() const noexcept { return memory_; }
 
  private:
   [[nodiscard]] static constexpr std::size_t own_alignment(std::size_t size) noexcept {
@@ -79,4 +80,5 @@ class byte_storage {
   std::pmr::memory_resource* memory_ = nullptr;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,11 +1,16 @@
-/// Views of the caller's memory: a row-major matrix and a range of rows. They own nothing and check nothing.
+// SPDX-License-Identifier: Apache-2.0
+/// Views of the caller's memory: a row-major matrix and a range of rows. They own nothing and check
+/// nothing.
 #pragma once
 
 #include <cstddef>
 #include <span>
 #include <type_traits>
 
-namespace edgerazor::inline v0 {
+#include <edgerazor/core/config.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// Row-major `rows x cols` elements; consecutive rows start `stride` elements apart.
 template <class T>
@@ -18,22 +23,29 @@ struct matrix_view {
   constexpr matrix_view() = default;
   constexpr matrix_view(T* first, std::size_t row_count, std::size_t col_count) noexcept
       : matrix_view(first, row_count, col_count, col_count) {}
-  constexpr matrix_view(T* first, std::size_t row_count, std::size_t col_count, std::size_t row_stride) noexcept
+  constexpr matrix_view(T* first, std::size_t row_count, std::size_t col_count,
+                        std::size_t row_stride) noexcept
       : data(first), rows(row_count), cols(col_count), stride(row_stride) {}
 
   /// A view of mutable elements is a view of const ones.
-  constexpr operator matrix_view<const T>() const noexcept requires(!std::is_const_v<T>) {
+  constexpr operator matrix_view<const T>() const noexcept
+    requires(!std::is_const_v<T>)
+  {
     return {data, rows, cols, stride};
   }
 
-  [[nodiscard]] constexpr std::span<T> row(std::size_t r) const noexcept { return {data + r * stride, cols}; }
-  [[nodiscard]] constexpr matrix_view rows_between(std::size_t begin, std::size_t end) const noexcept {
+  [[nodiscard]] constexpr std::span<T> row(std::size_t r) const noexcept {
+    return {data + r * stride, cols};
+  }
+  [[nodiscard]] constexpr matrix_view rows_between(std::size_t begin,
+                                                   std::size_t end) const noexcept {
     return {data + begin * stride, end - begin, cols, stride};
   }
 };
 
-/// Rows [begin, end) of a result. A function that takes one writes those rows and no others, so a host may give each of
-/// its threads a range. Ranges that begin and end at multiples of `tile_rows` compute nothing twice.
+/// Rows [begin, end) of a result. A function that takes one writes those rows and no others, so a
+/// host may give each of its threads a range. Ranges that begin and end at multiples of `tile_rows`
+/// compute nothing twice.
 struct row_range {
   std::size_t begin = 0;
   std::size_t end = 0;
@@ -43,15 +55,5 @@ struct row_range {
   friend constexpr bool operator==(const row_range&, const row_range&) = default;
 };
 
-/// Rows that one tile of the packed layout holds (DESIGN: one 512-bit register is 16 rows x 4 columns).
-inline constexpr std::size_t tile_rows = 16;
-
-/// Part `index` of `parts` nearly equal parts of `rows` rows, cut at multiples of `tile_rows`; the parts cover all rows
-/// once, and the last ones are empty where there are fewer tiles than parts.
-[[nodiscard]] constexpr row_range split_rows(std::size_t rows, std::size_t parts, std::size_t index) noexcept {
-  const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
-  const std::size_t begin = tiles * index / parts * tile_rows, end = tiles * (index + 1) / parts * tile_rows;
-  return {begin < rows ? begin : rows, end < rows ? end : rows};
-}
-
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Loss between attention maps of student and teacher.
 #pragma once
 
@@ -14,11 +15,13 @@
 #include <edgerazor/distill/reduction.hpp>
 #include <edgerazor/distill/wide_lanes.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-namespace detail {
+namespace detail::distill {
 
-/// A row of the teacher's map for one of the student's heads: the mean over a group of the teacher's heads.
+/// A row of the teacher's map for one of the student's heads: the mean over a group of the
+/// teacher's heads.
 template <class Arch, class T>
 class mean_row {
  public:
@@ -93,13 +96,15 @@ class attention_rows {
   ///     d KL(q||p) / dq = a + 1        d KL(p||q) / dq = -p / q        0 where both are 0
   kl_divergences divergences(const head_place& place, const kl_blend& blend) noexcept {
     const std::size_t width = student_.width();
-    const wide_row<Arch, S> student{student_.row(place.begin, place.end, place.head, place.token), width};
+    const wide_row<Arch, S> student{student_.row(place.begin, place.end, place.head, place.token),
+                                    width};
     const mean_row<Arch, T> teacher{teacher_, group_, place};
     float* out = gradient_.row(place.begin, place.end, place.head, place.token);
     const vector zero{0.0}, least{clamped_ ? parity_epsilon : 0.0};
     vector forward{0.0}, reverse{0.0};
     for (std::size_t i = 0; i < width; i += wide_lanes<Arch>) {
-      const vector seen = student[i], q = xsimd::max(seen, least), p = xsimd::max(teacher[i], least);
+      const vector seen = student[i], q = xsimd::max(seen, least),
+                   p = xsimd::max(teacher[i], least);
       const auto in_p = p > zero, in_q = q > zero;
       const vector ratio = xsimd::log(q / p);
       forward -= xsimd::select(in_p, p * ratio, zero);
@@ -124,40 +129,47 @@ class attention_rows {
   bool accumulate_;
 };
 
-}  // namespace detail
+}  // namespace detail::distill
 
-/// KL between attention maps, [samples, heads, queries, keys]: each row is a query's distribution over keys, after
-/// softmax (reference compute_kld on four dimensions). A token is a query; keys are not masked.
+/// KL between attention maps, [samples, heads, queries, keys]: each row is a query's distribution
+/// over keys, after softmax (reference compute_kld on four dimensions). A token is a query; keys
+/// are not masked.
 ///
-/// Where the teacher has a multiple of the student's heads, the mean of each group of them is compared with one head of
-/// the student. The gradient is with respect to the probabilities, each taken for a free variable; the softmax that
-/// made them is the host's to go back through. A probability of 0 gives what the limit gives: 0 ln 0 is 0, and a
-/// divergence may be infinite, its gradient too, but never NaN. Entries are not negative.
+/// Where the teacher has a multiple of the student's heads, the mean of each group of them is
+/// compared with one head of the student. The gradient is with respect to the probabilities, each
+/// taken for a free variable; the softmax that made them is the host's to go back through. A
+/// probability of 0 gives what the limit gives: 0 ln 0 is 0, and a divergence may be infinite, its
+/// gradient too, but never NaN. Entries are not negative.
 struct attention_kl {
   kl_direction direction = kl_direction::forward;
-  /// `parity`: the reference's clamp of probabilities at 1e-8, and its gamma, that of softmax(p) in place of p.
+  /// `parity`: the reference's clamp of probabilities at 1e-8, and its gamma, that of softmax(p) in
+  /// place of p.
   loss_mode mode = loss_mode::stable;
   std::size_t confidence_k = 16;  ///< at least 2
-  /// A token's value is the sum over its heads, not their mean. The reference adds them up with `sum` and `mean`, and
-  /// averages them with `batch_mean` and without labels.
+  /// A token's value is the sum over its heads, not their mean. The reference adds them up with
+  /// `sum` and `mean`, and averages them with `batch_mean` and without labels.
   bool sum_heads = false;
 
-  /// Value, and gradient with respect to the student's map where `gradient` has data; it may be the student's own
-  /// memory. Fails where shapes differ or the teacher's heads are no multiple of the student's.
+  /// Value, and gradient with respect to the student's map where `gradient` has data; it may be the
+  /// student's own memory. Fails where shapes differ or the teacher's heads are no multiple of the
+  /// student's.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   blended_result operator()(head_view<S> student, head_view<T> teacher, const token_batch& tokens,
                             head_view<float> gradient = {}) const {
     constexpr const char* name = "attention_kl";
-    detail::check_heads(name, "student", student);
-    detail::check_heads(name, "teacher", teacher);
-    detail::check_same_tokens(name, "student", student, "teacher", teacher);
-    detail::check_gradient(name, student, gradient);
-    const std::size_t group = detail::heads_a_group(name, student.heads, teacher.heads);
-    const detail::token_plan plan(name, tokens, student.tokens());
-    detail::attention_rows<Arch, S, T> rows(student, teacher, group, gradient, mode, tokens.accumulate);
-    return detail::head_divergence(name, {direction, mode, confidence_k, sum_heads}, student.heads, plan, tokens, rows)
+    detail::distill::check_heads(name, "student", student);
+    detail::distill::check_heads(name, "teacher", teacher);
+    detail::distill::check_same_tokens(name, "student", student, "teacher", teacher);
+    detail::distill::check_gradient(name, student, gradient);
+    const std::size_t group = detail::distill::heads_a_group(name, student.heads, teacher.heads);
+    const detail::distill::token_plan plan(name, tokens, student.tokens());
+    detail::distill::attention_rows<Arch, S, T> rows(student, teacher, group, gradient, mode,
+                                                     tokens.accumulate);
+    return detail::distill::head_divergence(name, {direction, mode, confidence_k, sum_heads},
+                                            student.heads, plan, tokens, rows)
         .run(1, false);
   }
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The generalized Jensen-Shannon divergence: finite whatever student and teacher say.
 #pragma once
 
@@ -15,9 +16,10 @@
 #include <edgerazor/distill/logit_options.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-namespace detail {
+namespace detail::distill {
 struct js_term {
   double beta;
 
@@ -28,33 +30,37 @@ struct js_term {
     return {Reals{beta} * x.p * if_possible(x.p, x.log_p - log_m) + of_q, of_q};
   }
 };
-}  // namespace detail
+}  // namespace detail::distill
 
 /// With the mixture m = beta p + (1 - beta) q of teacher p and student q (arXiv 2306.13649):
 ///
 ///     beta KL(p||m) + (1 - beta) KL(q||m)        d / ds = (1 - beta) q (ln(q/m) - sum q ln(q/m)) / T
 ///
-/// beta weighs the teacher, as in TRL and Liger, whose conventions for the ends are kept too: 0 is KL(p||q), 1 is
-/// KL(q||p). (DistiLLM's lambda weighs the student.) Arguments and guarantees as in kl.hpp.
+/// beta weighs the teacher, as in TRL and Liger, whose conventions for the ends are kept too: 0 is
+/// KL(p||q), 1 is KL(q||p). (DistiLLM's lambda weighs the student.) Arguments and guarantees as in
+/// kl.hpp.
 struct generalized_js {
   float temperature = 1;
   bool temperature_squared = true;
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float beta = 0.5f;  ///< in [0, 1]
 
-  /// One column, for losses that see the vocabulary in pieces or in part. The ends are no sums of this kind: fails
-  /// there.
+  /// One column, for losses that see the vocabulary in pieces or in part. The ends are no sums of
+  /// this kind: fails there.
   [[nodiscard]] auto term() const {
     if (!(beta > 0 && beta < 1)) {
-      fail("generalized_js: beta is " + std::to_string(beta) + ", expected one strictly between 0 and 1 here");
+      detail::core::fail("generalized_js: beta is " + std::to_string(beta) +
+                         ", expected one strictly between 0 and 1 here");
     }
-    return detail::js_term{static_cast<double>(beta)};
+    return detail::distill::js_term{static_cast<double>(beta)};
   }
 
-  template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
+  template <class Arch = xsimd::default_arch, real_element S, real_element T,
+            detail::distill::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<G> gradient = {}) const {
-    if (!(beta >= 0 && beta <= 1)) fail("generalized_js: beta is " + std::to_string(beta) + ", expected 0 to 1");
+    if (!(beta >= 0 && beta <= 1))
+      detail::core::fail("generalized_js: beta is " + std::to_string(beta) + ", expected 0 to 1");
     if (beta == 0 || beta == 1) {
       return symmetric_kl{.temperature = temperature,
                           .temperature_squared = temperature_squared,
@@ -62,14 +68,17 @@ struct generalized_js {
                           .gamma = beta}
           .template operator()<Arch>(student, teacher, tokens, gradient);
     }
-    return detail::element_divergence<Arch>("generalized_js", {temperature, temperature_squared, vocabulary}, term(),
-                                            student, teacher, tokens, gradient);
+    return detail::distill::element_divergence<Arch>("generalized_js",
+                                                     {temperature, temperature_squared, vocabulary},
+                                                     term(), student, teacher, tokens, gradient);
   }
-  template <real_element S, real_element T, detail::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
-                         reduction how, matrix_view<G> gradient = {}) const {
+  template <real_element S, real_element T, detail::distill::gradient_element G = float>
+  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
+                         std::span<const std::int64_t> labels, reduction how,
+                         matrix_view<G> gradient = {}) const {
     return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

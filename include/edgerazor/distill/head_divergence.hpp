@@ -1,5 +1,6 @@
-/// Divergences between distributions over positions, one for every head of every token: what the losses on attention
-/// maps and on self-relations have in common.
+// SPDX-License-Identifier: Apache-2.0
+/// Divergences between distributions over positions, one for every head of every token: what the
+/// losses on attention maps and on self-relations have in common.
 #pragma once
 
 #include <cmath>
@@ -13,7 +14,8 @@
 #include <edgerazor/distill/reduction.hpp>
 #include <edgerazor/distill/teacher_confidence.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// With p the teacher's distribution and q the student's:
 ///
@@ -21,11 +23,11 @@ namespace edgerazor::inline v0 {
 ///     reverse         KL(q||p)
 ///     entropy_aware   gamma KL(q||p) + (1 - gamma) KL(p||q), gamma = clamp(1 - mean H(p) / ln k, 0, 1)
 ///
-/// The mean is over samples and heads of the mean over a sample's counted tokens; a sample without one counts as
-/// entropy 0. No gradient flows through gamma.
+/// The mean is over samples and heads of the mean over a sample's counted tokens; a sample without
+/// one counts as entropy 0. No gradient flows through gamma.
 enum class kl_direction { forward, reverse, entropy_aware };
 
-namespace detail {
+namespace detail::distill {
 
 struct head_kl_options {
   kl_direction direction = kl_direction::forward;
@@ -49,22 +51,25 @@ struct head_place {
 ///     rows.divergences(place, kl_blend)                  both divergences, and the blend's gradient
 ///     rows.skip(place)                                   a token that doesn't count
 ///
-/// `scale` multiplies the value and the gradients; `add_values`: token values are added to what is there.
+/// `scale` multiplies the value and the gradients; `add_values`: token values are added to what is
+/// there.
 template <class Rows>
 class head_divergence {
  public:
-  head_divergence(const char* name, const head_kl_options& options, std::size_t heads, const token_plan& plan,
-                  const token_batch& tokens, Rows& rows)
+  head_divergence(const char* name, const head_kl_options& options, std::size_t heads,
+                  const token_plan& plan, const token_batch& tokens, Rows& rows)
       : options_(options), heads_(heads), plan_(plan), tokens_(tokens), rows_(rows) {
     if (options.confidence_k < 2) {
-      fail(std::string{name} + ": confidence_k is " + std::to_string(options.confidence_k) + ", expected at least 2");
+      core::fail(std::string{name} + ": confidence_k is " + std::to_string(options.confidence_k) +
+                 ", expected at least 2");
     }
   }
 
   blended_result run(double scale, bool add_values) {
     blended_result result;
     if (options_.direction == kl_direction::reverse) result.gamma = 1;
-    if (options_.direction == kl_direction::entropy_aware) result.gamma = clamp_gamma(1 - mean_entropy());
+    if (options_.direction == kl_direction::entropy_aware)
+      result.gamma = clamp_gamma(1 - mean_entropy());
     const double gamma = result.gamma;
     const double a_head = scale * (options_.sum_heads ? 1.0 : 1.0 / static_cast<double>(heads_));
     for_each_row([&](const head_place& place, const counted_token& token) {
@@ -76,13 +81,14 @@ class head_divergence {
       }
       if (place.head == 0) ++result.tokens;
       const double upstream = token.upstream * a_head;
-      const kl_divergences both =
-          rows_.divergences(place, {.forward = (1 - gamma) * upstream, .reverse = gamma * upstream});
+      const kl_divergences both = rows_.divergences(
+          place, {.forward = (1 - gamma) * upstream, .reverse = gamma * upstream});
       // A token of weight 0 adds nothing, nor does a direction without weight, be it infinite.
       if (token.weight == 0) return;
-      const double value =
-          a_head * ((gamma < 1 ? (1 - gamma) * both.forward : 0) + (gamma > 0 ? gamma * both.reverse : 0));
-      if (!tokens_.token_values.empty()) tokens_.token_values[token.index] += static_cast<float>(token.weight * value);
+      const double value = a_head * ((gamma < 1 ? (1 - gamma) * both.forward : 0) +
+                                     (gamma > 0 ? gamma * both.reverse : 0));
+      if (!tokens_.token_values.empty())
+        tokens_.token_values[token.index] += static_cast<float>(token.weight * value);
       if (token.share == 0) return;
       result.value += token.share * value;
       result.forward += token.share * a_head * both.forward;
@@ -121,11 +127,14 @@ class head_divergence {
           sum += rows_.entropy(place);
           ++counted;
         }
-        if (token.index + 1 == place.end && counted != 0) mean += sum / static_cast<double>(counted);
+        if (token.index + 1 == place.end && counted != 0)
+          mean += sum / static_cast<double>(counted);
       });
     }
     const std::size_t rows = plan_.samples() * heads_;
-    return rows == 0 ? 0 : mean / (static_cast<double>(rows) * std::log(static_cast<double>(options_.confidence_k)));
+    return rows == 0 ? 0
+                     : mean / (static_cast<double>(rows) *
+                               std::log(static_cast<double>(options_.confidence_k)));
   }
 
   head_kl_options options_;
@@ -135,5 +144,6 @@ class head_divergence {
   Rows& rows_;
 };
 
-}  // namespace detail
-}  // namespace edgerazor::inline v0
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,8 +1,10 @@
-/// Losses between hidden states of student and teacher: mean squared error and cosine distance of each token's
-/// features.
+// SPDX-License-Identifier: Apache-2.0
+/// Losses between hidden states of student and teacher: mean squared error and cosine distance of
+/// each token's features.
 ///
-/// A token's value l is over its features (and heads, where there are several); `token_batch` says how tokens become
-/// one value. Features are finite; a NaN or an infinity gives what the formula gives.
+/// A token's value l is over its features (and heads, where there are several); `token_batch` says
+/// how tokens become one value. Features are finite; a NaN or an infinity gives what the formula
+/// gives.
 #pragma once
 
 #include <algorithm>
@@ -19,12 +21,14 @@
 #include <edgerazor/distill/reduction.hpp>
 #include <edgerazor/distill/wide_lanes.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-namespace detail {
+namespace detail::distill {
 
 /// Writes 0 into a token's gradient rows.
-inline void clear_token(const head_view<float>& gradient, std::size_t begin, std::size_t end, std::size_t i) noexcept {
+inline void clear_token(const head_view<float>& gradient, std::size_t begin, std::size_t end,
+                        std::size_t i) noexcept {
   for (std::size_t head = 0; head < gradient.heads; ++head) {
     float* row = gradient.row(begin, end, head, i);
     std::fill(row, row + gradient.width(), 0.0f);
@@ -35,13 +39,14 @@ inline void clear_token(const head_view<float>& gradient, std::size_t begin, std
 /// `loss.row<Arch>(student, teacher, width, upstream, gradient, add)`.
 template <class Arch, class Loss, class S, class T>
 loss_result sum_hidden_rows(const char* name, const Loss& loss, const head_view<S>& student,
-                            const head_view<T>& teacher, const token_batch& batch, const head_view<float>& gradient) {
+                            const head_view<T>& teacher, const token_batch& batch,
+                            const head_view<float>& gradient) {
   check_heads(name, "student", student);
   check_heads(name, "teacher", teacher);
   check_same_tokens(name, "student", student, "teacher", teacher);
   if (student.heads != teacher.heads) {
-    fail(std::string{name} + ": the student has " + std::to_string(student.heads) + " heads, the teacher " +
-         std::to_string(teacher.heads));
+    core::fail(std::string{name} + ": the student has " + std::to_string(student.heads) +
+               " heads, the teacher " + std::to_string(teacher.heads));
   }
   check_gradient(name, student, gradient);
   const token_plan plan(name, batch, student.tokens());
@@ -54,8 +59,9 @@ loss_result sum_hidden_rows(const char* name, const Loss& loss, const head_view<
     if (token.counts) {
       for (std::size_t head = 0; head < student.heads; ++head) {
         value += loss.template row<Arch>(
-            student.row(begin, end, head, token.index), teacher.row(begin, end, head, token.index), student.width(),
-            token.upstream * a_head, gradient.row(begin, end, head, token.index), batch.accumulate);
+            student.row(begin, end, head, token.index), teacher.row(begin, end, head, token.index),
+            student.width(), token.upstream * a_head, gradient.row(begin, end, head, token.index),
+            batch.accumulate);
       }
     } else if (gradient.matrix.data != nullptr && !batch.accumulate) {
       clear_token(gradient, begin, end, token.index);
@@ -65,104 +71,115 @@ loss_result sum_hidden_rows(const char* name, const Loss& loss, const head_view<
   return result;
 }
 
-}  // namespace detail
+}  // namespace detail::distill
 
 /// l = mean over features of (s - t)^2 (reference: compute_mse).
 ///
-/// The reference's `sum` and `none` add features up instead of averaging them: `sum_features`. Its `mean` counts a
-/// sample of nothing but padding as one token; here such a sample counts nothing.
+/// The reference's `sum` and `none` add features up instead of averaging them: `sum_features`. Its
+/// `mean` counts a sample of nothing but padding as one token; here such a sample counts nothing.
 struct hidden_mse {
   bool sum_features = false;  ///< l is the sum over features (and the mean over heads)
 
-  /// l of one row of `width` features. Where `gradient` is not null, writes (or adds) upstream dl/ds.
+  /// l of one row of `width` features. Where `gradient` is not null, writes (or adds) upstream
+  /// dl/ds.
   template <class Arch = xsimd::default_arch, feature_element S, feature_element T, class G>
   double row(const S* student, const T* teacher, std::size_t width, double upstream, G* gradient,
              bool add) const noexcept {
-    const detail::wide_row<Arch, S> s{student, width};
-    const detail::wide_row<Arch, T> t{teacher, width};
+    const detail::distill::wide_row<Arch, S> s{student, width};
+    const detail::distill::wide_row<Arch, T> t{teacher, width};
     const double share = sum_features || width == 0 ? 1.0 : 1.0 / static_cast<double>(width);
-    const detail::wide<Arch> slope{2 * upstream * share};
-    return share * detail::wide_sum<Arch>(width, [&](std::size_t i) {
-             const detail::wide<Arch> difference = s[i] - t[i];
-             if (gradient != nullptr) detail::store_wide<Arch>(gradient, width, i, slope * difference, add);
+    const detail::distill::wide<Arch> slope{2 * upstream * share};
+    return share * detail::distill::wide_sum<Arch>(width, [&](std::size_t i) {
+             const detail::distill::wide<Arch> difference = s[i] - t[i];
+             if (gradient != nullptr)
+               detail::distill::store_wide<Arch>(gradient, width, i, slope * difference, add);
              return difference * difference;
            });
   }
 
-  /// Value, and gradient with respect to the student where `gradient` has data; it may be the student's own
-  /// memory. Fails where shapes differ.
+  /// Value, and gradient with respect to the student where `gradient` has data; it may be the
+  /// student's own memory. Fails where shapes differ.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   loss_result operator()(head_view<S> student, head_view<T> teacher, const token_batch& tokens,
                          head_view<float> gradient = {}) const {
-    return detail::sum_hidden_rows<Arch>("hidden_mse", *this, student, teacher, tokens, gradient);
+    return detail::distill::sum_hidden_rows<Arch>("hidden_mse", *this, student, teacher, tokens,
+                                                  gradient);
   }
   /// The same for rows that are tokens.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<float> gradient = {}) const {
-    return operator()<Arch>(head_view<S>(student), head_view<T>(teacher), tokens, head_view<float>(gradient));
+    return operator()<Arch>(head_view<S>(student), head_view<T>(teacher), tokens,
+                            head_view<float>(gradient));
   }
   /// The same, all tokens being one sample; no labels: all tokens count.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
-                         reduction how, matrix_view<float> gradient = {}) const {
+  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
+                         std::span<const std::int64_t> labels, reduction how,
+                         matrix_view<float> gradient = {}) const {
     return operator()<Arch>(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 };
 
-/// l = 1 - cos(s, t), in [0, 2]. The cosine with a vector of zeros is 0, and so is the gradient there.
+/// l = 1 - cos(s, t), in [0, 2]. The cosine with a vector of zeros is 0, and so is the gradient
+/// there.
 struct hidden_cosine {
-  /// l of one row of `width` features. Where `gradient` is not null, writes (or adds) upstream dl/ds:
+  /// l of one row of `width` features. Where `gradient` is not null, writes (or adds) upstream
+  /// dl/ds:
   ///
   ///     dl/ds = (cos s / |s| - t / |t|) / |s|
   template <class Arch = xsimd::default_arch, feature_element S, feature_element T, class G>
   double row(const S* student, const T* teacher, std::size_t width, double upstream, G* gradient,
              bool add) const noexcept {
-    using wide = detail::wide<Arch>;
-    const detail::wide_row<Arch, S> s{student, width};
-    const detail::wide_row<Arch, T> t{teacher, width};
+    using wide = detail::distill::wide<Arch>;
+    const detail::distill::wide_row<Arch, S> s{student, width};
+    const detail::distill::wide_row<Arch, T> t{teacher, width};
     // Squares of floats neither overflow nor vanish in double: no epsilon is needed.
-    const double student_norm = std::sqrt(detail::wide_dot<Arch>(student, student, width));
-    const double teacher_norm = std::sqrt(detail::wide_dot<Arch>(teacher, teacher, width));
+    const double student_norm = std::sqrt(detail::distill::wide_dot<Arch>(student, student, width));
+    const double teacher_norm = std::sqrt(detail::distill::wide_dot<Arch>(teacher, teacher, width));
     const bool directed = student_norm != 0 && teacher_norm != 0;
     const wide unit_s{directed ? 1 / student_norm : 0.0}, unit_t{directed ? 1 / teacher_norm : 0.0};
-    const double cosine =
-        detail::wide_sum<Arch>(width, [&](std::size_t i) { return (s[i] * unit_s) * (t[i] * unit_t); });
+    const double cosine = detail::distill::wide_sum<Arch>(
+        width, [&](std::size_t i) { return (s[i] * unit_s) * (t[i] * unit_t); });
     double value = 1 - cosine;
-    // Near 1 the difference would cancel; half the squared distance of the unit vectors is the same and doesn't.
+    // Near 1 the difference would cancel; half the squared distance of the unit vectors is the same
+    // and doesn't.
     if (cosine > 0.5) {
-      value = 0.5 * detail::wide_sum<Arch>(width, [&](std::size_t i) {
+      value = 0.5 * detail::distill::wide_sum<Arch>(width, [&](std::size_t i) {
                 const wide difference = s[i] * unit_s - t[i] * unit_t;
                 return difference * difference;
               });
     }
     if (gradient != nullptr) {
       const wide along{cosine}, slope{directed ? upstream / student_norm : 0.0};
-      for (std::size_t i = 0; i < width; i += detail::wide_lanes<Arch>) {
+      for (std::size_t i = 0; i < width; i += detail::distill::wide_lanes<Arch>) {
         const wide turn = along * (s[i] * unit_s) - t[i] * unit_t;
-        detail::store_wide<Arch>(gradient, width, i, slope * turn, add);
+        detail::distill::store_wide<Arch>(gradient, width, i, slope * turn, add);
       }
     }
     return value;
   }
 
-  /// Value, and gradient with respect to the student where `gradient` has data; it may be the student's own
-  /// memory. Fails where shapes differ.
+  /// Value, and gradient with respect to the student where `gradient` has data; it may be the
+  /// student's own memory. Fails where shapes differ.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   loss_result operator()(head_view<S> student, head_view<T> teacher, const token_batch& tokens,
                          head_view<float> gradient = {}) const {
-    return detail::sum_hidden_rows<Arch>("hidden_cosine", *this, student, teacher, tokens, gradient);
+    return detail::distill::sum_hidden_rows<Arch>("hidden_cosine", *this, student, teacher, tokens,
+                                                  gradient);
   }
   /// The same for rows that are tokens.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<float> gradient = {}) const {
-    return operator()<Arch>(head_view<S>(student), head_view<T>(teacher), tokens, head_view<float>(gradient));
+    return operator()<Arch>(head_view<S>(student), head_view<T>(teacher), tokens,
+                            head_view<float>(gradient));
   }
   /// The same, all tokens being one sample; no labels: all tokens count.
   template <class Arch = xsimd::default_arch, real_element S, real_element T>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
-                         reduction how, matrix_view<float> gradient = {}) const {
+  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
+                         std::span<const std::int64_t> labels, reduction how,
+                         matrix_view<float> gradient = {}) const {
     return operator()<Arch>(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 };
@@ -173,4 +190,5 @@ concept hidden_loss = requires(const Loss loss, const double* row, double* gradi
   { loss.row(row, row, std::size_t{}, 1.0, gradient, false) } -> std::same_as<double>;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

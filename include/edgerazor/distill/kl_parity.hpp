@@ -1,4 +1,6 @@
-/// The divergences as the reference computes them, clamp included. Plain loops in double: for comparing, not for speed.
+// SPDX-License-Identifier: Apache-2.0
+/// The divergences as the reference computes them, clamp included. Plain loops in double: for
+/// comparing, not for speed.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +12,12 @@
 #include <edgerazor/distill/logit_blocks.hpp>
 #include <edgerazor/distill/logit_pair.hpp>
 
-namespace edgerazor::inline v0::detail {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::distill {
 
-/// The smallest probability the reference takes a logarithm of (reference compute_kld: EPS). A clamped probability has
-/// no gradient.
+/// The smallest probability the reference takes a logarithm of (reference compute_kld: EPS). A
+/// clamped probability has no gradient.
 inline constexpr double parity_epsilon = 1e-8;
 
 struct kl_divergences {
@@ -43,15 +47,16 @@ class parity_softmax {
   double sum_ = 0;
 };
 
-/// sum over columns of exp(target) (target - input), target and input the logarithms of clamped probabilities, both
-/// ways round; the rows have the same length. With `out`, the gradient of the blend with respect to the student.
+/// sum over columns of exp(target) (target - input), target and input the logarithms of clamped
+/// probabilities, both ways round; the rows have the same length. With `out`, the gradient of the
+/// blend with respect to the student.
 ///
 /// With p and q clamped to p' and q':
 ///     d KL(p||q) / dq = -p'/q        d KL(q||p) / dq = q'/q (ln q' - ln p' + 1)        0 where q was clamped
 ///     d / ds_i = q_i (d / dq_i - sum_j q_j d / dq_j) / T
 template <real_element S, real_element T, real_element G>
-kl_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inverse_temperature, const kl_blend& blend,
-                         bool accumulate, G* out) noexcept {
+kl_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
+                         const kl_blend& blend, bool accumulate, G* out) noexcept {
   const parity_softmax<S> q{student, inverse_temperature};
   const parity_softmax<T> p{teacher, inverse_temperature};
   kl_divergences result;
@@ -87,4 +92,6 @@ template <real_element T>
   return entropy;
 }
 
-}  // namespace edgerazor::inline v0::detail
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

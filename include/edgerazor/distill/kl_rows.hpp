@@ -1,4 +1,6 @@
-/// The losses of kl.hpp, token by token: one mechanism for every gamma, mode, element type and vocabulary.
+// SPDX-License-Identifier: Apache-2.0
+/// The losses of kl.hpp, token by token: one mechanism for every gamma, mode, element type and
+/// vocabulary.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +22,8 @@
 #include <edgerazor/distill/reduction.hpp>
 #include <edgerazor/distill/teacher_confidence.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 struct blended_result : loss_result {
   double gamma = 0;    ///< the batch's; the mean of theirs where each sample or token has its own
@@ -28,7 +31,7 @@ struct blended_result : loss_result {
   double reverse = 0;
 };
 
-namespace detail {
+namespace detail::distill {
 
 struct kl_options {
   float temperature = 1;
@@ -37,12 +40,13 @@ struct kl_options {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
 };
 
-/// Rows of fewer columns are worked in double at once. An error of 2^-24 in each of n probabilities moves the logarithm
-/// of their sum by some 2^-24 / sqrt(n).
+/// Rows of fewer columns are worked in double at once. An error of 2^-24 in each of n probabilities
+/// moves the logarithm of their sum by some 2^-24 / sqrt(n).
 inline constexpr std::size_t float_cols = 8192;
 
-/// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the powers of
-/// improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a row with few likely tokens is made of.
+/// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the
+/// powers of improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a row with
+/// few likely tokens is made of.
 [[nodiscard]] inline bool float_is_enough(const logit_statistics& seen) noexcept {
   if (!(std::fabs(seen.student_excess / seen.student_sum) < 8)) return false;
   return seen.teacher_sum > 4 || seen.reverse_kl() < 1e-3 || seen.reverse_kl() > 2e-2;
@@ -52,11 +56,12 @@ inline constexpr std::size_t float_cols = 8192;
   return seen.reverse_kl() < 2e-2;
 }
 
-/// The divergences of one token, and its gradient if `out` isn't null. `known` holds the teacher's sums, or is
-/// untouched. Nothing where Real is float and that is not enough.
+/// The divergences of one token, and its gradient if `out` isn't null. `known` holds the teacher's
+/// sums, or is untouched. Nothing where Real is float and that is not enough.
 template <class Real, class Arch, real_element S, real_element T, real_element G>
-std::optional<kl_divergences> kl_row(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
-                                     logit_statistics known, const kl_blend& blend, bool accumulate, G* out) noexcept {
+std::optional<kl_divergences> kl_row(logit_row<S> student, logit_row<T> teacher,
+                                     double inverse_temperature, logit_statistics known,
+                                     const kl_blend& blend, bool accumulate, G* out) noexcept {
   logit_pair<Real, Arch, S, T> pair{student, teacher, inverse_temperature};
   if (known.teacher_sum == 0) {
     pair.observe_teacher(known);
@@ -65,13 +70,14 @@ std::optional<kl_divergences> kl_row(logit_row<S> student, logit_row<T> teacher,
   }
   kept_powers<Real> kept;
   if constexpr (std::is_same_v<Real, float> && std::is_same_v<G, float>) {
-    // The gradient's row, not yet written, keeps e^a; unless it is the memory of a row that is still to be read.
+    // The gradient's row, not yet written, keeps e^a; unless it is the memory of a row that is
+    // still to be read.
     const std::less<const void*> before{};
     const auto apart = [&](const auto* data, std::size_t size) {
       return !before(out, data + size) || !before(data, out + student.size);
     };
-    if (out != nullptr && !accumulate && student.size >= teacher.size && apart(student.data, student.size) &&
-        apart(teacher.data, teacher.size)) {
+    if (out != nullptr && !accumulate && student.size >= teacher.size &&
+        apart(student.data, student.size) && apart(teacher.data, teacher.size)) {
       kept = kept_powers<Real>{out};
     }
   }
@@ -111,8 +117,9 @@ class blended_kl_batch {
   using teacher_element = std::remove_const_t<T>;
 
  public:
-  blended_kl_batch(const char* name, const kl_options& options, const Gamma& gamma, const matrix_view<S>& student,
-                   const matrix_view<T>& teacher, const token_batch& tokens, const matrix_view<G>& gradient,
+  blended_kl_batch(const char* name, const kl_options& options, const Gamma& gamma,
+                   const matrix_view<S>& student, const matrix_view<T>& teacher,
+                   const token_batch& tokens, const matrix_view<G>& gradient,
                    std::span<logit_statistics> workspace)
       : options_(options),
         gamma_(gamma),
@@ -128,7 +135,7 @@ class blended_kl_batch {
       if (gamma_.is_known(tokens_)) gamma_.check(tokens_, shape_.teacher_cols, plan_);
     }
     if (options.mode == loss_mode::parity && shape_.student_cols != shape_.teacher_cols) {
-      fail(std::string{name} + ": parity mode knows no excluded columns");
+      core::fail(std::string{name} + ": parity mode knows no excluded columns");
     }
   }
 
@@ -152,7 +159,8 @@ class blended_kl_batch {
       const kl_divergences both = divergences(token.index, gamma, square * token.upstream);
       const double forward = square * both.forward, reverse = square * both.reverse;
       // 0 * infinity: a direction without weight adds nothing.
-      add_token(result, tokens_, token, (gamma < 1 ? (1 - gamma) * forward : 0) + (gamma > 0 ? gamma * reverse : 0));
+      add_token(result, tokens_, token,
+                (gamma < 1 ? (1 - gamma) * forward : 0) + (gamma > 0 ? gamma * reverse : 0));
       if (token.share != 0) {
         result.forward += token.share * forward;
         result.reverse += token.share * reverse;
@@ -170,7 +178,9 @@ class blended_kl_batch {
   [[nodiscard]] logit_row<teacher_element> teacher_row(std::size_t i) const noexcept {
     return {teacher_.data + i * teacher_.stride, shape_.teacher_cols};
   }
-  [[nodiscard]] std::size_t cols() const noexcept { return std::max(shape_.student_cols, shape_.teacher_cols); }
+  [[nodiscard]] std::size_t cols() const noexcept {
+    return std::max(shape_.student_cols, shape_.teacher_cols);
+  }
 
   void clear(std::size_t i) const noexcept {
     if (gradient_.data != nullptr) clear_gradient_row(tokens_.accumulate, gradient_.row(i));
@@ -190,18 +200,21 @@ class blended_kl_batch {
     if (i < remembered_ && temperature_ == 1) known = memory_[i];
     std::optional<kl_divergences> result;
     if (cols() >= float_cols) {
-      result = kl_row<float, Arch>(student_row(i), teacher_row(i), inverse, known, blend, tokens_.accumulate, out);
+      result = kl_row<float, Arch>(student_row(i), teacher_row(i), inverse, known, blend,
+                                   tokens_.accumulate, out);
       if (!result) known = {};
     }
     if (!result) {
-      result = kl_row<double, Arch>(student_row(i), teacher_row(i), inverse, known, blend, tokens_.accumulate, out);
+      result = kl_row<double, Arch>(student_row(i), teacher_row(i), inverse, known, blend,
+                                    tokens_.accumulate, out);
     }
     return *result;
   }
 
   [[nodiscard]] bool starts_scope(std::size_t sample, std::size_t last_sample) const noexcept {
     if constexpr (Gamma::reads_teacher) {
-      return gamma_.scope == gamma_scope::token || (gamma_.scope == gamma_scope::sample && sample != last_sample);
+      return gamma_.scope == gamma_scope::token ||
+             (gamma_.scope == gamma_scope::sample && sample != last_sample);
     }
     return false;
   }
@@ -212,17 +225,22 @@ class blended_kl_batch {
       return gamma_.gamma;
     } else {
       if (!gamma_.is_known(tokens_)) return Gamma::without_labels;
-      if (gamma_.scope == gamma_scope::token && token.counts) return clamp_gamma(confidence(token.index));
-      if (gamma_.scope == gamma_scope::sample && token.counts) return clamp_gamma(sample_confidence(token.sample));
+      if (gamma_.scope == gamma_scope::token && token.counts)
+        return clamp_gamma(confidence(token.index));
+      if (gamma_.scope == gamma_scope::sample && token.counts)
+        return clamp_gamma(sample_confidence(token.sample));
       double sum = 0;
-      for (std::size_t sample = 0; sample < plan_.samples(); ++sample) sum += sample_confidence(sample);
-      return clamp_gamma(plan_.samples() == 0 ? Gamma::of_empty_sample : sum / static_cast<double>(plan_.samples()));
+      for (std::size_t sample = 0; sample < plan_.samples(); ++sample)
+        sum += sample_confidence(sample);
+      return clamp_gamma(plan_.samples() == 0 ? Gamma::of_empty_sample
+                                              : sum / static_cast<double>(plan_.samples()));
     }
   }
   double sample_confidence(std::size_t sample) {
     double sum = 0;
     std::size_t counted = 0;
-    for (std::size_t i = sample == 0 ? 0 : plan_.sample_end(sample - 1); i < plan_.sample_end(sample); ++i) {
+    for (std::size_t i = sample == 0 ? 0 : plan_.sample_end(sample - 1);
+         i < plan_.sample_end(sample); ++i) {
       if (!plan_.counts(i)) continue;
       sum += confidence(i);
       ++counted;
@@ -256,12 +274,14 @@ class blended_kl_batch {
 };
 
 template <class Arch, class Gamma, class S, class T, class G>
-blended_result blended_kl(const char* name, const kl_options& options, const Gamma& gamma, matrix_view<S> student,
-                          matrix_view<T> teacher, const token_batch& tokens, matrix_view<G> gradient,
-                          std::span<logit_statistics> workspace) {
-  return blended_kl_batch<Arch, Gamma, S, T, G>{name, options, gamma, student, teacher, tokens, gradient, workspace}
+blended_result blended_kl(const char* name, const kl_options& options, const Gamma& gamma,
+                          matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
+                          matrix_view<G> gradient, std::span<logit_statistics> workspace) {
+  return blended_kl_batch<Arch, Gamma, S, T, G>{name,    options, gamma,    student,
+                                                teacher, tokens,  gradient, workspace}
       .run();
 }
 
-}  // namespace detail
-}  // namespace edgerazor::inline v0
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,5 +1,6 @@
-/// Which layers' hidden states a feature loss compares: fixed ones, or those the teacher's own hidden states single
-/// out in each batch.
+// SPDX-License-Identifier: Apache-2.0
+/// Which layers' hidden states a feature loss compares: fixed ones, or those the teacher's own
+/// hidden states single out in each batch.
 #pragma once
 
 #include <algorithm>
@@ -15,13 +16,15 @@
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/wide_lanes.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// One entry of a fixed list of layers: an index, counted from the end where negative, or a name.
 class layer_choice {
  public:
   constexpr layer_choice(std::ptrdiff_t index) noexcept : index_(index) {}
-  /// "low": layer 1 (0 where it is the only one); "mid": layer count / 2; "high": the last. Fails on another word.
+  /// "low": layer 1 (0 where it is the only one); "mid": layer count / 2; "high": the last. Fails
+  /// on another word.
   constexpr explicit layer_choice(std::string_view name) {
     if (name == "low") {
       place_ = place::low;
@@ -30,12 +33,12 @@ class layer_choice {
     } else if (name == "high") {
       place_ = place::high;
     } else {
-      fail("layer_choice: \"" + std::string{name} + "\", expected low, mid or high");
+      detail::core::fail("layer_choice: \"" + std::string{name} + "\", expected low, mid or high");
     }
   }
 
-  /// The index among `count` layers (reference resolve_layer_indices). Fails where there is none such; the reference
-  /// leaves it out with a warning.
+  /// The index among `count` layers (reference resolve_layer_indices). Fails where there is none
+  /// such; the reference leaves it out with a warning.
   [[nodiscard]] constexpr std::size_t among(std::size_t count) const {
     const auto layers = static_cast<std::ptrdiff_t>(count);
     std::ptrdiff_t index = index_ < 0 ? layers + index_ : index_;
@@ -43,7 +46,8 @@ class layer_choice {
     if (place_ == place::mid) index = layers / 2;
     if (place_ == place::high) index = layers - 1;
     if (index < 0 || index >= layers) {
-      fail("layer_choice: layer " + std::to_string(index_) + " of " + std::to_string(count) + " layers");
+      detail::core::fail("layer_choice: layer " + std::to_string(index_) + " of " +
+                         std::to_string(count) + " layers");
     }
     return static_cast<std::size_t>(index);
   }
@@ -54,11 +58,13 @@ class layer_choice {
   place place_ = place::index;
 };
 
-/// Writes the indices of `choices` among `count` layers to the front of `indices` and returns that part.
-inline std::span<std::size_t> select_layers(std::span<const layer_choice> choices, std::size_t count,
-                                            std::span<std::size_t> indices) {
+/// Writes the indices of `choices` among `count` layers to the front of `indices` and returns that
+/// part.
+inline std::span<std::size_t> select_layers(std::span<const layer_choice> choices,
+                                            std::size_t count, std::span<std::size_t> indices) {
   if (indices.size() < choices.size()) {
-    fail("select_layers: " + std::to_string(choices.size()) + " choices, room for " + std::to_string(indices.size()));
+    detail::core::fail("select_layers: " + std::to_string(choices.size()) + " choices, room for " +
+                       std::to_string(indices.size()));
   }
   for (std::size_t i = 0; i < choices.size(); ++i) indices[i] = choices[i].among(count);
   return indices.first(choices.size());
@@ -71,11 +77,12 @@ enum class layer_metric {
   variance            ///< mean over features of the unbiased variance over tokens: largest first
 };
 
-namespace detail {
+namespace detail::distill {
 
 /// Calls visit(i) for every token that counts and returns how many there are.
 template <class Visit>
-std::size_t for_each_counted(std::size_t tokens, std::span<const std::uint8_t> mask, Visit&& visit) {
+std::size_t for_each_counted(std::size_t tokens, std::span<const std::uint8_t> mask,
+                             Visit&& visit) {
   std::size_t count = 0;
   for (std::size_t i = 0; i < tokens; ++i) {
     if (!mask.empty() && mask[i] == 0) continue;
@@ -92,7 +99,8 @@ template <class Arch, class T>
   const std::size_t count = for_each_counted(layer.rows, mask, [&](std::size_t i) {
     const T *a = layer.row(i).data(), *b = before.row(i).data();
     const double dot = wide_dot<Arch>(a, b, layer.cols);
-    const double norms = std::sqrt(wide_dot<Arch>(a, a, layer.cols)) * std::sqrt(wide_dot<Arch>(b, b, layer.cols));
+    const double norms =
+        std::sqrt(wide_dot<Arch>(a, a, layer.cols)) * std::sqrt(wide_dot<Arch>(b, b, layer.cols));
     sum += norms == 0 ? 0 : dot / norms;
   });
   return count == 0 ? 0 : sum / static_cast<double>(count);
@@ -108,14 +116,19 @@ template <class Arch, class T>
   return count == 0 ? 0 : sum / static_cast<double>(count);
 }
 
-/// Two passes over a vector of features at a time: their means, then the squares of what differs from them.
+/// Two passes over a vector of features at a time: their means, then the squares of what differs
+/// from them.
 template <class Arch, class T>
-[[nodiscard]] double mean_variance(const matrix_view<T>& layer, std::span<const std::uint8_t> mask) {
+[[nodiscard]] double mean_variance(const matrix_view<T>& layer,
+                                   std::span<const std::uint8_t> mask) {
   double total = 0;
   for (std::size_t c = 0; c < layer.cols; c += wide_lanes<Arch>) {
-    const auto features = [&](std::size_t i) { return wide_row<Arch, T>{layer.row(i).data(), layer.cols}[c]; };
+    const auto features = [&](std::size_t i) {
+      return wide_row<Arch, T>{layer.row(i).data(), layer.cols}[c];
+    };
     wide<Arch> sum{0.0}, squares{0.0};
-    const std::size_t count = for_each_counted(layer.rows, mask, [&](std::size_t i) { sum += features(i); });
+    const std::size_t count =
+        for_each_counted(layer.rows, mask, [&](std::size_t i) { sum += features(i); });
     if (count < 2) return 0;
     const wide<Arch> mean = sum / wide<Arch>{static_cast<double>(count)};
     for_each_counted(layer.rows, mask, [&](std::size_t i) {
@@ -127,47 +140,51 @@ template <class Arch, class T>
   return total / static_cast<double>(std::max<std::size_t>(layer.cols, 1));
 }
 
-}  // namespace detail
+}  // namespace detail::distill
 
-/// The layers that stand out by a metric of the teacher's hidden states (the paper's adaptive feature distillation;
-/// reference resolve_layer_indices_adaptive).
+/// The layers that stand out by a metric of the teacher's hidden states (the paper's adaptive
+/// feature distillation; reference resolve_layer_indices_adaptive).
 struct adaptive_layers {
   layer_metric metric = layer_metric::cosine_similarity;
   std::size_t top_k = 3;
 
-  /// The metric of layer `index` of `hidden_states`, at least 1. Tokens whose `mask` is 0 are left out; an empty mask
-  /// takes all, padding included, as the reference does. Without a token (two for the variance) it is 0; a row of
-  /// zeros has cosine 0.
+  /// The metric of layer `index` of `hidden_states`, at least 1. Tokens whose `mask` is 0 are left
+  /// out; an empty mask takes all, padding included, as the reference does. Without a token (two
+  /// for the variance) it is 0; a row of zeros has cosine 0.
   template <class Arch = xsimd::default_arch, real_element T>
   [[nodiscard]] double score(std::span<const matrix_view<T>> hidden_states, std::size_t index,
                              std::span<const std::uint8_t> mask = {}) const {
     check(hidden_states, mask.size());
     if (index == 0 || index >= hidden_states.size()) {
-      fail("adaptive_layers: layer " + std::to_string(index) + " of " + std::to_string(hidden_states.size()) +
-           " hidden states has no layer before it");
+      detail::core::fail("adaptive_layers: layer " + std::to_string(index) + " of " +
+                         std::to_string(hidden_states.size()) +
+                         " hidden states has no layer before it");
     }
     return unchecked_score<Arch>(hidden_states, index, mask);
   }
 
-  /// Writes up to `top_k` indices into `hidden_states`, best first and equal ones in order, to the front of `indices`
-  /// and returns that part. `hidden_states[0]` is the embedding, which is never selected; every other has its shape,
-  /// tokens x features, the samples of a batch one after the other. `scores` holds a double for every hidden state:
-  /// the metric of layer l stands in scores[l] afterwards, 0 in scores[0]. A metric that is NaN comes last.
+  /// Writes up to `top_k` indices into `hidden_states`, best first and equal ones in order, to the
+  /// front of `indices` and returns that part. `hidden_states[0]` is the embedding, which is never
+  /// selected; every other has its shape, tokens x features, the samples of a batch one after the
+  /// other. `scores` holds a double for every hidden state: the metric of layer l stands in
+  /// scores[l] afterwards, 0 in scores[0]. A metric that is NaN comes last.
   ///
   /// Fails where shapes differ or the spans are too short.
   template <class Arch = xsimd::default_arch, real_element T>
-  std::span<std::size_t> operator()(std::span<const matrix_view<T>> hidden_states, std::span<double> scores,
-                                    std::span<std::size_t> indices, std::span<const std::uint8_t> mask = {}) const {
+  std::span<std::size_t> operator()(std::span<const matrix_view<T>> hidden_states,
+                                    std::span<double> scores, std::span<std::size_t> indices,
+                                    std::span<const std::uint8_t> mask = {}) const {
     check(hidden_states, mask.size());
     const std::size_t layers = hidden_states.empty() ? 0 : hidden_states.size() - 1;
     const std::size_t selected = std::min(top_k, layers);
     if (scores.size() < hidden_states.size() || indices.size() < selected) {
-      fail("adaptive_layers: room for " + std::to_string(scores.size()) + " scores and " +
-           std::to_string(indices.size()) + " indices, expected " + std::to_string(hidden_states.size()) + " and " +
-           std::to_string(selected));
+      detail::core::fail("adaptive_layers: room for " + std::to_string(scores.size()) +
+                         " scores and " + std::to_string(indices.size()) + " indices, expected " +
+                         std::to_string(hidden_states.size()) + " and " + std::to_string(selected));
     }
     if (layers != 0) scores[0] = 0;
-    for (std::size_t l = 1; l <= layers; ++l) scores[l] = unchecked_score<Arch>(hidden_states, l, mask);
+    for (std::size_t l = 1; l <= layers; ++l)
+      scores[l] = unchecked_score<Arch>(hidden_states, l, mask);
     // Insertion into the best so far, behind its equals.
     std::size_t held = 0;
     for (std::size_t l = 1; l <= layers; ++l) {
@@ -192,29 +209,32 @@ struct adaptive_layers {
     for (std::size_t l = 1; l < hidden_states.size(); ++l) {
       const matrix_view<T>&a = hidden_states[0], &b = hidden_states[l];
       if (a.rows == b.rows && a.cols == b.cols) continue;
-      fail("adaptive_layers: hidden state " + std::to_string(l) + " is " + shape_text(b.rows, b.cols) +
-           ", hidden state 0 " + shape_text(a.rows, a.cols));
+      detail::core::fail("adaptive_layers: hidden state " + std::to_string(l) + " is " +
+                         detail::core::shape_text(b.rows, b.cols) + ", hidden state 0 " +
+                         detail::core::shape_text(a.rows, a.cols));
     }
     if (mask != 0 && !hidden_states.empty() && mask != hidden_states[0].rows) {
-      fail("adaptive_layers: " + std::to_string(mask) + " mask entries for " + std::to_string(hidden_states[0].rows) +
-           " tokens");
+      detail::core::fail("adaptive_layers: " + std::to_string(mask) + " mask entries for " +
+                         std::to_string(hidden_states[0].rows) + " tokens");
     }
   }
 
   template <class Arch, class T>
-  [[nodiscard]] double unchecked_score(std::span<const matrix_view<T>> hidden_states, std::size_t index,
+  [[nodiscard]] double unchecked_score(std::span<const matrix_view<T>> hidden_states,
+                                       std::size_t index,
                                        std::span<const std::uint8_t> mask) const {
     const matrix_view<T>& layer = hidden_states[index];
     switch (metric) {
       case layer_metric::cosine_similarity:
-        return detail::mean_cosine<Arch>(layer, hidden_states[index - 1], mask);
+        return detail::distill::mean_cosine<Arch>(layer, hidden_states[index - 1], mask);
       case layer_metric::norm:
-        return detail::mean_norm<Arch>(layer, mask);
+        return detail::distill::mean_norm<Arch>(layer, mask);
       case layer_metric::variance:
-        return detail::mean_variance<Arch>(layer, mask);
+        return detail::distill::mean_variance<Arch>(layer, mask);
     }
     return 0;
   }
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

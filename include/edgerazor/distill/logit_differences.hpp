@@ -1,13 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Divergences of two distributions that are close, in float without cancellation.
 ///
-/// Where q and p differ by less than rounding can resolve, everything is made of u = a - b, which is small and exact,
-/// and of e^x - 1 instead of two powers. With c = ln(S_s / S_t) and x = ln(q/p) = u - c:
+/// Where q and p differ by less than rounding can resolve, everything is made of u = a - b, which
+/// is small and exact, and of e^x - 1 instead of two powers. With c = ln(S_s / S_t) and x = ln(q/p)
+/// = u - c:
 ///
 ///     S_s = S_t + sum e^b (e^u - 1)        q - p = p (e^x - 1)
 ///     KL(p||q) = sum p (e^x - 1 - x)       KL(q||p) = sum p (x (e^x - 1) - (e^x - 1 - x))
 ///
-/// Both sums have no negative term, and an error in c changes them in second order only. Columns with a large u have no
-/// cancellation, and take the two powers.
+/// Both sums have no negative term, and an error in c changes them in second order only. Columns
+/// with a large u have no cancellation, and take the two powers.
 #pragma once
 
 #include <cmath>
@@ -18,7 +20,9 @@
 #include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/logit_sums.hpp>
 
-namespace edgerazor::inline v0::detail {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::distill {
 
 /// |x| below which e^x - 1 - x comes from its series: x^2 / 2 + ... + x^8 / 8!, of which the next term is 2^-26 at
 /// most.
@@ -38,8 +42,9 @@ template <class Reals>
   return x * x * sum;
 }
 
-/// u = a - b = ((s - t) - (r_s - r_t)) / T of some columns, in nats. s - t comes first, because it is exact where the
-/// two are near each other; before it the whole part of r_s - r_t leaves whichever is larger, which is exact too.
+/// u = a - b = ((s - t) - (r_s - r_t)) / T of some columns, in nats. s - t comes first, because it
+/// is exact where the two are near each other; before it the whole part of r_s - r_t leaves
+/// whichever is larger, which is exact too.
 template <class Arch>
 struct logit_differences {
   using reals = xsimd::batch<float, Arch>;
@@ -54,7 +59,8 @@ struct logit_differences {
     scale = reals{static_cast<float>(by.inverse_temperature)};
   }
   [[nodiscard]] reals operator()(const float* student, const float* teacher) const noexcept {
-    const reals s = reals::load_unaligned(student) - student_part, t = reals::load_unaligned(teacher) - teacher_part;
+    const reals s = reals::load_unaligned(student) - student_part,
+                t = reals::load_unaligned(teacher) - teacher_part;
     return (s - t - rest) * scale;
   }
 };
@@ -65,8 +71,8 @@ struct difference_sums {
 };
 
 template <class Arch>
-[[nodiscard]] difference_sums sum_differences(const float* student, const float* teacher, std::size_t count,
-                                              const logit_scaling& by) noexcept {
+[[nodiscard]] difference_sums sum_differences(const float* student, const float* teacher,
+                                              std::size_t count, const logit_scaling& by) noexcept {
   using reals = xsimd::batch<float, Arch>;
   const exponents<float, Arch> of_student{by.student_reference, by.inverse_temperature};
   const exponents<float, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
@@ -77,7 +83,8 @@ template <class Arch>
     const std::size_t end = first + step < count ? first + step : count;
     for (std::size_t i = first; i < end; i += reals::size) {
       const reals u = differences(student + i, teacher + i);
-      const reals p = power_of_exponent(of_teacher(teacher + i)), q = power_of_exponent(of_student(student + i));
+      const reals p = power_of_exponent(of_teacher(teacher + i)),
+                  q = power_of_exponent(of_student(student + i));
       const auto small = xsimd::abs(u) <= reals{small_difference};
       const reals difference = xsimd::select(small, p * (u + exponential_excess(u)), q - p);
       sums.sum[0] += difference;
@@ -88,7 +95,8 @@ template <class Arch>
   return {sums.total(0), sums.total(1)};
 }
 
-/// What the second pass is given: 1 / S_t, 1 / S_s, c, and the gradient reverse * q (u - mean) + forward * (q - p).
+/// What the second pass is given: 1 / S_t, 1 / S_s, c, and the gradient reverse * q (u - mean) +
+/// forward * (q - p).
 struct close_coefficients {
   double teacher = 0;
   double student = 0;
@@ -103,15 +111,18 @@ struct close_divergences {
   double reverse = 0;
 };
 
-/// The two divergences, and the gradient if there is room for it. The result may overwrite its own input.
+/// The two divergences, and the gradient if there is room for it. The result may overwrite its own
+/// input.
 template <class Arch>
-close_divergences compare_close(const float* student, const float* teacher, std::size_t count, const logit_scaling& by,
-                                const close_coefficients& with, float* gradient) noexcept {
+close_divergences compare_close(const float* student, const float* teacher, std::size_t count,
+                                const logit_scaling& by, const close_coefficients& with,
+                                float* gradient) noexcept {
   using reals = xsimd::batch<float, Arch>;
   const exponents<float, Arch> of_student{by.student_reference, by.inverse_temperature};
   const exponents<float, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
   const logit_differences<Arch> differences{by};
-  const reals teacher_scale{static_cast<float>(with.teacher)}, student_scale{static_cast<float>(with.student)};
+  const reals teacher_scale{static_cast<float>(with.teacher)},
+      student_scale{static_cast<float>(with.student)};
   const reals log_ratio{static_cast<float>(with.log_ratio)}, mean{static_cast<float>(with.mean)};
   const reals forward{static_cast<float>(with.forward)}, reverse{static_cast<float>(with.reverse)};
   wide_sums<float, 2, Arch> sums;
@@ -136,4 +147,6 @@ close_divergences compare_close(const float* student, const float* teacher, std:
   return {sums.total(0), sums.total(1)};
 }
 
-}  // namespace edgerazor::inline v0::detail
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,4 +1,6 @@
-/// One token's two rows of logits: their statistics, and the gradient of any blend of the two divergences.
+// SPDX-License-Identifier: Apache-2.0
+/// One token's two rows of logits: their statistics, and the gradient of any blend of the two
+/// divergences.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +18,9 @@
 #include <edgerazor/distill/logit_statistics.hpp>
 #include <edgerazor/distill/logit_sums.hpp>
 
-namespace edgerazor::inline v0::detail {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::distill {
 
 /// coefficient_forward * KL(p||q) + coefficient_reverse * KL(q||p), what a gradient is taken of.
 struct kl_blend {
@@ -24,25 +28,30 @@ struct kl_blend {
   double reverse = 0;
 };
 
-/// e^a of a row's columns, where a first pass left them for the second, with the references they were made with.
+/// e^a of a row's columns, where a first pass left them for the second, with the references they
+/// were made with.
 template <class Real>
 class kept_powers {
  public:
   kept_powers() = default;
   explicit kept_powers(Real* data) noexcept : data_(data) {}
 
-  [[nodiscard]] Real* at(std::size_t column) const noexcept { return data_ == nullptr ? nullptr : data_ + column; }
-  /// From `column` on the reference is another. Few rows raise theirs as often as there is room to remember; what was
-  /// kept before is then given up.
+  [[nodiscard]] Real* at(std::size_t column) const noexcept {
+    return data_ == nullptr ? nullptr : data_ + column;
+  }
+  /// From `column` on the reference is another. Few rows raise theirs as often as there is room to
+  /// remember; what was kept before is then given up.
   void begin_stretch(std::size_t column, double reference) noexcept {
     if (count_ == stretches_.size()) count_ = 0;
     stretches_[count_++] = {column, reference};
   }
   /// e^a of `column` seen through `reference`, over what is kept; 0 if it isn't.
-  [[nodiscard]] double factor(std::size_t column, double reference, double inverse_temperature) const noexcept {
+  [[nodiscard]] double factor(std::size_t column, double reference,
+                              double inverse_temperature) const noexcept {
     std::size_t last = count_;
     while (last > 0 && stretches_[last - 1].column > column) --last;
-    return last == 0 ? 0 : std::exp((stretches_[last - 1].reference - reference) * inverse_temperature);
+    return last == 0 ? 0
+                     : std::exp((stretches_[last - 1].reference - reference) * inverse_temperature);
   }
 
  private:
@@ -55,15 +64,17 @@ class kept_powers {
   std::size_t count_ = 0;
 };
 
-/// Works in vectors of Real. A block with a logit well above the reference is done again with that as reference, so
-/// that the largest powers, which matter, are of small exponents, which are exact. A block whose sums are not finite is
-/// done again with 0 * infinity = 0: ordinary blocks are passed over once, and tested for nothing.
+/// Works in vectors of Real. A block with a logit well above the reference is done again with that
+/// as reference, so that the largest powers, which matter, are of small exponents, which are exact.
+/// A block whose sums are not finite is done again with 0 * infinity = 0: ordinary blocks are
+/// passed over once, and tested for nothing.
 template <class Real, class Arch, real_element S, real_element T>
 class logit_pair {
  public:
-  /// `observed`: this object will see both rows before it makes their gradient, and so learn whether they hold minus
-  /// infinity; else it must expect some.
-  logit_pair(logit_row<S> student, logit_row<T> teacher, double inverse_temperature, bool observed = true) noexcept
+  /// `observed`: this object will see both rows before it makes their gradient, and so learn
+  /// whether they hold minus infinity; else it must expect some.
+  logit_pair(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
+             bool observed = true) noexcept
       : student_(student),
         teacher_(teacher),
         cols_(std::max(student.size, teacher.size)),
@@ -91,9 +102,11 @@ class logit_pair {
     });
   }
 
-  /// For a row whose teacher was seen through another object. An infinite logit shows in no sum of its own: a teacher
-  /// with probabilities of 0 must be taken to have some.
-  void expect_infinities(const logit_statistics& seen) noexcept { guarded_ = guarded_ || seen.teacher_guarded; }
+  /// For a row whose teacher was seen through another object. An infinite logit shows in no sum of
+  /// its own: a teacher with probabilities of 0 must be taken to have some.
+  void expect_infinities(const logit_statistics& seen) noexcept {
+    guarded_ = guarded_ || seen.teacher_guarded;
+  }
 
   /// Adds S_s and U, and keeps e^a of every column where there is room.
   void observe_student(logit_statistics& to, kept_powers<Real>& kept) noexcept {
@@ -105,7 +118,8 @@ class logit_pair {
       if (first == 0) kept.begin_stretch(0, scaling(to).student_reference);
       const std::size_t padded = pad(count);
       Real* to_keep = padded == count ? kept.at(first) : nullptr;
-      student_sums sums = sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
+      student_sums sums =
+          sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
       if (sums.largest > 1 && raise_student(to, first, count)) {
         kept.begin_stretch(first, to.student_reference);
         sums = sum_student<false, Real, Arch>(student, teacher, padded, scaling(to), to_keep);
@@ -128,16 +142,18 @@ class logit_pair {
       const Real* student = student_.template block<Real, lanes>(first, count, buffers[0]);
       const Real* teacher = teacher_.template block<Real, lanes>(first, count, buffers[1]);
       double sum = sum_forward<false, Real, Arch>(student, teacher, pad(count), scaling(to));
-      if (!std::isfinite(sum)) sum = sum_forward<true, Real, Arch>(student, teacher, pad(count), scaling(to));
+      if (!std::isfinite(sum))
+        sum = sum_forward<true, Real, Arch>(student, teacher, pad(count), scaling(to));
       to.teacher_excess += sum;
     });
   }
 
-  /// Gradient of the blend with respect to the student's logits; sets W on the way. `of` holds everything but W. The
-  /// reverse part of a row whose KL(q||p) is infinite has no direction and is left out.
+  /// Gradient of the blend with respect to the student's logits; sets W on the way. `of` holds
+  /// everything but W. The reverse part of a row whose KL(q||p) is infinite has no direction and is
+  /// left out.
   template <real_element G>
-  void gradient(logit_statistics& of, const kept_powers<Real>& kept, const kl_blend& blend, bool accumulate,
-                G* out) const noexcept {
+  void gradient(logit_statistics& of, const kept_powers<Real>& kept, const kl_blend& blend,
+                bool accumulate, G* out) const noexcept {
     const double mean_excess = of.student_excess / of.student_sum;  // sum of q (a - b)
     const double reverse = std::isinf(mean_excess) ? 0 : blend.reverse * inverse_temperature_;
     const double forward = blend.forward * inverse_temperature_;
@@ -165,9 +181,11 @@ class logit_pair {
         if (!accumulate && padded == count) result = out + first;
       }
       if (guarded_ || padded != count || teacher_.present_in(first, count) != count) {
-        total += blend_gradient<true, Real, Arch>(student, teacher, powers, padded, by, here, result);
+        total +=
+            blend_gradient<true, Real, Arch>(student, teacher, powers, padded, by, here, result);
       } else {
-        total += blend_gradient<false, Real, Arch>(student, teacher, powers, padded, by, here, result);
+        total +=
+            blend_gradient<false, Real, Arch>(student, teacher, powers, padded, by, here, result);
       }
       if (result != buffers[2]) return;
       for (std::size_t i = 0; i < count; ++i) {
@@ -186,11 +204,13 @@ class logit_pair {
     of.teacher_excess = total;
   }
 
-  /// For rows in float whose divergences are small: both of them and the gradient, without cancellation. `of` holds the
-  /// sums of both rows, none of them infinite.
+  /// For rows in float whose divergences are small: both of them and the gradient, without
+  /// cancellation. `of` holds the sums of both rows, none of them infinite.
   template <real_element G>
   close_divergences close(logit_statistics& of, const kl_blend& blend, bool accumulate,
-                          G* out) const noexcept requires std::is_same_v<Real, float> {
+                          G* out) const noexcept
+    requires std::is_same_v<Real, float>
+  {
     const logit_scaling by = scaling(of);
     difference_sums differences;
     for_each_block(cols_, [&](std::size_t first, std::size_t count) {
@@ -212,13 +232,14 @@ class logit_pair {
     for_each_block(cols_, [&](std::size_t first, std::size_t count) {
       float buffers[2][logit_block], gradient[logit_block];
       const auto [student, teacher] = padded_blocks(first, count, buffers);
-      const close_divergences part =
-          compare_close<Arch>(student, teacher, pad(count), by, with, out == nullptr ? nullptr : gradient);
+      const close_divergences part = compare_close<Arch>(student, teacher, pad(count), by, with,
+                                                         out == nullptr ? nullptr : gradient);
       result.forward += part.forward;
       result.reverse += part.reverse;
       if (out == nullptr) return;
       for (std::size_t i = 0; i < count; ++i) {
-        out[first + i] = G{accumulate ? static_cast<float>(out[first + i]) + gradient[i] : gradient[i]};
+        out[first + i] =
+            G{accumulate ? static_cast<float>(out[first + i]) + gradient[i] : gradient[i]};
       }
     });
     return result;
@@ -236,15 +257,18 @@ class logit_pair {
   struct block_pair {
     const float *student, *teacher;
   };
-  /// Two blocks continued to whole vectors by columns that are impossible in both, yet have a finite difference.
-  block_pair padded_blocks(std::size_t first, std::size_t count, float (&buffers)[2][logit_block]) const noexcept {
+  /// Two blocks continued to whole vectors by columns that are impossible in both, yet have a
+  /// finite difference.
+  block_pair padded_blocks(std::size_t first, std::size_t count,
+                           float (&buffers)[2][logit_block]) const noexcept {
     block_pair blocks{student_.template block<float, lanes>(first, count, buffers[0]),
                       teacher_.template block<float, lanes>(first, count, buffers[1])};
     for (std::size_t i = count; i < pad(count); ++i) buffers[0][i] = buffers[1][i] = -1e30f;
     return blocks;
   }
   [[nodiscard]] logit_scaling scaling(const logit_statistics& of) const noexcept {
-    return {inverse_temperature_, of.student_reference == logit_statistics::unset ? 0 : of.student_reference,
+    return {inverse_temperature_,
+            of.student_reference == logit_statistics::unset ? 0 : of.student_reference,
             of.teacher_reference == logit_statistics::unset ? 0 : of.teacher_reference};
   }
   /// Makes the block's largest logit the reference, if that is larger.
@@ -268,4 +292,6 @@ class logit_pair {
   bool guarded_;
 };
 
-}  // namespace edgerazor::inline v0::detail
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

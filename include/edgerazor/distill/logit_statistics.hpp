@@ -1,8 +1,10 @@
-/// What one token's two rows of logits say of each other, in a form that pieces of the vocabulary add up to: both
-/// divergences, the teacher's entropy, and all that their gradients need beside the logits.
+// SPDX-License-Identifier: Apache-2.0
+/// What one token's two rows of logits say of each other, in a form that pieces of the vocabulary
+/// add up to: both divergences, the teacher's entropy, and all that their gradients need beside the
+/// logits.
 ///
-/// With q = softmax(s / T) the student's and p = softmax(t / T) the teacher's distribution, a piece is seen through
-/// references r, logits about as large as the largest so far:
+/// With q = softmax(s / T) the student's and p = softmax(t / T) the teacher's distribution, a piece
+/// is seen through references r, logits about as large as the largest so far:
 ///
 ///     a = (s - r_s) / T      S_s = sum e^a        U = sum e^a (a - b)
 ///     b = (t - r_t) / T      S_t = sum e^b        W = sum e^b (b - a)        B = sum e^b b
@@ -10,7 +12,8 @@
 ///     ln q = a - ln S_s      KL(q||p) = U / S_s - ln S_s + ln S_t
 ///     ln p = b - ln S_t      KL(p||q) = W / S_t - ln S_t + ln S_s        H(p) = ln S_t - B / S_t
 ///
-/// Another reference only scales and shifts the sums, so pieces seen through different ones merge exactly.
+/// Another reference only scales and shifts the sums, so pieces seen through different ones merge
+/// exactly.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +28,12 @@
 #include <edgerazor/distill/exponential.hpp>
 #include <edgerazor/distill/logit_blocks.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// The sums above, over the columns seen so far. Trivially copyable: shards of the vocabulary, on threads or on ranks
-/// of a cluster, each make one, send it as bytes and `merge` what they receive; any order, the same up to rounding.
+/// The sums above, over the columns seen so far. Trivially copyable: shards of the vocabulary, on
+/// threads or on ranks of a cluster, each make one, send it as bytes and `merge` what they receive;
+/// any order, the same up to rounding.
 struct logit_statistics {
   static constexpr double unset = -std::numeric_limits<double>::infinity();
 
@@ -73,11 +78,13 @@ struct logit_statistics {
 
   /// KL(p || q), p the teacher's. Infinite where p has mass that q lacks.
   [[nodiscard]] double forward_kl() const noexcept {
-    return not_negative(teacher_excess / teacher_sum - std::log(teacher_sum) + std::log(student_sum));
+    return not_negative(teacher_excess / teacher_sum - std::log(teacher_sum) +
+                        std::log(student_sum));
   }
   /// KL(q || p).
   [[nodiscard]] double reverse_kl() const noexcept {
-    return not_negative(student_excess / student_sum - std::log(student_sum) + std::log(teacher_sum));
+    return not_negative(student_excess / student_sum - std::log(student_sum) +
+                        std::log(teacher_sum));
   }
   /// H(p) in nats, at the temperature of the statistics.
   [[nodiscard]] double teacher_entropy() const noexcept {
@@ -97,4 +104,5 @@ struct logit_statistics {
 };
 static_assert(std::is_trivially_copyable_v<logit_statistics>);
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

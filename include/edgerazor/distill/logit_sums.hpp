@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The sums of `logit_statistics` over one block of columns, in vectors of float or double.
 ///
-/// Lanes are added up in double at least every 32 vectors, so that rounding stays near that of a single float
-/// operation.
+/// Lanes are added up in double at least every 32 vectors, so that rounding stays near that of a
+/// single float operation.
 #pragma once
 
 #include <cmath>
@@ -12,10 +13,12 @@
 
 #include <edgerazor/distill/exponential.hpp>
 
-namespace edgerazor::inline v0::detail {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::distill {
 
-/// How a logit becomes the exponent of its probability: (x - reference) / T. The subtraction comes first, because it is
-/// exact for the logits near the reference, which are those that count.
+/// How a logit becomes the exponent of its probability: (x - reference) / T. The subtraction comes
+/// first, because it is exact for the logits near the reference, which are those that count.
 struct logit_scaling {
   double inverse_temperature = 1;
   double student_reference = 0;
@@ -77,7 +80,8 @@ template <bool Guarded, class Reals>
 template <bool Guarded, class Reals>
 [[nodiscard]] inline Reals where_finite(const Reals& x) noexcept {
   using real = typename Reals::value_type;
-  if constexpr (Guarded) return xsimd::select(xsimd::abs(x) <= Reals{std::numeric_limits<real>::max()}, x, Reals{0});
+  if constexpr (Guarded)
+    return xsimd::select(xsimd::abs(x) <= Reals{std::numeric_limits<real>::max()}, x, Reals{0});
   return x;
 }
 
@@ -89,7 +93,8 @@ struct teacher_sums {
 
 /// Guarded: for blocks that hold minus infinity. `count` is a multiple of the vector's length.
 template <bool Guarded, class Real, class Arch>
-[[nodiscard]] teacher_sums sum_teacher(const Real* teacher, std::size_t count, const logit_scaling& by) noexcept {
+[[nodiscard]] teacher_sums sum_teacher(const Real* teacher, std::size_t count,
+                                       const logit_scaling& by) noexcept {
   using reals = xsimd::batch<Real, Arch>;
   const exponents<Real, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
   wide_sums<Real, 2, Arch> sums;
@@ -165,24 +170,27 @@ template <bool Guarded, class Real, class Arch>
   return sums.total(0) / exponent_unit<Real>;
 }
 
-/// gradient = e^a ((a - b) slope + student) - e^b teacher: with the right three numbers, that of any blend of the two
-/// divergences. A difference that isn't finite has no slope: either q is 0, or the row has left the slope out.
+/// gradient = e^a ((a - b) slope + student) - e^b teacher: with the right three numbers, that of
+/// any blend of the two divergences. A difference that isn't finite has no slope: either q is 0, or
+/// the row has left the slope out.
 struct blend_coefficients {
   double slope = 0;
   double student = 0;
   double teacher = 0;
 };
 
-/// Writes `count` gradients and returns sum e^b (b - a). `kept` may be null, and may be `gradient`; so may be `student`
-/// or `teacher`: a column is read before it is written.
+/// Writes `count` gradients and returns sum e^b (b - a). `kept` may be null, and may be `gradient`;
+/// so may be `student` or `teacher`: a column is read before it is written.
 template <bool Guarded, class Real, class Arch>
 double blend_gradient(const Real* student, const Real* teacher, const Real* kept, std::size_t count,
-                      const logit_scaling& by, const blend_coefficients& blend, Real* gradient) noexcept {
+                      const logit_scaling& by, const blend_coefficients& blend,
+                      Real* gradient) noexcept {
   using reals = xsimd::batch<Real, Arch>;
   const exponents<Real, Arch> of_student{by.student_reference, by.inverse_temperature};
   const exponents<Real, Arch> of_teacher{by.teacher_reference, by.inverse_temperature};
   const reals slope{static_cast<Real>(blend.slope / exponent_unit<Real>)};
-  const reals student_part{static_cast<Real>(blend.student)}, teacher_part{static_cast<Real>(blend.teacher)};
+  const reals student_part{static_cast<Real>(blend.student)},
+      teacher_part{static_cast<Real>(blend.teacher)};
   wide_sums<Real, 1, Arch> sums;
   constexpr std::size_t step = wide_sums<Real, 1, Arch>::vectors * reals::size;
   for (std::size_t first = 0; first < count; first += step) {
@@ -202,4 +210,6 @@ double blend_gradient(const Real* student, const Real* teacher, const Real* kept
   return sums.total(0) / exponent_unit<Real>;
 }
 
-}  // namespace edgerazor::inline v0::detail
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

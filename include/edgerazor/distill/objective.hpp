@@ -1,4 +1,6 @@
-/// A training objective: the weighted sum of the task's loss and any set of distillation losses, each reported by name.
+// SPDX-License-Identifier: Apache-2.0
+/// A training objective: the weighted sum of the task's loss and any set of distillation losses,
+/// each reported by name.
 #pragma once
 
 #include <array>
@@ -11,7 +13,8 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// One term of an objective. The name is the caller's memory, usually a literal.
 struct objective_part {
@@ -20,14 +23,16 @@ struct objective_part {
   double value = 0;  ///< before the weight
 };
 
-namespace detail {
+namespace detail::distill {
 
 template <class Value>
 concept term_value = std::is_convertible_v<Value, double> || std::is_base_of_v<loss_result, Value>;
 
-/// A callable that computes a term's loss over the tokens it is given: a loss's result, or a plain number.
+/// A callable that computes a term's loss over the tokens it is given: a loss's result, or a plain
+/// number.
 template <class Term, class... Before>
-concept objective_term = std::is_invocable_v<Term&, Before..., const token_batch&> &&
+concept objective_term =
+    std::is_invocable_v<Term&, Before..., const token_batch&> &&
     term_value<std::remove_cvref_t<std::invoke_result_t<Term&, Before..., const token_batch&>>>;
 
 template <term_value Value>
@@ -39,7 +44,7 @@ template <term_value Value>
   }
 }
 
-}  // namespace detail
+}  // namespace detail::distill
 
 /// total = sum of weight * value over the terms added (reference: KD.compute_loss).
 ///
@@ -51,9 +56,10 @@ template <term_value Value>
 ///     });
 ///     total.value();  total["logits"].value;
 ///
-/// A term receives the batch with `upstream` multiplied by its weight, `accumulate` set and no `token_values`:
-/// gradients of all terms meet in buffers that the caller clears once a step, and those of layers that no term selected
-/// stay 0. It may change its copy (other labels, another reduction). Nothing is allocated: at most `Capacity` terms.
+/// A term receives the batch with `upstream` multiplied by its weight, `accumulate` set and no
+/// `token_values`: gradients of all terms meet in buffers that the caller clears once a step, and
+/// those of layers that no term selected stay 0. It may change its copy (other labels, another
+/// reduction). Nothing is allocated: at most `Capacity` terms.
 template <std::size_t Capacity = 16>
 class objective {
  public:
@@ -63,38 +69,44 @@ class objective {
     tokens_.token_values = {};
   }
 
-  /// Computes a term now and adds it. Returns its value, without the weight. A weight of 0 reports a term that doesn't
-  /// count, infinite ones included. Fails where the name is taken or there are `Capacity` terms.
-  template <detail::objective_term Term>
+  /// Computes a term now and adds it. Returns its value, without the weight. A weight of 0 reports
+  /// a term that doesn't count, infinite ones included. Fails where the name is taken or there are
+  /// `Capacity` terms.
+  template <detail::distill::objective_term Term>
   double add(std::string_view name, double weight, Term&& term) {
     objective_part& part = next(name, weight);
-    part.value = detail::value_of_term(term(weighted(weight)));
+    part.value = detail::distill::value_of_term(term(weighted(weight)));
     return part.value;
   }
 
   /// A term that is the mean over layers of `term(layer, tokens)`; 0 without layers.
-  template <detail::objective_term<std::size_t> Term>
-  double add_layers(std::string_view name, double weight, std::span<const std::size_t> layers, Term&& term) {
+  template <detail::distill::objective_term<std::size_t> Term>
+  double add_layers(std::string_view name, double weight, std::span<const std::size_t> layers,
+                    Term&& term) {
     objective_part& part = next(name, weight);
     const double each = layers.empty() ? 0 : 1 / static_cast<double>(layers.size());
     const token_batch tokens = weighted(weight * each);
-    for (const std::size_t layer : layers) part.value += each * detail::value_of_term(term(layer, tokens));
+    for (const std::size_t layer : layers)
+      part.value += each * detail::distill::value_of_term(term(layer, tokens));
     return part.value;
   }
 
   /// The weighted sum of all terms so far.
   [[nodiscard]] double value() const noexcept {
     double sum = 0;
-    for (const objective_part& part : parts()) sum += part.weight == 0 ? 0 : part.weight * part.value;
+    for (const objective_part& part : parts())
+      sum += part.weight == 0 ? 0 : part.weight * part.value;
     return sum;
   }
   /// The terms in the order they were added.
-  [[nodiscard]] std::span<const objective_part> parts() const noexcept { return {parts_.data(), count_}; }
+  [[nodiscard]] std::span<const objective_part> parts() const noexcept {
+    return {parts_.data(), count_};
+  }
 
   /// Fails where no term has the name.
   [[nodiscard]] const objective_part& operator[](std::string_view name) const {
     const objective_part* part = find(name);
-    if (part == nullptr) fail("objective: no term \"" + std::string{name} + "\"");
+    if (part == nullptr) detail::core::fail("objective: no term \"" + std::string{name} + "\"");
     return *part;
   }
 
@@ -113,9 +125,11 @@ class objective {
   }
 
   objective_part& next(std::string_view name, double weight) {
-    if (find(name) != nullptr) fail("objective: the term \"" + std::string{name} + "\" was added before");
+    if (find(name) != nullptr)
+      detail::core::fail("objective: the term \"" + std::string{name} + "\" was added before");
     if (count_ == Capacity) {
-      fail("objective: no room for the term \"" + std::string{name} + "\" beside " + std::to_string(Capacity));
+      detail::core::fail("objective: no room for the term \"" + std::string{name} + "\" beside " +
+                         std::to_string(Capacity));
     }
     return parts_[count_++] = objective_part{name, weight, 0};
   }
@@ -125,4 +139,5 @@ class objective {
   std::size_t count_ = 0;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

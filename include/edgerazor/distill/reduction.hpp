@@ -1,4 +1,6 @@
-/// Which tokens of a batch a loss counts, how much each of them weighs, and how their values become one.
+// SPDX-License-Identifier: Apache-2.0
+/// Which tokens of a batch a loss counts, how much each of them weighs, and how their values become
+/// one.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +10,11 @@
 
 #include <edgerazor/core/contract.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// How the values l of the counted tokens, with weights w, become the value of the batch (reference: `reduction`):
+/// How the values l of the counted tokens, with weights w, become the value of the batch
+/// (reference: `reduction`):
 ///
 ///     sum          sum of w l
 ///     mean         sum of w l / sum of w
@@ -18,23 +22,27 @@ namespace edgerazor::inline v0 {
 ///     none         no reduction: `token_batch::token_values` is the result, and the value their sum
 enum class reduction { sum, mean, batch_mean, none };
 
-/// The tokens of a batch. Token i is row i of the student's and the teacher's view; samples follow one another.
-/// Empty spans mean: no such restriction. Every other span has one entry a token, or the loss fails naming both counts.
+/// The tokens of a batch. Token i is row i of the student's and the teacher's view; samples follow
+/// one another. Empty spans mean: no such restriction. Every other span has one entry a token, or
+/// the loss fails naming both counts.
 struct token_batch {
   std::span<const std::int64_t> labels = {};  ///< a token whose label is `padding_id` doesn't count
   std::int64_t padding_id = -100;
-  std::span<const std::uint8_t> mask = {};        ///< 0: the token doesn't count
-  std::span<const float> weights = {};            ///< finite, not negative
-  std::size_t sample_tokens = 0;                  ///< tokens of each sample; 0: all tokens are one sample
-  std::span<const std::size_t> sample_ends = {};  ///< or samples of any length: one past the last token of each
+  std::span<const std::uint8_t> mask = {};  ///< 0: the token doesn't count
+  std::span<const float> weights = {};      ///< finite, not negative
+  std::size_t sample_tokens = 0;            ///< tokens of each sample; 0: all tokens are one sample
+  std::span<const std::size_t> sample_ends =
+      {};  ///< or samples of any length: one past the last token of each
   reduction how = reduction::batch_mean;
-  /// Replaces what the reduction divides by, where positive: 1 of `sum`, the weights of `mean`, the number of samples
-  /// of `batch_mean`. Gradients accumulated over several batches are right only with the denominator of all of them.
+  /// Replaces what the reduction divides by, where positive: 1 of `sum`, the weights of `mean`, the
+  /// number of samples of `batch_mean`. Gradients accumulated over several batches are right only
+  /// with the denominator of all of them.
   double denominator = 0;
-  double upstream = 1;                         ///< gradients are those of upstream * value
-  std::span<const float> token_upstream = {};  ///< with `none`: gradients are those of the sum of upstream * w l
-  std::span<float> token_values = {};          ///< receives w l of every token, 0 where it doesn't count
-  bool accumulate = false;                     ///< gradients are added to what is there, and padding leaves it alone
+  double upstream = 1;  ///< gradients are those of upstream * value
+  std::span<const float> token_upstream =
+      {};  ///< with `none`: gradients are those of the sum of upstream * w l
+  std::span<float> token_values = {};  ///< receives w l of every token, 0 where it doesn't count
+  bool accumulate = false;  ///< gradients are added to what is there, and padding leaves it alone
 };
 
 /// What a loss over tokens returns.
@@ -43,7 +51,7 @@ struct loss_result {
   std::size_t tokens = 0;  ///< counted ones
 };
 
-namespace detail {
+namespace detail::distill {
 
 /// One token, as `for_each_token` hands it out.
 struct counted_token {
@@ -55,20 +63,25 @@ struct counted_token {
   double upstream = 0;  ///< of its l in what gradients are taken of
 };
 
-inline void check_tokens(const char* loss, const char* what, std::size_t count, std::size_t tokens) {
+inline void check_tokens(const char* loss, const char* what, std::size_t count,
+                         std::size_t tokens) {
   if (count == tokens) return;
-  fail(std::string{loss} + ": " + std::to_string(count) + " " + what + " for " + std::to_string(tokens) + " tokens");
+  core::fail(std::string{loss} + ": " + std::to_string(count) + " " + what + " for " +
+             std::to_string(tokens) + " tokens");
 }
 
 /// A token_batch whose spans have been checked against the number of tokens.
 class token_plan {
  public:
-  token_plan(const char* loss, const token_batch& batch, std::size_t tokens) : batch_(batch), tokens_(tokens) {
+  token_plan(const char* loss, const token_batch& batch, std::size_t tokens)
+      : batch_(batch), tokens_(tokens) {
     if (!batch.labels.empty()) check_tokens(loss, "labels", batch.labels.size(), tokens);
     if (!batch.mask.empty()) check_tokens(loss, "mask entries", batch.mask.size(), tokens);
     if (!batch.weights.empty()) check_tokens(loss, "weights", batch.weights.size(), tokens);
-    if (!batch.token_upstream.empty()) check_tokens(loss, "upstream gradients", batch.token_upstream.size(), tokens);
-    if (!batch.token_values.empty()) check_tokens(loss, "token values", batch.token_values.size(), tokens);
+    if (!batch.token_upstream.empty())
+      check_tokens(loss, "upstream gradients", batch.token_upstream.size(), tokens);
+    if (!batch.token_values.empty())
+      check_tokens(loss, "token values", batch.token_values.size(), tokens);
     check_samples(loss);
     for (std::size_t begin = 0; begin < tokens_; ++samples_) {
       const std::size_t end = sample_end(samples_);
@@ -103,7 +116,8 @@ class token_plan {
           token.weight = weight(i);
           token.share = token.weight * scale;
           const bool own = batch_.how == reduction::none && !batch_.token_upstream.empty();
-          token.upstream = batch_.upstream * token.share * (own ? static_cast<double>(batch_.token_upstream[i]) : 1.0);
+          token.upstream = batch_.upstream * token.share *
+                           (own ? static_cast<double>(batch_.token_upstream[i]) : 1.0);
         }
         visit(static_cast<const counted_token&>(token));
       }
@@ -132,7 +146,8 @@ class token_plan {
       case reduction::batch_mean: {
         double sum = 0;
         for (std::size_t i = begin; i < end; ++i) sum += counts(i) ? weight(i) : 0.0;
-        return 1 / (positive_or_one(sum) * (own ? batch_.denominator : static_cast<double>(samples_)));
+        return 1 /
+               (positive_or_one(sum) * (own ? batch_.denominator : static_cast<double>(samples_)));
       }
       case reduction::none:
         return 1;
@@ -145,21 +160,24 @@ class token_plan {
     const std::string name = loss;
     if (batch_.sample_ends.empty()) {
       if (batch_.sample_tokens != 0 && tokens_ % batch_.sample_tokens != 0) {
-        fail(name + ": " + std::to_string(tokens_) + " tokens are no whole number of samples of " +
-             std::to_string(batch_.sample_tokens));
+        core::fail(name + ": " + std::to_string(tokens_) +
+                   " tokens are no whole number of samples of " +
+                   std::to_string(batch_.sample_tokens));
       }
       return;
     }
     std::size_t previous = 0;
     for (const std::size_t end : batch_.sample_ends) {
       if (end <= previous || end > tokens_) {
-        fail(name + ": a sample ends at token " + std::to_string(end) + ", after one that ends at " +
-             std::to_string(previous) + ", of " + std::to_string(tokens_) + " tokens");
+        core::fail(name + ": a sample ends at token " + std::to_string(end) +
+                   ", after one that ends at " + std::to_string(previous) + ", of " +
+                   std::to_string(tokens_) + " tokens");
       }
       previous = end;
     }
     if (previous != tokens_) {
-      fail(name + ": the last sample ends at token " + std::to_string(previous) + " of " + std::to_string(tokens_));
+      core::fail(name + ": the last sample ends at token " + std::to_string(previous) + " of " +
+                 std::to_string(tokens_));
     }
   }
 
@@ -179,5 +197,6 @@ inline void add_token(loss_result& result, const token_batch& batch, const count
   if (token.share != 0) result.value += token.share * value;
 }
 
-}  // namespace detail
-}  // namespace edgerazor::inline v0
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// gamma: how sure the teacher is, which decides between the two directions of the divergence.
 #pragma once
 
@@ -13,13 +14,14 @@
 #include <edgerazor/distill/logit_statistics.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// Over what confidence is averaged before it is clamped to [0, 1]: the batch (the paper: the mean over samples of each
-/// sample's mean), each sample, or not at all.
+/// Over what confidence is averaged before it is clamped to [0, 1]: the batch (the paper: the mean
+/// over samples of each sample's mean), each sample, or not at all.
 enum class gamma_scope { batch, sample, token };
 
-namespace detail {
+namespace detail::distill {
 
 /// gamma is a constant: 0 for the forward divergence, 1 for the reverse one.
 struct fixed_gamma {
@@ -38,7 +40,8 @@ struct entropy_gamma {
   void check(const token_batch&, std::size_t, const token_plan&) const {}
   [[nodiscard]] bool is_known(const token_batch&) const noexcept { return true; }
   template <real_element T>
-  [[nodiscard]] double confidence(const logit_statistics& plain, logit_row<T>, std::int64_t) const noexcept {
+  [[nodiscard]] double confidence(const logit_statistics& plain, logit_row<T>,
+                                  std::int64_t) const noexcept {
     return 1 - plain.teacher_entropy() / std::log(k);
   }
   template <real_element T>
@@ -57,12 +60,16 @@ struct label_gamma {
   void check(const token_batch& batch, std::size_t vocabulary, const token_plan& plan) const {
     for (std::size_t i = 0; i < batch.labels.size(); ++i) {
       const std::int64_t label = batch.labels[i];
-      if (!plan.counts(i) || (label >= 0 && static_cast<std::uint64_t>(label) < vocabulary)) continue;
-      fail("confidence_aware_kl: the label of token " + std::to_string(i) + " is " + std::to_string(label) +
-           ", the teacher's vocabulary has " + std::to_string(vocabulary));
+      if (!plan.counts(i) || (label >= 0 && static_cast<std::uint64_t>(label) < vocabulary))
+        continue;
+      core::fail("confidence_aware_kl: the label of token " + std::to_string(i) + " is " +
+                 std::to_string(label) + ", the teacher's vocabulary has " +
+                 std::to_string(vocabulary));
     }
   }
-  [[nodiscard]] bool is_known(const token_batch& batch) const noexcept { return !batch.labels.empty(); }
+  [[nodiscard]] bool is_known(const token_batch& batch) const noexcept {
+    return !batch.labels.empty();
+  }
   template <real_element T>
   [[nodiscard]] double confidence(const logit_statistics& plain, logit_row<T> teacher,
                                   std::int64_t label) const noexcept {
@@ -79,5 +86,6 @@ struct label_gamma {
   return confidence > 0 ? std::min(confidence, 1.0) : confidence == confidence ? 0.0 : confidence;
 }
 
-}  // namespace detail
-}  // namespace edgerazor::inline v0
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,8 +1,9 @@
-/// One token whose teacher names some tokens only: both distributions over the outcomes that are known, any divergence
-/// of them, and its gradient in all of the student's logits.
+// SPDX-License-Identifier: Apache-2.0
+/// One token whose teacher names some tokens only: both distributions over the outcomes that are
+/// known, any divergence of them, and its gradient in all of the student's logits.
 ///
-/// Outcomes 0 to k - 1 are the entries of the teacher's row; entries that are not in use have probability 0. Outcome k,
-/// if there is one, is the tail: all other columns of the student.
+/// Outcomes 0 to k - 1 are the entries of the teacher's row; entries that are not in use have
+/// probability 0. Outcome k, if there is one, is the tail: all other columns of the student.
 #pragma once
 
 #include <algorithm>
@@ -24,12 +25,14 @@
 #include <edgerazor/distill/logit_blocks.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
-namespace edgerazor::inline v0::detail {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::distill {
 
 inline constexpr double log_of_zero = -std::numeric_limits<double>::infinity();
 
-/// ln sum e^(scale * logit(i)) over i < count. The largest power is 1 and stays out of the sum of the others, which
-/// thereby keep their digits however small they are.
+/// ln sum e^(scale * logit(i)) over i < count. The largest power is 1 and stays out of the sum of
+/// the others, which thereby keep their digits however small they are.
 template <class Logit>
 [[nodiscard]] double outcome_log_sum(std::size_t count, double scale, Logit&& logit) noexcept {
   double largest = log_of_zero, others = 0;
@@ -51,9 +54,11 @@ template <class Logit>
 }
 
 /// Ids of tokens that count are columns, each at most once a row, or the loss fails.
-inline void check_ids(const char* loss, matrix_view<const std::int32_t> ids, std::size_t cols, const token_plan& plan) {
+inline void check_ids(const char* loss, matrix_view<const std::int32_t> ids, std::size_t cols,
+                      const token_plan& plan) {
   const auto refuse = [loss](std::size_t token, std::int32_t id, const std::string& why) {
-    fail(std::string{loss} + ": token " + std::to_string(token) + " has id " + std::to_string(id) + why);
+    core::fail(std::string{loss} + ": token " + std::to_string(token) + " has id " +
+               std::to_string(id) + why);
   };
   constexpr std::size_t window = 32768;  // columns of which one bit each is kept
   for (std::size_t token = 0; token < ids.rows; ++token) {
@@ -78,11 +83,13 @@ inline void check_ids(const char* loss, matrix_view<const std::int32_t> ids, std
 /// The teacher's entries of one token, and its tail.
 class top_k_outcomes {
  public:
-  /// The tail is an outcome if `bucket` is set and one of the student's `cols` columns is in no entry.
-  top_k_outcomes(std::span<const std::int32_t> ids, const float* log_probabilities, std::size_t cols, bool bucket,
-                 double tail_floor) noexcept
+  /// The tail is an outcome if `bucket` is set and one of the student's `cols` columns is in no
+  /// entry.
+  top_k_outcomes(std::span<const std::int32_t> ids, const float* log_probabilities,
+                 std::size_t cols, bool bucket, double tail_floor) noexcept
       : ids_(ids), log_probabilities_(log_probabilities) {
-    const auto used = std::count_if(ids.begin(), ids.end(), [](std::int32_t id) { return id >= 0; });
+    const auto used =
+        std::count_if(ids.begin(), ids.end(), [](std::int32_t id) { return id >= 0; });
     empty_ = used == 0;
     has_tail_ = bucket && static_cast<std::size_t>(used) < cols;
     if (!has_tail_) return;
@@ -121,16 +128,18 @@ class top_k_outcomes {
   double tail_ = log_of_zero;
 };
 
-/// Student and teacher over the same outcomes, at one temperature. Ids are columns of the student and distinct.
+/// Student and teacher over the same outcomes, at one temperature. Ids are columns of the student
+/// and distinct.
 template <class Arch, real_element S>
 class top_k_pair {
  public:
-  top_k_pair(logit_row<S> student, const top_k_outcomes& teacher, double inverse_temperature) noexcept
+  top_k_pair(logit_row<S> student, const top_k_outcomes& teacher,
+             double inverse_temperature) noexcept
       : student_(student), teacher_(teacher), inverse_temperature_(inverse_temperature) {
     if (teacher.has_tail() && !teacher.empty()) tail_ = student_tail();
     teacher_log_sum_ = teacher.log_sum(inverse_temperature);
-    student_log_sum_ =
-        outcome_log_sum(teacher.size(), inverse_temperature, [this](std::size_t i) { return student_logit(i); });
+    student_log_sum_ = outcome_log_sum(teacher.size(), inverse_temperature,
+                                       [this](std::size_t i) { return student_logit(i); });
   }
 
   template <class Divergence>
@@ -139,7 +148,8 @@ class top_k_pair {
     element_term<reals> sum{reals{0}, reals{0}};
     for_each_block(teacher_.size(), [&](std::size_t first, std::size_t count) {
       outcome_block block;
-      for (std::size_t i = 0; i < count; ++i) block.add(student_logit(first + i), teacher_.logit(first + i));
+      for (std::size_t i = 0; i < count; ++i)
+        block.add(student_logit(first + i), teacher_.logit(first + i));
       block.fill_vector();
       for (std::size_t i = 0; i < count; i += reals::size) {
         const element_term<reals> term = divergence(probabilities(block, i));
@@ -150,10 +160,11 @@ class top_k_pair {
     return {xsimd::reduce_add(sum.value), xsimd::reduce_add(sum.slope)};
   }
 
-  /// Of an entry's column: (slope - q * sum of slopes) * factor / T. Columns of the tail share what that is of the tail
-  /// in proportion to e^s; others get 0. `out` may be the student's row.
+  /// Of an entry's column: (slope - q * sum of slopes) * factor / T. Columns of the tail share what
+  /// that is of the tail in proportion to e^s; others get 0. `out` may be the student's row.
   template <class Divergence, real_element G>
-  void gradient(const Divergence& divergence, double slopes, double factor, bool accumulate, G* out) const noexcept {
+  void gradient(const Divergence& divergence, double slopes, double factor, bool accumulate,
+                G* out) const noexcept {
     const auto of_outcomes = [&](const probability_pair<reals>& x) noexcept {
       return (divergence(x).slope - x.q * reals{slopes}) * reals{factor * inverse_temperature_};
     };
@@ -178,14 +189,16 @@ class top_k_pair {
       if (tail_ != log_of_zero) {
         tail_columns(first, count, values);
         for (std::size_t i = 0; i < count; i += reals::size) {
-          const reals share = detail::exponential(reals::load_unaligned(values + i) - reals{tail_});
+          const reals share =
+              detail::distill::exponential(reals::load_unaligned(values + i) - reals{tail_});
           (share * reals{of_tail}).store_unaligned(result + i);
         }
       }
       for (std::size_t i = 0; i < known.size; i += reals::size) {
         double lanes[reals::size];
         of_outcomes(probabilities(known, i)).store_unaligned(lanes);
-        for (std::size_t j = 0; j < std::min(known.size - i, reals::size); ++j) result[columns[i + j]] = lanes[j];
+        for (std::size_t j = 0; j < std::min(known.size - i, reals::size); ++j)
+          result[columns[i + j]] = lanes[j];
       }
       for (std::size_t i = 0; i < count; ++i) {
         const float before = accumulate ? static_cast<float>(out[first + i]) : 0;
@@ -211,20 +224,22 @@ class top_k_pair {
     }
   };
 
-  [[nodiscard]] probability_pair<reals> probabilities(const outcome_block& block, std::size_t i) const noexcept {
+  [[nodiscard]] probability_pair<reals> probabilities(const outcome_block& block,
+                                                      std::size_t i) const noexcept {
     const reals scale{inverse_temperature_};
     probability_pair<reals> x;
     x.log_q = reals::load_unaligned(block.student + i) * scale - reals{student_log_sum_};
     x.log_p = reals::load_unaligned(block.teacher + i) * scale - reals{teacher_log_sum_};
-    x.q = detail::exponential(x.log_q);
-    x.p = detail::exponential(x.log_p);
+    x.q = detail::distill::exponential(x.log_q);
+    x.p = detail::distill::exponential(x.log_p);
     return x;
   }
 
   [[nodiscard]] double student_logit(std::size_t i) const noexcept {
     const auto ids = teacher_.ids();
     if (i == ids.size()) return tail_;
-    return ids[i] < 0 ? log_of_zero : static_cast<double>(static_cast<float>(student_.data[ids[i]]));
+    return ids[i] < 0 ? log_of_zero
+                      : static_cast<double>(static_cast<float>(student_.data[ids[i]]));
   }
 
   /// Calls visit(entry, column - first) for the entries of columns [first, first + count).
@@ -233,17 +248,22 @@ class top_k_pair {
     const auto ids = teacher_.ids();
     for (std::size_t i = 0; i < ids.size(); ++i) {
       // A negative id, and a column before `first`, wrap around to more than any count.
-      if (const std::size_t column = static_cast<std::size_t>(ids[i]) - first; column < count) visit(i, column);
+      if (const std::size_t column = static_cast<std::size_t>(ids[i]) - first; column < count)
+        visit(i, column);
     }
   }
 
   /// Logits of columns [first, first + count), minus infinity where an entry has the column.
   void tail_columns(std::size_t first, std::size_t count, double* values) const noexcept {
-    static_cast<void>(student_.template block<double, reals::size>(first, count, values));  // not of double: copied
-    for_each_known(first, count, [values](std::size_t, std::size_t column) noexcept { values[column] = log_of_zero; });
+    static_cast<void>(student_.template block<double, reals::size>(
+        first, count, values));  // not of double: copied
+    for_each_known(first, count, [values](std::size_t, std::size_t column) noexcept {
+      values[column] = log_of_zero;
+    });
   }
 
-  /// ln of the sum of e^s over the tail's columns: summed, as 1 minus the others would leave nothing of a small one.
+  /// ln of the sum of e^s over the tail's columns: summed, as 1 minus the others would leave
+  /// nothing of a small one.
   [[nodiscard]] double student_tail() const noexcept {
     double reference = log_of_zero, sum = 0;
     for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
@@ -257,7 +277,7 @@ class top_k_pair {
       if (largest > reference) sum *= std::exp(reference - largest), reference = largest;
       const reals from{reference == log_of_zero ? 0 : reference};
       for (std::size_t i = 0; i < count; i += reals::size) {
-        sums += detail::exponential(reals::load_unaligned(values + i) - from);
+        sums += detail::distill::exponential(reals::load_unaligned(values + i) - from);
       }
       sum += xsimd::reduce_add(sums);
     });
@@ -272,4 +292,6 @@ class top_k_pair {
   double teacher_log_sum_ = 0;
 };
 
-}  // namespace edgerazor::inline v0::detail
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

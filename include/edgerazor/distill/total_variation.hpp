@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Total variation: the mass that would have to move.
 #pragma once
 
@@ -11,18 +12,20 @@
 #include <edgerazor/distill/logit_options.hpp>
 #include <edgerazor/distill/reduction.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-namespace detail {
+namespace detail::distill {
 struct total_variation_term {
   template <class Reals>
   [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
     const Reals half = Reals{0.5} * x.q;
-    const Reals above = xsimd::select(x.q > x.p, half, Reals{0}), below = xsimd::select(x.q < x.p, half, Reals{0});
+    const Reals above = xsimd::select(x.q > x.p, half, Reals{0}),
+                below = xsimd::select(x.q < x.p, half, Reals{0});
     return {Reals{0.5} * xsimd::abs(x.p - x.q), above - below};
   }
 };
-}  // namespace detail
+}  // namespace detail::distill
 
 /// sum |p - q| / 2, in [0, 1]:
 ///
@@ -35,19 +38,23 @@ struct total_variation {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
 
   /// One column, for vocabulary_pieces.hpp.
-  [[nodiscard]] auto term() const noexcept { return detail::total_variation_term{}; }
+  [[nodiscard]] auto term() const noexcept { return detail::distill::total_variation_term{}; }
 
-  template <class Arch = xsimd::default_arch, real_element S, real_element T, detail::gradient_element G = float>
+  template <class Arch = xsimd::default_arch, real_element S, real_element T,
+            detail::distill::gradient_element G = float>
   loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
                          matrix_view<G> gradient = {}) const {
-    return detail::element_divergence<Arch>("total_variation", {temperature, temperature_squared, vocabulary}, term(),
-                                            student, teacher, tokens, gradient);
+    return detail::distill::element_divergence<Arch>("total_variation",
+                                                     {temperature, temperature_squared, vocabulary},
+                                                     term(), student, teacher, tokens, gradient);
   }
-  template <real_element S, real_element T, detail::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, std::span<const std::int64_t> labels,
-                         reduction how, matrix_view<G> gradient = {}) const {
+  template <real_element S, real_element T, detail::distill::gradient_element G = float>
+  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
+                         std::span<const std::int64_t> labels, reduction how,
+                         matrix_view<G> gradient = {}) const {
     return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

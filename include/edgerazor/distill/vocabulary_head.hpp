@@ -1,5 +1,6 @@
-/// The head of a model, from hidden states to some columns of the logits and back: what losses need that never hold all
-/// logits.
+// SPDX-License-Identifier: Apache-2.0
+/// The head of a model, from hidden states to some columns of the logits and back: what losses need
+/// that never hold all logits.
 #pragma once
 
 #include <concepts>
@@ -10,7 +11,8 @@
 
 #include <edgerazor/core/views.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// logits = H W^T with W `vocabulary x hidden`, for columns [first, first + out.cols):
 ///
@@ -25,7 +27,7 @@ concept vocabulary_head = requires(const Head& head, matrix_view<const float> in
   head.backward(in, first, in, out);
 };
 
-namespace detail {
+namespace detail::distill {
 
 template <class Arch>
 [[nodiscard]] float dot(const float* a, const float* b, std::size_t size) noexcept {
@@ -50,15 +52,16 @@ void add_multiple(float factor, const float* from, std::size_t size, float* to) 
   const reals factors{factor};
   std::size_t i = 0;
   for (; i + reals::size <= size; i += reals::size) {
-    xsimd::fma(factors, reals::load_unaligned(from + i), reals::load_unaligned(to + i)).store_unaligned(to + i);
+    xsimd::fma(factors, reals::load_unaligned(from + i), reals::load_unaligned(to + i))
+        .store_unaligned(to + i);
   }
   for (; i < size; ++i) to[i] += factor * from[i];
 }
 
-}  // namespace detail
+}  // namespace detail::distill
 
-/// A float head in the caller's memory. Plain loops over rows; a host with a matrix library has a faster one in ten
-/// lines.
+/// A float head in the caller's memory. Plain loops over rows; a host with a matrix library has a
+/// faster one in ten lines.
 template <class Arch = xsimd::default_arch>
 struct basic_dense_head {
   matrix_view<const float> weights;  ///< vocabulary x hidden
@@ -67,15 +70,18 @@ struct basic_dense_head {
   [[nodiscard]] std::size_t rows() const noexcept { return weights.rows; }
   [[nodiscard]] std::size_t cols() const noexcept { return weights.cols; }
 
-  void logits(matrix_view<const float> hidden, std::size_t first, matrix_view<float> out) const noexcept {
+  void logits(matrix_view<const float> hidden, std::size_t first,
+              matrix_view<float> out) const noexcept {
     for (std::size_t v = 0; v < out.cols; ++v) {
       const float* row = weights.data + (first + v) * weights.stride;
       for (std::size_t t = 0; t < hidden.rows; ++t) {
-        out.data[t * out.stride + v] = detail::dot<Arch>(hidden.data + t * hidden.stride, row, weights.cols);
+        out.data[t * out.stride + v] =
+            detail::distill::dot<Arch>(hidden.data + t * hidden.stride, row, weights.cols);
       }
     }
   }
-  void backward(matrix_view<const float> logit_gradient, std::size_t first, matrix_view<const float> hidden,
+  void backward(matrix_view<const float> logit_gradient, std::size_t first,
+                matrix_view<const float> hidden,
                 matrix_view<float> hidden_gradient) const noexcept {
     for (std::size_t v = 0; v < logit_gradient.cols; ++v) {
       const float* row = weights.data + (first + v) * weights.stride;
@@ -83,11 +89,12 @@ struct basic_dense_head {
         const float g = logit_gradient.data[t * logit_gradient.stride + v];
         if (g == 0) continue;
         if (hidden_gradient.data != nullptr) {
-          detail::add_multiple<Arch>(g, row, weights.cols, hidden_gradient.data + t * hidden_gradient.stride);
+          detail::distill::add_multiple<Arch>(g, row, weights.cols,
+                                              hidden_gradient.data + t * hidden_gradient.stride);
         }
         if (gradient.data != nullptr) {
-          detail::add_multiple<Arch>(g, hidden.data + t * hidden.stride, weights.cols,
-                                     gradient.data + (first + v) * gradient.stride);
+          detail::distill::add_multiple<Arch>(g, hidden.data + t * hidden.stride, weights.cols,
+                                              gradient.data + (first + v) * gradient.stride);
         }
       }
     }
@@ -95,4 +102,5 @@ struct basic_dense_head {
 };
 using dense_head = basic_dense_head<>;
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,4 +1,6 @@
-/// Rows of floats, float16s, bfloat16s or doubles as vectors of doubles: sums over features are taken in double.
+// SPDX-License-Identifier: Apache-2.0
+/// Rows of floats, float16s, bfloat16s or doubles as vectors of doubles: sums over features are
+/// taken in double.
 #pragma once
 
 #include <cstddef>
@@ -8,14 +10,14 @@
 
 #include <edgerazor/core/float16.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// What a loss over features can read: the caller's reals, and doubles of a workspace.
 template <class T>
-concept feature_element = real_element<T> || std::is_same_v < std::remove_const_t<T>,
-double > ;
+concept feature_element = real_element<T> || std::is_same_v<std::remove_const_t<T>, double>;
 
-namespace detail {
+namespace detail::distill {
 
 template <class Arch>
 using wide = xsimd::batch<double, Arch>;
@@ -40,7 +42,8 @@ struct wide_row {
     if (i + lanes <= size) {
       for (std::size_t k = 0; k < lanes; ++k) values[k] = static_cast<double>(data[i + k]);
     } else {
-      for (std::size_t k = 0; k < lanes; ++k) values[k] = i + k < size ? static_cast<double>(data[i + k]) : beyond;
+      for (std::size_t k = 0; k < lanes; ++k)
+        values[k] = i + k < size ? static_cast<double>(data[i + k]) : beyond;
     }
     return wide<Arch>::load_aligned(values);
   }
@@ -48,7 +51,8 @@ struct wide_row {
 
 /// Writes the first of `values` that lie before the row's end, or adds them to what is there.
 template <class Arch, class T>
-inline void store_wide(T* row, std::size_t size, std::size_t i, const wide<Arch>& values, bool add) noexcept {
+inline void store_wide(T* row, std::size_t size, std::size_t i, const wide<Arch>& values,
+                       bool add) noexcept {
   constexpr std::size_t lanes = wide_lanes<Arch>;
   alignas(wide<Arch>) double out[lanes];
   values.store_aligned(out);
@@ -80,5 +84,6 @@ template <class Arch, feature_element A, feature_element B>
   return wide_sum<Arch>(size, [&](std::size_t i) { return left[i] * right[i]; });
 }
 
-}  // namespace detail
-}  // namespace edgerazor::inline v0
+}  // namespace detail::distill
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

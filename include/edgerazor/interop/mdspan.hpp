@@ -1,4 +1,6 @@
-/// std::mdspan and our views without a copy, where the standard library has it (__cpp_lib_mdspan, C++23).
+// SPDX-License-Identifier: Apache-2.0
+/// std::mdspan and our views without a copy, where the standard library has it (__cpp_lib_mdspan,
+/// C++23).
 ///
 ///     std::mdspan w(weights.data(), rows, cols);
 ///     auto packed = er::pack<policy>(er::view_of(w));
@@ -23,23 +25,27 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// A two-dimensional mdspan over plain memory whose elements have addresses a stride apart.
 template <class Span>
 concept strided_mdspan =
     (Span::rank() == 2) && Span::is_always_strided() &&
-    std::same_as<Span, std::mdspan<typename Span::element_type, typename Span::extents_type, typename Span::layout_type,
+    std::same_as<Span, std::mdspan<typename Span::element_type, typename Span::extents_type,
+                                   typename Span::layout_type,
                                    std::default_accessor<typename Span::element_type>>>;
 
-/// The same memory as a row-major view; static extents become ordinary ones. Fails where the elements of a row are not
-/// neighbours (std::layout_left, or a stride).
+/// The same memory as a row-major view; static extents become ordinary ones. Fails where the
+/// elements of a row are not neighbours (std::layout_left, or a stride).
 template <strided_mdspan Span>
 [[nodiscard]] matrix_view<typename Span::element_type> view_of(const Span& span) {
-  const auto rows = static_cast<std::size_t>(span.extent(0)), cols = static_cast<std::size_t>(span.extent(1));
+  const auto rows = static_cast<std::size_t>(span.extent(0)),
+             cols = static_cast<std::size_t>(span.extent(1));
   if (rows == 0 || cols == 0) return {span.data_handle(), rows, cols};
   if (cols > 1 && span.stride(1) != 1) {
-    fail("view_of: the elements of a row lie " + std::to_string(span.stride(1)) + " apart, expected 1");
+    detail::core::fail("view_of: the elements of a row lie " + std::to_string(span.stride(1)) +
+                       " apart, expected 1");
   }
   return {span.data_handle(), rows, cols, static_cast<std::size_t>(span.stride(0))};
 }
@@ -53,6 +59,7 @@ template <class T>
       view.data, std::layout_stride::mapping<extents>(extents(view.rows, view.cols), strides));
 }
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
 
 #endif

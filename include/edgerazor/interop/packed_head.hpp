@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A packed (or mixed, or dense) matrix as the head of a fused loss.
 #pragma once
 
@@ -8,14 +9,16 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/vocabulary_head.hpp>
-#include <edgerazor/kernel/gemm.hpp>
-#include <edgerazor/kernel/row_lookup.hpp>
+#include <edgerazor/product/gemm.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// Logits of a quantized head as its dequantized rows give them: each is dequantized once for all tokens of a block,
-/// into `row`, the caller's memory of W.cols() floats. The gradient with respect to the weights is the straight-through
-/// one, of the dequantized matrix, and goes to `gradient` (vocabulary x hidden) where that isn't null.
+/// Logits of a quantized head as its dequantized rows give them: each is dequantized once for all
+/// tokens of a block, into `row`, the caller's memory of W.cols() floats. The gradient with respect
+/// to the weights is the straight-through one, of the dequantized matrix, and goes to `gradient`
+/// (vocabulary x hidden) where that isn't null.
 ///
 ///     std::vector<float> row(head.cols());
 ///     er::fused_head<er::entropy_aware_kl>{}(hidden, er::packed_head{head, row}, ...);
@@ -25,12 +28,15 @@ class packed_head {
   packed_head(const W& weights, std::span<float> row, matrix_view<float> gradient = {})
       : weights_(weights), row_(row), gradient_(gradient) {
     if (row.size() != weights.cols()) {
-      fail("packed_head: a row of " + std::to_string(row.size()) + " floats for a matrix of " +
-           shape_text(weights.rows(), weights.cols()));
+      detail::core::fail("packed_head: a row of " + std::to_string(row.size()) +
+                         " floats for a matrix of " +
+                         detail::core::shape_text(weights.rows(), weights.cols()));
     }
-    if (gradient.data != nullptr && (gradient.rows != weights.rows() || gradient.cols != weights.cols())) {
-      fail("packed_head: weights are " + shape_text(weights.rows(), weights.cols()) + ", the gradient " +
-           shape_text(gradient.rows, gradient.cols));
+    if (gradient.data != nullptr &&
+        (gradient.rows != weights.rows() || gradient.cols != weights.cols())) {
+      detail::core::fail(
+          "packed_head: weights are " + detail::core::shape_text(weights.rows(), weights.cols()) +
+          ", the gradient " + detail::core::shape_text(gradient.rows, gradient.cols));
     }
   }
 
@@ -42,13 +48,14 @@ class packed_head {
       dense(first + v).logits(hidden, 0, {out.data + v, out.rows, 1, out.stride});
     }
   }
-  void backward(matrix_view<const float> logit_gradient, std::size_t first, matrix_view<const float> hidden,
-                matrix_view<float> hidden_gradient) const {
+  void backward(matrix_view<const float> logit_gradient, std::size_t first,
+                matrix_view<const float> hidden, matrix_view<float> hidden_gradient) const {
     for (std::size_t v = 0; v < logit_gradient.cols; ++v) {
       dense_head row = dense(first + v);
-      if (gradient_.data != nullptr) row.gradient = gradient_.rows_between(first + v, first + v + 1);
-      row.backward({logit_gradient.data + v, logit_gradient.rows, 1, logit_gradient.stride}, 0, hidden,
-                   hidden_gradient);
+      if (gradient_.data != nullptr)
+        row.gradient = gradient_.rows_between(first + v, first + v + 1);
+      row.backward({logit_gradient.data + v, logit_gradient.rows, 1, logit_gradient.stride}, 0,
+                   hidden, hidden_gradient);
     }
   }
 
@@ -63,4 +70,5 @@ class packed_head {
   matrix_view<float> gradient_;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

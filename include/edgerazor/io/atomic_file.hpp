@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A file that appears whole or not at all.
 #pragma once
 
@@ -17,15 +18,17 @@
 #include <unistd.h>
 #endif
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// Writes to `<path>.partial-<n>` in the same folder; commit() renames it to `path`, replacing what was there.
-/// Destroyed before that, it removes what it wrote and leaves `path` as it was. Every error is an io_error with the
-/// system's reason.
+/// Writes to `<path>.partial-<n>` in the same folder; commit() renames it to `path`, replacing what
+/// was there. Destroyed before that, it removes what it wrote and leaves `path` as it was. Every
+/// error is an io_error with the system's reason.
 class atomic_file {
  public:
   explicit atomic_file(std::filesystem::path path) : path_(std::move(path)) {
-    // Mode x never opens a file that exists: one that a crash left, or one another process is writing.
+    // Mode x never opens a file that exists: one that a crash left, or one another process is
+    // writing.
     for (int n = 0; n < 100 && stream_ == nullptr; ++n) {
       partial_ = path_;
       partial_ += ".partial-" + std::to_string(n);
@@ -33,7 +36,8 @@ class atomic_file {
       stream_ = std::fopen(partial_.string().c_str(), "wbx");
       if (stream_ == nullptr && errno != EEXIST) break;
     }
-    if (stream_ == nullptr) fail_io("can't create '" + partial_.string() + "': " + reason(errno));
+    if (stream_ == nullptr)
+      detail::core::fail_io("can't create '" + partial_.string() + "': " + reason(errno));
   }
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;
@@ -60,7 +64,8 @@ class atomic_file {
     partial_.clear();
   }
 
-  /// Removes what was written. For an error that ends the process before the destructor runs (-fno-exceptions).
+  /// Removes what was written. For an error that ends the process before the destructor runs
+  /// (-fno-exceptions).
   void discard() noexcept {
     if (stream_ != nullptr) std::fclose(std::exchange(stream_, nullptr));
     if (partial_.empty()) return;
@@ -70,13 +75,11 @@ class atomic_file {
   }
 
  private:
-  static std::string reason(int code) {
-    return std::generic_category().message(code);
-  }
+  static std::string reason(int code) { return std::generic_category().message(code); }
 
   [[noreturn]] void refuse(int code) {
     discard();
-    fail_io("can't write '" + path_.string() + "': " + reason(code));
+    detail::core::fail_io("can't write '" + path_.string() + "': " + reason(code));
   }
 
   std::filesystem::path path_, partial_;
@@ -84,4 +87,5 @@ class atomic_file {
   std::size_t written_ = 0;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

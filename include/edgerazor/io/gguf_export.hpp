@@ -1,13 +1,15 @@
-/// Matrices as ordinary GGUF tensors, for other engines. Codes and scales are copied, never computed again: quantizing
-/// what is quantized already, by another rule, costs accuracy. What a type can't hold exactly is refused.
+// SPDX-License-Identifier: Apache-2.0
+/// Matrices as ordinary GGUF tensors, for other engines. Codes and scales are copied, never
+/// computed again: quantizing what is quantized already, by another rule, costs accuracy. What a
+/// type can't hold exactly is refused.
 ///
 ///     F32    level * scale, the very floats dequantize() gives
 ///     F16    the same, rounded
 ///     Q4_0   levels in -8..7: int4, ternary, and mixtures of them; blocks of 32
 ///     TQ1_0, TQ2_0   levels in -1..1: ternary; blocks of 256
 ///
-/// A row must be whole blocks, and so must a group; its scale is repeated for each of its blocks. The scale must be a
-/// float16, as those of the default formats are.
+/// A row must be whole blocks, and so must a group; its scale is repeated for each of its blocks.
+/// The scale must be a float16, as those of the default formats are.
 #pragma once
 
 #include <algorithm>
@@ -23,16 +25,17 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/io/ggml_blocks.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
-#include <edgerazor/pack/any_matrix.hpp>
-#include <edgerazor/pack/ggml_blocks.hpp>
-#include <edgerazor/pack/row_codes.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/row_codes.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// The value of `general.file_type` for a model whose matrices are of this type (llama.cpp's numbers); 1024, "not
-/// specified", for types we don't export.
+/// The value of `general.file_type` for a model whose matrices are of this type (llama.cpp's
+/// numbers); 1024, "not specified", for types we don't export.
 [[nodiscard]] constexpr std::uint32_t gguf_file_type(ggml_type type) noexcept {
   switch (type) {
     case ggml_type::f32:
@@ -52,7 +55,7 @@ namespace edgerazor::inline v0 {
   }
 }
 
-namespace detail {
+namespace detail::io {
 
 /// Levels and scales of a packed or mixed matrix, row after row.
 class level_rows {
@@ -61,10 +64,12 @@ class level_rows {
       : group_cols_(matrix.group_cols()),
         levels_(matrix.cols()),
         scales_((matrix.cols() + group_cols_ - 1) / group_cols_) {
-    if (const packed_view* const view = matrix.packed()) parts_.push_back({*view, row_codes(view->layout()), 0, {}});
+    if (const packed_view* const view = matrix.packed())
+      parts_.push_back({*view, matrix::row_codes(view->layout()), 0, {}});
     if (const mixed_matrix* const mixed = matrix.mixed()) {
       for (const mixed_matrix::segment& segment : mixed->segments()) {
-        parts_.push_back({mixed->view(segment), row_codes(segment.layout), segment.col_begin, segment.rows});
+        parts_.push_back({mixed->view(segment), matrix::row_codes(segment.layout),
+                          segment.col_begin, segment.rows});
       }
     }
   }
@@ -93,12 +98,14 @@ class level_rows {
 
   [[nodiscard]] std::span<const std::int8_t> levels() const noexcept { return levels_; }
   [[nodiscard]] std::span<const float> scales() const noexcept { return scales_; }
-  [[nodiscard]] float scale_of_col(std::size_t col) const noexcept { return scales_[col / group_cols_]; }
+  [[nodiscard]] float scale_of_col(std::size_t col) const noexcept {
+    return scales_[col / group_cols_];
+  }
 
  private:
   struct part {
     packed_view view;
-    row_codes codes;
+    matrix::row_codes codes;
     std::size_t col_begin;
     std::span<const std::uint32_t> rows;  ///< which rows of the matrix; empty: all
   };
@@ -117,14 +124,15 @@ class level_rows {
 };
 
 /// Floats to F32, F16 or BF16 bytes. Fails on a finite value that is out of F16's range.
-inline void write_reals(tensor_sink& sink, ggml_type type, std::span<const float> values, std::vector<std::byte>& bytes,
-                        const std::string& what) {
+inline void write_reals(tensor_sink& sink, ggml_type type, std::span<const float> values,
+                        std::vector<std::byte>& bytes, const std::string& what) {
   if (type == ggml_type::f32) return sink.write(std::as_bytes(values));
   bytes.resize(2 * values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t bits = type == ggml_type::f16 ? float16{values[i]}.bits : bfloat16{values[i]}.bits;
+    const std::uint16_t bits =
+        type == ggml_type::f16 ? float16{values[i]}.bits : bfloat16{values[i]}.bits;
     if (type == ggml_type::f16 && std::isfinite(values[i]) && (bits & 0x7c00u) == 0x7c00u) {
-      fail(what + ": " + std::to_string(values[i]) + " is out of the range of F16");
+      core::fail(what + ": " + std::to_string(values[i]) + " is out of the range of F16");
     }
     std::memcpy(bytes.data() + 2 * i, &bits, 2);
   }
@@ -139,7 +147,8 @@ constexpr int highest_level(ggml_type type) noexcept {
   return type == ggml_type::q4_0 ? 7 : 1;
 }
 
-inline void write_blocks(tensor_sink& sink, ggml_type type, const level_rows& row, std::vector<std::byte>& bytes) {
+inline void write_blocks(tensor_sink& sink, ggml_type type, const level_rows& row,
+                         std::vector<std::byte>& bytes) {
   const ggml_type_info& info = info_of(type);
   bytes.resize(row.levels().size() / info.block * info.block_bytes);
   std::byte* out = bytes.data();
@@ -157,48 +166,53 @@ inline void write_blocks(tensor_sink& sink, ggml_type type, const level_rows& ro
 inline void require_exact(const any_matrix& matrix, ggml_type type, const std::string& what) {
   const ggml_type_info& info = info_of(type);
   const std::string refusal = what + " can't become " + std::string{info.name} + ": ";
-  if (matrix.is_dense()) fail(refusal + "it is not quantized, and exporting does not quantize");
+  if (matrix.is_dense())
+    core::fail(refusal + "it is not quantized, and exporting does not quantize");
   const auto require_codes = [&](const format& fmt) {
     const codec_info& codec = codec_of(fmt.code);
     if (codec.min_level >= lowest_level(type) && codec.max_level() <= highest_level(type)) return;
-    fail(refusal + "levels of " + std::string{codec.name} + " lie outside " + std::to_string(lowest_level(type)) +
-         " to " + std::to_string(highest_level(type)));
+    core::fail(refusal + "levels of " + std::string{codec.name} + " lie outside " +
+               std::to_string(lowest_level(type)) + " to " + std::to_string(highest_level(type)));
   };
   require_codes(matrix.fmt().first);
   if (matrix.mixed() != nullptr) require_codes(matrix.fmt().second);
   if (matrix.cols() % info.block != 0) {
-    fail(refusal + "its " + std::to_string(matrix.cols()) + " columns are no multiple of " +
-         std::to_string(info.block));
+    core::fail(refusal + "its " + std::to_string(matrix.cols()) + " columns are no multiple of " +
+               std::to_string(info.block));
   }
   if (matrix.group_cols() % info.block != 0) {
-    fail(refusal + "its groups of " + std::to_string(matrix.group_cols()) + " columns are no multiple of " +
-         std::to_string(info.block));
+    core::fail(refusal + "its groups of " + std::to_string(matrix.group_cols()) +
+               " columns are no multiple of " + std::to_string(info.block));
   }
   level_rows rows(matrix);
   for (std::size_t r = 0; r < matrix.rows(); ++r) {
     rows.read_scales(r);
     for (const float scale : rows.scales()) {
       if (std::isfinite(scale) && static_cast<float>(float16{scale}) == scale) continue;
-      fail(refusal + "a scale of row " + std::to_string(r) + ", " + std::to_string(scale) + ", is no finite float16");
+      core::fail(refusal + "a scale of row " + std::to_string(r) + ", " + std::to_string(scale) +
+                 ", is no finite float16");
     }
   }
 }
 
-}  // namespace detail
+}  // namespace detail::io
 
-/// Adds a matrix as a tensor of type F32, F16, BF16, Q4_0, TQ1_0 or TQ2_0, dims {cols, rows}. The matrix must live
-/// until write() returns. Fails in one sentence where the type can't hold it (see above); that the values fit F16, and
-/// that a matrix from a file holds no level that its format has no right to, shows during write().
-inline void add_exported(gguf_writer& writer, std::string_view name, const any_matrix& matrix, ggml_type type) {
+/// Adds a matrix as a tensor of type F32, F16, BF16, Q4_0, TQ1_0 or TQ2_0, dims {cols, rows}. The
+/// matrix must live until write() returns. Fails in one sentence where the type can't hold it (see
+/// above); that the values fit F16, and that a matrix from a file holds no level that its format
+/// has no right to, shows during write().
+inline void add_exported(gguf_writer& writer, std::string_view name, const any_matrix& matrix,
+                         ggml_type type) {
   const std::string what = "tensor " + gguf::quoted(name) + " (" + matrix.fmt().name() + ", " +
-                           shape_text(matrix.rows(), matrix.cols()) + ")";
+                           detail::core::shape_text(matrix.rows(), matrix.cols()) + ")";
   const bool real = type == ggml_type::f32 || type == ggml_type::f16 || type == ggml_type::bf16;
-  const bool blocks = type == ggml_type::q4_0 || type == ggml_type::tq1_0 || type == ggml_type::tq2_0;
+  const bool blocks =
+      type == ggml_type::q4_0 || type == ggml_type::tq1_0 || type == ggml_type::tq2_0;
   if (!real && !blocks) {
-    fail(what + " can't become " + std::string{info_of(type).name} +
-         ": F32, F16, BF16, Q4_0, TQ1_0 and TQ2_0 are exported");
+    detail::core::fail(what + " can't become " + std::string{info_of(type).name} +
+                       ": F32, F16, BF16, Q4_0, TQ1_0 and TQ2_0 are exported");
   }
-  if (blocks) detail::require_exact(matrix, type, what);
+  if (blocks) detail::io::require_exact(matrix, type, what);
 
   const auto write_dense = [&matrix, type, what](tensor_sink& sink) {
     const ggml_type from = matrix.fmt().element == scale_kind::float32   ? ggml_type::f32
@@ -210,11 +224,11 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
     const std::size_t row_bytes = matrix.cols() * info_of(from).block_bytes;
     for (std::size_t r = 0; r < matrix.rows(); ++r) {
       decode_ggml_row(from, matrix.bytes().data() + r * row_bytes, values);
-      detail::write_reals(sink, type, values, bytes, what);
+      detail::io::write_reals(sink, type, values, bytes, what);
     }
   };
   const auto write_levels = [&matrix, type, what, real](tensor_sink& sink) {
-    detail::level_rows row(matrix);
+    detail::io::level_rows row(matrix);
     std::vector<float> values(matrix.cols());
     std::vector<std::byte> bytes;
     for (std::size_t r = 0; r < matrix.rows(); ++r) {
@@ -223,14 +237,15 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
         for (std::size_t c = 0; c < values.size(); ++c) {
           values[c] = static_cast<float>(row.levels()[c]) * row.scale_of_col(c);
         }
-        detail::write_reals(sink, type, values, bytes, what);
+        detail::io::write_reals(sink, type, values, bytes, what);
         continue;
       }
       const auto [low, high] = std::ranges::minmax(row.levels());
-      if (low < detail::lowest_level(type) || high > detail::highest_level(type)) {
-        fail(what + " holds a code that its format does not have, in row " + std::to_string(r));
+      if (low < detail::io::lowest_level(type) || high > detail::io::highest_level(type)) {
+        detail::core::fail(what + " holds a code that its format does not have, in row " +
+                           std::to_string(r));
       }
-      detail::write_blocks(sink, type, row, bytes);
+      detail::io::write_blocks(sink, type, row, bytes);
     }
   };
   const std::size_t dims[] = {matrix.cols(), matrix.rows()};
@@ -241,13 +256,15 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
   }
 }
 
-/// Adds a tensor of another file as F32, F16 or BF16, decoded row by row during write(): a whole model passes through
-/// the memory of a row. The file must stay open until write() returns. Fails on other types and on values out of F16's
-/// range.
-inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const tensor_info& tensor, ggml_type type) {
+/// Adds a tensor of another file as F32, F16 or BF16, decoded row by row during write(): a whole
+/// model passes through the memory of a row. The file must stay open until write() returns. Fails
+/// on other types and on values out of F16's range.
+inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const tensor_info& tensor,
+                          ggml_type type) {
   const std::string what = "tensor " + gguf::quoted(tensor.name);
   if (type != ggml_type::f32 && type != ggml_type::f16 && type != ggml_type::bf16) {
-    fail(what + " can't become " + std::string{info_of(type).name} + ": F32, F16 and BF16 are converted to");
+    detail::core::fail(what + " can't become " + std::string{info_of(type).name} +
+                       ": F32, F16 and BF16 are converted to");
   }
   if (tensor.type == type) return writer.copy_tensor(tensor);
   const std::size_t dim_count = std::max<std::size_t>(tensor.dim_count, 1);
@@ -257,10 +274,11 @@ inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const 
                       std::vector<std::byte> bytes;
                       for (std::size_t r = 0; r < tensor.rows(); ++r) {
                         reader.read_rows(tensor, {r, r + 1}, {values.data(), 1, values.size()});
-                        detail::write_reals(sink, type, values, bytes, what);
+                        detail::io::write_reals(sink, type, values, bytes, what);
                       }
                       reader.drop(tensor);
                     });
 }
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What GGUF reader and writer share: value types, tensor descriptions, limits.
 ///
 /// GGUF v3 (little-endian, nothing aligned before the data):
@@ -6,8 +7,8 @@
 ///     key    = string name | u32 type | value        string = u64 length | bytes        array = u32 type | u64 n | n
 ///     values tensor = string name | u32 n_dims | u64 dims[n_dims] | u32 type | u64 offset in data
 ///
-/// The data and every tensor in it begin at multiples of `general.alignment` (32 by default). dims[0] varies fastest:
-/// it is the number of columns of a matrix.
+/// The data and every tensor in it begin at multiples of `general.alignment` (32 by default).
+/// dims[0] varies fastest: it is the number of columns of a matrix.
 #pragma once
 
 #include <array>
@@ -20,12 +21,27 @@
 #include <string_view>
 #include <type_traits>
 
-#include <edgerazor/pack/ggml_type.hpp>
+#include <edgerazor/io/ggml_type.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// Type of a metadata value.
-enum class gguf_type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
+enum class gguf_type : std::uint32_t {
+  u8,
+  i8,
+  u16,
+  i16,
+  u32,
+  i32,
+  f32,
+  boolean,
+  string,
+  array,
+  u64,
+  i64,
+  f64
+};
 
 /// One key and its value as the file holds it.
 struct metadata_entry {
@@ -62,7 +78,8 @@ namespace gguf {
 inline constexpr std::uint32_t version = 3;
 inline constexpr std::uint32_t default_alignment = 32;
 
-// What a reader accepts at most. ggml's own limits where it has some (name, dimensions), else far above any model.
+// What a reader accepts at most. ggml's own limits where it has some (name, dimensions), else far
+// above any model.
 inline constexpr std::size_t max_alignment = std::size_t{1} << 20;
 inline constexpr std::size_t max_key_bytes = 65535;
 inline constexpr std::size_t max_tensor_name_bytes = 63;
@@ -72,8 +89,8 @@ inline constexpr std::size_t max_tensors = std::size_t{1} << 20;
 /// Everything before the tensors' data, together: the budget that all counts and lengths draw on.
 inline constexpr std::size_t max_header_bytes = std::size_t{1} << 28;
 
-inline constexpr std::array<std::string_view, 13> type_names{"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
-                                                             "bool", "string", "array", "u64", "i64", "f64"};
+inline constexpr std::array<std::string_view, 13> type_names{
+    "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 
 [[nodiscard]] constexpr std::string_view name_of(gguf_type type) noexcept {
   return type_names[static_cast<std::size_t>(type)];
@@ -113,27 +130,29 @@ inline constexpr gguf_type type_of<bool> = gguf_type::boolean;
 
 /// A C++ type with a GGUF scalar type of its own.
 template <class T>
-concept scalar = type_of<T>
-!= gguf_type::array;
+concept scalar = type_of<T> != gguf_type::array;
 
 /// a * b, or nothing where it exceeds the machine's size_t.
-[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a, std::size_t b) noexcept {
+[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a,
+                                                                   std::size_t b) noexcept {
   if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) return std::nullopt;
   return a * b;
 }
 
 /// The next multiple of a power of two, or nothing where it exceeds the machine's size_t.
-[[nodiscard]] constexpr std::optional<std::size_t> checked_align(std::size_t at, std::size_t alignment) noexcept {
+[[nodiscard]] constexpr std::optional<std::size_t> checked_align(std::size_t at,
+                                                                 std::size_t alignment) noexcept {
   const std::size_t mask = alignment - 1;
   if (at > std::numeric_limits<std::size_t>::max() - mask) return std::nullopt;
   return (at + mask) & ~mask;
 }
 
-/// Bytes of a tensor whose dims[0] is a multiple of the type's block; nothing where they exceed the machine's size_t.
-/// A zero dimension makes a tensor empty, whatever the others are. That is asked of the dimensions: a product that is
-/// zero may have wrapped. Without one, tensor_info::rows() is a factor of this size, so it can't wrap either.
-[[nodiscard]] constexpr std::optional<std::size_t> tensor_bytes(const ggml_type_info& info,
-                                                                std::span<const std::size_t> dims) noexcept {
+/// Bytes of a tensor whose dims[0] is a multiple of the type's block; nothing where they exceed the
+/// machine's size_t. A zero dimension makes a tensor empty, whatever the others are. That is asked
+/// of the dimensions: a product that is zero may have wrapped. Without one, tensor_info::rows() is
+/// a factor of this size, so it can't wrap either.
+[[nodiscard]] constexpr std::optional<std::size_t> tensor_bytes(
+    const ggml_type_info& info, std::span<const std::size_t> dims) noexcept {
   for (const std::size_t dim : dims)
     if (dim == 0) return 0;
   std::optional<std::size_t> size = checked_product(dims[0] / info.block, info.block_bytes);
@@ -155,7 +174,8 @@ concept scalar = type_of<T>
     if (length > 2) {
       const auto second = static_cast<unsigned char>(text[i + 1]);
       const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-      const bool surrogate = lead == 0xed && second >= 0xa0, too_large = lead == 0xf4 && second >= 0x90;
+      const bool surrogate = lead == 0xed && second >= 0xa0,
+                 too_large = lead == 0xf4 && second >= 0x90;
       if (overlong || surrogate || too_large) return false;
     }
     i += length;
@@ -163,7 +183,8 @@ concept scalar = type_of<T>
   return true;
 }
 
-/// A name from a file as the sentences show it: quoted, at most 80 bytes, no byte that a terminal might obey.
+/// A name from a file as the sentences show it: quoted, at most 80 bytes, no byte that a terminal
+/// might obey.
 [[nodiscard]] inline std::string quoted(std::string_view name) {
   constexpr std::size_t shown = 80;
   std::string text = "'";
@@ -172,4 +193,5 @@ concept scalar = type_of<T>
 }
 
 }  // namespace gguf
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

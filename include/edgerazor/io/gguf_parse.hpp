@@ -1,8 +1,10 @@
-/// The bytes of a GGUF file to its keys and tensors. Every count, length and offset is taken for hostile: it is
-/// compared with what is left of the file before anything is allocated or read, with arithmetic that can't wrap.
+// SPDX-License-Identifier: Apache-2.0
+/// The bytes of a GGUF file to its keys and tensors. Every count, length and offset is taken for
+/// hostile: it is compared with what is left of the file before anything is allocated or read, with
+/// arithmetic that can't wrap.
 ///
-/// Nothing is copied: keys, strings and tensors refer to the file's memory, so what a parse allocates is a small
-/// multiple of the keys and tensors that really are in the file.
+/// Nothing is copied: keys, strings and tensors refer to the file's memory, so what a parse
+/// allocates is a small multiple of the keys and tensors that really are in the file.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +23,8 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/io/gguf_format.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 namespace gguf {
 
@@ -43,15 +46,17 @@ struct contents {
 
  private:
   template <class T>
-  static const T* find(const std::vector<T>& items, const std::vector<std::uint32_t>& order, std::string_view T::*name,
-                       std::string_view wanted) noexcept {
-    const auto at = std::lower_bound(order.begin(), order.end(), wanted,
-                                     [&](std::uint32_t i, std::string_view text) { return items[i].*name < text; });
+  static const T* find(const std::vector<T>& items, const std::vector<std::uint32_t>& order,
+                       std::string_view T::* name, std::string_view wanted) noexcept {
+    const auto at = std::lower_bound(
+        order.begin(), order.end(), wanted,
+        [&](std::uint32_t i, std::string_view text) { return items[i].*name < text; });
     return at != order.end() && items[*at].*name == wanted ? &items[*at] : nullptr;
   }
 };
 
-/// One pass over one file. Each step returns false after it has set the sentence; parse() is the only way out.
+/// One pass over one file. Each step returns false after it has set the sentence; parse() is the
+/// only way out.
 class parser {
  public:
   explicit parser(std::span<const std::byte> file) noexcept
@@ -59,7 +64,8 @@ class parser {
 
   /// The file's contents, or nothing and one sentence in `error`.
   [[nodiscard]] std::optional<contents> parse(std::string& error) {
-    if (header() && metadata() && alignment() && tensor_infos() && tensor_data()) return std::move(found_);
+    if (header() && metadata() && alignment() && tensor_infos() && tensor_data())
+      return std::move(found_);
     error = std::move(error_);
     return std::nullopt;
   }
@@ -70,7 +76,8 @@ class parser {
     return false;
   }
   [[nodiscard]] bool refuse_end(const std::string& what) {
-    if (file_.size() > header_.size()) return refuse(what + " lies beyond the 256 MiB that a header may take");
+    if (file_.size() > header_.size())
+      return refuse(what + " lies beyond the 256 MiB that a header may take");
     return refuse("the file ends within " + what);
   }
   [[nodiscard]] std::size_t remaining() const noexcept { return header_.size() - at_; }
@@ -107,19 +114,22 @@ class parser {
       return refuse("the file is big-endian; only little-endian GGUF is read");
     }
     if (found_.version != 2 && found_.version != version) {
-      return refuse("the file has GGUF version " + std::to_string(found_.version) + "; versions 2 and 3 are read");
+      return refuse("the file has GGUF version " + std::to_string(found_.version) +
+                    "; versions 2 and 3 are read");
     }
-    if (!number_as_size(tensor_count_) || !number_as_size(key_count_)) return refuse_end("the header");
-    // The least bytes: a key has length, one character, type, one byte; a tensor length, character, n_dims, type,
-    // offset.
+    if (!number_as_size(tensor_count_) || !number_as_size(key_count_))
+      return refuse_end("the header");
+    // The least bytes: a key has length, one character, type, one byte; a tensor length, character,
+    // n_dims, type, offset.
     return plausible(key_count_, max_keys, 8 + 1 + 4 + 1, "keys") &&
            plausible(tensor_count_, max_tensors, 8 + 1 + 4 + 4 + 8, "tensors");
   }
 
   bool plausible(std::size_t count, std::size_t limit, std::size_t least_bytes, const char* what) {
     if (count <= limit && count <= remaining() / least_bytes) return true;
-    return refuse("the file declares " + std::to_string(count) + ' ' + what + ", more than " +
-                  (count > limit ? "the " + std::to_string(limit) + " that are read" : "its size can hold"));
+    return refuse(
+        "the file declares " + std::to_string(count) + ' ' + what + ", more than " +
+        (count > limit ? "the " + std::to_string(limit) + " that are read" : "its size can hold"));
   }
 
   bool metadata() {
@@ -143,16 +153,19 @@ class parser {
   bool type(const std::string& name, gguf_type& result) {
     std::uint32_t id = 0;
     if (!number(id)) return refuse_end("the type of " + name);
-    if (id >= type_names.size()) return refuse(name + " has the unknown value type " + std::to_string(id));
+    if (id >= type_names.size())
+      return refuse(name + " has the unknown value type " + std::to_string(id));
     result = static_cast<gguf_type>(id);
     return true;
   }
 
   bool array_header(const std::string& name, metadata_entry& entry) {
     if (!type(name, entry.element)) return false;
-    if (entry.element == gguf_type::array) return refuse(name + " is an array of arrays, which is not read");
+    if (entry.element == gguf_type::array)
+      return refuse(name + " is an array of arrays, which is not read");
     if (!number_as_size(entry.count)) return refuse_end("the array of " + name);
-    const std::size_t least = entry.element == gguf_type::string ? sizeof(std::uint64_t) : size_of(entry.element);
+    const std::size_t least =
+        entry.element == gguf_type::string ? sizeof(std::uint64_t) : size_of(entry.element);
     if (entry.count > remaining() / least) {
       return refuse(name + " declares an array of " + std::to_string(entry.count) + " x " +
                     std::string{name_of(entry.element)} + ", more than the file can hold");
@@ -169,7 +182,8 @@ class parser {
         if (!string(text)) return refuse_end("a string of " + name);
       }
     } else {
-      const std::size_t size = size_of(entry.element);  // count * size cannot wrap: array_header() compared count
+      const std::size_t size =
+          size_of(entry.element);  // count * size cannot wrap: array_header() compared count
       if (size * entry.count > remaining()) return refuse_end("the value of " + name);
       at_ += size * entry.count;
     }
@@ -182,14 +196,15 @@ class parser {
   }
 
   template <class T>
-  bool in_order(const std::vector<T>& items, std::vector<std::uint32_t>& order, std::string_view T::*name,
-                const char* what) {
+  bool in_order(const std::vector<T>& items, std::vector<std::uint32_t>& order,
+                std::string_view T::* name, const char* what) {
     order.resize(items.size());
     std::iota(order.begin(), order.end(), 0u);
     std::sort(order.begin(), order.end(),
               [&](std::uint32_t a, std::uint32_t b) { return items[a].*name < items[b].*name; });
     const auto same = std::adjacent_find(
-        order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return items[a].*name == items[b].*name; });
+        order.begin(), order.end(),
+        [&](std::uint32_t a, std::uint32_t b) { return items[a].*name == items[b].*name; });
     return same == order.end() || refuse(what + quoted(items[*same].*name) + " occurs twice");
   }
 
@@ -211,8 +226,10 @@ class parser {
       if (!string(tensor.name)) return refuse_end("the name of tensor " + std::to_string(i));
       if (tensor.name.empty()) return refuse("tensor " + std::to_string(i) + " has an empty name");
       const std::string name = "tensor " + quoted(tensor.name);
-      if (tensor.name.size() > max_tensor_name_bytes) return refuse(name + " has a name longer than 63 bytes");
-      if (!is_valid_name(tensor.name)) return refuse(name + " has a name that is not UTF-8 without NUL");
+      if (tensor.name.size() > max_tensor_name_bytes)
+        return refuse(name + " has a name longer than 63 bytes");
+      if (!is_valid_name(tensor.name))
+        return refuse(name + " has a name that is not UTF-8 without NUL");
       if (!shape_and_type(name, tensor)) return false;
       std::size_t offset = 0;
       if (!number_as_size(offset)) return refuse_end("the offset of " + name);
@@ -234,15 +251,18 @@ class parser {
     }
     if (!number(id)) return refuse_end("the type of " + name);
     const ggml_type_info* const info = find_ggml_type(id);
-    if (info == nullptr) return refuse(name + " has type id " + std::to_string(id) + ", which is not read");
+    if (info == nullptr)
+      return refuse(name + " has type id " + std::to_string(id) + ", which is not read");
     tensor.type = info->type;
     if (tensor.dims[0] % info->block != 0) {
-      return refuse(name + " of type " + std::string{info->name} + " has rows of " + std::to_string(tensor.dims[0]) +
-                    " elements, no multiple of " + std::to_string(info->block));
+      return refuse(name + " of type " + std::string{info->name} + " has rows of " +
+                    std::to_string(tensor.dims[0]) + " elements, no multiple of " +
+                    std::to_string(info->block));
     }
     const std::optional<std::size_t> size = tensor_bytes(*info, tensor.dims);
     if (!size || *size > file_.size()) {
-      return refuse(name + " is larger than the file: " + shape(tensor) + " of type " + std::string{info->name});
+      return refuse(name + " is larger than the file: " + shape(tensor) + " of type " +
+                    std::string{info->name});
     }
     tensor.bytes = file_.first(*size);  // the size; tensor_data() moves it to its place
     return true;
@@ -250,12 +270,13 @@ class parser {
 
   static std::string shape(const tensor_info& tensor) {
     std::string text = std::to_string(tensor.dims[0]);
-    for (std::size_t d = 1; d < tensor.dim_count; ++d) text += " x " + std::to_string(tensor.dims[d]);
+    for (std::size_t d = 1; d < tensor.dim_count; ++d)
+      text += " x " + std::to_string(tensor.dims[d]);
     return text;
   }
 
-  /// ggml's rule: a tensor begins where the one before it ended, aligned. It leaves no room for overlaps and holes, and
-  /// a fork's type with another block size breaks it.
+  /// ggml's rule: a tensor begins where the one before it ended, aligned. It leaves no room for
+  /// overlaps and holes, and a fork's type with another block size breaks it.
   bool tensor_data() {
     const std::optional<std::size_t> start = checked_align(at_, found_.alignment);
     if (!start) return refuse("the tensors' data begins past the end of the file");
@@ -267,24 +288,28 @@ class parser {
       tensor_info& tensor = found_.tensors[i];
       const std::string name = "tensor " + quoted(tensor.name);
       if (offsets_[i] % found_.alignment != 0) {
-        return refuse(name + " begins at byte " + std::to_string(offsets_[i]) + " of the data, no multiple of " +
-                      std::to_string(found_.alignment));
+        return refuse(name + " begins at byte " + std::to_string(offsets_[i]) +
+                      " of the data, no multiple of " + std::to_string(found_.alignment));
       }
       if (offsets_[i] != expected) {
-        return refuse(name + " begins at byte " + std::to_string(offsets_[i]) + " of the data, but " +
-                      (i == 0 ? "the first tensor belongs at 0" : after(found_.tensors[i - 1], expected)));
+        return refuse(
+            name + " begins at byte " + std::to_string(offsets_[i]) + " of the data, but " +
+            (i == 0 ? "the first tensor belongs at 0" : after(found_.tensors[i - 1], expected)));
       }
       if (expected > data.size() || tensor.bytes.size() > data.size() - expected) {
         return refuse(name + " needs " + std::to_string(tensor.bytes.size()) + " bytes at byte " +
-                      std::to_string(expected) + " of the data, which has " + std::to_string(data.size()));
+                      std::to_string(expected) + " of the data, which has " +
+                      std::to_string(data.size()));
       }
       tensor.bytes = data.subspan(expected, tensor.bytes.size());
-      const std::optional<std::size_t> next = checked_align(expected + tensor.bytes.size(), found_.alignment);
+      const std::optional<std::size_t> next =
+          checked_align(expected + tensor.bytes.size(), found_.alignment);
       if (!next) return refuse(name + " ends past the end of the file");
       expected = *next;
     }
     const tensor_info& last = found_.tensors.back();
-    return ends_after(static_cast<std::size_t>(last.bytes.data() + last.bytes.size() - file_.data()));
+    return ends_after(
+        static_cast<std::size_t>(last.bytes.data() + last.bytes.size() - file_.data()));
   }
 
   static std::string after(const tensor_info& before, std::size_t end) {
@@ -292,13 +317,16 @@ class parser {
            " before it ends at " + std::to_string(end);
   }
 
-  /// Padding may follow the last byte, or be missing; more would mean that the last tensor's type is another fork's.
+  /// Padding may follow the last byte, or be missing; more would mean that the last tensor's type
+  /// is another fork's.
   bool ends_after(std::size_t end) {
     const std::optional<std::size_t> padded = checked_align(end, found_.alignment);
     if (padded && file_.size() <= *padded) return true;
-    const std::string what =
-        found_.tensors.empty() ? std::string{"the header"} : "its last tensor " + quoted(found_.tensors.back().name);
-    return refuse("the file goes on for " + std::to_string(file_.size() - end) + " bytes after " + what);
+    const std::string what = found_.tensors.empty()
+                                 ? std::string{"the header"}
+                                 : "its last tensor " + quoted(found_.tensors.back().name);
+    return refuse("the file goes on for " + std::to_string(file_.size() - end) + " bytes after " +
+                  what);
   }
 
   std::span<const std::byte> file_, header_;
@@ -310,4 +338,5 @@ class parser {
 };
 
 }  // namespace gguf
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Reads GGUF files, versions 2 and 3. Not a byte of them is trusted: see gguf_parse.hpp.
 #pragma once
 
@@ -12,31 +13,36 @@
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/core/mapped_file.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/io/ggml_blocks.hpp>
 #include <edgerazor/io/gguf_format.hpp>
 #include <edgerazor/io/gguf_parse.hpp>
 #include <edgerazor/io/gguf_value.hpp>
-#include <edgerazor/pack/ggml_blocks.hpp>
+#include <edgerazor/io/mapped_file.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
-/// An open GGUF file. Either it was accepted whole or there is no reader: io_error in one sentence that names the key
-/// or tensor at fault. Movable; names, strings and bytes it gives out live as long as the file, or the memory it reads.
+/// An open GGUF file. Either it was accepted whole or there is no reader: io_error in one sentence
+/// that names the key or tensor at fault. Movable; names, strings and bytes it gives out live as
+/// long as the file, or the memory it reads.
 ///
 /// All members are const and may be called from several threads.
 class gguf_reader {
  public:
   /// Maps the file and reads its header; tensors are read when touched.
-  [[nodiscard]] static gguf_reader open(const std::filesystem::path& path, file_access access = file_access::map) {
+  [[nodiscard]] static gguf_reader open(const std::filesystem::path& path,
+                                        file_access access = file_access::map) {
     std::string error;
     std::optional<gguf_reader> reader = try_open(path, error, access);
-    if (!reader) fail_io(error);
+    if (!reader) detail::core::fail_io(error);
     return std::move(*reader);
   }
 
-  /// As open(), but gives the sentence through `error` and returns nothing: for hosts without exceptions.
-  [[nodiscard]] static std::optional<gguf_reader> try_open(const std::filesystem::path& path, std::string& error,
+  /// As open(), but gives the sentence through `error` and returns nothing: for hosts without
+  /// exceptions.
+  [[nodiscard]] static std::optional<gguf_reader> try_open(const std::filesystem::path& path,
+                                                           std::string& error,
                                                            file_access access = file_access::map) {
     std::optional<mapped_file> file = mapped_file::try_open(path, error, access);
     if (!file) return std::nullopt;
@@ -53,11 +59,12 @@ class gguf_reader {
   explicit gguf_reader(std::span<const std::byte> bytes) {
     std::string error;
     std::optional<gguf_reader> reader = try_parse(bytes, error);
-    if (!reader) fail_io(error);
+    if (!reader) detail::core::fail_io(error);
     *this = std::move(*reader);
   }
 
-  [[nodiscard]] static std::optional<gguf_reader> try_parse(std::span<const std::byte> bytes, std::string& error) {
+  [[nodiscard]] static std::optional<gguf_reader> try_parse(std::span<const std::byte> bytes,
+                                                            std::string& error) {
     std::optional<gguf::contents> contents = gguf::parser(bytes).parse(error);
     if (!contents) return std::nullopt;
     gguf_reader reader;
@@ -70,18 +77,25 @@ class gguf_reader {
   /// Bytes that the tensors' offsets are multiples of.
   [[nodiscard]] std::uint32_t alignment() const noexcept { return contents_.alignment; }
 
-  // Metadata. get_x fails with io_error where the key is missing, has another type or a value that does not fit;
-  // optional_x gives nothing where it is missing and fails likewise for the rest. Integers of any width and sign are
-  // taken for each other where the value fits, and so are f32 and f64.
+  // Metadata. get_x fails with io_error where the key is missing, has another type or a value that
+  // does not fit; optional_x gives nothing where it is missing and fails likewise for the rest.
+  // Integers of any width and sign are taken for each other where the value fits, and so are f32
+  // and f64.
 
-  [[nodiscard]] std::uint32_t get_u32(std::string_view key) const { return get<std::uint32_t>(key); }
-  [[nodiscard]] std::uint64_t get_u64(std::string_view key) const { return get<std::uint64_t>(key); }
+  [[nodiscard]] std::uint32_t get_u32(std::string_view key) const {
+    return get<std::uint32_t>(key);
+  }
+  [[nodiscard]] std::uint64_t get_u64(std::string_view key) const {
+    return get<std::uint64_t>(key);
+  }
   [[nodiscard]] std::int32_t get_i32(std::string_view key) const { return get<std::int32_t>(key); }
   [[nodiscard]] std::int64_t get_i64(std::string_view key) const { return get<std::int64_t>(key); }
   [[nodiscard]] float get_f32(std::string_view key) const { return get<float>(key); }
   [[nodiscard]] double get_f64(std::string_view key) const { return get<double>(key); }
   [[nodiscard]] bool get_bool(std::string_view key) const { return get<bool>(key); }
-  [[nodiscard]] std::string_view get_string(std::string_view key) const { return gguf::string_of(entry(key)); }
+  [[nodiscard]] std::string_view get_string(std::string_view key) const {
+    return gguf::string_of(entry(key));
+  }
 
   [[nodiscard]] std::optional<std::uint32_t> optional_u32(std::string_view key) const {
     return optional<std::uint32_t>(key);
@@ -95,9 +109,15 @@ class gguf_reader {
   [[nodiscard]] std::optional<std::int64_t> optional_i64(std::string_view key) const {
     return optional<std::int64_t>(key);
   }
-  [[nodiscard]] std::optional<float> optional_f32(std::string_view key) const { return optional<float>(key); }
-  [[nodiscard]] std::optional<double> optional_f64(std::string_view key) const { return optional<double>(key); }
-  [[nodiscard]] std::optional<bool> optional_bool(std::string_view key) const { return optional<bool>(key); }
+  [[nodiscard]] std::optional<float> optional_f32(std::string_view key) const {
+    return optional<float>(key);
+  }
+  [[nodiscard]] std::optional<double> optional_f64(std::string_view key) const {
+    return optional<double>(key);
+  }
+  [[nodiscard]] std::optional<bool> optional_bool(std::string_view key) const {
+    return optional<bool>(key);
+  }
   [[nodiscard]] std::optional<std::string_view> optional_string(std::string_view key) const {
     const metadata_entry* const found = find_entry(key);
     return found ? std::optional{gguf::string_of(*found)} : std::nullopt;
@@ -107,10 +127,18 @@ class gguf_reader {
   [[nodiscard]] std::vector<std::string_view> get_strings(std::string_view key) const {
     return gguf::strings_of(entry(key));
   }
-  [[nodiscard]] std::vector<std::uint32_t> get_u32s(std::string_view key) const { return array<std::uint32_t>(key); }
-  [[nodiscard]] std::vector<std::uint64_t> get_u64s(std::string_view key) const { return array<std::uint64_t>(key); }
-  [[nodiscard]] std::vector<std::int32_t> get_i32s(std::string_view key) const { return array<std::int32_t>(key); }
-  [[nodiscard]] std::vector<float> get_f32s(std::string_view key) const { return array<float>(key); }
+  [[nodiscard]] std::vector<std::uint32_t> get_u32s(std::string_view key) const {
+    return array<std::uint32_t>(key);
+  }
+  [[nodiscard]] std::vector<std::uint64_t> get_u64s(std::string_view key) const {
+    return array<std::uint64_t>(key);
+  }
+  [[nodiscard]] std::vector<std::int32_t> get_i32s(std::string_view key) const {
+    return array<std::int32_t>(key);
+  }
+  [[nodiscard]] std::vector<float> get_f32s(std::string_view key) const {
+    return array<float>(key);
+  }
   [[nodiscard]] std::vector<bool> get_bools(std::string_view key) const { return array<bool>(key); }
 
   [[nodiscard]] bool has(std::string_view key) const noexcept { return find_entry(key) != nullptr; }
@@ -119,48 +147,59 @@ class gguf_reader {
     return contents_.find_entry(key);
   }
   /// All keys, in file order.
-  [[nodiscard]] std::span<const metadata_entry> entries() const noexcept { return contents_.entries; }
+  [[nodiscard]] std::span<const metadata_entry> entries() const noexcept {
+    return contents_.entries;
+  }
 
   /// All tensors, in file order.
   [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return contents_.tensors; }
   /// The tensor of that name; null where there is none.
-  [[nodiscard]] const tensor_info* find(std::string_view name) const noexcept { return contents_.find_tensor(name); }
+  [[nodiscard]] const tensor_info* find(std::string_view name) const noexcept {
+    return contents_.find_tensor(name);
+  }
   /// The tensor of that name, or io_error.
   [[nodiscard]] const tensor_info& get(std::string_view name) const {
     const tensor_info* const tensor = find(name);
-    if (tensor == nullptr) fail_io("the file has no tensor " + gguf::quoted(name));
+    if (tensor == nullptr) detail::core::fail_io("the file has no tensor " + gguf::quoted(name));
     return *tensor;
   }
 
-  /// Rows [rows.begin, rows.end) of a tensor of this file as floats, rows.size() x tensor.cols(). Fails where the range
-  /// or the output does not fit the tensor; io_error for a type that is not decoded (Q5_1, Q2_K to Q5_K, integers).
+  /// Rows [rows.begin, rows.end) of a tensor of this file as floats, rows.size() x tensor.cols().
+  /// Fails where the range or the output does not fit the tensor; io_error for a type that is not
+  /// decoded (Q5_1, Q2_K to Q5_K, integers).
   void read_rows(const tensor_info& tensor, row_range rows, matrix_view<float> out) const {
     require_decoded(tensor);
-    if (rows.begin > rows.end || rows.end > tensor.rows() || out.rows != rows.size() || out.cols != tensor.cols()) {
-      fail("read_rows: rows " + std::to_string(rows.begin) + " to " + std::to_string(rows.end) + " of tensor " +
-           gguf::quoted(tensor.name) + " of " + shape_text(tensor.rows(), tensor.cols()) + " do not fit an output of " +
-           shape_text(out.rows, out.cols));
+    if (rows.begin > rows.end || rows.end > tensor.rows() || out.rows != rows.size() ||
+        out.cols != tensor.cols()) {
+      detail::core::fail("read_rows: rows " + std::to_string(rows.begin) + " to " +
+                         std::to_string(rows.end) + " of tensor " + gguf::quoted(tensor.name) +
+                         " of " + detail::core::shape_text(tensor.rows(), tensor.cols()) +
+                         " do not fit an output of " +
+                         detail::core::shape_text(out.rows, out.cols));
     }
     for (std::size_t r = 0; r < out.rows; ++r) {
-      decode_ggml_row(tensor.type, tensor.bytes.data() + (rows.begin + r) * tensor.row_bytes(), out.row(r));
+      decode_ggml_row(tensor.type, tensor.bytes.data() + (rows.begin + r) * tensor.row_bytes(),
+                      out.row(r));
     }
   }
 
-  /// Fails with io_error on the first block whose scale, or element that itself, is NaN or infinite. Reads the whole
-  /// tensor. io_error too for a type that is not decoded.
+  /// Fails with io_error on the first block whose scale, or element that itself, is NaN or
+  /// infinite. Reads the whole tensor. io_error too for a type that is not decoded.
   void validate(const tensor_info& tensor) const {
     require_decoded(tensor);
     const ggml_type_info& info = info_of(tensor.type);
     for (std::size_t at = 0; at < tensor.bytes.size(); at += info.block_bytes) {
       if (ggml::has_finite_scale(tensor.type, tensor.bytes.data() + at)) continue;
       const std::size_t element = at / info.block_bytes * info.block;
-      fail_io("tensor " + gguf::quoted(tensor.name) + " has a NaN or an infinity at row " +
-              std::to_string(element / tensor.cols()) + ", column " + std::to_string(element % tensor.cols()));
+      detail::core::fail_io("tensor " + gguf::quoted(tensor.name) +
+                            " has a NaN or an infinity at row " +
+                            std::to_string(element / tensor.cols()) + ", column " +
+                            std::to_string(element % tensor.cols()));
     }
   }
 
-  /// Tells the system that a tensor's pages are not needed soon. Its bytes stay readable. Converting a model tensor by
-  /// tensor then takes the memory of one.
+  /// Tells the system that a tensor's pages are not needed soon. Its bytes stay readable.
+  /// Converting a model tensor by tensor then takes the memory of one.
   void drop(const tensor_info& tensor) const noexcept { file_.drop(tensor.bytes); }
 
  private:
@@ -168,7 +207,7 @@ class gguf_reader {
 
   [[nodiscard]] const metadata_entry& entry(std::string_view key) const {
     const metadata_entry* const found = find_entry(key);
-    if (found == nullptr) fail_io("the file has no key " + gguf::quoted(key));
+    if (found == nullptr) detail::core::fail_io("the file has no key " + gguf::quoted(key));
     return *found;
   }
   template <gguf::scalar T>
@@ -186,12 +225,13 @@ class gguf_reader {
   }
   static void require_decoded(const tensor_info& tensor) {
     if (info_of(tensor.type).decoded) return;
-    fail_io("tensor " + gguf::quoted(tensor.name) + " has type " + std::string{info_of(tensor.type).name} +
-            ", which is not decoded");
+    detail::core::fail_io("tensor " + gguf::quoted(tensor.name) + " has type " +
+                          std::string{info_of(tensor.type).name} + ", which is not decoded");
   }
 
   mapped_file file_;
   gguf::contents contents_;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

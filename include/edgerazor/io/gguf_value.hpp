@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Metadata values as C++ values.
 #pragma once
 
@@ -13,7 +14,8 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/io/gguf_format.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 namespace gguf {
 
@@ -27,19 +29,20 @@ template <class T>
 [[noreturn]] inline void fail_type(const metadata_entry& entry, std::string_view wanted) {
   std::string has{name_of(entry.type)};
   if (entry.type == gguf_type::array) has += " of " + std::string{name_of(entry.element)};
-  fail_io("key " + quoted(entry.key) + ": expected " + std::string{wanted} + ", the file has " + has);
+  detail::core::fail_io("key " + quoted(entry.key) + ": expected " + std::string{wanted} +
+                        ", the file has " + has);
 }
 
 /// Stored integer `value` as a T; fails where it does not fit.
 template <std::integral T, std::integral Stored>
 [[nodiscard]] T fit(const metadata_entry& entry, Stored value) {
   if (std::in_range<T>(value)) return static_cast<T>(value);
-  fail_io("key " + quoted(entry.key) + ": " + std::to_string(value) + " does not fit " +
-          std::string{name_of(type_of<T>)});
+  detail::core::fail_io("key " + quoted(entry.key) + ": " + std::to_string(value) +
+                        " does not fit " + std::string{name_of(type_of<T>)});
 }
 
-/// Element `index` as a T. Integers of every width and sign are taken where the value fits, floating point where the
-/// file has it; nothing turns from one into the other, or into a bool.
+/// Element `index` as a T. Integers of every width and sign are taken where the value fits,
+/// floating point where the file has it; nothing turns from one into the other, or into a bool.
 template <scalar T>
 [[nodiscard]] T element_at(const metadata_entry& entry, std::size_t index) {
   const std::byte* const at = entry.value.data() + index * size_of(entry.element);
@@ -106,7 +109,8 @@ template <scalar T>
 
 /// Views into the file: 16 bytes a string, whatever its length.
 [[nodiscard]] inline std::vector<std::string_view> strings_of(const metadata_entry& entry) {
-  if (entry.type != gguf_type::array || entry.element != gguf_type::string) fail_type(entry, "array of string");
+  if (entry.type != gguf_type::array || entry.element != gguf_type::string)
+    fail_type(entry, "array of string");
   std::vector<std::string_view> texts;
   texts.reserve(entry.count);
   const std::byte* at = entry.value.data();
@@ -115,4 +119,5 @@ template <scalar T>
 }
 
 }  // namespace gguf
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

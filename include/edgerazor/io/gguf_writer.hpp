@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Writes GGUF files, version 3.
 #pragma once
 
@@ -24,7 +25,8 @@
 #include <edgerazor/io/gguf_format.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 /// Takes the bytes of one tensor, in order, in pieces of any size.
 class tensor_sink {
@@ -33,7 +35,7 @@ class tensor_sink {
   void write(std::span<const std::byte> bytes) {
     if (bytes.size() > left_) {
       file_.discard();
-      fail("the source of tensor " + gguf::quoted(name_) + " gives too many bytes");
+      detail::core::fail("the source of tensor " + gguf::quoted(name_) + " gives too many bytes");
     }
     left_ -= bytes.size();
     file_.write(bytes);
@@ -41,7 +43,8 @@ class tensor_sink {
 
  private:
   friend class gguf_writer;
-  tensor_sink(atomic_file& file, std::string_view name, std::size_t size) : file_(file), name_(name), left_(size) {}
+  tensor_sink(atomic_file& file, std::string_view name, std::size_t size)
+      : file_(file), name_(name), left_(size) {}
 
   atomic_file& file_;
   std::string_view name_;
@@ -51,7 +54,8 @@ class tensor_sink {
 /// Gives a tensor's bytes when it is its turn to be written.
 using tensor_source = std::function<void(tensor_sink&)>;
 
-/// Collects metadata and tensors, then writes them in one pass: only the tensor being written need be in memory.
+/// Collects metadata and tensors, then writes them in one pass: only the tensor being written need
+/// be in memory.
 ///
 ///     gguf_writer writer;
 ///     writer.copy_metadata(reader);
@@ -59,8 +63,8 @@ using tensor_source = std::function<void(tensor_sink&)>;
 ///     writer.add_tensor("output.weight", ggml_type::f16, {cols, rows}, [&](tensor_sink& sink) { ... });
 ///     writer.write("mine.gguf");
 ///
-/// Setting a key again replaces its value. write() sets `general.alignment` itself, and `general.quantization_version`
-/// where a tensor is quantized and the key is missing.
+/// Setting a key again replaces its value. write() sets `general.alignment` itself, and
+/// `general.quantization_version` where a tensor is quantized and the key is missing.
 class gguf_writer {
  public:
   void set_u8(std::string_view key, std::uint8_t value) { set_scalar(key, value); }
@@ -103,60 +107,72 @@ class gguf_writer {
     ++entry.count;
   }
 
-  /// Takes over all keys of a file but those that are set already, those in `except`, and those that describe its bytes
-  /// and not its model: `general.alignment`, `edgerazor.layout_version`, `edgerazor.tensor.*`.
+  /// Takes over all keys of a file but those that are set already, those in `except`, and those
+  /// that describe its bytes and not its model: `general.alignment`, `edgerazor.layout_version`,
+  /// `edgerazor.tensor.*`.
   void copy_metadata(const gguf_reader& reader, std::span<const std::string_view> except = {}) {
     for (const metadata_entry& entry : reader.entries()) {
-      const bool of_bytes = entry.key == "general.alignment" || entry.key == "edgerazor.layout_version" ||
+      const bool of_bytes = entry.key == "general.alignment" ||
+                            entry.key == "edgerazor.layout_version" ||
                             entry.key.starts_with("edgerazor.tensor.");
-      if (of_bytes || find(entry.key) != nullptr || std::ranges::find(except, entry.key) != except.end()) continue;
+      if (of_bytes || find(entry.key) != nullptr ||
+          std::ranges::find(except, entry.key) != except.end())
+        continue;
       stored& copy = reset(entry.key, entry.type, entry.element);
       copy.count = entry.count;
       copy.value.assign(entry.value.begin(), entry.value.end());
     }
   }
 
-  /// Tensors will begin at multiples of at least this many bytes, a power of two up to 1 MiB. 32 unless asked for more.
+  /// Tensors will begin at multiples of at least this many bytes, a power of two up to 1 MiB. 32
+  /// unless asked for more.
   void require_alignment(std::size_t bytes) {
     if (!std::has_single_bit(bytes) || bytes > gguf::max_alignment) {
-      fail("gguf_writer: an alignment of " + std::to_string(bytes) + " is not a power of two up to 1048576");
+      detail::core::fail("gguf_writer: an alignment of " + std::to_string(bytes) +
+                         " is not a power of two up to 1048576");
     }
     alignment_ = std::max(alignment_, bytes);
   }
 
-  /// A tensor whose bytes `source` will give during write(). dims[0] is the number of columns. Fails on a name that is
-  /// taken, empty, longer than 63 bytes or not UTF-8, and on a shape whose rows are not whole blocks of the type.
-  void add_tensor(std::string_view name, ggml_type type, std::span<const std::size_t> dims, tensor_source source) {
+  /// A tensor whose bytes `source` will give during write(). dims[0] is the number of columns.
+  /// Fails on a name that is taken, empty, longer than 63 bytes or not UTF-8, and on a shape whose
+  /// rows are not whole blocks of the type.
+  void add_tensor(std::string_view name, ggml_type type, std::span<const std::size_t> dims,
+                  tensor_source source) {
     const std::string what = "gguf_writer: tensor " + gguf::quoted(name);
     if (name.empty() || name.size() > gguf::max_tensor_name_bytes || !gguf::is_valid_name(name)) {
-      fail(what + ": expected a name of 1 to 63 bytes of UTF-8 without NUL");
+      detail::core::fail(what + ": expected a name of 1 to 63 bytes of UTF-8 without NUL");
     }
     if (std::ranges::any_of(tensors_, [&](const pending& other) { return other.name == name; })) {
-      fail(what + " is there already");
+      detail::core::fail(what + " is there already");
     }
-    if (dims.empty() || dims.size() > gguf::max_dims) fail(what + ": expected 1 to 4 dimensions");
+    if (dims.empty() || dims.size() > gguf::max_dims)
+      detail::core::fail(what + ": expected 1 to 4 dimensions");
     const ggml_type_info& info = info_of(type);
     if (dims[0] % info.block != 0) {
-      fail(what + ": rows of " + std::to_string(dims[0]) + " elements are no multiple of " +
-           std::to_string(info.block) + ", the block of " + std::string{info.name});
+      detail::core::fail(what + ": rows of " + std::to_string(dims[0]) +
+                         " elements are no multiple of " + std::to_string(info.block) +
+                         ", the block of " + std::string{info.name});
     }
     const std::optional<std::size_t> size = gguf::tensor_bytes(info, dims);
-    if (!size) fail(what + ": its size overflows");
-    tensors_.push_back({std::string{name}, type, {dims.begin(), dims.end()}, *size, std::move(source)});
+    if (!size) detail::core::fail(what + ": its size overflows");
+    tensors_.push_back(
+        {std::string{name}, type, {dims.begin(), dims.end()}, *size, std::move(source)});
   }
   void add_tensor(std::string_view name, ggml_type type, std::initializer_list<std::size_t> dims,
                   tensor_source source) {
     add_tensor(name, type, std::span{dims.begin(), dims.size()}, std::move(source));
   }
-  /// A tensor from memory, which must live until write() returns. Fails also where the size is not the shape's.
+  /// A tensor from memory, which must live until write() returns. Fails also where the size is not
+  /// the shape's.
   void add_tensor(std::string_view name, ggml_type type, std::span<const std::size_t> dims,
                   std::span<const std::byte> bytes) {
     add_tensor(name, type, dims, [bytes](tensor_sink& sink) { sink.write(bytes); });
     if (tensors_.back().size == bytes.size()) return;
     const std::size_t size = tensors_.back().size;
     tensors_.pop_back();
-    fail("gguf_writer: tensor " + gguf::quoted(name) + ": expected " + std::to_string(size) + " bytes, got " +
-         std::to_string(bytes.size()));
+    detail::core::fail("gguf_writer: tensor " + gguf::quoted(name) + ": expected " +
+                       std::to_string(size) + " bytes, got " + std::to_string(bytes.size()));
   }
   void add_tensor(std::string_view name, ggml_type type, std::initializer_list<std::size_t> dims,
                   std::span<const std::byte> bytes) {
@@ -164,21 +180,24 @@ class gguf_writer {
   }
   /// A tensor of another file as it is; the file must stay open until write() returns.
   void copy_tensor(const tensor_info& tensor) {
-    const std::size_t dim_count = std::max<std::size_t>(tensor.dim_count, 1);  // a scalar as one column
+    const std::size_t dim_count =
+        std::max<std::size_t>(tensor.dim_count, 1);  // a scalar as one column
     add_tensor(tensor.name, tensor.type, std::span{tensor.dims}.first(dim_count), tensor.bytes);
   }
 
-  /// Writes the file under a temporary name in the same folder, then gives it its own: on an error (io_error, or what a
-  /// source throws) nothing is left and an older file of that name is untouched. Fails where `general.architecture` is
-  /// not set. May be called again.
+  /// Writes the file under a temporary name in the same folder, then gives it its own: on an error
+  /// (io_error, or what a source throws) nothing is left and an older file of that name is
+  /// untouched. Fails where `general.architecture` is not set. May be called again.
   void write(const std::filesystem::path& path) {
     const stored* const architecture = find("general.architecture");
     if (architecture == nullptr || architecture->type != gguf_type::string) {
-      fail("gguf_writer: the string 'general.architecture' is not set, and GGUF requires it");
+      detail::core::fail(
+          "gguf_writer: the string 'general.architecture' is not set, and GGUF requires it");
     }
-    const bool quantized =
-        std::ranges::any_of(tensors_, [](const pending& tensor) { return info_of(tensor.type).quantized; });
-    if (quantized && find("general.quantization_version") == nullptr) set_u32("general.quantization_version", 2);
+    const bool quantized = std::ranges::any_of(
+        tensors_, [](const pending& tensor) { return info_of(tensor.type).quantized; });
+    if (quantized && find("general.quantization_version") == nullptr)
+      set_u32("general.quantization_version", 2);
     // Also where it is the default: the file then says so itself.
     set_u32("general.alignment", static_cast<std::uint32_t>(alignment_));
 
@@ -190,8 +209,8 @@ class gguf_writer {
       tensor.source(sink);
       if (sink.left_ != 0) {
         file.discard();
-        fail("the source of tensor " + gguf::quoted(tensor.name) + " gave " + std::to_string(sink.left_) +
-             " bytes too few");
+        detail::core::fail("the source of tensor " + gguf::quoted(tensor.name) + " gave " +
+                           std::to_string(sink.left_) + " bytes too few");
       }
       pad(file);
     }
@@ -232,7 +251,8 @@ class gguf_writer {
   /// The key's entry, new or emptied.
   stored& reset(std::string_view key, gguf_type type, gguf_type element) {
     if (key.empty() || key.size() > gguf::max_key_bytes || !gguf::is_valid_name(key)) {
-      fail("gguf_writer: key " + gguf::quoted(key) + ": expected 1 to 65535 bytes of UTF-8 without NUL");
+      detail::core::fail("gguf_writer: key " + gguf::quoted(key) +
+                         ": expected 1 to 65535 bytes of UTF-8 without NUL");
     }
     stored* entry = find(key);
     if (entry == nullptr) entry = &entries_.emplace_back();
@@ -243,7 +263,8 @@ class gguf_writer {
     stored* const entry = find(key);
     if (entry == nullptr) return reset(key, gguf_type::array, element);
     if (entry->type != gguf_type::array || entry->element != element) {
-      fail("gguf_writer: key " + gguf::quoted(key) + " is not an array of " + std::string{gguf::name_of(element)});
+      detail::core::fail("gguf_writer: key " + gguf::quoted(key) + " is not an array of " +
+                         std::string{gguf::name_of(element)});
     }
     return *entry;
   }
@@ -278,7 +299,7 @@ class gguf_writer {
       put(out, static_cast<std::uint64_t>(offset));
       const std::optional<std::size_t> padded = gguf::checked_align(tensor.size, alignment_);
       if (!padded || *padded > std::numeric_limits<std::size_t>::max() - offset)
-        fail("gguf_writer: the size overflows");
+        detail::core::fail("gguf_writer: the size overflows");
       offset += *padded;
     }
     return out;
@@ -294,4 +315,5 @@ class gguf_writer {
   std::size_t alignment_ = gguf::default_alignment;
 };
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Packed matrices in a GGUF file.
 ///
-/// GGUF has no types for them, so each is an I8 tensor of one dimension, its bytes, and metadata says what they are:
+/// GGUF has no types for them, so each is an I8 tensor of one dimension, its bytes, and metadata
+/// says what they are:
 ///
 ///     edgerazor.layout_version   u32                packed_layout_version of the writer; another one is refused
 ///     edgerazor.tensor.names     array of string    the packed tensors, in any order
@@ -8,8 +10,8 @@
 ///     edgerazor.tensor.rows      array of u64       output features
 ///     edgerazor.tensor.cols      array of u64       input features
 ///
-/// All tensors begin at multiples of 64 bytes, so a mapped file is multiplied in place. Tensors that are not named are
-/// plain ones.
+/// All tensors begin at multiples of 64 bytes, so a mapped file is multiplied in place. Tensors
+/// that are not named are plain ones.
 #pragma once
 
 #include <algorithm>
@@ -27,10 +29,11 @@
 #include <edgerazor/core/storage.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
-#include <edgerazor/pack/any_matrix.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/version.hpp>
 
-namespace edgerazor::inline v0 {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
 
 namespace packed_keys {
 inline constexpr std::string_view layout_version = "edgerazor.layout_version";
@@ -41,9 +44,11 @@ inline constexpr std::string_view cols = "edgerazor.tensor.cols";
 }  // namespace packed_keys
 
 /// Adds a packed matrix of `byte_count` bytes that `source` gives during write().
-inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name, std::size_t rows,
-                       std::size_t cols, std::size_t byte_count, tensor_source source) {
-  if (rows == 0 || cols == 0) fail("packed tensor " + gguf::quoted(name) + ": no elements");
+inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name,
+                       std::size_t rows, std::size_t cols, std::size_t byte_count,
+                       tensor_source source) {
+  if (rows == 0 || cols == 0)
+    detail::core::fail("packed tensor " + gguf::quoted(name) + ": no elements");
   writer.require_alignment(byte_storage::cache_line);
   writer.add_tensor(name, ggml_type::i8, {byte_count}, std::move(source));
   writer.set_u32(packed_keys::layout_version, packed_layout_version);
@@ -54,9 +59,10 @@ inline void add_packed(gguf_writer& writer, std::string_view name, std::string_v
 }
 
 /// As above from memory, which must live until write() returns.
-inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name, std::size_t rows,
-                       std::size_t cols, std::span<const std::byte> bytes) {
-  add_packed(writer, name, format_name, rows, cols, bytes.size(), [bytes](tensor_sink& sink) { sink.write(bytes); });
+inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name,
+                       std::size_t rows, std::size_t cols, std::span<const std::byte> bytes) {
+  add_packed(writer, name, format_name, rows, cols, bytes.size(),
+             [bytes](tensor_sink& sink) { sink.write(bytes); });
 }
 
 /// One packed matrix of an open file. Views of the file's memory.
@@ -71,13 +77,15 @@ struct packed_tensor {
 /// The packed tensors of an open file, by name. Refers to the file's memory.
 class packed_tensors {
  public:
-  /// io_error where the metadata is incomplete, of another layout version, contradicts itself or names a tensor that is
-  /// not there. A file without it has no packed tensors. Whether the bytes fit the format is for the format to say.
+  /// io_error where the metadata is incomplete, of another layout version, contradicts itself or
+  /// names a tensor that is not there. A file without it has no packed tensors. Whether the bytes
+  /// fit the format is for the format to say.
   explicit packed_tensors(const gguf_reader& reader) {
     if (!reader.has(packed_keys::layout_version) && !reader.has(packed_keys::names)) return;
-    if (const std::uint32_t version = reader.get_u32(packed_keys::layout_version); version != packed_layout_version) {
-      fail_io("the packed tensors have layout version " + std::to_string(version) + "; this library reads " +
-              std::to_string(packed_layout_version));
+    if (const std::uint32_t version = reader.get_u32(packed_keys::layout_version);
+        version != packed_layout_version) {
+      detail::core::fail_io("the packed tensors have layout version " + std::to_string(version) +
+                            "; this library reads " + std::to_string(packed_layout_version));
     }
     const std::vector<std::string_view> names = reader.get_strings(packed_keys::names);
     const std::vector<std::string_view> formats = reader.get_strings(packed_keys::formats);
@@ -87,14 +95,17 @@ class packed_tensors {
                                     {packed_keys::rows, rows.size()},
                                     {packed_keys::cols, cols.size()}}) {
       if (size == names.size()) continue;
-      fail_io("key " + gguf::quoted(key) + " has " + std::to_string(size) + " elements and not one for each of the " +
-              std::to_string(names.size()) + " packed tensors");
+      detail::core::fail_io("key " + gguf::quoted(key) + " has " + std::to_string(size) +
+                            " elements and not one for each of the " +
+                            std::to_string(names.size()) + " packed tensors");
     }
     items_.reserve(names.size());
-    for (std::size_t i = 0; i < names.size(); ++i) add(reader, names[i], formats[i], rows[i], cols[i]);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      add(reader, names[i], formats[i], rows[i], cols[i]);
     std::ranges::sort(items_, {}, &packed_tensor::name);
     const auto twice = std::ranges::adjacent_find(items_, {}, &packed_tensor::name);
-    if (twice != items_.end()) fail_io("packed tensor " + gguf::quoted(twice->name) + " is described twice");
+    if (twice != items_.end())
+      detail::core::fail_io("packed tensor " + gguf::quoted(twice->name) + " is described twice");
   }
 
   /// Null where no packed tensor has that name; the file may have a plain one.
@@ -106,29 +117,33 @@ class packed_tensors {
   [[nodiscard]] std::span<const packed_tensor> all() const noexcept { return items_; }
 
  private:
-  void add(const gguf_reader& reader, std::string_view name, std::string_view format, std::uint64_t rows,
-           std::uint64_t cols) {
+  void add(const gguf_reader& reader, std::string_view name, std::string_view format,
+           std::uint64_t rows, std::uint64_t cols) {
     const std::string what = "packed tensor " + gguf::quoted(name);
     const tensor_info* const tensor = reader.find(name);
-    if (tensor == nullptr) fail_io(what + " is not in the file");
-    if (tensor->type != ggml_type::i8 || tensor->dim_count != 1) fail_io(what + " is not I8 of one dimension");
-    // No format takes less than a bit for a weight. Hence the product of rows and cols can't wrap later.
+    if (tensor == nullptr) detail::core::fail_io(what + " is not in the file");
+    if (tensor->type != ggml_type::i8 || tensor->dim_count != 1)
+      detail::core::fail_io(what + " is not I8 of one dimension");
+    // No format takes less than a bit for a weight. Hence the product of rows and cols can't wrap
+    // later.
     if (rows == 0 || cols == 0 || rows > 8 * tensor->bytes.size() / cols) {
-      fail_io(what + " of " + std::to_string(tensor->bytes.size()) + " bytes can't be a matrix of " +
-              std::to_string(rows) + " x " + std::to_string(cols));
+      detail::core::fail_io(what + " of " + std::to_string(tensor->bytes.size()) +
+                            " bytes can't be a matrix of " + std::to_string(rows) + " x " +
+                            std::to_string(cols));
     }
-    items_.push_back(
-        {tensor->name, format, static_cast<std::size_t>(rows), static_cast<std::size_t>(cols), tensor->bytes});
+    items_.push_back({tensor->name, format, static_cast<std::size_t>(rows),
+                      static_cast<std::size_t>(cols), tensor->bytes});
   }
 
   std::vector<packed_tensor> items_;
 };
 
-/// Adds a matrix in its own format: a packed or mixed one as above, a dense one as an F32, F16 or BF16 tensor of dims
-/// {cols, rows}. The matrix must live until write() returns.
+/// Adds a matrix in its own format: a packed or mixed one as above, a dense one as an F32, F16 or
+/// BF16 tensor of dims {cols, rows}. The matrix must live until write() returns.
 inline void add_matrix(gguf_writer& writer, std::string_view name, const any_matrix& matrix) {
   if (!matrix.is_dense()) {
-    return add_packed(writer, name, matrix.fmt().name(), matrix.rows(), matrix.cols(), matrix.bytes());
+    return add_packed(writer, name, matrix.fmt().name(), matrix.rows(), matrix.cols(),
+                      matrix.bytes());
   }
   const scale_kind element = matrix.fmt().element;
   writer.add_tensor(name,
@@ -138,33 +153,39 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
                     {matrix.cols(), matrix.rows()}, matrix.bytes());
 }
 
-/// A packed tensor as a matrix in the file's memory. io_error where its bytes are not one of its format and shape.
+/// A packed tensor as a matrix in the file's memory. io_error where its bytes are not one of its
+/// format and shape.
 [[nodiscard]] inline any_matrix load_matrix(const packed_tensor& tensor) {
   const std::string what = "packed tensor " + gguf::quoted(tensor.name);
   const std::optional<matrix_format> fmt = matrix_format::parse(tensor.format);
   if (!fmt || fmt->type == matrix_format::kind::dense) {
-    fail_io(what + " has the unknown format " + gguf::quoted(tensor.format));
+    detail::core::fail_io(what + " has the unknown format " + gguf::quoted(tensor.format));
   }
   if (fmt->first.group == 0 && tensor.cols > format::largest_group) {
-    fail_io(what + " has groups of " + std::to_string(tensor.cols) + " columns; at most 65536 are read");
+    detail::core::fail_io(what + " has groups of " + std::to_string(tensor.cols) +
+                          " columns; at most 65536 are read");
   }
   std::string error;
-  std::optional<any_matrix> matrix = any_matrix::try_from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes, error);
-  if (!matrix) fail_io(what + ": " + error);
+  std::optional<any_matrix> matrix =
+      any_matrix::try_from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes, error);
+  if (!matrix) detail::core::fail_io(what + ": " + error);
   return std::move(*matrix);
 }
 
-/// A plain tensor as a matrix of tensor.rows() x tensor.cols(): F32, F16 and BF16 in the file's memory, other types
-/// decoded to an owned f32. io_error where it is empty or of a type that is not decoded, or where what is decoded is
-/// NaN or infinite.
+/// A plain tensor as a matrix of tensor.rows() x tensor.cols(): F32, F16 and BF16 in the file's
+/// memory, other types decoded to an owned f32. io_error where it is empty or of a type that is not
+/// decoded, or where what is decoded is NaN or infinite.
 [[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, const tensor_info& tensor) {
-  if (tensor.rows() == 0) fail_io("tensor " + gguf::quoted(tensor.name) + " has no elements");
+  if (tensor.rows() == 0)
+    detail::core::fail_io("tensor " + gguf::quoted(tensor.name) + " has no elements");
   matrix_format fmt;
   if (tensor.type == ggml_type::f16) fmt.element = scale_kind::float16;
   if (tensor.type == ggml_type::bf16) fmt.element = scale_kind::bfloat16;
   const bool dense = !info_of(tensor.type).quantized && info_of(tensor.type).decoded;
-  const bool aligned = reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % scale_size(fmt.element) == 0;
-  if (dense && aligned) return any_matrix::from_bytes(fmt, tensor.rows(), tensor.cols(), tensor.bytes);
+  const bool aligned =
+      reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % scale_size(fmt.element) == 0;
+  if (dense && aligned)
+    return any_matrix::from_bytes(fmt, tensor.rows(), tensor.cols(), tensor.bytes);
 
   reader.validate(tensor);
   any_matrix matrix = any_matrix::empty(fmt, tensor.rows(), tensor.cols());
@@ -177,12 +198,14 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
   return matrix;
 }
 
-/// The tensor of that name, packed or plain, as above; io_error where there is none. Checks the description of all
-/// packed tensors each time: a host that loads many makes one `packed_tensors` and asks that.
+/// The tensor of that name, packed or plain, as above; io_error where there is none. Checks the
+/// description of all packed tensors each time: a host that loads many makes one `packed_tensors`
+/// and asks that.
 [[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, std::string_view name) {
   const packed_tensors packed(reader);
   const packed_tensor* const found = packed.find(name);
   return found ? load_matrix(*found) : load_matrix(reader, reader.get(name));
 }
 
-}  // namespace edgerazor::inline v0
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

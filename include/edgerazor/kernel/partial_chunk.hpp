@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Activations for a chunk of which only some slots belong to a group.
 #pragma once
 
@@ -6,12 +7,15 @@
 #include <cstring>
 
 #include <edgerazor/core/config.hpp>
-#include <edgerazor/pack/tile_layout.hpp>
+#include <edgerazor/matrix/tile_layout.hpp>
 
-namespace edgerazor::inline v0::detail {
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel {
 
-/// Where the slots [begin, end) of a group lie in the chunks of a tile: a first chunk that is shared with the group
-/// before (or none), whole chunks, a last one that is shared with the next group or ends the row (or none).
+/// Where the slots [begin, end) of a group lie in the chunks of a tile: a first chunk that is
+/// shared with the group before (or none), whole chunks, a last one that is shared with the next
+/// group or ends the row (or none).
 template <unsigned Fields>
 struct chunk_span {
   std::size_t whole_begin, whole_end;  ///< chunks that hold slots of this group only
@@ -28,18 +32,24 @@ struct chunk_span {
   }
 };
 
-/// The activations of a chunk with zeros in place of the slots outside [begin, end): a code times zero adds nothing.
+/// The activations of a chunk with zeros in place of the slots outside [begin, end): a code times
+/// zero adds nothing.
 template <unsigned Fields>
 struct partial_chunk {
   alignas(16) std::int8_t x[(slot_cols * Fields + 15) / 16 * 16] = {};
 
-  EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE partial_chunk(const std::int8_t* token, std::size_t chunk, std::size_t begin,
+  EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE partial_chunk(const std::int8_t* token, std::size_t chunk,
+                                                       std::size_t begin,
                                                        std::size_t end) noexcept {
-    for (std::size_t f = 0; f < Fields; ++f) {  // a slot at a time: a copy of unknown length is a call
+    for (std::size_t f = 0; f < Fields;
+         ++f) {  // a slot at a time: a copy of unknown length is a call
       const std::size_t slot = chunk * Fields + f;
-      if (slot >= begin && slot < end) std::memcpy(x + slot_cols * f, token + slot_cols * slot, slot_cols);
+      if (slot >= begin && slot < end)
+        std::memcpy(x + slot_cols * f, token + slot_cols * slot, slot_cols);
     }
   }
 };
 
-}  // namespace edgerazor::inline v0::detail
+}  // namespace detail::kernel
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -2,7 +2,8 @@
 
 namespace er = edgerazor;
 
-std::vector<float> multiply_elsewhere(er::matrix_view<const float> weights, std::span<const float> x) {
+std::vector<float> multiply_elsewhere(er::matrix_view<const float> weights,
+                                      std::span<const float> x) {
   const auto packed = er::pack<er::int4<er::per_group<64>>>(weights);
   std::vector<float> y(weights.rows);
   er::gemv(packed, x, std::span<float>{y});
@@ -15,6 +16,7 @@ er::error_handler handler_seen_elsewhere() {
   return seen;
 }
 
-er::blended_result compare_elsewhere(er::matrix_view<const float> student, er::matrix_view<const float> teacher) {
+er::blended_result compare_elsewhere(er::matrix_view<const float> student,
+                                     er::matrix_view<const float> teacher) {
   return er::entropy_aware_kl{}(student, teacher, er::token_batch{});
 }

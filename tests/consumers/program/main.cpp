@@ -1,4 +1,5 @@
-// A stranger's program: multiplies a matrix whose product is known, in two translation units and with every kernel.
+// A stranger's program: multiplies a matrix whose product is known, in two translation units and
+// with every kernel.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -25,7 +26,8 @@ int misuse() {
   const std::vector<float> w(32 * 64), x(63);
   std::vector<float> y(32);
   er::set_error_handler(&leave);
-  const auto packed = er::pack<er::int4<er::per_group<64>>>(er::matrix_view<const float>{w.data(), 32, 64});
+  const auto packed =
+      er::pack<er::int4<er::per_group<64>>>(er::matrix_view<const float>{w.data(), 32, 64});
 #if defined(__cpp_exceptions)
   try {
     er::gemv(packed, std::span<const float>{x}, std::span<float>{y});
@@ -43,8 +45,8 @@ int misuse() {
 int main(int argc, char**) {
   if (argc > 1) return misuse();
 
-  // Row r holds (r % 7) + 1 times the pattern -1, 0, 1, so its product with that pattern is ((r % 7) + 1) * (384 of
-  // 576).
+  // Row r holds (r % 7) + 1 times the pattern -1, 0, 1, so its product with that pattern is ((r %
+  // 7) + 1) * (384 of 576).
   constexpr std::size_t rows = 33, cols = 576;
   std::vector<float> w(rows * cols), x(cols);
   for (std::size_t c = 0; c < cols; ++c) x[c] = static_cast<float>(c % 3) - 1.0f;
@@ -56,8 +58,8 @@ int main(int argc, char**) {
 
   bool right = true;
   for (std::size_t r = 0; r < rows; ++r) {
-    // Codes are -7, 0, 7 and -127, 0, 127 exactly; what remains is the rounding of the scale to half precision, 2^-11,
-    // and of float operations over 9 groups, 2^-20 with room to spare.
+    // Codes are -7, 0, 7 and -127, 0, 127 exactly; what remains is the rounding of the scale to
+    // half precision, 2^-11, and of float operations over 9 groups, 2^-20 with room to spare.
     const float exact = 384.0f * static_cast<float>(r % 7 + 1);
     right &= check(std::fabs(y[r] - exact) <= exact * (0x1p-11f + 0x1p-20f), "a product");
   }
@@ -76,7 +78,8 @@ int main(int argc, char**) {
   right &= check(er::forward_kl{}(s, t, er::token_batch{}).value < 1e-12, "a divergence here");
 
   er::set_error_handler(&leave);
-  right &= check(handler_seen_elsewhere() == &leave, "two translation units hold two error handlers");
+  right &=
+      check(handler_seen_elsewhere() == &leave, "two translation units hold two error handlers");
   if (right) std::puts("all right");
   return right ? 0 : 1;
 }

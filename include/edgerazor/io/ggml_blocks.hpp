@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The row-major block layouts of GGUF tensors: every decoded type to float, and codes into Q4_0,
+/// TQ1_0, TQ2_0.
+///
+/// Bytes, in order; d and m are float16, codes unsigned; x[i] is element i of the block:
+///
+///     Q4_0    32 in  18   d | qs[16]                  x[j + 16 n] = (nibble n of qs[j] - 8) d             n = 0, 1
+///     Q4_1    32 in  20   d | m | qs[16]              x[j + 16 n] = (nibble n of qs[j]) d + m
+///     Q5_0    32 in  22   d | h (u32) | qs[16]        x[i] = (nibble as above + 16 (bit i of h) - 16) d
+///     Q8_0    32 in  34   d | i8 qs[32]               x[i] = qs[i] d
+///     Q6_K   256 in 210   ql[128] | qh[64] | i8 s[16] | d      x[i] = (q[i] - 32) s[i / 16] d, where q of element
+///                         128 h + 32 g + l is nibble g / 2 of ql[64 h + 32 (g % 2) + l] + 16 (bits 2g of qh[32 h + l])
+///     TQ2_0  256 in  66   qs[64] | d                  x[128 h + 32 g + l] = (bits 2g of qs[32 h + l] - 1) d
+///     TQ1_0  256 in  54   qs[48] | qh[4] | d          five base-3 digits t a byte, x = (t - 1) d:
+///                         x[32 n + l] from qs[l], x[160 + 16 n + l] from qs[32 + l], x[240 + 4 n + l] from qh[l]
+///
+/// A TQ1_0 byte is ceil(256 v / 243) with v = sum t[n] 3^(4 - n), so t[n] is the integer part of 3
+/// (3^n byte / 256 mod 1). Source: the GGUF types' own definitions; every byte value decodes to
+/// something (TQ2_0's code 3 is 2 d).
+///
+/// A product of a code and a float16 has at most 19 significant bits and is exact in float, so a
+/// result does not depend on whether the compiler contracts a product and a sum.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/io/ggml_type.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+namespace ggml {
+
+inline float read_f16(const std::byte* at) noexcept {
+  std::uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return float16::from_bits(bits);
+}
+inline unsigned read_u8(const std::byte* at) noexcept {
+  return std::to_integer<unsigned>(*at);
+}
+inline int read_i8(const std::byte* at) noexcept {
+  return static_cast<std::int8_t>(std::to_integer<std::uint8_t>(*at));
+}
+
+// One block from `in` to floats. The layouts are drawn above.
+
+inline void decode_q4_0(const std::byte* in, float* x) noexcept {
+  const float d = read_f16(in);
+  for (std::size_t j = 0; j < 16; ++j) {
+    const unsigned qs = read_u8(in + 2 + j);
+    x[j] = static_cast<float>(static_cast<int>(qs & 15u) - 8) * d;
+    x[j + 16] = static_cast<float>(static_cast<int>(qs >> 4) - 8) * d;
+  }
+}
+
+inline void decode_q4_1(const std::byte* in, float* x) noexcept {
+  const float d = read_f16(in), m = read_f16(in + 2);
+  for (std::size_t j = 0; j < 16; ++j) {
+    const unsigned qs = read_u8(in + 4 + j);
+    x[j] = static_cast<float>(qs & 15u) * d + m;
+    x[j + 16] = static_cast<float>(qs >> 4) * d + m;
+  }
+}
+
+inline void decode_q5_0(const std::byte* in, float* x) noexcept {
+  const float d = read_f16(in);
+  std::uint32_t high;
+  std::memcpy(&high, in + 2, sizeof high);
+  for (std::size_t j = 0; j < 16; ++j) {
+    const unsigned qs = read_u8(in + 6 + j);
+    x[j] = static_cast<float>(static_cast<int>((qs & 15u) + 16 * (high >> j & 1u)) - 16) * d;
+    x[j + 16] =
+        static_cast<float>(static_cast<int>((qs >> 4) + 16 * (high >> (j + 16) & 1u)) - 16) * d;
+  }
+}
+
+inline void decode_q8_0(const std::byte* in, float* x) noexcept {
+  const float d = read_f16(in);
+  for (std::size_t i = 0; i < 32; ++i) x[i] = static_cast<float>(read_i8(in + 2 + i)) * d;
+}
+
+inline void decode_q6_k(const std::byte* in, float* x) noexcept {
+  const std::byte *const ql = in, *const qh = in + 128, *const scales = in + 192;
+  const float d = read_f16(in + 208);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const std::size_t half = i / 128, quarter = i % 128 / 32, l = i % 32;
+    const unsigned low =
+        read_u8(ql + 64 * half + 32 * (quarter % 2) + l) >> (4 * (quarter / 2)) & 15u;
+    const unsigned high = read_u8(qh + 32 * half + l) >> (2 * quarter) & 3u;
+    const float scale = d * static_cast<float>(read_i8(scales + i / 16));
+    x[i] = scale * static_cast<float>(static_cast<int>(low + 16 * high) - 32);
+  }
+}
+
+inline void decode_tq2_0(const std::byte* in, float* x) noexcept {
+  const float d = read_f16(in + 64);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const unsigned code = read_u8(in + i / 128 * 32 + i % 32) >> (i % 128 / 32 * 2) & 3u;
+    x[i] = static_cast<float>(static_cast<int>(code) - 1) * d;
+  }
+}
+
+/// Where TQ1_0 keeps element i: digit `digit` (0 the most significant) of byte `byte`.
+struct tq1_place {
+  std::size_t byte, digit;
+};
+constexpr tq1_place tq1_place_of(std::size_t i) noexcept {
+  if (i < 160) return {i % 32, i / 32};
+  if (i < 240) return {32 + i % 16, (i - 160) / 16};
+  return {48 + i % 4, (i - 240) / 4};
+}
+inline constexpr std::array<unsigned, 5> tq1_powers{1, 3, 9, 27, 81};
+
+/// Digit n of a TQ1_0 byte, in 0..2 for every byte.
+constexpr unsigned tq1_digit(unsigned byte, std::size_t n) noexcept {
+  return (byte * tq1_powers[n] & 255u) * 3 >> 8;
+}
+/// The byte of v = sum of digit[n] 3^(4 - n), v < 243.
+constexpr unsigned tq1_byte(unsigned v) noexcept {
+  return (256 * v + 242) / 243;
+}
+
+inline void decode_tq1_0(const std::byte* in, float* x) noexcept {
+  const float d = read_f16(in + 52);
+  for (std::size_t i = 0; i < 256; ++i) {
+    const auto [byte, digit] = tq1_place_of(i);
+    x[i] = static_cast<float>(static_cast<int>(tq1_digit(read_u8(in + byte), digit)) - 1) * d;
+  }
+}
+
+// Levels and a scale into one block. The codes are copied, nothing is rounded.
+
+/// 32 levels in -8..7.
+inline void encode_q4_0(const std::int8_t* levels, float16 d, std::byte* out) noexcept {
+  std::memcpy(out, &d.bits, 2);
+  for (std::size_t j = 0; j < 16; ++j) {
+    out[2 + j] = static_cast<std::byte>((levels[j] + 8) | (levels[j + 16] + 8) << 4);
+  }
+}
+
+/// 256 levels in -1..1.
+inline void encode_tq2_0(const std::int8_t* levels, float16 d, std::byte* out) noexcept {
+  std::memset(out, 0, 64);
+  for (std::size_t i = 0; i < 256; ++i) {
+    out[i / 128 * 32 + i % 32] |= static_cast<std::byte>((levels[i] + 1) << (i % 128 / 32 * 2));
+  }
+  std::memcpy(out + 64, &d.bits, 2);
+}
+
+/// 256 levels in -1..1. The four bytes of qh hold four digits and a zero digit behind them.
+inline void encode_tq1_0(const std::int8_t* levels, float16 d, std::byte* out) noexcept {
+  std::array<unsigned, 52> values{};
+  for (std::size_t i = 0; i < 256; ++i) {
+    const auto [byte, digit] = tq1_place_of(i);
+    values[byte] += static_cast<unsigned>(levels[i] + 1) * tq1_powers[4 - digit];
+  }
+  for (std::size_t j = 0; j < 52; ++j) out[j] = static_cast<std::byte>(tq1_byte(values[j]));
+  std::memcpy(out + 52, &d.bits, 2);
+}
+
+// One element.
+
+inline void decode_f32(const std::byte* in, float* x) noexcept {
+  std::memcpy(x, in, sizeof *x);
+}
+inline void decode_f16(const std::byte* in, float* x) noexcept {
+  *x = read_f16(in);
+}
+inline void decode_bf16(const std::byte* in, float* x) noexcept {
+  std::uint16_t bits;
+  std::memcpy(&bits, in, sizeof bits);
+  *x = bfloat16::from_bits(bits);
+}
+
+/// Whether the block's scales (for plain types the value) are finite numbers.
+inline bool has_finite_scale(ggml_type type, const std::byte* block) noexcept {
+  float value = 0;
+  switch (type) {
+    case ggml_type::f32:
+      decode_f32(block, &value);
+      break;
+    case ggml_type::bf16:
+      decode_bf16(block, &value);
+      break;
+    case ggml_type::q4_1:
+      return std::isfinite(read_f16(block)) && std::isfinite(read_f16(block + 2));
+    case ggml_type::q6_k:
+      value = read_f16(block + 208);
+      break;
+    case ggml_type::tq1_0:
+      value = read_f16(block + 52);
+      break;
+    case ggml_type::tq2_0:
+      value = read_f16(block + 64);
+      break;
+    default:
+      value = read_f16(block);
+      break;  // F16, Q4_0, Q5_0, Q8_0
+  }
+  return std::isfinite(value);
+}
+
+using block_decoder = void (*)(const std::byte* in, float* x) noexcept;
+
+/// The decoder of a type's block; null for a type that is not decoded.
+constexpr block_decoder decoder_of(ggml_type type) noexcept {
+  switch (type) {
+    case ggml_type::f32:
+      return decode_f32;
+    case ggml_type::f16:
+      return decode_f16;
+    case ggml_type::bf16:
+      return decode_bf16;
+    case ggml_type::q8_0:
+      return decode_q8_0;
+    case ggml_type::q4_0:
+      return decode_q4_0;
+    case ggml_type::q4_1:
+      return decode_q4_1;
+    case ggml_type::q5_0:
+      return decode_q5_0;
+    case ggml_type::q6_k:
+      return decode_q6_k;
+    case ggml_type::tq1_0:
+      return decode_tq1_0;
+    case ggml_type::tq2_0:
+      return decode_tq2_0;
+    default:
+      return nullptr;
+  }
+}
+
+/// A row of float16 or bfloat16 at any address.
+template <real_element T>
+inline void decode_elements(const std::byte* row, std::span<float> values) noexcept {
+  constexpr std::size_t block = 64;
+  T elements[block];
+  for (std::size_t c = 0; c < values.size(); c += block) {
+    const std::size_t count = std::min(block, values.size() - c);
+    std::memcpy(elements, row + c * sizeof(T), count * sizeof(T));
+    detail::core::convert_elements(elements, count, values.data() + c);
+  }
+}
+
+}  // namespace ggml
+
+/// One row of a GGUF tensor to floats. Preconditions: the type is decoded, values.size() is a
+/// multiple of its block, and `row` has values.size() / block * block_bytes bytes.
+inline void decode_ggml_row(ggml_type type, const std::byte* row,
+                            std::span<float> values) noexcept {
+  const ggml_type_info& info = info_of(type);
+  if (type == ggml_type::f32) {
+    if (!values.empty()) std::memcpy(values.data(), row, values.size_bytes());
+    return;
+  }
+  if (type == ggml_type::f16) return ggml::decode_elements<float16>(row, values);
+  if (type == ggml_type::bf16) return ggml::decode_elements<bfloat16>(row, values);
+  const ggml::block_decoder decode = ggml::decoder_of(type);
+  for (std::size_t c = 0; c < values.size(); c += info.block, row += info.block_bytes)
+    decode(row, values.data() + c);
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What an instruction set supplies: a table of plain functions over one tile. Everything above
+/// them (tiles, groups, tails, row ranges, tokens, threads) is written once, in gemv.hpp, gemm.hpp,
+/// row_lookup.hpp and attention.hpp.
+///
+/// Contract of every function: it computes what scalar.hpp computes, bit for bit (a NaN for a NaN:
+/// its sign and payload are the compiler's choice of operand order); it allocates nothing, throws
+/// nothing and keeps no state; it reads only what its arguments describe. Integer sums are exact:
+/// where an instruction saturates, a static_assert proves that it can't.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/tile_layout.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel {
+
+/// The codes of one tile (16 rows): chunks in order, see tile_layout.hpp.
+struct tile_codes {
+  const std::uint8_t* chunks = nullptr;
+  std::size_t slots = 0;        ///< of the whole row
+  std::size_t group_slots = 0;  ///< of a group, the last of the row excepted
+
+  [[nodiscard]] constexpr std::size_t slot_begin(std::size_t group) const noexcept {
+    return group * group_slots;
+  }
+  [[nodiscard]] constexpr std::size_t slot_end(std::size_t group) const noexcept {
+    const std::size_t end = (group + 1) * group_slots;
+    return end < slots ? end : slots;
+  }
+};
+
+/// isum[16 * (g - begin) + r] = sum over the columns of group g of level(r, c) * x[c], for groups
+/// [begin, end). `x` are the codes of a whole token, zeros up to a multiple of 4 columns included;
+/// `x_sums[g]` their sum in group g.
+using dot_function = void (*)(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums,
+                              std::size_t begin, std::size_t end, std::int32_t* isum) noexcept;
+
+/// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is the code
+/// of row r, byte b of slot s. A panel is at most `panel_slots` slots, so that it stays in the
+/// nearest cache while tokens pass over it.
+using unpack_function = void (*)(const tile_codes& w, std::size_t begin, std::size_t end,
+                                 std::uint8_t* panel) noexcept;
+inline constexpr std::size_t panel_slots = 64;
+
+/// A panel of one group, to be multiplied by several tokens.
+struct group_panel {
+  const std::uint8_t* codes = nullptr;  ///< as `unpack` writes them
+  std::size_t slots = 0;
+  bool first = true, last = true;  ///< whether the group begins, ends with this panel
+  int zero_code = 0;
+  const float* scales = nullptr;  ///< of the 16 rows in this group
+};
+
+/// Those tokens: for token t, the activations of the panel's columns, the sum and scale of its
+/// activations in the group, the integer sums that wait for the group's next panel, and the result.
+struct panel_tokens {
+  std::size_t tokens = 0;
+  const std::int8_t* x = nullptr;  ///< x[t * x_stride + 4 * s + b]
+  std::size_t x_stride = 0;
+  const std::int32_t* sums = nullptr;  ///< sums[t * group_stride], scales[t * group_stride]
+  const float* scales = nullptr;
+  std::size_t group_stride = 0;
+  std::int32_t* isum = nullptr;  ///< isum[16 * t + r]
+  float* y = nullptr;            ///< y[16 * t + r]
+};
+
+/// isum[16 * t + r] = (the panel is first ? -zero_code * sums[t] : isum[16 * t + r]) + sum over the
+/// panel's columns of code(r, c) * x[t][c]; where the panel is last, this goes to the one epilogue
+/// instead: y[16 * t + r] = fma(float(it), w.scales[r] * scales[t], y[16 * t + r]).
+using panel_product_function = void (*)(const group_panel& w, const panel_tokens& x) noexcept;
+
+/// For float activations of several tokens: p[64 * t + 16 * b + r] = fma(code(r, c) - zero_code,
+/// x[t * x_stride + c], p[64 * t + 16 * b + r]) over the columns c = 4 * s + b of the panel, in
+/// order. A token has 4 * slots elements.
+using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t slots, int zero_code,
+                                      const float* x, std::size_t x_stride, std::size_t tokens,
+                                      float* p) noexcept;
+
+/// The one epilogue: y[r] = fma(float(isum[16 * g + r]), w_scale[g][r] * x_scales[g], y[r]), groups
+/// in order. `w_scales` are 16 scales a group, as stored.
+using scale_sums_function = void (*)(const std::int32_t* isum, const std::byte* w_scales,
+                                     const float* x_scales, std::size_t groups, float* y) noexcept;
+
+/// 16 stored scales as floats.
+using read_scales_function = void (*)(const std::byte* w_scales, float* scales) noexcept;
+
+/// The epilogue of float activations, one group: y[r] = fma((p[r] + p[16 + r]) + (p[32 + r] + p[48
+/// + r]), w_scale[r], y[r]).
+using scale_floats_function = void (*)(const float* p, const std::byte* w_scales,
+                                       float* y) noexcept;
+
+/// y[t * y_stride + i] = dot product of row i of an unpacked 16-bit or float matrix with token t.
+/// Order: 16 sums, s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero;
+/// then halves are added: s_j += s_{j+8}, s_j += s_{j+4}, s_j += s_{j+2}, s_0 + s_1. Strides are
+/// elements.
+template <class T>
+using dense_dot_function = void (*)(const T* w, std::size_t w_stride, std::size_t rows,
+                                    std::size_t cols, const float* x, std::size_t x_stride,
+                                    std::size_t tokens, float* y, std::size_t y_stride) noexcept;
+
+/// Codes of one group of activations by a given scale, clamp(round_half_even(x / scale), -127,
+/// 127); returns their sum.
+using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, float scale,
+                                           std::int8_t* codes) noexcept;
+
+/// max|x| of `cols` elements; NaN counts as nothing.
+using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
+
+/// Several mixes of the same rows: out[q * out_stride + c] = fma(weights[q * weight_stride + t],
+/// float(levels[t * stride + c]), out[q * out_stride + c]) for t = 0, 1, ... in order.
+using mix_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights,
+                              std::size_t weight_stride, std::size_t positions, std::size_t cols,
+                              std::size_t mixes, float* out, std::size_t out_stride) noexcept;
+
+/// In place: x[i] = e^(scale * (x[i] - shift)), as exponential.hpp defines it. Returns their sum:
+/// 16 sums, s_j += x[i] over the i with i % 16 == j, in order, from zero, then halves are added as
+/// in `dense_dot_function`.
+using exponentials_function = float (*)(float* x, std::size_t count, float scale,
+                                        float shift) noexcept;
+
+/// One instruction set. The rows of dispatch.hpp's list are of this type.
+struct functions {
+  std::string_view name;
+  bool (*supported)() noexcept;  ///< whether this processor (and operating system) can run it
+
+  std::array<dot_function, codec_list.size()> dot;  ///< by code_type
+  std::array<unpack_function, codec_list.size()> unpack;
+  std::array<panel_product_function, codec_list.size()> panel_product;
+  panel_float_function panel_float;
+  std::array<scale_sums_function, 3> scale_sums;  ///< by scale_kind
+  std::array<read_scales_function, 3> read_scales;
+  std::array<scale_floats_function, 3> scale_floats;
+  dense_dot_function<float> dense_float;
+  dense_dot_function<float16> dense_float16;
+  dense_dot_function<bfloat16> dense_bfloat16;
+  max_magnitude_function max_magnitude;
+  quantize_function quantize;
+  mix_function mix;
+  exponentials_function exponentials;
+};
+
+}  // namespace detail::kernel
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

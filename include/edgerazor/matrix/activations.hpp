@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Activations as int8: codes, one scale and one sum of codes for each group of columns, for one
+/// token or many.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <string>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/storage.hpp>
+#include <edgerazor/matrix/tile_layout.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// What a scale is computed over: each group (as the weights are grouped), or all of a token, as
+/// the reference's per_token quantizers do. In the second case every group of the token holds the
+/// same scale.
+enum class activation_scales { of_groups, of_token };
+
+/// Quantized activations someone owns; what a W-A8 kernel reads.
+///
+/// Layout: token t's codes begin at `codes + t * code_stride`, are contiguous over the columns and
+/// followed by zeros up to a multiple of 4 columns, which kernels read; its scales and sums are
+/// `groups()` consecutive elements each.
+struct activation_view {
+  const std::int8_t* codes = nullptr;
+  const float* scales = nullptr;
+  const std::int32_t* sums = nullptr;  ///< of the codes of each group
+  std::size_t tokens = 0;
+  std::size_t cols = 0;
+  std::size_t group_cols = 1;
+  std::size_t code_stride = 0;   ///< bytes from one token's codes to the next
+  std::size_t group_stride = 0;  ///< scales (and sums) from one token to the next
+
+  [[nodiscard]] std::size_t groups() const noexcept { return (cols + group_cols - 1) / group_cols; }
+  /// Tokens [begin, end) of these.
+  [[nodiscard]] activation_view tokens_between(std::size_t begin, std::size_t end) const noexcept {
+    activation_view part = *this;
+    part.codes += begin * code_stride;
+    part.scales += begin * group_stride;
+    part.sums += begin * group_stride;
+    part.tokens = end - begin;
+    return part;
+  }
+  /// `col_count` columns from `col_begin` on, which is a multiple of the group.
+  [[nodiscard]] activation_view cols_from(std::size_t col_begin,
+                                          std::size_t col_count) const noexcept {
+    activation_view part = *this;
+    part.codes += col_begin;
+    part.scales += col_begin / group_cols;
+    part.sums += col_begin / group_cols;
+    part.cols = col_count;
+    return part;
+  }
+};
+
+/// Memory for the activations of up to `max_tokens` tokens of `cols` columns; filled by
+/// `quantize_activations`.
+class packed_activations {
+ public:
+  packed_activations() = default;
+  /// `group`: columns a scale, as the weights have it; 0 for the whole row. `memory`: where the
+  /// bytes come from, see byte_storage. Fails where cols or max_tokens is zero.
+  packed_activations(std::size_t cols, std::size_t group, std::size_t max_tokens = 1,
+                     std::pmr::memory_resource* memory = nullptr)
+      : cols_(cols), group_cols_(group == 0 ? cols : group), tokens_(max_tokens) {
+    if (cols == 0 || max_tokens == 0) {
+      detail::core::fail("packed activations: expected at least one token and one column, got " +
+                         detail::core::shape_text(max_tokens, cols));
+    }
+    bytes_ = byte_storage(
+        max_tokens * (code_stride() + group_stride() * (sizeof(float) + sizeof(std::int32_t))),
+        memory);
+  }
+
+  [[nodiscard]] std::size_t max_tokens() const noexcept { return tokens_; }
+  [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
+  [[nodiscard]] std::size_t group_cols() const noexcept { return group_cols_; }
+  [[nodiscard]] std::size_t groups() const noexcept {
+    return (cols_ + group_cols_ - 1) / group_cols_;
+  }
+  /// An odd number of cache lines: a product reads the same columns of many tokens, and tokens a
+  /// power of two apart would all need the same few places of the cache (measured: up to half the
+  /// speed of a panel at 4096 columns).
+  [[nodiscard]] std::size_t code_stride() const noexcept { return ((cols_ + 63) / 64 | 1) * 64; }
+  [[nodiscard]] std::size_t group_stride() const noexcept { return groups() | 1; }
+
+  [[nodiscard]] std::int8_t* codes(std::size_t token) noexcept {
+    return reinterpret_cast<std::int8_t*>(bytes_.data()) + token * code_stride();
+  }
+  [[nodiscard]] float* scales(std::size_t token) noexcept {
+    return reinterpret_cast<float*>(bytes_.data() + tokens_ * code_stride()) +
+           token * group_stride();
+  }
+  [[nodiscard]] std::int32_t* sums(std::size_t token) noexcept {
+    return reinterpret_cast<std::int32_t*>(scales(tokens_)) + token * group_stride();
+  }
+  /// The first `tokens` tokens.
+  [[nodiscard]] activation_view view(std::size_t tokens) const {
+    if (tokens > tokens_) {
+      detail::core::fail("packed activations: hold " + std::to_string(tokens_) +
+                         " tokens, asked for " + std::to_string(tokens));
+    }
+    auto& self = const_cast<packed_activations&>(*this);  // the view is of const elements
+    return {self.codes(0), self.scales(0), self.sums(0),  tokens,
+            cols_,         group_cols_,    code_stride(), group_stride()};
+  }
+  [[nodiscard]] activation_view view() const { return view(tokens_); }
+
+ private:
+  std::size_t cols_ = 0, group_cols_ = 1, tokens_ = 0;
+  byte_storage bytes_;
+};
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A weight matrix whose format is known at run time: real numbers, packed, or mixed, owned or in a
+/// mapped file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory_resource>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <edgerazor/matrix/matrix_format.hpp>
+#include <edgerazor/matrix/mixed_matrix.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+namespace detail::matrix {
+/// Calls `use` with the reference's default rule for a code: clip for ternary, absmax for the
+/// others. The rule's own granularity is not used: the group is the format's.
+template <class Use>
+void with_default_rule(code_type code, Use&& use) {
+  switch (code) {
+    case code_type::ternary2:
+    case code_type::ternary5:
+      return use(ternary<per_channel>{});
+    case code_type::int4:
+      return use(int4<per_channel>{});
+    case code_type::int8:
+      return use(int8<per_channel>{});
+  }
+}
+}  // namespace detail::matrix
+
+/// Row-major real numbers of a type known at run time.
+struct dense_view {
+  const void* data = nullptr;
+  scale_kind element = scale_kind::float32;
+  std::size_t rows = 0, cols = 0;
+};
+
+/// See above. Made by `empty` and filled by `pack_rows`, by `pack` in one step, or by `from_bytes`.
+class any_matrix {
+ public:
+  any_matrix() = default;
+
+  /// An owned matrix of zeros. `memory`: where the bytes come from, see byte_storage. Fails where
+  /// rows or cols is zero, or a mixed format does not say which rows are which.
+  [[nodiscard]] static any_matrix empty(const matrix_format& fmt, std::size_t rows,
+                                        std::size_t cols,
+                                        std::pmr::memory_resource* memory = nullptr) {
+    any_matrix result(fmt, rows, cols);
+    if (fmt.type == matrix_format::kind::dense) {
+      result.storage_ = byte_storage(rows * cols * scale_size(fmt.element), memory);
+      result.bytes_ = {result.storage_.data(), result.storage_.size()};
+    } else if (fmt.type == matrix_format::kind::packed) {
+      packed_storage storage(tile_layout(fmt.first, rows, cols), memory);
+      result.content_ = storage.view();
+      result.bytes_ = storage.view().bytes();
+      result.storage_ = std::move(storage).release();
+    } else {
+      if (fmt.map.n == 0)
+        detail::core::fail("any_matrix: " + fmt.name() +
+                           " does not say which rows have which format");
+      const std::size_t groups = tile_layout(fmt.first, rows, cols).groups();
+      std::vector<std::uint8_t> mask(rows * groups);
+      rows_modulo{fmt.map.n, fmt.map.below}(matrix_view<const float>{nullptr, rows, cols},
+                                            fmt.first.group, mask);
+      result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask, memory);
+      result.bytes_ = std::get<mixed_matrix>(result.content_).bytes();
+    }
+    return result;
+  }
+
+  /// Quantizes (or, for a dense format, rounds) a whole matrix by the format's default rule. Fails
+  /// as `pack_rows` does.
+  template <real_element T>
+  [[nodiscard]] static any_matrix pack(const matrix_format& fmt, matrix_view<T> weights,
+                                       std::pmr::memory_resource* memory = nullptr) {
+    any_matrix result = empty(fmt, weights.rows, weights.cols, memory);
+    result.pack_rows(0, weights);
+    return result;
+  }
+
+  /// A matrix in memory someone else owns, which must outlive it. Fails unless the bytes have the
+  /// size, and where they say more the content, of this format and shape, and are aligned for a
+  /// dense format's element.
+  [[nodiscard]] static any_matrix from_bytes(const matrix_format& fmt, std::size_t rows,
+                                             std::size_t cols, std::span<const std::byte> bytes) {
+    std::string error;
+    std::optional<any_matrix> result = try_from_bytes(fmt, rows, cols, bytes, error);
+    if (!result) detail::core::fail(error);
+    return std::move(*result);
+  }
+  /// As from_bytes(), but gives the sentence through `error` and returns nothing: for bytes from a
+  /// file. Only a shape that no tile_layout has still fails.
+  [[nodiscard]] static std::optional<any_matrix> try_from_bytes(const matrix_format& fmt,
+                                                                std::size_t rows, std::size_t cols,
+                                                                std::span<const std::byte> bytes,
+                                                                std::string& error) {
+    any_matrix result(fmt, rows, cols);
+    result.bytes_ = bytes;
+    if (fmt.type == matrix_format::kind::dense) {
+      const std::size_t size = scale_size(fmt.element);
+      if (bytes.size() % size != 0 || bytes.size() / size / cols != rows ||
+          bytes.size() / size % cols != 0 ||
+          reinterpret_cast<std::uintptr_t>(bytes.data()) % size != 0) {
+        error = "any_matrix: " + std::to_string(bytes.size()) + " bytes are no aligned " +
+                fmt.name() + " matrix of " + detail::core::shape_text(rows, cols);
+        return std::nullopt;
+      }
+    } else if (fmt.type == matrix_format::kind::packed) {
+      const tile_layout layout(fmt.first, rows, cols);
+      if (bytes.size() != layout.bytes()) {
+        error = "packed matrix " + fmt.name() + " of " + detail::core::shape_text(rows, cols) +
+                ": expected " + std::to_string(layout.bytes()) + " bytes, got " +
+                std::to_string(bytes.size());
+        return std::nullopt;
+      }
+      result.content_ = packed_view(layout, bytes);
+    } else {
+      std::optional<mixed_matrix> mixed =
+          mixed_matrix::try_from_bytes(fmt.first, fmt.second, rows, cols, bytes, error);
+      if (!mixed) return std::nullopt;
+      result.content_ = std::move(*mixed);
+    }
+    return result;
+  }
+
+  /// Quantizes some rows of an owned matrix by the format's default rule: row 0 of `weights`
+  /// becomes row `first_row`. Threads may fill different rows at once. Fails, before anything is
+  /// written, on NaN or infinity, naming row and column, on numbers that a 16-bit type can't hold,
+  /// and where the rows do not fit.
+  template <real_element T>
+  void pack_rows(std::size_t first_row, matrix_view<T> weights) {
+    const matrix_view<const std::remove_const_t<T>> source = weights;
+    if (auto* mixed = std::get_if<mixed_matrix>(&content_)) {
+      detail::matrix::with_default_rule(fmt_.first.code, [&](const auto& high) {
+        detail::matrix::with_default_rule(fmt_.second.code, [&](const auto& low) {
+          mixed->pack_rows(first_row, source, high, low);
+        });
+      });
+      return;
+    }
+    if (storage_.size() == 0 || weights.cols != cols_ || first_row > rows_ ||
+        weights.rows > rows_ - first_row) {
+      detail::core::fail("any_matrix: " + detail::core::shape_text(weights.rows, weights.cols) +
+                         " weights from row " + std::to_string(first_row) +
+                         " on do not fit an owned matrix of " +
+                         detail::core::shape_text(rows_, cols_));
+    }
+    if (const auto* packed = std::get_if<packed_view>(&content_)) {
+      detail::matrix::with_default_rule(fmt_.first.code, [&](const auto& rule) {
+        detail::matrix::pack_rows(rule, packed->layout(), storage_.data(), first_row, source);
+      });
+      return;
+    }
+    for (std::size_t r = 0; r < source.rows; ++r) {
+      if (!detail::policy::all_below(source.row(r).data(), cols_, beyond_range(fmt_.element)))
+        refuse_rows(first_row, source);
+    }
+    switch (fmt_.element) {
+      case scale_kind::float32:
+        return put_rows<float>(first_row, source);
+      case scale_kind::float16:
+        return put_rows<float16>(first_row, source);
+      case scale_kind::bfloat16:
+        return put_rows<bfloat16>(first_row, source);
+    }
+  }
+
+  [[nodiscard]] const matrix_format& fmt() const noexcept { return fmt_; }
+  [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
+  [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
+  /// Columns that share a scale; the whole row for a dense matrix.
+  [[nodiscard]] std::size_t group_cols() const noexcept {
+    return fmt_.type == matrix_format::kind::dense || fmt_.first.group == 0 ? cols_
+                                                                            : fmt_.first.group;
+  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  [[nodiscard]] double bits_per_weight() const noexcept {
+    return 8.0 * static_cast<double>(bytes_.size()) /
+           (static_cast<double>(rows_) * static_cast<double>(cols_));
+  }
+
+  /// What it is: null for the two kinds that it is not.
+  [[nodiscard]] const packed_view* packed() const noexcept {
+    return std::get_if<packed_view>(&content_);
+  }
+  [[nodiscard]] const mixed_matrix* mixed() const noexcept {
+    return std::get_if<mixed_matrix>(&content_);
+  }
+  [[nodiscard]] bool is_dense() const noexcept { return fmt_.type == matrix_format::kind::dense; }
+  [[nodiscard]] dense_view dense() const noexcept {
+    return {bytes_.data(), fmt_.element, rows_, cols_};
+  }
+
+ private:
+  any_matrix(const matrix_format& fmt, std::size_t rows, std::size_t cols)
+      : fmt_(fmt), rows_(rows), cols_(cols) {
+    // Any format's layout checks the shape: neither rows nor cols is zero, and the size does not
+    // overflow.
+    (void)tile_layout(format{code_type::int8, format::group_multiple, scale_kind::float32}, rows,
+                      cols);
+  }
+
+  /// The smallest magnitude that becomes infinity as an element of that type.
+  [[nodiscard]] static constexpr float beyond_range(scale_kind element) noexcept {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    return element == scale_kind::float16    ? 65520.0f
+           : element == scale_kind::bfloat16 ? 0x1.ffp127f
+                                             : infinity;
+  }
+  /// Names what all_below() found.
+  template <real_element T>
+  [[noreturn]] void refuse_rows(std::size_t first_row, const matrix_view<const T>& source) const {
+    const float largest =
+        detail::policy::check_finite(source, {0, source.rows}, "weight", first_row);
+    detail::core::fail("any_matrix: a weight of magnitude " + std::to_string(largest) +
+                       " is out of the range of " + fmt_.name());
+  }
+  /// Writes rows of a dense matrix of `To`.
+  template <real_element To, real_element T>
+  void put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
+    To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols_;
+    for (std::size_t r = 0; r < source.rows; ++r, to += cols_) {
+      detail::core::convert_elements(source.row(r).data(), cols_, to);
+    }
+  }
+
+  matrix_format fmt_;
+  std::size_t rows_ = 0, cols_ = 0;
+  byte_storage storage_;  ///< of an owned dense or packed matrix
+  std::span<const std::byte> bytes_;
+  std::variant<std::monostate, packed_view, mixed_matrix> content_;
+};
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

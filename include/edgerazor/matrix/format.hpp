@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The name of a packed format, in types, files, tests, benchmarks and docs: `<code>_g<group>` or
+/// `<code>_row`, with `_bf16` or `_f32` behind it where the scales are not float16.
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/codec.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+enum class scale_kind : std::uint8_t { float16, bfloat16, float32 };
+
+[[nodiscard]] constexpr std::size_t scale_size(scale_kind kind) noexcept {
+  return kind == scale_kind::float32 ? 4 : 2;
+}
+
+/// The kind of a scale type: float16, bfloat16 or float.
+template <real_element Scale>
+inline constexpr scale_kind scale_kind_of = std::is_same_v<Scale, float16>    ? scale_kind::float16
+                                            : std::is_same_v<Scale, bfloat16> ? scale_kind::bfloat16
+                                                                              : scale_kind::float32;
+
+/// Largest finite value of a scale.
+[[nodiscard]] constexpr float largest_scale(scale_kind kind) noexcept {
+  return kind == scale_kind::float16    ? 65504.0f
+         : kind == scale_kind::bfloat16 ? 0x1.fep127f
+                                        : 0x1.fffffep127f;
+}
+
+/// A packed format as a value: which codes, how many columns share a scale, how the scale is
+/// stored.
+struct format {
+  /// Groups begin at multiples of 4 columns, the width of a slot (tile_layout.hpp), so a slot has
+  /// one scale.
+  static constexpr std::uint32_t group_multiple = 4;
+  /// In a larger group a sum of products might leave 32 bits: 127 * 127 * 65536 < 2^31, and see
+  /// each kernel.
+  static constexpr std::uint32_t largest_group = 65536;
+
+  code_type code = code_type::int4;
+  std::uint32_t group = 256;  ///< columns a scale; 0: the whole row
+  scale_kind scale = scale_kind::float16;
+
+  friend constexpr bool operator==(const format&, const format&) = default;
+
+  [[nodiscard]] std::string name() const {
+    std::string text{codec_of(code).name};
+    text += group == 0 ? std::string{"_row"} : "_g" + std::to_string(group);
+    if (scale == scale_kind::bfloat16) text += "_bf16";
+    if (scale == scale_kind::float32) text += "_f32";
+    return text;
+  }
+
+  /// The format of that name; nothing where the text is not one.
+  [[nodiscard]] static std::optional<format> parse(std::string_view whole) {
+    std::string_view text = whole;
+    format result;
+    const auto drop_suffix = [&text](std::string_view suffix) {
+      const bool found = text.ends_with(suffix);
+      if (found) text.remove_suffix(suffix.size());
+      return found;
+    };
+    if (drop_suffix("_bf16")) {
+      result.scale = scale_kind::bfloat16;
+    } else if (drop_suffix("_f32")) {
+      result.scale = scale_kind::float32;
+    }
+    const std::size_t bar = text.find('_');
+    if (bar == std::string_view::npos) return std::nullopt;
+    bool known = false;
+    for (const codec_info& codec : codec_list) {
+      if (codec.name != text.substr(0, bar)) continue;
+      result.code = codec.type;
+      known = true;
+    }
+    if (!known) return std::nullopt;
+    text.remove_prefix(bar + 1);
+    result.group = 0;
+    if (text == "row") return result;
+    if (!text.starts_with('g')) return std::nullopt;
+    const auto [end, error] =
+        std::from_chars(text.data() + 1, text.data() + text.size(), result.group);
+    const bool valid = error == std::errc{} && end == text.data() + text.size() &&
+                       result.group > 0 && result.group % group_multiple == 0 &&
+                       result.group <= largest_group;
+    // One format has one name: "g064" is none.
+    return valid && result.name() == whole ? std::optional{result} : std::nullopt;
+  }
+};
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

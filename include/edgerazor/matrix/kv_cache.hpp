@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Keys and values of past positions as int8, one scale for each group of a head's columns.
+///
+/// Keys of a head are a packed int8 matrix (tile layout) whose rows are positions, because scores
+/// are a product with it: one lane is one position. Values are row-major,
+/// `[head][position][head_size]`, because mixing sums over positions: one lane is one column.
+/// Scales are float: a cached value is then exactly the reference's level * scale
+/// (state_quant_uniform_symmetric_absmax_per_block_int8), s = max(max|v|, 1e-5) / 127.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/matrix/packed_matrix.hpp>
+#include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// The cache of one layer. Positions are appended one after the other up to the maximum.
+class kv_cache {
+ public:
+  kv_cache() = default;
+  /// `group`: columns of a head that share a scale, a multiple of 4; 0 for the whole head.
+  /// `memory`: where keys, values and scales are kept, see byte_storage. Fails where a size is zero
+  /// or the group is no multiple of 4.
+  kv_cache(std::size_t kv_heads, std::size_t head_size, std::size_t max_positions,
+           std::uint32_t group = 0, std::pmr::memory_resource* memory = nullptr)
+      : layout_({code_type::int8, group, scale_kind::float32}, max_positions, head_size),
+        key_row_(layout_) {
+    if (kv_heads == 0) detail::core::fail("kv_cache: expected at least one head");
+    for (std::size_t h = 0; h < kv_heads; ++h) keys_.emplace_back(layout_, memory);
+    values_ = byte_storage(kv_heads * max_positions * head_size, memory);
+    value_scales_ =
+        byte_storage(kv_heads * max_positions * layout_.groups() * sizeof(float), memory);
+  }
+
+  [[nodiscard]] std::size_t kv_heads() const noexcept { return keys_.size(); }
+  [[nodiscard]] std::size_t head_size() const noexcept { return layout_.cols(); }
+  [[nodiscard]] std::size_t max_positions() const noexcept { return layout_.rows(); }
+  [[nodiscard]] std::size_t groups() const noexcept { return layout_.groups(); }
+  [[nodiscard]] std::size_t group_cols() const noexcept { return layout_.group_cols(); }
+  /// Positions held.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// Bytes that a full cache takes.
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return keys_.size() * layout_.bytes() + values_.size() + value_scales_.size();
+  }
+
+  /// Forgets the positions from `size` on (0: all of them).
+  void truncate(std::size_t size) noexcept { size_ = std::min(size_, size); }
+
+  /// Quantizes and appends the keys and values of one position, `kv_heads * head_size` elements
+  /// each, heads one after the other. Fails where the sizes differ or the cache is full.
+  void append(std::span<const float> keys, std::span<const float> values) {
+    const std::size_t expected = kv_heads() * head_size();
+    if (keys.size() != expected || values.size() != expected) {
+      detail::core::fail("kv_cache: expected " + std::to_string(expected) +
+                         " keys and values a position, got " + std::to_string(keys.size()) +
+                         " and " + std::to_string(values.size()));
+    }
+    if (size_ == max_positions()) {
+      detail::core::fail("kv_cache: all " + std::to_string(max_positions()) +
+                         " positions are in use");
+    }
+    for (std::size_t h = 0; h < kv_heads(); ++h) {
+      append_key(h, keys.subspan(h * head_size(), head_size()));
+      append_value(h, values.subspan(h * head_size(), head_size()));
+    }
+    ++size_;
+  }
+
+  /// A head's keys: rows are positions, of which `size()` are in use.
+  [[nodiscard]] packed_view keys(std::size_t head) const { return keys_[head].view(); }
+  /// A head's values: `size()` rows of `head_size()` levels.
+  [[nodiscard]] const std::int8_t* values(std::size_t head) const noexcept {
+    return reinterpret_cast<const std::int8_t*>(values_.data()) +
+           head * max_positions() * head_size();
+  }
+  /// The scales of a head's values, `[position][group]`.
+  [[nodiscard]] const float* value_scales(std::size_t head) const noexcept {
+    return reinterpret_cast<const float*>(value_scales_.data()) + head * max_positions() * groups();
+  }
+
+ private:
+  using rule = int8<per_channel>;
+
+  [[nodiscard]] std::span<const float> group_of(std::span<const float> head,
+                                                std::size_t g) const noexcept {
+    const std::size_t begin = g * group_cols();
+    return head.subspan(begin, std::min(group_cols(), head.size() - begin));
+  }
+
+  void append_key(std::size_t h, std::span<const float> key) noexcept {
+    std::byte* matrix = keys_[h].data();
+    for (std::size_t g = 0; g < groups(); ++g) {
+      const std::span<const float> group = group_of(key, g);
+      const float scale = rule{}.scale(group);
+      detail::policy::quantize_codes<rule, xsimd::default_arch>(group.data(), group.size(), scale,
+                                                                layout_.codec().zero_code,
+                                                                key_row_.at(g * group_cols()));
+      detail::matrix::write_scale(matrix + layout_.scale_offset(size_, g), scale_kind::float32,
+                                  scale);
+    }
+    key_row_.write(matrix, size_);
+  }
+
+  void append_value(std::size_t h, std::span<const float> value) noexcept {
+    std::int8_t* levels = const_cast<std::int8_t*>(values(h)) + size_ * head_size();
+    float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
+    for (std::size_t g = 0; g < groups(); ++g) {
+      scales[g] = quantize_group(rule{}, group_of(value, g), levels + g * group_cols());
+    }
+  }
+
+  tile_layout layout_;  ///< of one head's keys
+  detail::matrix::row_codes key_row_{tile_layout({code_type::int8, 0}, 1, 1)};
+  std::vector<packed_storage> keys_;
+  byte_storage values_, value_scales_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A packed matrix of two precisions: a mask says which groups are of the higher one.
+///
+/// The columns are cut into runs of consecutive groups in which every row keeps its precision. In a
+/// run the rows of higher precision form one packed matrix and the others a second one, both with a
+/// list of the rows they came from. A map of whole rows then has one run, one of leading columns
+/// two, and any other as many as it needs. A row's groups are still added in order, so results do
+/// not depend on the cut.
+///
+///     bytes = u64 runs | u64 first group of each run | a bitmap of rows per run (bit r % 8 of byte r / 8; 1: higher)
+///             | zeros to a multiple of 64 | run 0 higher | run 0 lower | run 1 higher | ...
+///
+/// where a part without rows is absent.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory_resource>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/mixed_precision.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// See above. Formats and shape are known at run time; the bytes are owned, or referred to
+/// (`from_bytes`).
+class mixed_matrix {
+ public:
+  /// One packed matrix: columns from `col_begin` on of the rows listed, in ascending order.
+  struct segment {
+    bool high = false;
+    std::size_t col_begin = 0;
+    std::size_t offset = 0;  ///< of its first byte
+    tile_layout layout;
+    std::vector<std::uint32_t> rows;
+  };
+
+  mixed_matrix() = default;
+  /// All levels and scales zero. `mask`: rows * groups entries, row-major, not zero for the higher
+  /// precision. `memory`: where the bytes come from, see byte_storage. Fails where the formats have
+  /// different groups or the mask another size.
+  mixed_matrix(format high, format low, std::size_t rows, std::size_t cols,
+               std::span<const std::uint8_t> mask, std::pmr::memory_resource* memory = nullptr)
+      : high_(high), low_(low), rows_(rows), cols_(cols) {
+    const std::vector<std::byte> header = make_header(mask);
+    std::string error;
+    const std::size_t size = read_header(header, std::numeric_limits<std::size_t>::max(), error);
+    if (size == 0) detail::core::fail(error);
+    storage_ = byte_storage(size, memory);
+    bytes_ = {storage_.data(), size};
+    std::memcpy(storage_.data(), header.data(), header.size());
+    for (const segment& part : segments_)
+      detail::matrix::clear_tiles(part.layout, storage_.data() + part.offset);
+  }
+  /// A mixed matrix in memory someone else owns. Fails where the bytes are not one of these formats
+  /// and this shape.
+  [[nodiscard]] static mixed_matrix from_bytes(format high, format low, std::size_t rows,
+                                               std::size_t cols, std::span<const std::byte> bytes) {
+    std::string error;
+    std::optional<mixed_matrix> result = try_from_bytes(high, low, rows, cols, bytes, error);
+    if (!result) detail::core::fail(error);
+    return std::move(*result);
+  }
+  /// As from_bytes(), but gives the sentence through `error` and returns nothing: for bytes from a
+  /// file. Only a shape that no tile_layout has still fails.
+  [[nodiscard]] static std::optional<mixed_matrix> try_from_bytes(format high, format low,
+                                                                  std::size_t rows,
+                                                                  std::size_t cols,
+                                                                  std::span<const std::byte> bytes,
+                                                                  std::string& error) {
+    mixed_matrix result;
+    result.high_ = high, result.low_ = low, result.rows_ = rows, result.cols_ = cols;
+    const std::size_t size = result.read_header(bytes, bytes.size(), error);
+    if (size == 0) return std::nullopt;
+    if (size != bytes.size()) {
+      error = "mixed matrix of " + detail::core::shape_text(rows, cols) + ": expected " +
+              std::to_string(size) + " bytes, got " + std::to_string(bytes.size());
+      return std::nullopt;
+    }
+    result.bytes_ = bytes;
+    return result;
+  }
+
+  [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
+  [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
+  [[nodiscard]] const format& high() const noexcept { return high_; }
+  [[nodiscard]] const format& low() const noexcept { return low_; }
+  [[nodiscard]] std::size_t group_cols() const noexcept {
+    return high_.group == 0 ? cols_ : high_.group;
+  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::span<const segment> segments() const noexcept { return segments_; }
+  [[nodiscard]] packed_view view(const segment& part) const {
+    return {part.layout, bytes_.subspan(part.offset, part.layout.bytes())};
+  }
+
+  /// A segment's first byte, for writing. The matrix must own its bytes.
+  [[nodiscard]] std::byte* data(const segment& part) noexcept {
+    return storage_.data() + part.offset;
+  }
+
+  /// Quantizes some rows: row 0 of `weights` becomes row `first_row`. Threads may fill different
+  /// rows at once. Fails, before anything is written, on NaN or infinity, on a scale out of its
+  /// type's range, on levels that the formats do not have. The matrix must own its bytes.
+  template <quantizer High, quantizer Low, real_element T>
+  void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {},
+                 const Low& low = {}) {
+    if (weights.cols != cols_ || first_row > rows_ || weights.rows > rows_ - first_row ||
+        storage_.size() == 0) {
+      detail::core::fail("mixed matrix: " + detail::core::shape_text(weights.rows, weights.cols) +
+                         " weights from row " + std::to_string(first_row) +
+                         " on do not fit an owned matrix of " +
+                         detail::core::shape_text(rows_, cols_));
+    }
+    require_levels<High>(high_);
+    require_levels<Low>(low_);
+    std::vector<float> scales;
+    for_each_selection(first_row, weights,
+                       [&](const segment& part, std::size_t, const auto& source) {
+                         if (part.high) {
+                           detail::matrix::append_scales(high, part.layout, source, scales);
+                         } else {
+                           detail::matrix::append_scales(low, part.layout, source, scales);
+                         }
+                       });
+    const float* next = scales.data();
+    for_each_selection(
+        first_row, weights, [&](const segment& part, std::size_t first, const auto& source) {
+          if (part.high) {
+            detail::matrix::write_rows<High>(part.layout, data(part), first, source, next);
+          } else {
+            detail::matrix::write_rows<Low>(part.layout, data(part), first, source, next);
+          }
+          next += source.count * part.layout.groups();
+        });
+  }
+
+ private:
+  static constexpr std::size_t word = sizeof(std::uint64_t);
+
+  template <quantizer Policy>
+  static void require_levels(const format& fmt) {
+    const codec_info& codec = codec_of(fmt.code);
+    if (Policy::min_level >= codec.min_level && Policy::max_level <= codec.max_level()) return;
+    detail::core::fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " +
+                       std::to_string(Policy::max_level) + " do not fit " + fmt.name());
+  }
+
+  /// Calls visit(part, i, source) for each segment that holds some of the weights' rows; they are
+  /// its rows from i on.
+  template <real_element T, class Visit>
+  void for_each_selection(std::size_t first_row, const matrix_view<const T>& weights,
+                          Visit&& visit) const {
+    for (const segment& part : segments_) {
+      const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), first_row);
+      const auto end = std::lower_bound(begin, part.rows.end(), first_row + weights.rows);
+      if (begin == end) continue;
+      const auto row_of = [begin, first_row](std::size_t i) {
+        return begin[static_cast<std::ptrdiff_t>(i)] - first_row;
+      };
+      const detail::matrix::row_selection<T, decltype(row_of)> source{
+          weights, first_row, part.col_begin, static_cast<std::size_t>(end - begin), row_of};
+      visit(part, static_cast<std::size_t>(begin - part.rows.begin()), source);
+    }
+  }
+
+  [[nodiscard]] std::size_t groups() const noexcept {
+    return (cols_ + group_cols() - 1) / group_cols();
+  }
+  [[nodiscard]] std::size_t bitmap_bytes() const noexcept { return (rows_ + 7) / 8; }
+  [[nodiscard]] std::size_t header_bytes(std::size_t runs) const noexcept {
+    return ((1 + runs) * word + runs * bitmap_bytes() + 63) / 64 * 64;
+  }
+
+  [[nodiscard]] std::vector<std::byte> make_header(std::span<const std::uint8_t> mask) const {
+    (void)tile_layout(high_, rows_, cols_);  // checks the shape
+    if (mask.size() != rows_ * groups()) {
+      detail::core::fail("mixed matrix: expected a mask of " +
+                         detail::core::shape_text(rows_, groups()) + " groups, got " +
+                         std::to_string(mask.size()) + " entries");
+    }
+    const auto same_column = [&](std::size_t a, std::size_t b) {
+      for (std::size_t r = 0; r < rows_; ++r) {
+        if ((mask[r * groups() + a] != 0) != (mask[r * groups() + b] != 0)) return false;
+      }
+      return true;
+    };
+    std::vector<std::uint64_t> firsts;
+    for (std::size_t g = 0; g < groups(); ++g) {
+      if (g == 0 || !same_column(g - 1, g)) firsts.push_back(g);
+    }
+    std::vector<std::byte> header(header_bytes(firsts.size()));
+    const std::uint64_t runs = firsts.size();
+    std::memcpy(header.data(), &runs, word);
+    std::memcpy(header.data() + word, firsts.data(), firsts.size() * word);
+    std::byte* bitmap = header.data() + (1 + firsts.size()) * word;
+    for (const std::uint64_t g : firsts) {
+      for (std::size_t r = 0; r < rows_; ++r) {
+        if (mask[r * groups() + g] != 0) bitmap[r / 8] |= std::byte{1} << (r % 8);
+      }
+      bitmap += bitmap_bytes();
+    }
+    return header;
+  }
+
+  /// Fills `segments_` from a header, which is checked, and returns the size of the whole; 0 and a
+  /// sentence where the header is wrong or the whole would exceed `largest` bytes.
+  std::size_t read_header(std::span<const std::byte> bytes, std::size_t largest,
+                          std::string& error) {
+    const auto refuse = [&](const std::string& reason) {
+      error = "mixed matrix of " + detail::core::shape_text(rows_, cols_) + ": " + reason;
+      return std::size_t{0};
+    };
+    if (high_.group != low_.group)
+      return refuse(high_.name() + " and " + low_.name() + " differ in their groups");
+    (void)tile_layout(high_, rows_, cols_);
+    if (rows_ > std::numeric_limits<std::uint32_t>::max())
+      return refuse("its rows can't be counted in 32 bits");
+    std::uint64_t runs = 0;
+    if (bytes.size() >= word) std::memcpy(&runs, bytes.data(), word);
+    if (runs == 0 || runs > groups() || header_bytes(runs) > bytes.size()) {
+      return refuse("its header does not fit its " + std::to_string(bytes.size()) + " bytes");
+    }
+    std::vector<std::uint64_t> firsts(runs);
+    std::memcpy(firsts.data(), bytes.data() + word, runs * word);
+    std::size_t offset = header_bytes(runs);
+    for (std::size_t i = 0; i < runs; ++i) {
+      const std::uint64_t end = i + 1 < runs ? firsts[i + 1] : groups();
+      if ((i == 0 && firsts[i] != 0) || firsts[i] >= end || end > groups()) {
+        return refuse("its runs of groups are not in order");
+      }
+      const std::size_t col_begin = firsts[i] * group_cols();
+      const std::size_t col_end = std::min<std::size_t>(end * group_cols(), cols_);
+      const std::byte* bitmap = bytes.data() + (1 + runs) * word + i * bitmap_bytes();
+      const auto is_high = [bitmap](std::size_t r) {
+        return (bitmap[r / 8] >> (r % 8) & std::byte{1}) != std::byte{0};
+      };
+      std::size_t high_rows = 0;
+      for (std::size_t r = 0; r < rows_; ++r) high_rows += is_high(r) ? 1 : 0;
+      for (const bool high : {true, false}) {
+        segment part{high, col_begin, offset, {}, {}};
+        const std::size_t count = high ? high_rows : rows_ - high_rows;
+        if (count == 0) continue;
+        // Before the list of rows is made: a bitmap is a 32nd of it, the part's bytes are more than
+        // it.
+        part.layout = tile_layout(high ? high_ : low_, count, col_end - col_begin);
+        if (part.layout.bytes() > largest - offset)
+          return refuse("its header asks for more than its bytes");
+        offset += part.layout.bytes();
+        part.rows.reserve(count);
+        for (std::size_t r = 0; r < rows_; ++r) {
+          if (is_high(r) == high) part.rows.push_back(static_cast<std::uint32_t>(r));
+        }
+        segments_.push_back(std::move(part));
+      }
+    }
+    return offset;
+  }
+
+  format high_, low_;
+  std::size_t rows_ = 0, cols_ = 0;
+  byte_storage storage_;  ///< empty where the bytes are someone else's
+  std::span<const std::byte> bytes_;
+  std::vector<segment> segments_;
+};
+
+/// Quantizes each group by `High` or `Low` as the map says, and packs. Both policies have the same
+/// granularity. Fails as `pack` does.
+template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = default_codec<High>,
+          class LowCodec = default_codec<Low>, real_element T, precision_map Map>
+[[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
+                                      const Low& low = {}) {
+  if constexpr (Map::reads_values)
+    detail::policy::check_finite(weights, {0, weights.rows}, "weight");
+  mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt,
+                      weights.rows, weights.cols,
+                      precision_mask<typename High::granularity>(weights, map));
+  result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights}, high, low);
+  return result;
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A packed matrix: bytes in the tile layout, owned (`packed_matrix`) or referred to
+/// (`packed_view`).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory_resource>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/storage.hpp>
+#include <edgerazor/matrix/tile_layout.hpp>
+#include <edgerazor/policy/granularity.hpp>
+#include <edgerazor/policy/quantizer.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// A packed matrix in memory someone else owns, a mapped file for instance. What every kernel
+/// takes.
+class packed_view {
+ public:
+  packed_view() = default;
+  /// Fails unless `bytes` has exactly the size that the layout takes.
+  packed_view(const tile_layout& layout, std::span<const std::byte> bytes)
+      : data_(bytes.data()), layout_(layout) {
+    if (bytes.size() != layout.bytes()) {
+      detail::core::fail("packed matrix " + layout.fmt().name() + " of " +
+                         detail::core::shape_text(layout.rows(), layout.cols()) + ": expected " +
+                         std::to_string(layout.bytes()) + " bytes, got " +
+                         std::to_string(bytes.size()));
+    }
+  }
+
+  [[nodiscard]] const tile_layout& layout() const noexcept { return layout_; }
+  [[nodiscard]] std::size_t rows() const noexcept { return layout_.rows(); }
+  [[nodiscard]] std::size_t cols() const noexcept { return layout_.cols(); }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    return {data_, layout_.bytes()};
+  }
+  /// First byte of a tile: its scales.
+  [[nodiscard]] const std::byte* tile(std::size_t index) const noexcept {
+    return data_ + index * layout_.tile_bytes();
+  }
+
+ private:
+  const std::byte* data_ = nullptr;
+  tile_layout layout_;
+};
+
+namespace detail::matrix {
+inline float read_scale(const std::byte* at, scale_kind kind) noexcept {
+  if (kind == scale_kind::float32) {
+    float value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return kind == scale_kind::float16 ? float{float16::from_bits(bits)}
+                                     : float{bfloat16::from_bits(bits)};
+}
+
+inline void write_scale(std::byte* at, scale_kind kind, float value) noexcept {
+  if (kind == scale_kind::float32) {
+    std::memcpy(at, &value, sizeof value);
+    return;
+  }
+  const std::uint16_t bits =
+      kind == scale_kind::float16 ? float16{value}.bits : bfloat16{value}.bits;
+  std::memcpy(at, &bits, sizeof bits);
+}
+
+/// What a scale becomes by being stored.
+inline float round_scale(float value, scale_kind kind) noexcept {
+  if (kind == scale_kind::float16) return float16{value};
+  if (kind == scale_kind::bfloat16) return bfloat16{value};
+  return value;
+}
+
+/// Makes all levels and scales of a packed matrix zero.
+inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile, matrix += layout.tile_bytes()) {
+    std::memset(matrix, 0, layout.scale_bytes());
+    std::memset(matrix + layout.scale_bytes(), layout.codec().zero_byte(),
+                layout.chunks() * chunk_bytes);
+  }
+}
+}  // namespace detail::matrix
+
+/// The scale of one group of one row, as the kernels use it. Indices are not checked.
+[[nodiscard]] inline float scale_at(const packed_view& matrix, std::size_t row,
+                                    std::size_t group) noexcept {
+  return detail::matrix::read_scale(
+      matrix.bytes().data() + matrix.layout().scale_offset(row, group),
+      matrix.layout().fmt().scale);
+}
+
+/// Owned bytes of a packed matrix whose format is known at run time.
+class packed_storage {
+ public:
+  packed_storage() = default;
+  /// All levels and scales zero. `memory`: where the bytes come from, see byte_storage.
+  explicit packed_storage(const tile_layout& layout, std::pmr::memory_resource* memory = nullptr)
+      : layout_(layout), bytes_(layout.bytes(), memory) {
+    detail::matrix::clear_tiles(layout, bytes_.data());
+  }
+
+  [[nodiscard]] const tile_layout& layout() const noexcept { return layout_; }
+  [[nodiscard]] std::byte* data() noexcept { return bytes_.data(); }
+  [[nodiscard]] packed_view view() const { return {layout_, {bytes_.data(), bytes_.size()}}; }
+  /// The bytes, which stay where they are: views of them remain valid.
+  [[nodiscard]] byte_storage release() && noexcept { return std::move(bytes_); }
+
+ private:
+  tile_layout layout_;
+  byte_storage bytes_;
+};
+
+/// The narrowest codec that holds a policy's levels.
+template <quantizer Policy>
+using default_codec =
+    std::conditional_t<(Policy::min_level >= -1 && Policy::max_level <= 1), codecs::ternary2,
+                       std::conditional_t<(Policy::min_level >= -8 && Policy::max_level <= 7),
+                                          codecs::int4, codecs::int8>>;
+
+namespace detail::matrix {
+/// Columns of a policy's group: N, or 0 for a whole row.
+template <class Granularity>
+inline constexpr std::uint32_t packed_group =
+    1;  // no packed form: fails the check in packed_matrix
+template <>
+inline constexpr std::uint32_t packed_group<per_channel> = 0;
+template <std::size_t N>
+inline constexpr std::uint32_t packed_group<per_group<N>> = static_cast<std::uint32_t>(N);
+}  // namespace detail::matrix
+
+/// An owned packed matrix of one policy. `Codec` chooses the storage where there is a choice:
+/// `packed_matrix<ternary<per_group<256>>, codecs::ternary5>` keeps ternary codes at 1.6 bits.
+template <quantizer Policy, class Codec = default_codec<Policy>>
+class packed_matrix {
+ public:
+  using policy = Policy;
+  static constexpr format fmt{Codec::type,
+                              detail::matrix::packed_group<typename Policy::granularity>,
+                              scale_kind_of<typename Policy::scale_type>};
+  static_assert(fmt.group % format::group_multiple == 0 && fmt.group <= format::largest_group,
+                "packed_matrix: expected per_channel, or per_group<N> with N a multiple of 4 and "
+                "at most 65536");
+  static_assert(Policy::min_level >= codec_of(Codec::type).min_level &&
+                    Policy::max_level <= codec_of(Codec::type).max_level(),
+                "packed_matrix: the codec has too few levels for the policy");
+
+  packed_matrix() = default;
+  /// All levels and scales zero. `memory`: where the bytes come from, see byte_storage.
+  packed_matrix(std::size_t rows, std::size_t cols, std::pmr::memory_resource* memory = nullptr)
+      : storage_(tile_layout(fmt, rows, cols), memory) {}
+
+  [[nodiscard]] std::size_t rows() const noexcept { return storage_.layout().rows(); }
+  [[nodiscard]] std::size_t cols() const noexcept { return storage_.layout().cols(); }
+  [[nodiscard]] packed_view view() const { return storage_.view(); }
+  operator packed_view() const { return view(); }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return view().bytes(); }
+  [[nodiscard]] packed_storage& storage() noexcept { return storage_; }
+
+ private:
+  packed_storage storage_;
+};
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

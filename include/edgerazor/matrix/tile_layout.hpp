@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Where every code and scale of a packed matrix lies: one layout for every instruction set.
+///
+/// A tile is 16 rows, a slot 4 columns. A code of row r (0..15) in its tile, column c:
+///
+///     slot = c / 4      chunk = slot / fields      field = slot % fields      byte = 64 * chunk + 4 * r + c % 4
+///
+/// where `fields` is the codec's codes a byte. A 64-byte chunk is then 16 rows x 4 columns x
+/// fields: a 512-bit register holds it, a 256-bit one 8 of its rows, a 128-bit one 4, and a dot
+/// product with 4 broadcast activations never sums across lanes.
+///
+///     matrix = tile 0 | tile 1 | ...
+///     tile   = scales[group][16 rows], zero-padded to 64 bytes | chunk 0 | chunk 1 | ...
+///
+/// Columns past the last are the level zero; rows past the last are that with a scale of zero.
+/// Nothing depends on the address, but whole cache lines are read where it is a multiple of 64.
+///
+/// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of
+/// 20 columns. That keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of
+/// the other group by zero activations.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <string>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/matrix/format.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// Rows of a tile: one 512-bit register is 16 rows x 4 columns.
+inline constexpr std::size_t tile_rows = 16;
+/// Columns of a slot.
+inline constexpr std::size_t slot_cols = 4;
+/// Bytes of a chunk, one slot of every row of a tile or several.
+inline constexpr std::size_t chunk_bytes = tile_rows * slot_cols;
+
+/// Geometry of a packed `rows x cols` matrix. Sizes are bytes where they say so, else counts.
+class tile_layout {
+ public:
+  tile_layout() = default;
+  /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, or
+  /// the size overflows.
+  tile_layout(format fmt, std::size_t rows, std::size_t cols)
+      : fmt_(fmt), rows_(rows), cols_(cols) {
+    if (rows == 0 || cols == 0)
+      detail::core::fail("packed matrix: expected at least one row and column, got " +
+                         detail::core::shape_text(rows, cols));
+    if (fmt.group % format::group_multiple != 0) {
+      detail::core::fail("packed matrix: expected a group of a multiple of 4 columns, got " +
+                         std::to_string(fmt.group));
+    }
+    if (group_cols() > format::largest_group) {
+      detail::core::fail("packed matrix: expected at most 65536 columns a group, got " +
+                         std::to_string(group_cols()));
+    }
+    // Beyond these the products below could overflow; both are far past any model.
+    constexpr std::size_t limit = std::numeric_limits<std::size_t>::max() >> 8;
+    if (cols > limit || rows > limit / (cols + 4 * chunk_bytes)) {
+      detail::core::fail("packed matrix: " + detail::core::shape_text(rows, cols) +
+                         " is too large");
+    }
+  }
+
+  [[nodiscard]] const format& fmt() const noexcept { return fmt_; }
+  [[nodiscard]] const codec_info& codec() const noexcept { return codec_of(fmt_.code); }
+  [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
+  [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
+
+  [[nodiscard]] std::size_t tiles() const noexcept { return (rows_ + tile_rows - 1) / tile_rows; }
+  [[nodiscard]] std::size_t group_cols() const noexcept {
+    return fmt_.group == 0 ? cols_ : fmt_.group;
+  }
+  [[nodiscard]] std::size_t groups() const noexcept {
+    return (cols_ + group_cols() - 1) / group_cols();
+  }
+  [[nodiscard]] std::size_t slots() const noexcept { return (cols_ + slot_cols - 1) / slot_cols; }
+  [[nodiscard]] std::size_t group_slots() const noexcept {
+    return (group_cols() + slot_cols - 1) / slot_cols;
+  }
+  [[nodiscard]] std::size_t chunks() const noexcept {
+    return (slots() + codec().fields - 1) / codec().fields;
+  }
+
+  [[nodiscard]] std::size_t scale_bytes() const noexcept {
+    return (groups() * tile_rows * scale_size(fmt_.scale) + 63) / 64 * 64;
+  }
+  [[nodiscard]] std::size_t tile_bytes() const noexcept {
+    return scale_bytes() + chunks() * chunk_bytes;
+  }
+  [[nodiscard]] std::size_t bytes() const noexcept { return tiles() * tile_bytes(); }
+  /// Stored bits for each weight, scales and padding included.
+  [[nodiscard]] double bits_per_weight() const noexcept {
+    return 8.0 * static_cast<double>(bytes()) /
+           (static_cast<double>(rows_) * static_cast<double>(cols_));
+  }
+
+  /// Byte offset of the scale of a row's group.
+  [[nodiscard]] std::size_t scale_offset(std::size_t row, std::size_t group) const noexcept {
+    return row / tile_rows * tile_bytes() +
+           (group * tile_rows + row % tile_rows) * scale_size(fmt_.scale);
+  }
+  /// Byte offset of the first of a row's codes; its slot s is the 4 bytes at `+ chunk_bytes * (s /
+  /// fields)`.
+  [[nodiscard]] std::size_t row_offset(std::size_t row) const noexcept {
+    return row / tile_rows * tile_bytes() + scale_bytes() + slot_cols * (row % tile_rows);
+  }
+
+ private:
+  format fmt_;
+  std::size_t rows_ = 0, cols_ = 0;
+};
+
+/// Bytes that a packed `rows x cols` matrix takes.
+[[nodiscard]] inline std::size_t packed_bytes(format fmt, std::size_t rows, std::size_t cols) {
+  return tile_layout(fmt, rows, cols).bytes();
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

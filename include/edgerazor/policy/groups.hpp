@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The groups of a matrix in order, each as one run of floats, whatever the granularity, the stride
+/// or the element type.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/granularity.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::policy {
+
+/// A group in place: `count` elements in row-major order from (row, col), possibly over row ends.
+struct group_place {
+  std::size_t row;
+  std::size_t col;
+  std::size_t count;
+};
+
+/// Calls visit(r, c, n, i) for each piece of a place that lies in one row: n elements from (r, c),
+/// the first of which is element i of the group.
+template <class Visit>
+void for_each_piece(group_place place, std::size_t cols, Visit&& visit) {
+  for (std::size_t i = 0; i < place.count;) {
+    const std::size_t n = std::min(cols - place.col, place.count - i);
+    visit(place.row, place.col, n, i);
+    i += n;
+    place.col = 0;
+    ++place.row;
+  }
+}
+
+/// Floats that lie in one run are used where they are; everything else is copied to the buffer.
+template <real_element T>
+[[nodiscard]] bool lies_in_one_run(const matrix_view<T>& matrix, group_place place) noexcept {
+  return std::is_same_v<std::remove_const_t<T>, float> &&
+         (matrix.stride == matrix.cols || place.col + place.count <= matrix.cols);
+}
+
+template <real_element T>
+[[nodiscard]] std::span<const float> group_values(const matrix_view<T>& matrix, group_place place,
+                                                  std::vector<float>& buffer) {
+  if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
+    if (lies_in_one_run(matrix, place))
+      return {matrix.data + place.row * matrix.stride + place.col, place.count};
+  }
+  buffer.resize(place.count);
+  for_each_piece(place, matrix.cols,
+                 [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
+                   core::convert_elements<std::remove_const_t<T>>(
+                       matrix.data + r * matrix.stride + c, n, buffer.data() + i);
+                 });
+  return buffer;
+}
+
+/// Calls visit(place, values) for each group of the rows, in order; `values` are the group's
+/// elements as floats.
+template <real_element T, class Visit>
+void for_each_group(column_group group, const matrix_view<T>& matrix, row_range rows,
+                    Visit&& visit) {
+  std::vector<float> buffer;
+  const std::size_t columns = group_columns(group, matrix.cols);
+  for (std::size_t r = rows.begin; r < rows.end; ++r) {
+    for (std::size_t c = 0; c < matrix.cols; c += columns) {
+      const group_place place{r, c, std::min(columns, matrix.cols - c)};
+      visit(place, group_values(matrix, place, buffer));
+    }
+  }
+}
+
+/// The same by a granularity; `values` hold for the last flat group also the zeros that complete
+/// it. Rows are a part of the matrix only where groups stay within rows.
+template <granularity_policy Granularity, real_element T, class Visit>
+void for_each_group(const matrix_view<T>& matrix, row_range rows, Visit&& visit) {
+  if (rows.empty() || matrix.cols == 0) return;
+  if constexpr (row_granularity<Granularity>) {
+    for_each_group(column_group{Granularity::group}, matrix, rows, visit);
+  } else if constexpr (std::is_same_v<Granularity, per_tensor>) {
+    std::vector<float> buffer;
+    const group_place place{0, 0, matrix.rows * matrix.cols};
+    visit(place, group_values(matrix, place, buffer));
+  } else {
+    std::vector<float> buffer;
+    const std::size_t size = matrix.rows * matrix.cols;
+    for (std::size_t first = 0; first < size; first += Granularity::group) {
+      const group_place place{first / matrix.cols, first % matrix.cols,
+                              std::min(Granularity::group, size - first)};
+      std::span<const float> values = group_values(matrix, place, buffer);
+      if (place.count < Granularity::group) {
+        if (values.data() != buffer.data()) buffer.assign(values.begin(), values.end());
+        buffer.resize(Granularity::group, 0.0f);
+        values = buffer;
+      }
+      visit(place, values);
+    }
+  }
+}
+
+/// The granularity G as an argument, beside `column_group`.
+template <granularity_policy G>
+struct grouped_by {};
+
+template <granularity_policy G, real_element T, class Visit>
+void for_each_group(grouped_by<G>, const matrix_view<T>& matrix, row_range rows, Visit&& visit) {
+  for_each_group<G>(matrix, rows, visit);
+}
+
+}  // namespace detail::policy
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The straight-through estimator: gradients of fake quantization for trainers. Rounding, whose
+/// derivative is zero almost everywhere, is taken to be the identity (arXiv 1308.3432); scales are
+/// taken to be constants.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/groups.hpp>
+#include <edgerazor/policy/quantizer.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// The plain estimator, the one the paper trains with: grad_in = grad_out. The two may be the same
+/// memory. Fails where their sizes differ.
+inline void straight_through(std::span<const float> grad_out, std::span<float> grad_in) {
+  if (grad_out.size() != grad_in.size()) {
+    detail::core::fail("straight_through: " + std::to_string(grad_out.size()) + " gradients in, " +
+                       std::to_string(grad_in.size()) + " out");
+  }
+  if (!grad_out.empty())
+    std::memmove(grad_in.data(), grad_out.data(), grad_out.size() * sizeof(float));
+}
+
+/// True where rounding alone gives a level of the policy: min_level <= round_half_even(w / scale)
+/// <= max_level. There the clamp is the identity too. A rounding error in the scale can't put a
+/// group's largest weight outside.
+template <quantizer Q>
+[[nodiscard]] constexpr bool within_levels(float weight, float scale) noexcept {
+  const int level = round_to_level<Q::min_level - 1, Q::max_level + 1>(weight / scale);
+  return level >= Q::min_level && level <= Q::max_level;
+}
+
+namespace detail::policy {
+/// grad_in[i] = grad_out[i] where rounding alone gives a level, else 0.
+template <quantizer Q>
+void pass_within_levels(const float* weights, std::size_t count, float scale, const float* grad_out,
+                        float* grad_in) noexcept {
+  for (std::size_t i = 0; i < count; ++i)
+    grad_in[i] = within_levels<Q>(weights[i], scale) ? grad_out[i] : 0.0f;
+}
+}  // namespace detail::policy
+
+/// The clipped estimator for one group: the gradient passes where the clamp didn't move the weight,
+/// and is zero outside. All three have the group's size; the gradients may be the same memory.
+/// Precondition: !weights.empty(), finite.
+template <quantizer Q>
+void straight_through_clipped(const Q& policy, std::span<const float> weights,
+                              const float* grad_out, float* grad_in) noexcept {
+  detail::policy::pass_within_levels<Q>(weights.data(), weights.size(), policy.scale(weights),
+                                        grad_out, grad_in);
+}
+
+namespace detail::policy {
+template <real_element T>
+void check_gradients(const matrix_view<T>& weights, const matrix_view<const float>& grad_out,
+                     const matrix_view<float>& grad_in, row_range rows, const char* function) {
+  if (weights.rows != grad_out.rows || weights.cols != grad_out.cols ||
+      weights.rows != grad_in.rows || weights.cols != grad_in.cols) {
+    core::fail(std::string{function} + ": weights are " +
+               core::shape_text(weights.rows, weights.cols) + ", gradients " +
+               core::shape_text(grad_out.rows, grad_out.cols) + " and " +
+               core::shape_text(grad_in.rows, grad_in.cols));
+  }
+  if (rows.begin > rows.end || rows.end > weights.rows) {
+    core::fail(std::string{function} + ": rows " + std::to_string(rows.begin) + " to " +
+               std::to_string(rows.end) + " of a matrix of " +
+               core::shape_text(weights.rows, weights.cols));
+  }
+}
+
+template <quantizer Policy, class Grouping, real_element T>
+void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weights,
+                           const matrix_view<const float>& grad_out,
+                           const matrix_view<float>& grad_in, row_range rows,
+                           const Policy& policy) {
+  check_gradients(weights, grad_out, grad_in, rows, "straight_through_clipped");
+  check_finite(weights, rows);
+  for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
+    const float scale = policy.scale(values);
+    for_each_piece(place, weights.cols,
+                   [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
+                     pass_within_levels<Policy>(values.data() + i, n, scale,
+                                                grad_out.data + r * grad_out.stride + c,
+                                                grad_in.data + r * grad_in.stride + c);
+                   });
+  });
+}
+}  // namespace detail::policy
+
+/// The clipped estimator for a matrix `rows x cols`: `weights` are the ones `fake_quantize` was
+/// given, in any element type; `grad_in` may be `grad_out`. Fails, before anything is written,
+/// where shapes differ or a weight isn't finite.
+template <quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
+                              matrix_view<float> grad_in, const Policy& policy = {}) {
+  const detail::policy::grouped_by<typename Policy::granularity> grouping;
+  detail::policy::straight_through_rows(grouping, weights, grad_out, grad_in,
+                                        row_range{0, weights.rows}, policy);
+}
+
+/// The same for the rows of a range only: no other row is read, checked or written, so threads may
+/// share a matrix.
+template <row_quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
+                              matrix_view<float> grad_in, row_range rows,
+                              const Policy& policy = {}) {
+  const detail::policy::grouped_by<typename Policy::granularity> grouping;
+  detail::policy::straight_through_rows(grouping, weights, grad_out, grad_in, rows, policy);
+}
+
+/// The same with groups of a size known at run time.
+template <quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
+                              matrix_view<float> grad_in, column_group group, row_range rows,
+                              const Policy& policy = {}) {
+  detail::policy::straight_through_rows(group, weights, grad_out, grad_in, rows, policy);
+}
+template <quantizer Policy, real_element T>
+void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
+                              matrix_view<float> grad_in, column_group group,
+                              const Policy& policy = {}) {
+  detail::policy::straight_through_rows(group, weights, grad_out, grad_in,
+                                        row_range{0, weights.rows}, policy);
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Symmetric integers by the maximum: the weights at 2, 4, 5 and 8 bits, and the activations and
+/// cached keys and values.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/policy/division.hpp>
+#include <edgerazor/policy/magnitude.hpp>
+#include <edgerazor/policy/quantizer.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// Integers [-m, m] * s with m = 2^(Bits - 1) - 1 (reference ..._symmetric_absmax_..._int{2,4,5,8},
+/// weights and states).
+///
+///     s = max(max|w|, epsilon) / m        level = clamp(round_half_even(w / s), -m, m)
+///
+/// The level -2^(Bits - 1) stays unused: the grid is symmetric, and max|w| itself is a level.
+template <int Bits, granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+struct symmetric {
+  static_assert(Bits >= 2 && Bits <= 8,
+                "symmetric: expected 2 to 8 bits, levels are stored as int8");
+  using granularity = Granularity;
+  using scale_type = Scale;
+  static constexpr int max_level = (1 << (Bits - 1)) - 1;
+  static constexpr int min_level = -max_level;
+
+  float epsilon = 1e-5f;  ///< smallest max|w| that counts; > 0
+
+  /// Precondition: !group.empty().
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+    return std::max(max_magnitude(group), epsilon) / static_cast<float>(max_level);
+  }
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+    return round_to_level<min_level, max_level>(weight / scale);
+  }
+  template <class Arch>
+  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
+      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept {
+    return round_to_level<min_level, max_level>(detail::policy::quotient(weights, scales));
+  }
+};
+
+/// Levels {-1, 0, 1}.
+template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using int2 = symmetric<2, Granularity, Scale>;
+
+/// Levels [-7, 7].
+template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using int4 = symmetric<4, Granularity, Scale>;
+
+/// Levels [-15, 15].
+template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using int5 = symmetric<5, Granularity, Scale>;
+
+/// Levels [-127, 127].
+template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using int8 = symmetric<8, Granularity, Scale>;
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

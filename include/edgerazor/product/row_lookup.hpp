@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/// One row of a weight matrix as floats: an embedding.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/product/gemm.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+namespace detail::product {
+inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept {
+  const tile_layout& layout = w.layout();
+  const codec_info& codec = layout.codec();
+  const std::byte* codes = w.bytes().data() + layout.row_offset(row);
+  for (std::size_t g = 0, c = 0; g < layout.groups(); ++g) {
+    const float scale = scale_at(w, row, g);
+    for (const std::size_t end = std::min((g + 1) * layout.group_cols(), layout.cols()); c < end;
+         ++c) {
+      const std::size_t slot = c / slot_cols;
+      const auto byte =
+          std::to_integer<std::uint8_t>(codes[chunk_bytes * (slot / codec.fields) + c % slot_cols]);
+      const int code =
+          static_cast<int>(codec.code(byte, static_cast<unsigned>(slot % codec.fields)));
+      out[c] = static_cast<float>(code - codec.zero_code) * scale;
+    }
+  }
+}
+
+inline void copy_row(const mixed_matrix& w, std::size_t row, float* out) noexcept {
+  for (const mixed_matrix::segment& part : w.segments()) {
+    const auto found = std::lower_bound(part.rows.begin(), part.rows.end(), row);
+    if (found == part.rows.end() || *found != row) continue;
+    copy_row(w.view(part), static_cast<std::size_t>(found - part.rows.begin()),
+             out + part.col_begin);
+  }
+}
+
+inline void copy_row(const dense_view& w, std::size_t row, float* out) noexcept {
+  const std::byte* from =
+      static_cast<const std::byte*>(w.data) + row * w.cols * scale_size(w.element);
+  for (std::size_t c = 0; c < w.cols; ++c)
+    out[c] = matrix::read_scale(from + c * scale_size(w.element), w.element);
+}
+
+inline void copy_row(const any_matrix& w, std::size_t row, float* out) noexcept {
+  if (w.packed()) return copy_row(*w.packed(), row, out);
+  if (w.mixed()) return copy_row(*w.mixed(), row, out);
+  copy_row(w.dense(), row, out);
+}
+}  // namespace detail::product
+
+/// out[c] = level * scale of row `row`, exactly what `dequantize` gives. Fails where there is no
+/// such row, or out has not w.cols() elements. No allocation.
+template <weight_matrix W>
+void look_up_row(const W& w, std::size_t row, std::span<float> out) {
+  if (row >= w.rows() || out.size() != w.cols()) {
+    detail::core::fail("look_up_row: row " + std::to_string(row) + " into " +
+                       std::to_string(out.size()) + " elements, of a matrix of " +
+                       detail::core::shape_text(w.rows(), w.cols()));
+  }
+  detail::product::copy_row(detail::product::operand(w), row, out.data());
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/// One tile times activations: groups, panels and token blocks around an instruction set's
+/// functions. Written once for all of them; adds to y, so that a matrix in pieces is the sum of its
+/// pieces.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/kernel/contract.hpp>
+#include <edgerazor/matrix/activations.hpp>
+#include <edgerazor/matrix/packed_matrix.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::product {
+
+/// Groups whose integer sums are kept between `dot` and the epilogue: 1 KiB.
+inline constexpr std::size_t group_block = 16;
+/// Tokens over which one unpacked panel is used before the next: sums of 4 KiB.
+inline constexpr std::size_t token_block = 64;
+/// From so many tokens on, unpacking a panel once costs less than decoding fields for every token.
+inline constexpr std::size_t panel_tokens_at_least = 4;
+
+inline kernel::tile_codes codes_of_tile(const packed_view& w, std::size_t tile) noexcept {
+  return {reinterpret_cast<const std::uint8_t*>(w.tile(tile) + w.layout().scale_bytes()),
+          w.layout().slots(), w.layout().group_slots()};
+}
+
+/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block
+/// tokens.
+inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
+                          const activation_view& x, float* y) noexcept {
+  const tile_layout& layout = w.layout();
+  const kernel::tile_codes codes = codes_of_tile(w, tile);
+  const std::byte* scales = w.tile(tile);
+  const std::size_t code = static_cast<std::size_t>(layout.fmt().code),
+                    kind = static_cast<std::size_t>(layout.fmt().scale);
+  const std::size_t groups = layout.groups(),
+                    group_scale_bytes = tile_rows * scale_size(layout.fmt().scale);
+
+  if (x.tokens < panel_tokens_at_least) {
+    std::int32_t isum[tile_rows * group_block];
+    for (std::size_t t = 0; t < x.tokens; ++t) {
+      for (std::size_t g = 0; g < groups; g += group_block) {
+        const std::size_t end = std::min(g + group_block, groups);
+        k.dot[code](codes, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
+        k.scale_sums[kind](isum, scales + g * group_scale_bytes, x.scales + t * x.group_stride + g,
+                           end - g, y + tile_rows * t);
+      }
+    }
+    return;
+  }
+  alignas(64) std::uint8_t panel[chunk_bytes * kernel::panel_slots];
+  alignas(64) std::int32_t isum[tile_rows * token_block];
+  alignas(64) float group_scales[tile_rows];
+  for (std::size_t g = 0; g < groups; ++g) {
+    k.read_scales[kind](scales + g * group_scale_bytes, group_scales);
+    for (std::size_t begin = codes.slot_begin(g), s = begin; s < codes.slot_end(g);
+         s += kernel::panel_slots) {
+      const std::size_t end = std::min(s + kernel::panel_slots, codes.slot_end(g));
+      k.unpack[code](codes, s, end, panel);
+      k.panel_product[code]({.codes = panel,
+                             .slots = end - s,
+                             .first = s == begin,
+                             .last = end == codes.slot_end(g),
+                             .zero_code = layout.codec().zero_code,
+                             .scales = group_scales},
+                            {.tokens = x.tokens,
+                             .x = x.codes + slot_cols * s,
+                             .x_stride = x.code_stride,
+                             .sums = x.sums + g,
+                             .scales = x.scales + g,
+                             .group_stride = x.group_stride,
+                             .isum = isum,
+                             .y = y});
+    }
+  }
+}
+
+/// The same for float activations.
+inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
+                          const matrix_view<const float>& x, float* y) noexcept {
+  const tile_layout& layout = w.layout();
+  const kernel::tile_codes codes = codes_of_tile(w, tile);
+  const std::byte* scales = w.tile(tile);
+  const std::size_t code = static_cast<std::size_t>(layout.fmt().code),
+                    kind = static_cast<std::size_t>(layout.fmt().scale);
+  const int zero_code = layout.codec().zero_code;
+  constexpr std::size_t block = 16, partials = slot_cols * tile_rows;
+  alignas(64) std::uint8_t panel[chunk_bytes * kernel::panel_slots];
+  alignas(64) float p[partials * block];
+
+  for (std::size_t t = 0; t < x.rows; t += block) {
+    const std::size_t tokens = std::min(block, x.rows - t);
+    for (std::size_t g = 0; g < layout.groups(); ++g) {
+      std::fill_n(p, partials * tokens, 0.0f);
+      for (std::size_t s = codes.slot_begin(g); s < codes.slot_end(g); s += kernel::panel_slots) {
+        const std::size_t end = std::min(s + kernel::panel_slots, codes.slot_end(g));
+        k.unpack[code](codes, s, end, panel);
+        // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row
+        // is read.
+        const std::size_t whole = std::min(end, layout.cols() / slot_cols) - s;
+        k.panel_float(panel, whole, zero_code, x.row(t).data() + slot_cols * s, x.stride, tokens,
+                      p);
+        if (s + whole == end) continue;
+        for (std::size_t i = 0; i < tokens; ++i) {
+          float last[slot_cols] = {};
+          std::copy_n(x.row(t + i).data() + slot_cols * (s + whole), layout.cols() % slot_cols,
+                      last);
+          k.panel_float(panel + chunk_bytes * whole, 1, zero_code, last, 0, 1, p + partials * i);
+        }
+      }
+      for (std::size_t i = 0; i < tokens; ++i) {
+        k.scale_floats[kind](p + partials * i,
+                             scales + g * tile_rows * scale_size(layout.fmt().scale),
+                             y + tile_rows * (t + i));
+      }
+    }
+  }
+}
+
+inline activation_view tokens_of(const activation_view& x, std::size_t begin,
+                                 std::size_t end) noexcept {
+  return x.tokens_between(begin, end);
+}
+inline matrix_view<const float> tokens_of(const matrix_view<const float>& x, std::size_t begin,
+                                          std::size_t end) noexcept {
+  return x.rows_between(begin, end);
+}
+
+/// Where the rows of a packed part go in y.
+struct row_places {
+  const std::uint32_t* rows = nullptr;  ///< ascending; null: row i goes to y's row i
+
+  [[nodiscard]] std::size_t operator[](std::size_t i) const noexcept { return rows ? rows[i] : i; }
+};
+
+/// y[t][place of row] += rows [range) of a packed part times token t. `X` is an activation_view or
+/// a float matrix.
+///
+/// A block of tokens stays in the second-level cache while all tiles pass over it; a panel of a
+/// tile stays in the first while those tokens pass over it. A tile's results are gathered in 4 KiB
+/// of their own: the rows of y lie a whole matrix row apart, often a power of two, so that the
+/// caches could keep only some of them from one group to the next.
+template <class X>
+void multiply_rows(const kernel::functions& k, const packed_view& w, row_range range,
+                   row_places places, const X& x, std::size_t tokens,
+                   const matrix_view<float>& y) noexcept {
+  alignas(64) float sums[tile_rows * token_block];
+  for (std::size_t t = 0; t < tokens; t += token_block) {
+    const std::size_t count = std::min(token_block, tokens - t);
+    const auto some = tokens_of(x, t, t + count);
+    for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
+      const std::size_t first = tile * tile_rows;
+      const std::size_t begin = std::max(first, range.begin),
+                        end = std::min(first + tile_rows, range.end);
+      const bool whole = !places.rows && end - begin == tile_rows;
+      if (!whole) std::fill_n(sums, tile_rows * count, 0.0f);
+      for (std::size_t i = 0; i < count; ++i) {
+        const float* row = y.row(t + i).data();
+        if (whole) {
+          std::memcpy(sums + tile_rows * i, row + first, tile_rows * sizeof(float));
+        } else {
+          for (std::size_t r = begin; r < end; ++r)
+            sums[tile_rows * i + r - first] = row[places[r]];
+        }
+      }
+      multiply_tile(k, w, tile, some, sums);
+      for (std::size_t i = 0; i < count; ++i) {
+        float* row = y.row(t + i).data();
+        if (whole) {
+          std::memcpy(row + first, sums + tile_rows * i, tile_rows * sizeof(float));
+        } else {
+          for (std::size_t r = begin; r < end; ++r)
+            row[places[r]] = sums[tile_rows * i + r - first];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace detail::product
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

@@ -1,0 +1,10 @@
+// expect: packed_matrix: expected per_channel, or per_group<N> with N a multiple of 4 and at most
+// 65536 The sum of a larger group might not fit 32 bits.
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+
+namespace er = edgerazor;
+
+auto wrong(er::matrix_view<const float> w) {
+  return er::pack<er::int8<er::per_group<65540>>>(w);
+}

@@ -1,0 +1,12 @@
+// expect: satisf.*mixable_quantizers
+// Both precisions have the same groups.
+#include <edgerazor/matrix/mixed_matrix.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+
+namespace er = edgerazor;
+
+auto wrong(er::matrix_view<const float> w) {
+  return er::pack_mixed<er::int4<er::per_group<64>>, er::ternary<er::per_group<32>>>(
+      w, er::every_nth_row{8});
+}

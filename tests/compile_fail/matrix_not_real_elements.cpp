@@ -1,0 +1,10 @@
+// expect: satisf.*real_element
+// Weights are float, float16 or bfloat16.
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+
+namespace er = edgerazor;
+
+auto wrong(er::matrix_view<const double> w) {
+  return er::pack<er::int4<>>(w);
+}

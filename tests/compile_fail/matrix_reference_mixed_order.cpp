@@ -1,0 +1,10 @@
+// expect: the reference mixes rows of int4 with rows of int2
+#include <edgerazor/io/edgerazor_checkpoint.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+
+namespace er = edgerazor;
+
+auto wrong(er::matrix_view<const float> w) {
+  return er::quantize_reference_mixed<er::ternary<>, er::int4<>>(w, er::reference_rows_1_88, 32);
+}

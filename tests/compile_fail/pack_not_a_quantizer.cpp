@@ -1,9 +1,0 @@
-// expect: constraints not satisfied
-// A format is no policy: int4<per_group<64>> is.
-#include <edgerazor/pack/pack.hpp>
-
-namespace er = edgerazor;
-
-auto wrong(er::matrix_view<const float> w) {
-  return er::pack<er::format>(w);
-}

@@ -1,0 +1,4 @@
+// expect: per_group: a group holds at least one element
+#include <edgerazor/policy/symmetric.hpp>
+
+constexpr edgerazor::int4<edgerazor::per_group<0>> wrong;

@@ -1,0 +1,7 @@
+// expect: granularity_policy
+// A group size is not a granularity: per_group<64> is.
+#include <type_traits>
+
+#include <edgerazor/policy/ternary.hpp>
+
+using wrong = edgerazor::ternary<std::integral_constant<int, 64>>;

@@ -1,0 +1,5 @@
+// expect: real_element
+// Scales are stored as float16, bfloat16 or float.
+#include <edgerazor/policy/symmetric.hpp>
+
+using wrong = edgerazor::int4<edgerazor::per_group<64>, double>;

@@ -1,0 +1,11 @@
+// expect: satisf.*weight_matrix
+// Real numbers are multiplied as an any_matrix, not as they are.
+#include <span>
+
+#include <edgerazor/product/gemv.hpp>
+
+namespace er = edgerazor;
+
+void wrong(er::matrix_view<const float> w, std::span<const float> x, std::span<float> y) {
+  er::gemv(w, x, y);
+}

@@ -1,0 +1,11 @@
+// expect: an executor is called as executor.std::size_t count
+// A number of threads is no executor: the library has none to start.
+#include <span>
+
+#include <edgerazor/product/grains.hpp>
+
+namespace er = edgerazor;
+
+void wrong(const er::any_matrix& w, std::span<const float> x, std::span<float> y) {
+  er::gemv(4, w, x, y);
+}

@@ -1,4 +1,0 @@
-// expect: per_group: a group holds at least one element
-#include <edgerazor/quant/symmetric.hpp>
-
-constexpr edgerazor::int4<edgerazor::per_group<0>> wrong;

@@ -1,5 +1,0 @@
-// expect: real_element
-// Scales are stored as float16, bfloat16 or float.
-#include <edgerazor/quant/symmetric.hpp>
-
-using wrong = edgerazor::int4<edgerazor::per_group<64>, double>;

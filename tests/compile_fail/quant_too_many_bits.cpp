@@ -1,4 +1,0 @@
-// expect: expected 2 to 8 bits
-#include <edgerazor/quant/symmetric.hpp>
-
-constexpr edgerazor::symmetric<9> wrong;

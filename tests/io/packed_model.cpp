@@ -1,0 +1,187 @@
+// Packed matrices through a file. What a matrix is multiplied with is the kernels' business; here
+// its bytes, format and place come back, and a host gets a matrix of whatever a tensor is.
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "temporary_folder.hpp"
+#include <edgerazor/io/mapped_file.hpp>
+#include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/product/gemv.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+std::vector<float> random_weights(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 0.05f);
+  std::vector<float> weights(count);
+  for (float& w : weights) w = normal(random);
+  return weights;
+}
+
+er::any_matrix pack(const char* format, const std::vector<float>& weights, std::size_t rows,
+                    std::size_t cols) {
+  return er::any_matrix::pack(*er::matrix_format::parse(format),
+                              er::matrix_view<const float>{weights.data(), rows, cols});
+}
+
+bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "matrices of every format come back with format, shape and bytes, ready to be multiplied in "
+    "place") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  const temporary_folder folder;
+  const std::size_t rows = 33, cols = 100;
+  const std::vector<float> weights = random_weights(rows * cols, seed);
+  const std::vector<const char*> formats{"ternary2_g64",
+                                         "ternary5_g32_bf16",
+                                         "int4_row",
+                                         "int8_g128_f32",
+                                         "int4_g64+ternary2_g64:every_8_rows",
+                                         "int4_g64+ternary5_g64:rows_4_of_8",
+                                         "f32",
+                                         "f16",
+                                         "bf16"};
+  std::vector<er::any_matrix> matrices;
+  for (const char* format : formats) matrices.push_back(pack(format, weights, rows, cols));
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  for (std::size_t i = 0; i < formats.size(); ++i) er::add_matrix(writer, formats[i], matrices[i]);
+  writer.write(folder / "model.gguf");
+
+  const er::gguf_reader reader = er::gguf_reader::open(folder / "model.gguf");
+  CHECK(reader.get_u32("edgerazor.layout_version") == er::packed_layout_version);
+  CHECK(reader.alignment() == 64);
+  const er::packed_tensors packed(reader);
+  CHECK(packed.all().size() == 6);
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    CAPTURE(formats[i]);
+    const er::any_matrix matrix = er::load_matrix(reader, formats[i]);
+    CHECK(matrix.fmt().name() == formats[i]);
+    CHECK(matrix.rows() == rows);
+    CHECK(matrix.cols() == cols);
+    CHECK(same(matrix.bytes(), matrices[i].bytes()));
+    CHECK(matrix.bytes().data() == reader.get(formats[i]).bytes.data());
+    CHECK(reinterpret_cast<std::uintptr_t>(matrix.bytes().data()) % 64 == 0);
+    const er::packed_tensor* const tensor = packed.find(formats[i]);
+    CHECK((tensor == nullptr) == matrix.is_dense());
+    if (tensor != nullptr) CHECK(same(er::load_matrix(*tensor).bytes(), matrix.bytes()));
+  }
+  CHECK(packed.find("none") == nullptr);
+  CHECK_THROWS_WITH_AS((void)er::load_matrix(reader, "none"), "the file has no tensor 'none'",
+                       er::io_error);
+}
+
+TEST_CASE("a mapped file is multiplied in place") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  const temporary_folder folder;
+  const std::size_t rows = 37, cols = 136;
+  const std::vector<float> weights = random_weights(rows * cols, seed),
+                           x = random_weights(cols, seed + 1);
+  const std::vector<const char*> formats{"ternary2_g64",
+                                         "ternary5_g32_bf16",
+                                         "int4_row",
+                                         "int8_g128_f32",
+                                         "int4_g64+ternary2_g64:every_8_rows",
+                                         "f32",
+                                         "f16",
+                                         "bf16"};
+  std::vector<er::any_matrix> owned;
+  for (const char* format : formats) owned.push_back(pack(format, weights, rows, cols));
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  for (std::size_t i = 0; i < formats.size(); ++i) er::add_matrix(writer, formats[i], owned[i]);
+  writer.write(folder / "model.gguf");
+
+  const er::mapped_file file = er::mapped_file::open(folder / "model.gguf");
+  const er::gguf_reader reader{file.bytes()};
+  const auto lies_in_file = [&](std::span<const std::byte> bytes) {
+    return bytes.data() >= file.bytes().data() && bytes.size() <= file.bytes().size() &&
+           bytes.data() <= file.bytes().data() + (file.bytes().size() - bytes.size());
+  };
+  const auto product = [&](const er::any_matrix& w) {
+    std::vector<float> y(rows);
+    er::gemv(w, std::span<const float>{x}, std::span<float>{y});
+    return y;
+  };
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    CAPTURE(formats[i]);
+    const er::any_matrix mapped = er::load_matrix(reader, formats[i]);
+    CHECK(lies_in_file(mapped.bytes()));
+    CHECK_FALSE(lies_in_file(owned[i].bytes()));
+    // What the kernels read are the file's bytes as well.
+    if (const er::packed_view* const packed = mapped.packed())
+      CHECK(packed->tile(0) == mapped.bytes().data());
+    if (const er::mixed_matrix* const mixed = mapped.mixed()) {
+      for (const auto& part : mixed->segments()) {
+        CHECK(mixed->view(part).tile(0) == mapped.bytes().data() + part.offset);
+      }
+    }
+    if (mapped.is_dense()) CHECK(mapped.dense().data == mapped.bytes().data());
+    const std::vector<float> y = product(mapped), expected = product(owned[i]);
+    CHECK(same(std::as_bytes(std::span{y}), std::as_bytes(std::span{expected})));
+  }
+}
+
+TEST_CASE("packed bytes may come from a source") {
+  const temporary_folder folder;
+  const std::vector<float> weights = random_weights(16 * 64, 1);
+  const er::any_matrix matrix = pack("int4_g64", weights, 16, 64);
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  er::add_packed(writer, "w", "int4_g64", 16, 64, matrix.bytes().size(),
+                 [&](er::tensor_sink& sink) { sink.write(matrix.bytes()); });
+  CHECK_THROWS_AS(er::add_packed(writer, "empty", "int4_g64", 0, 64, {}), std::invalid_argument);
+  CHECK_THROWS_AS(er::add_packed(writer, "w", "int4_g64", 16, 64, matrix.bytes()),
+                  std::invalid_argument);
+  writer.write(folder / "model.gguf");
+  const er::gguf_reader reader = er::gguf_reader::open(folder / "model.gguf");
+  CHECK(er::packed_tensors(reader).all().size() == 1);
+  CHECK(same(er::load_matrix(reader, "w").bytes(), matrix.bytes()));
+}
+
+TEST_CASE("plain tensors become dense matrices: real ones in place, quantized ones decoded") {
+  const er::gguf_reader reader = er::gguf_reader::open(EDGERAZOR_TEST_DATA "/gguf_package.gguf");
+  CHECK(er::packed_tensors(reader).all().empty());
+  for (const char* name :
+       {"F16", "BF16", "F16.decoded", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q6_K", "TQ1_0", "TQ2_0"}) {
+    CAPTURE(name);
+    const er::tensor_info& tensor = reader.get(name);
+    const er::any_matrix matrix = er::load_matrix(reader, name);
+    CHECK(matrix.is_dense());
+    CHECK(matrix.rows() == tensor.rows());
+    CHECK(matrix.cols() == tensor.cols());
+    if (er::info_of(tensor.type).quantized) {
+      CHECK(matrix.fmt().name() == "f32");
+      CHECK(same(matrix.bytes(), reader.get(std::string{name} + ".decoded").bytes));
+    } else {
+      CHECK(matrix.bytes().data() == tensor.bytes.data());
+    }
+  }
+}
+
+TEST_CASE("real tensors in memory at an odd address are copied, not refused") {
+  const std::vector<std::byte> bytes = read_bytes(EDGERAZOR_TEST_DATA "/gguf_package.gguf");
+  std::vector<std::byte> shifted(bytes.size() + 1);
+  std::memcpy(shifted.data() + 1, bytes.data(), bytes.size());
+  const er::gguf_reader reader{std::span<const std::byte>{shifted}.subspan(1)};
+  for (const char* name : {"F16", "BF16", "F16.decoded"}) {
+    const er::any_matrix matrix = er::load_matrix(reader, name);
+    CHECK(matrix.bytes().data() != reader.get(name).bytes.data());
+    CHECK(same(matrix.bytes(), reader.get(name).bytes));
+  }
+}

@@ -1,0 +1,272 @@
+/// Matrices whose format is a name: packed at once, piecewise, by threads, or found in memory.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "support/samples.hpp"
+#include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/unpack.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+using error = std::invalid_argument;
+
+er::matrix_format named(std::string_view name) {
+  const auto fmt = er::matrix_format::parse(name);
+  REQUIRE(fmt);
+  return *fmt;
+}
+
+std::vector<std::byte> bytes_of(const er::any_matrix& matrix) {
+  return {matrix.bytes().begin(), matrix.bytes().end()};
+}
+
+constexpr const char* all_names[] = {"f32",
+                                     "f16",
+                                     "bf16",
+                                     "ternary2_g64",
+                                     "ternary5_g32_bf16",
+                                     "int4_row",
+                                     "int8_g20_f32",
+                                     "int4_g64+ternary2_g64:every_8_rows",
+                                     "int4_row+ternary5_row:rows_4_of_8",
+                                     "int8_g32_f32+int4_g32:every_3_rows"};
+
+}  // namespace
+
+TEST_CASE("any_matrix: the default rules are the typed policies'") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const std::vector<float> w = samples::draw(samples::kind::normal, 18 * 100, random);
+  const er::matrix_view<const float> weights{w.data(), 18, 100};
+  const auto equal = [&](const char* name, std::span<const std::byte> bytes) {
+    const er::any_matrix any = er::any_matrix::pack(named(name), weights);
+    CAPTURE(name);
+    CHECK(any.fmt().name() == name);
+    CHECK(any.rows() == 18);
+    CHECK(any.cols() == 100);
+    CHECK(std::equal(bytes.begin(), bytes.end(), any.bytes().begin(), any.bytes().end()));
+    CHECK(any.bits_per_weight() == 8.0 * static_cast<double>(bytes.size()) / 1800);
+  };
+  equal("ternary2_g64", er::pack<er::ternary<er::per_group<64>>>(weights).bytes());
+  equal("ternary5_g32_bf16",
+        er::pack<er::ternary<er::per_group<32>, er::bfloat16>, er::codecs::ternary5>(weights)
+            .bytes());
+  equal("int4_row", er::pack<er::int4<er::per_channel>>(weights).bytes());
+  equal("int8_g20_f32", er::pack<er::int8<er::per_group<20>, float>>(weights).bytes());
+  equal("int4_g64+ternary2_g64:every_8_rows",
+        er::pack_mixed<er::int4<er::per_group<64>>, er::ternary<er::per_group<64>>>(
+            weights, er::every_nth_row{8})
+            .bytes());
+  equal("int4_g64+ternary2_g64:rows_4_of_8",
+        er::pack_mixed<er::int4<er::per_group<64>>, er::ternary<er::per_group<64>>>(
+            weights, er::rows_modulo{8, 4})
+            .bytes());
+}
+
+TEST_CASE("any_matrix: a dense format is the numbers, rounded") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const std::vector<float> w = samples::draw(samples::kind::outliers, 5 * 12, random);
+  const er::matrix_view<const float> weights{w.data(), 5, 11, 12};
+  for (const char* name : {"f32", "f16", "bf16"}) {
+    const er::any_matrix any = er::any_matrix::pack(named(name), weights);
+    CAPTURE(name);
+    REQUIRE(any.is_dense());
+    CHECK(any.packed() == nullptr);
+    CHECK(any.mixed() == nullptr);
+    CHECK(any.group_cols() == 11);
+    CHECK(any.bits_per_weight() == (std::string_view{name} == "f32" ? 32 : 16));
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < 55; ++i) {
+      const float value = weights.row(i / 11)[i % 11];
+      if (std::string_view{name} == "f32")
+        wrong += static_cast<const float*>(any.dense().data)[i] != value;
+      if (std::string_view{name} == "f16")
+        wrong +=
+            static_cast<const er::float16*>(any.dense().data)[i].bits != er::float16{value}.bits;
+      if (std::string_view{name} == "bf16")
+        wrong +=
+            static_cast<const er::bfloat16*>(any.dense().data)[i].bits != er::bfloat16{value}.bits;
+    }
+    CHECK(wrong == 0);
+  }
+  std::vector<float> large(4, 1.0f);
+  large[2] = 70000.0f;
+  const er::matrix_view<const float> view{large.data(), 2, 2};
+  CHECK_THROWS_WITH_AS((void)er::any_matrix::pack(named("f16"), view),
+                       "any_matrix: a weight of magnitude 70000.000000 is out of the range of f16",
+                       error);
+  CHECK_NOTHROW((void)er::any_matrix::pack(named("bf16"), view));
+  large[2] = NAN;
+  CHECK_THROWS_WITH_AS((void)er::any_matrix::pack(named("f32"), view),
+                       "weight at row 1, column 0 is NaN: expected finite values", error);
+}
+
+TEST_CASE(
+    "any_matrix: the largest numbers of a dense format, and the first that are too large for it") {
+  const std::size_t rows = 3, cols = 43;
+  for (const auto& limit : {std::pair{"f16", 65520.0f}, {"bf16", 0x1.ffp127f}}) {
+    const char* const name = limit.first;
+    const float too_large = limit.second;
+    CAPTURE(name);
+    er::any_matrix matrix = er::any_matrix::empty(named(name), rows, cols);
+    for (const std::size_t place : {std::size_t{0}, cols + 17, 3 * cols - 1}) {
+      CAPTURE(place);
+      std::vector<float> w(rows * cols, 0.25f);
+      w[place] = -std::nextafter(too_large, 0.0f);
+      const er::matrix_view<const float> weights{w.data(), rows, cols};
+      CHECK_NOTHROW(matrix.pack_rows(0, weights));
+      const std::vector<std::byte> before = bytes_of(matrix);
+      w.assign(rows * cols, 0.5f);
+      w[place] = too_large;
+      CHECK_THROWS_AS(matrix.pack_rows(0, weights), error);
+      CHECK(bytes_of(matrix) == before);
+    }
+  }
+}
+
+TEST_CASE("any_matrix: filled piecewise, out of order, by threads, from 16 bits: the same bytes") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const std::size_t rows = 53, cols = 70;
+  const std::vector<float> w = samples::draw(samples::kind::normal, rows * cols, random);
+  const std::vector<er::bfloat16> half(w.begin(), w.end());
+  const std::vector<float> rounded(half.begin(), half.end());
+  const er::matrix_view<const float> weights{rounded.data(), rows, cols};
+  for (const char* name : all_names) {
+    CAPTURE(name);
+    const er::matrix_format fmt = named(name);
+    const std::vector<std::byte> whole = bytes_of(er::any_matrix::pack(fmt, weights));
+
+    er::any_matrix pieces = er::any_matrix::empty(fmt, rows, cols);
+    for (const er::row_range part :
+         {er::row_range{30, 53}, er::row_range{0, 1}, er::row_range{1, 30}, er::row_range{7, 7}}) {
+      pieces.pack_rows(part.begin, weights.rows_between(part.begin, part.end));
+    }
+    CHECK(bytes_of(pieces) == whole);
+
+    er::any_matrix shared = er::any_matrix::empty(fmt, rows, cols);
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        for (std::size_t r = t; r < rows; r += 4)
+          shared.pack_rows(r, weights.rows_between(r, r + 1));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(bytes_of(shared) == whole);
+
+    CHECK(bytes_of(er::any_matrix::pack(
+              fmt, er::matrix_view<const er::bfloat16>{half.data(), rows, cols})) == whole);
+    er::any_matrix moved = std::move(shared);
+    CHECK(bytes_of(moved) == whole);
+    er::any_matrix assigned;
+    assigned = std::move(moved);
+    CHECK(bytes_of(assigned) == whole);
+  }
+}
+
+TEST_CASE("any_matrix: empty is zeros") {
+  for (const char* name : all_names) {
+    CAPTURE(name);
+    const er::any_matrix any = er::any_matrix::empty(named(name), 17, 70);
+    std::vector<float> values(17 * 70, 1.0f);
+    const er::matrix_view<float> out{values.data(), 17, 70};
+    if (any.packed()) er::dequantize(*any.packed(), out);
+    if (any.mixed()) er::dequantize(*any.mixed(), out);
+    if (any.is_dense()) {
+      CHECK(std::count(any.bytes().begin(), any.bytes().end(), std::byte{0}) ==
+            static_cast<std::ptrdiff_t>(any.bytes().size()));
+    } else {
+      CHECK(std::count(values.begin(), values.end(), 0.0f) == 17 * 70);
+    }
+  }
+  const er::any_matrix none;
+  CHECK(none.rows() == 0);
+  CHECK(none.bytes().empty());
+}
+
+TEST_CASE("any_matrix: from_bytes refers to the memory it is given, if it fits") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const std::vector<float> w = samples::draw(samples::kind::normal, 17 * 70, random);
+  const er::matrix_view<const float> weights{w.data(), 17, 70};
+  for (const char* name : all_names) {
+    CAPTURE(name);
+    const er::matrix_format fmt = named(name);
+    const std::vector<std::byte> bytes = bytes_of(er::any_matrix::pack(fmt, weights));
+    er::any_matrix read = er::any_matrix::from_bytes(fmt, 17, 70, bytes);
+    CHECK(read.bytes().data() == bytes.data());
+    CHECK((read.packed() != nullptr) + (read.mixed() != nullptr) + read.is_dense() == 1);
+    CHECK_THROWS_AS(read.pack_rows(0, weights), error);  // it owns nothing
+    CHECK_THROWS_AS(
+        (void)er::any_matrix::from_bytes(fmt, 17, 70, std::span{bytes}.first(bytes.size() - 1)),
+        error);
+    CHECK_THROWS_AS((void)er::any_matrix::from_bytes(fmt, 17, 70, {}), error);
+    CHECK_THROWS_AS((void)er::any_matrix::from_bytes(fmt, 33, 70, bytes), error);
+    CHECK_THROWS_AS((void)er::any_matrix::from_bytes(fmt, 17, 170, bytes), error);
+    CHECK_THROWS_AS((void)er::any_matrix::from_bytes(fmt, 0, 70, bytes), error);
+    CHECK_THROWS_AS((void)er::any_matrix::from_bytes(fmt, 17, 0, bytes), error);
+    CHECK_THROWS_AS((void)er::any_matrix::from_bytes(fmt, SIZE_MAX, SIZE_MAX, bytes), error);
+    CHECK_THROWS_AS(
+        (void)er::any_matrix::from_bytes(fmt, SIZE_MAX / 2 + 2, 2, std::span{bytes}.first(4)),
+        error);
+  }
+  // A mixed matrix whose rows no name describes: its bytes carry the mask.
+  const auto columns = er::pack_mixed<er::int4<er::per_group<64>>, er::ternary<er::per_group<64>>>(
+      weights, er::leading_columns{0.5});
+  const auto read =
+      er::any_matrix::from_bytes(named("int4_g64+ternary2_g64"), 17, 70, columns.bytes());
+  REQUIRE(read.mixed());
+  CHECK(read.mixed()->segments().size() == 2);
+  // A dense matrix is multiplied in place, so its elements must be aligned.
+  std::vector<std::byte> unaligned(4 * 8 + 4);
+  const std::size_t off = reinterpret_cast<std::uintptr_t>(unaligned.data()) % 4 == 0 ? 2 : 0;
+  CHECK_THROWS_WITH_AS(
+      (void)er::any_matrix::from_bytes(named("f32"), 2, 4, std::span{unaligned}.subspan(off, 32)),
+      "any_matrix: 32 bytes are no aligned f32 matrix of 2 x 4", error);
+  CHECK_NOTHROW(
+      (void)er::any_matrix::from_bytes(named("f16"), 4, 4, std::span{unaligned}.subspan(off, 32)));
+}
+
+TEST_CASE("any_matrix: what is refused") {
+  const std::vector<float> w(17 * 70, 0.5f);
+  const er::matrix_view<const float> weights{w.data(), 17, 70};
+  CHECK_THROWS_WITH_AS(
+      (void)er::any_matrix::pack(named("int4_g64+ternary2_g64"), weights),
+      "any_matrix: int4_g64+ternary2_g64 does not say which rows have which format", error);
+  for (const char* name : all_names) {
+    CAPTURE(name);
+    const er::matrix_format fmt = named(name);
+    CHECK_THROWS_AS((void)er::any_matrix::empty(fmt, 0, 70), error);
+    CHECK_THROWS_AS((void)er::any_matrix::empty(fmt, 17, 0), error);
+    CHECK_THROWS_AS((void)er::any_matrix::empty(fmt, SIZE_MAX, 70), error);
+    er::any_matrix any = er::any_matrix::empty(fmt, 17, 70);
+    const std::vector<std::byte> before = bytes_of(any);
+    CHECK_THROWS_AS(any.pack_rows(1, weights), error);
+    CHECK_THROWS_AS(any.pack_rows(SIZE_MAX, weights.rows_between(0, 1)), error);
+    CHECK_THROWS_AS(any.pack_rows(0, er::matrix_view<const float>{w.data(), 17, 69}), error);
+    std::vector<float> bad = w;
+    bad[16 * 70 + 3] = INFINITY;
+    CHECK_THROWS_WITH_AS(any.pack_rows(0, er::matrix_view<const float>{bad.data(), 17, 70}),
+                         "weight at row 16, column 3 is infinite: expected finite values", error);
+    CHECK(bytes_of(any) == before);
+  }
+}

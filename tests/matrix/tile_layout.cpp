@@ -1,0 +1,98 @@
+/// The layout's formulas against a walk over the bytes, and its sizes.
+#include <initializer_list>
+#include <limits>
+#include <stdexcept>
+
+#include <doctest/doctest.h>
+
+#include "support/shapes.hpp"
+#include "support/tile_places.hpp"
+#include <edgerazor/matrix/tile_layout.hpp>
+
+namespace er = edgerazor;
+
+using sizes = std::initializer_list<std::size_t>;
+
+TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
+  for (const er::code_type code : shapes::codes) {
+    for (const std::uint32_t group : shapes::groups) {
+      for (const er::scale_kind kind : shapes::kinds) {
+        const er::format fmt{code, group, kind};
+        CAPTURE(fmt.name());
+        std::size_t wrong = 0;
+        for (const std::size_t rows : shapes::rows) {
+          for (const std::size_t cols :
+               sizes{1, 4, 5, 16, 19, 20, 21, 63, 64, 65, 80, 100, 256, 257, 576}) {
+            const er::tile_layout layout(fmt, rows, cols);
+            const tile_places::map places = tile_places::walk(fmt, rows, cols);
+            wrong +=
+                layout.bytes() != places.bytes || er::packed_bytes(fmt, rows, cols) != places.bytes;
+            wrong += layout.groups() != places.groups || layout.tiles() * 16 != places.padded_rows;
+            wrong += layout.chunks() * layout.codec().fields * 4 != places.padded_cols;
+            wrong += layout.slots() != (cols + 3) / 4 ||
+                     layout.group_cols() != (group == 0 ? cols : group);
+            for (std::size_t r = 0; r < places.padded_rows; ++r) {
+              for (std::size_t g = 0; g < places.groups; ++g) {
+                wrong += layout.scale_offset(r, g) != places.scales[r * places.groups + g];
+              }
+              for (std::size_t c = 0; c < places.padded_cols; ++c) {
+                const std::size_t slot = c / er::slot_cols, fields = layout.codec().fields;
+                const tile_places::place place = places.codes[r * places.padded_cols + c];
+                wrong +=
+                    layout.row_offset(r) + er::chunk_bytes * (slot / fields) + c % er::slot_cols !=
+                    place.byte;
+                wrong += slot % fields != place.field;
+              }
+            }
+          }
+        }
+        CHECK(wrong == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("tile_layout: stored bits for each weight") {
+  const auto bits = [](er::code_type code, std::uint32_t group,
+                       er::scale_kind kind = er::scale_kind::float16) {
+    return er::tile_layout({code, group, kind}, 1600, 2560).bits_per_weight();
+  };
+  // Codes plus 16 bits a scale; 160 * 16 rows and 2560 columns leave no padding in any codec (2560
+  // = 128 * 20).
+  CHECK(bits(er::code_type::ternary2, 256) == 2 + 16.0 / 256);
+  CHECK(bits(er::code_type::ternary5, 256) == 1.6 + 16.0 / 256);
+  CHECK(bits(er::code_type::int4, 64) == 4 + 16.0 / 64);
+  CHECK(bits(er::code_type::int8, 128) == 8 + 16.0 / 128);
+  CHECK(bits(er::code_type::int8, 128, er::scale_kind::float32) == 8 + 32.0 / 128);
+  // One scale a row is 32 bytes a tile, which take a whole cache line.
+  CHECK(bits(er::code_type::ternary5, 0) == 1.6 + 64.0 * 8 / (16 * 2560));
+}
+
+TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
+  using error = std::invalid_argument;
+  const auto layout = [](std::uint32_t group, std::size_t rows, std::size_t cols) {
+    return er::tile_layout({er::code_type::int4, group}, rows, cols).bytes();
+  };
+  CHECK_THROWS_WITH_AS(layout(64, 0, 64),
+                       "packed matrix: expected at least one row and column, got 0 x 64", error);
+  CHECK_THROWS_WITH_AS(layout(64, 3, 0),
+                       "packed matrix: expected at least one row and column, got 3 x 0", error);
+  CHECK_THROWS_WITH_AS(layout(6, 1, 64),
+                       "packed matrix: expected a group of a multiple of 4 columns, got 6", error);
+  CHECK_THROWS_AS(layout(65540, 1, 64), error);
+  CHECK_THROWS_AS(layout(0, 1, 65537), error);  // a whole row is a group too
+  CHECK_NOTHROW(layout(0, 1, 65536));
+  CHECK_NOTHROW(layout(65536, 1, 100'000));
+  constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t many : {largest, largest / 2, largest / 16, largest / 255}) {
+    CHECK_THROWS_AS(layout(64, many, 1), error);
+    CHECK_THROWS_AS(layout(64, 1, many), error);
+    CHECK_THROWS_AS(layout(64, many, many), error);
+  }
+  CHECK_THROWS_AS(layout(64, std::size_t{1} << 32, std::size_t{1} << 32), error);
+  // What is accepted does not overflow: the size is at least that of the codes.
+  for (const er::code_type code : shapes::codes) {
+    const er::tile_layout wide({code, 4, er::scale_kind::float32}, 1, largest >> 9);
+    CHECK(wide.bytes() / 16 > wide.cols() / 20);
+  }
+}

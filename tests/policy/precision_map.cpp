@@ -1,0 +1,220 @@
+/// Precision maps: the masks of all six on small shapes, and quantization at two precisions.
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+/// The mask as text, one line a row: "10|00".
+template <er::precision_map Map>
+std::string mask(const Map& map, std::size_t rows, std::size_t cols, std::size_t group,
+                 const float* data = nullptr) {
+  const std::size_t groups = group == 0 ? 1 : (cols + group - 1) / group;
+  std::vector<std::uint8_t> high(rows * groups, 9);
+  map(er::matrix_view<const float>{data, rows, cols}, group, high);
+  std::string text;
+  for (std::size_t i = 0; i < high.size(); ++i) {
+    if (i != 0 && i % groups == 0) text += '|';
+    text += static_cast<char>('0' + high[i]);
+  }
+  return text;
+}
+
+std::string ones(std::size_t count, char fill = '1') {
+  return std::string(count, fill);
+}
+
+template <class Function>
+std::string sentence_of(Function&& function) {
+  try {
+    function();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+/// Three rows of three groups of 4, the last of each row shorter; the group at (r, g) is spread by
+/// spreads[3 * r + g].
+std::vector<float> spread_groups(const std::vector<float>& spreads) {
+  std::vector<float> w;
+  for (std::size_t i = 0; i < 9; ++i) {
+    const std::size_t columns = i % 3 == 2 ? 2 : 4;
+    for (std::size_t c = 0; c < columns; ++c)
+      w.push_back(5.0f + (c % 2 == 0 ? spreads[i] : -spreads[i]));
+  }
+  return w;
+}
+
+}  // namespace
+
+static_assert(er::row_precision_map<er::every_nth_row> && er::row_precision_map<er::rows_modulo>);
+static_assert(er::precision_map<er::leading_columns> &&
+              !er::row_precision_map<er::leading_columns>);
+static_assert(er::precision_map<er::largest_variance> && er::largest_variance::reads_values);
+
+TEST_CASE("precision maps: rows") {
+  CHECK(mask(er::every_nth_row{2}, 5, 128, 64) == "11|00|11|00|11");
+  CHECK(mask(er::every_nth_row{8}, 9, 3, 64) == "1|0|0|0|0|0|0|0|1");
+  CHECK(mask(er::every_nth_row{1}, 3, 65, 64) == "11|11|11");
+  CHECK(mask(er::every_nth_row{0}, 3, 65, 64) == "00|00|00");
+  CHECK(mask(er::every_nth_row{3}, 4, 500, 0) == "1|0|0|1");
+  CHECK(mask(er::rows_modulo{}, 10, 64, 64) == "1|1|1|1|0|0|0|0|1|1");
+  CHECK(mask(er::rows_modulo{3, 1}, 4, 64, 64) == mask(er::every_nth_row{3}, 4, 64, 64));
+}
+
+TEST_CASE("precision maps: leading groups") {
+  CHECK(mask(er::leading_columns{0.5}, 3, 64, 16) == "1100|1100|1100");
+  CHECK(mask(er::leading_columns{0.5}, 2, 65, 16) == "11000|11000");  // floor(5 / 2)
+  CHECK(mask(er::leading_columns{0.1}, 2, 64, 16) == "0000|0000");
+  CHECK(mask(er::leading_blocks{0.5}, 3, 40, 16) == "111|100|000");
+  CHECK(mask(er::leading_blocks{1}, 2, 32, 16) == "11|11");
+  CHECK(mask(er::leading_blocks{0}, 2, 32, 16) == "00|00");
+  const std::string hundred = mask(er::leading_blocks_of_hundred{0.02}, 1, 250, 1);
+  CHECK(hundred == "11" + ones(98, '0') + "11" + ones(98, '0') + "11" + ones(48, '0'));
+  // 100 * 0.29 is 28.999999999999996 in double.
+  CHECK(mask(er::leading_blocks_of_hundred{0.29}, 1, 100, 1) == ones(28) + ones(72, '0'));
+}
+
+TEST_CASE(
+    "precision maps: variance takes the widest groups, the earlier of equal ones, and a last "
+    "shorter group too") {
+  const std::vector<float> w = spread_groups({1, 2, 3, 9, 5, 4, 2, 7, 8});
+  const auto map = [&](er::largest_variance m) { return mask(m, 3, 10, 4, w.data()); };
+  // A spread s gives four elements the sample variance 4 s^2 / 3, two elements 2 s^2: largest are
+  // 8, 9, 7 in this order.
+  CHECK(map({0}) == "000|000|000");
+  CHECK(map({0, 1}) == "000|000|001");
+  CHECK(map({0.25}) == "000|100|001");
+  CHECK(map({0.4, 1}) == "000|100|011");
+  CHECK(map({1}) == "111|111|111");
+  CHECK(map({0.5, 100}) == "111|111|111");
+  const std::vector<float> equal = spread_groups(std::vector<float>(9, 2.0f));
+  CHECK(mask(er::largest_variance{0.5}, 3, 10, 4, equal.data()) == "101|001|001");
+  // A single element has no spread.
+  const std::vector<float> single{1, 2, 100};
+  CHECK(mask(er::largest_variance{0.5}, 1, 3, 2, single.data()) == "10");
+}
+
+TEST_CASE("precision maps: wrong masks, proportions and missing data are named") {
+  std::vector<std::uint8_t> high(7);
+  const er::matrix_view<const float> shape{nullptr, 4, 128};
+  CHECK(sentence_of([&] { er::every_nth_row{2}(shape, 64, high); }) ==
+        "precision map: a mask of 7 entries for 4 x 2 groups");
+  high.resize(8);
+  CHECK(sentence_of([&] { er::largest_variance{0.5}(shape, 64, high); }).find("without data") !=
+        std::string::npos);
+  for (const double p : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
+    CHECK(sentence_of([&] { er::leading_blocks{p}(shape, 64, high); }).find("expected 0 to 1") !=
+          std::string::npos);
+}
+
+TEST_CASE_TEMPLATE(
+    "fake_quantize_mixed: each group by the policy that the mask names, in place too", T, float,
+    er::float16, er::bfloat16) {
+  using high_policy = er::int4<er::per_group<64>>;
+  using low_policy = er::ternary<er::per_group<64>>;
+  const std::size_t rows = 19, cols = 200, groups = 4;
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  std::vector<T> w(rows * cols);
+  for (T& x : w) x = T{normal(random)};
+  const er::matrix_view<T> in{w.data(), rows, cols};
+
+  std::vector<float> high(w.size()), low(w.size());
+  er::fake_quantize<high_policy>(in, er::matrix_view<float>{high.data(), rows, cols});
+  er::fake_quantize<low_policy>(in, er::matrix_view<float>{low.data(), rows, cols});
+
+  const auto check = [&](const auto& map) {
+    const auto chosen = er::precision_mask<er::per_group<64>>(in, map);
+    REQUIRE(chosen.size() == rows * groups);
+    std::vector<float> mixed(w.size());
+    er::fake_quantize_mixed<high_policy, low_policy>(
+        in, er::matrix_view<float>{mixed.data(), rows, cols}, map);
+    std::vector<T> in_place = w;
+    const er::matrix_view<T> same{in_place.data(), rows, cols};
+    er::fake_quantize_mixed<high_policy, low_policy>(same, same, map);
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const bool is_high = chosen[i / cols * groups + i % cols / 64] != 0;
+      CHECK(mixed[i] == (is_high ? high[i] : low[i]));
+      CHECK(static_cast<float>(in_place[i]) == static_cast<float>(T{mixed[i]}));
+    }
+  };
+  check(er::every_nth_row{8});
+  check(er::rows_modulo{});
+  check(er::leading_columns{0.5});
+  check(er::leading_blocks{0.3});
+  check(er::leading_blocks_of_hundred{0.3});
+  check(er::largest_variance{0.3});
+}
+
+TEST_CASE(
+    "fake_quantize_mixed: a mask computed before is the map, and a range of rows leaves the others "
+    "alone") {
+  using high_policy = er::int4<er::per_group<64>>;
+  using low_policy = er::ternary<er::per_group<64>>;
+  const std::size_t rows = 19, cols = 200, stride = 222, groups = 4;
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  std::vector<float> w(rows * stride);
+  for (float& x : w) x = normal(random);
+  const er::matrix_view<const float> in{w.data(), rows, cols, stride};
+  const auto checked = [&](const auto& map) {
+    std::vector<std::uint8_t> chosen = er::precision_mask<er::per_group<64>>(in, map);
+    for (std::uint8_t& entry : chosen) entry = entry != 0 ? std::uint8_t{200} : std::uint8_t{0};
+    std::vector<float> by_map(w.size(), 7.0f), by_mask = by_map, by_parts = by_map;
+    er::fake_quantize_mixed<high_policy, low_policy>(
+        in, er::matrix_view<float>{by_map.data(), rows, cols, stride}, map);
+    er::fake_quantize_mixed<high_policy, low_policy>(
+        in, er::matrix_view<float>{by_mask.data(), rows, cols, stride}, chosen);
+    CHECK(by_mask == by_map);
+    const er::matrix_view<float> parts{by_parts.data(), rows, cols, stride};
+    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{3, 8});
+    for (std::size_t i = 0; i < w.size(); ++i)
+      CHECK(by_parts[i] == (i / stride >= 3 && i / stride < 8 ? by_mask[i] : 7.0f));
+    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{0, 3});
+    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{8, rows});
+    CHECK(by_parts == by_mask);
+  };
+  checked(er::every_nth_row{8});
+  checked(er::leading_blocks{0.3});
+  checked(er::largest_variance{0.3});
+
+  std::vector<float> out(w.size());
+  const er::matrix_view<float> to{out.data(), rows, cols, stride};
+  const std::vector<std::uint8_t> short_mask(rows * groups - 1);
+  CHECK(
+      sentence_of([&] { er::fake_quantize_mixed<high_policy, low_policy>(in, to, short_mask); }) ==
+      "fake_quantize_mixed: the mask has 75 entries, expected one for each of 19 x 4 groups");
+  const std::vector<std::uint8_t> whole_mask(rows * groups);
+  CHECK(sentence_of([&] {
+          er::fake_quantize_mixed<high_policy, low_policy>(in, to, whole_mask,
+                                                           er::row_range{3, 20});
+        }) == "fake_quantize_mixed: rows 3 to 20 of a matrix of 19 x 200");
+}
+
+TEST_CASE("fake_quantize_mixed: the policies' parameters count") {
+  const std::vector<float> w{1, -1, 4, 0};
+  std::vector<float> out(4);
+  using group = er::per_group<2>;
+  er::fake_quantize_mixed<er::int4<group>, er::ternary<group>>(
+      er::matrix_view<const float>{w.data(), 2, 2}, er::matrix_view<float>{out.data(), 2, 2},
+      er::every_nth_row{2}, er::int4<group>{.epsilon = 14}, er::ternary<group>{.factor = 1});
+  CHECK(out ==
+        std::vector<float>{0, 0, 2, 0});  // scale 14 / 7 = 2: 1 / 2 is a tie; scale mean|w| = 2
+}
