@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What an instruction set supplies: a table of plain functions over one tile. Everything above
-/// them (tiles, groups, tails, row ranges, tokens, threads) is written once, in gemv.hpp, gemm.hpp,
-/// row_lookup.hpp and attention.hpp.
+/// What an instruction set supplies: a table of plain functions over one tile. Everything above them
+/// (tiles, groups, tails, row ranges, tokens, threads) is written once, in product/.
 ///
-/// Contract of every function: it computes what scalar.hpp computes, bit for bit (a NaN for a NaN:
-/// its sign and payload are the compiler's choice of operand order); it allocates nothing, throws
-/// nothing and keeps no state; it reads only what its arguments describe. Integer sums are exact:
-/// where an instruction saturates, a static_assert proves that it can't.
+/// Contract of every function: it computes what portable/scalar.hpp, the reference implementation,
+/// computes, bit for bit (a NaN for a NaN: its sign and payload are the compiler's choice of operand
+/// order); it allocates nothing, throws nothing and keeps no state; it reads only what its arguments
+/// describe. Integer sums are exact: where an instruction saturates, a static_assert proves that it
+/// can't.
 #pragma once
 
 #include <array>
@@ -21,11 +21,15 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel {
 
-/// The codes of one tile (16 rows): chunks in order, see tile_layout.hpp.
-struct tile_codes {
+/// One plane of the codes of one tile (16 rows): chunks in order, see tile_layout.hpp. A digit counts
+/// 2^shift in the code; the planes of a tile are given one after the other.
+struct plane_codes {
   const std::uint8_t* chunks = nullptr;
   std::size_t slots = 0;        ///< of the whole row
   std::size_t group_slots = 0;  ///< of a group, the last of the row excepted
+  unsigned shift = 0;
+  bool first = true;  ///< whether results are set by this plane, or those of the ones before are added to
+  int zero_code = 0;  ///< code - level
 
   [[nodiscard]] constexpr std::size_t slot_begin(std::size_t group) const noexcept {
     return group * group_slots;
@@ -36,16 +40,16 @@ struct tile_codes {
   }
 };
 
-/// isum[16 * (g - begin) + r] = sum over the columns of group g of level(r, c) * x[c], for groups
-/// [begin, end). `x` are the codes of a whole token, zeros up to a multiple of 4 columns included;
-/// `x_sums[g]` their sum in group g.
-using dot_function = void (*)(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums,
+/// isum[16 * (g - begin) + r] = (the plane is first ? -zero_code * x_sums[g] : what it was) + 2^shift
+/// * sum over the columns of group g of digit(r, c) * x[c], for groups [begin, end). `x` are the codes
+/// of a whole token, zeros up to a multiple of 4 columns included; `x_sums[g]` their sum in group g.
+using dot_function = void (*)(const plane_codes& w, const std::int8_t* x, const std::int32_t* x_sums,
                               std::size_t begin, std::size_t end, std::int32_t* isum) noexcept;
 
-/// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is the code
-/// of row r, byte b of slot s. A panel is at most `panel_slots` slots, so that it stays in the
-/// nearest cache while tokens pass over it.
-using unpack_function = void (*)(const tile_codes& w, std::size_t begin, std::size_t end,
+/// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is (the plane
+/// is first ? 0 : what it was) + digit << shift of row r, byte b of slot s. A panel is at most
+/// `panel_slots` slots, so that it stays in the nearest cache while tokens pass over it.
+using unpack_function = void (*)(const plane_codes& w, std::size_t begin, std::size_t end,
                                  std::uint8_t* panel) noexcept;
 inline constexpr std::size_t panel_slots = 64;
 
@@ -55,6 +59,7 @@ struct group_panel {
   std::size_t slots = 0;
   bool first = true, last = true;  ///< whether the group begins, ends with this panel
   int zero_code = 0;
+  unsigned largest_code = 255;    ///< no code is larger
   const float* scales = nullptr;  ///< of the 16 rows in this group
 };
 
@@ -113,11 +118,11 @@ using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, flo
 /// max|x| of `cols` elements; NaN counts as nothing.
 using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
 
-/// Several mixes of the same rows: out[q * out_stride + c] = fma(weights[q * weight_stride + t],
+/// Several weighted sums of the same rows: out[q * out_stride + c] = fma(weights[q * weight_stride + t],
 /// float(levels[t * stride + c]), out[q * out_stride + c]) for t = 0, 1, ... in order.
-using mix_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights,
+using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights,
                               std::size_t weight_stride, std::size_t positions, std::size_t cols,
-                              std::size_t mixes, float* out, std::size_t out_stride) noexcept;
+                              std::size_t sums, float* out, std::size_t out_stride) noexcept;
 
 /// In place: x[i] = e^(scale * (x[i] - shift)), as exponential.hpp defines it. Returns their sum:
 /// 16 sums, s_j += x[i] over the i with i % 16 == j, in order, from zero, then halves are added as
@@ -130,9 +135,9 @@ struct functions {
   std::string_view name;
   bool (*supported)() noexcept;  ///< whether this processor (and operating system) can run it
 
-  std::array<dot_function, codec_list.size()> dot;  ///< by code_type
-  std::array<unpack_function, codec_list.size()> unpack;
-  std::array<panel_product_function, codec_list.size()> panel_product;
+  std::array<dot_function, plane_list.size()> dot;  ///< by plane_type
+  std::array<unpack_function, plane_list.size()> unpack;
+  panel_product_function panel_product;
   panel_float_function panel_float;
   std::array<scale_sums_function, 3> scale_sums;  ///< by scale_kind
   std::array<read_scales_function, 3> read_scales;
@@ -142,7 +147,7 @@ struct functions {
   dense_dot_function<bfloat16> dense_bfloat16;
   max_magnitude_function max_magnitude;
   quantize_function quantize;
-  mix_function mix;
+  weighted_sum_function weighted_sum;
   exponentials_function exponentials;
 };
 

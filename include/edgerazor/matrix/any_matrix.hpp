@@ -3,6 +3,7 @@
 /// mapped file.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,6 +19,7 @@
 
 #include <edgerazor/matrix/matrix_format.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -25,19 +27,29 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::matrix {
-/// Calls `use` with the reference's default rule for a code: clip for ternary, absmax for the
-/// others. The rule's own granularity is not used: the group is the format's.
+/// EdgeRazor (Python)'s default rule for the codes of a codec: clip for ternary, absmax for integers,
+/// the mean magnitude for binary. The rule's own granularity is not used: the group is the format's.
+template <code_type Type>
+[[nodiscard]] constexpr auto default_rule() noexcept {
+  if constexpr (Type == code_type::ternary2 || Type == code_type::ternary5) {
+    return ternary<per_channel>{};
+  } else if constexpr (Type == code_type::binary) {
+    return binary<per_channel>{};
+  } else {
+    constexpr codec_info codec = codec_of(Type);
+    constexpr int bits = std::bit_width(static_cast<unsigned>(codec.max_code));
+    static_assert(codec.zero_code == 1 << (bits - 1), "this codec has no default rule");
+    return symmetric<bits, per_channel>{};
+  }
+}
+
+/// use(rule) with the default rule of a codec known at run time.
 template <class Use>
 void with_default_rule(code_type code, Use&& use) {
-  switch (code) {
-    case code_type::ternary2:
-    case code_type::ternary5:
-      return use(ternary<per_channel>{});
-    case code_type::int4:
-      return use(int4<per_channel>{});
-    case code_type::int8:
-      return use(int8<per_channel>{});
-  }
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    static_cast<void>(
+        ((codec_list[I].type == code && (use(default_rule<codec_list[I].type>()), true)) || ...));
+  }(std::make_index_sequence<codec_list.size()>{});
 }
 }  // namespace detail::matrix
 
@@ -144,10 +156,8 @@ class any_matrix {
   void pack_rows(std::size_t first_row, matrix_view<T> weights) {
     const matrix_view<const std::remove_const_t<T>> source = weights;
     if (auto* mixed = std::get_if<mixed_matrix>(&content_)) {
-      detail::matrix::with_default_rule(fmt_.first.code, [&](const auto& high) {
-        detail::matrix::with_default_rule(fmt_.second.code, [&](const auto& low) {
-          mixed->pack_rows(first_row, source, high, low);
-        });
+      mixed->pack_rows_by(first_row, source, [&](bool is_high, const auto& use) {
+        detail::matrix::with_default_rule(is_high ? fmt_.first.code : fmt_.second.code, use);
       });
       return;
     }

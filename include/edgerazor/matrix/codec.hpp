@@ -1,18 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The codes and how several of them share a byte. Every codec is one positional number system:
+/// The codes of packed weights, and the planes of bytes that hold them.
 ///
-///     byte = sum over fields f of code_f * radix^f          code_f = byte / radix^f % radix
+/// A codec stores the code of one weight as the sum of one or two digits, each in a plane of its
+/// own; the level is the code without its offset:
 ///
-/// | codec    | radix | codes a byte | levels    | stored code | bits a code |
-/// | ternary2 |     4 |            4 | -1 .. 1   | level + 1   | 2           |
-/// | ternary5 |     3 |            5 | -1 .. 1   | level + 1   | 1.6         |
-/// | int4     |    16 |            2 | -8 .. 7   | level + 8   | 4           |
-/// | int8     |   256 |            1 | -127..127 | level + 128 | 8           |
+///     code = sum over planes p of digit_p << shift_p          level = code - zero_code
+///
+/// | codec    | planes           | levels    | zero_code | bits a code |
+/// | ternary2 | bits2            | -1 .. 1   |         1 | 2           |
+/// | ternary5 | base3            | -1 .. 1   |         1 | 1.6         |
+/// | int4     | bits4            | -8 .. 7   |         8 | 4           |
+/// | int8     | bits8            | -127..127 |       128 | 8           |
+/// | int3     | bits2, bits1 << 2| -4 .. 3   |         4 | 3           |
+/// | int5     | bits4, bits1 << 4| -16 .. 15 |        16 | 5           |
+/// | int6     | bits4, bits2 << 4| -32 .. 31 |        32 | 6           |
+/// | binary   | bits1 << 1       | -1 and 1  |         1 | 1           |
+///
+/// A plane is a positional number system: a byte holds the digits of `fields` columns,
+///
+///     byte = sum over fields f of digit_f * radix^f           digit_f = byte / radix^f % radix
+///
+/// | plane | unit: columns in bits | radix | fields a byte |
+/// | bits1 | 1 in 1                |     2 |             8 |
+/// | bits2 | 1 in 2                |     4 |             4 |
+/// | bits4 | 1 in 4                |    16 |             2 |
+/// | bits8 | 1 in 8                |   256 |             1 |
+/// | base3 | 5 in 8                |     3 |             5 |
+///
+/// Each plane is laid out and multiplied like a codec of its own, so a new width of planes that
+/// exist is a row below and no new loop; docs/kernels.md says how a new plane is added.
 ///
 /// Codes are stored unsigned, so that u8 x s8 dot-product instructions apply; the offset leaves the
 /// sum again as `-zero_code * sum(x)`, once per group. Bytes that no packer writes have a meaning
-/// too, the same in every kernel: a 2-bit code 3 is level 2, an int8 code 0 is -128, and a base-3
-/// byte over 242 reads as 242.
+/// too, the same in every kernel: a 2-bit code 3 of ternary2 is level 2, an int8 code 0 is -128, and
+/// a base-3 byte over 242 reads as 242.
 #pragma once
 
 #include <algorithm>
@@ -20,54 +41,166 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include <edgerazor/core/config.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-enum class code_type : std::uint8_t { ternary2, ternary5, int4, int8 };
+enum class plane_type : std::uint8_t { bits1, bits2, bits4, bits8, base3 };
 
-/// One row of the table above.
-struct codec_info {
+/// One row of the table of planes.
+struct plane_info {
   std::string_view name;
-  code_type type;
-  unsigned radix;
-  unsigned fields;  ///< codes a byte
-  int zero_code;    ///< the code of level 0: padding, and the offset of the sum correction
-  int max_code;     ///< largest code a packer writes
-  int min_level;    ///< smallest level a packer accepts
+  plane_type type;
+  unsigned unit;   ///< columns that share `bits` bits
+  unsigned bits;   ///< 1, 2, 4 or 8
+  unsigned radix;  ///< values of a digit; radix^unit <= 2^bits
 
-  [[nodiscard]] constexpr int max_level() const noexcept { return max_code - zero_code; }
+  /// Digits a byte: slots of 4 columns a chunk of 64 bytes.
+  [[nodiscard]] constexpr unsigned fields() const noexcept { return unit * (8 / bits); }
   /// radix^field, the weight of a field in the byte.
   [[nodiscard]] constexpr unsigned weight(unsigned field) const noexcept {
     unsigned result = 1;
     for (unsigned f = 0; f < field; ++f) result *= radix;
     return result;
   }
-  [[nodiscard]] constexpr unsigned code(std::uint8_t byte, unsigned field) const noexcept {
-    return std::min<unsigned>(byte, weight(fields) - 1) / weight(field) % radix;
+  [[nodiscard]] constexpr unsigned digit(std::uint8_t byte, unsigned field) const noexcept {
+    return std::min<unsigned>(byte, weight(fields()) - 1) / weight(field) % radix;
   }
-  /// The byte whose every field is the level zero.
-  [[nodiscard]] constexpr std::uint8_t zero_byte() const noexcept {
+};
+
+/// Indexed by `plane_type`. The kernels' tables are built from it: a plane without a decoder in one
+/// of the instruction sets does not compile.
+inline constexpr std::array<plane_info, 5> plane_list{{
+    {"bits1", plane_type::bits1, 1, 1, 2},
+    {"bits2", plane_type::bits2, 1, 2, 4},
+    {"bits4", plane_type::bits4, 1, 4, 16},
+    {"bits8", plane_type::bits8, 1, 8, 256},
+    {"base3", plane_type::base3, 5, 8, 3},
+}};
+
+[[nodiscard]] constexpr const plane_info& plane_of(plane_type type) noexcept {
+  return plane_list[static_cast<std::size_t>(type)];
+}
+
+enum class code_type : std::uint8_t {
+  ternary2,
+  ternary5,
+  int4,
+  int8,
+  int3,
+  int5,
+  int6,
+  binary
+};
+
+/// One digit of a code: which plane holds it and what it counts.
+struct code_digit {
+  plane_type plane = plane_type::bits1;
+  unsigned shift = 0;
+};
+
+/// One row of the table of codecs.
+struct codec_info {
+  std::string_view name;
+  code_type type;
+  std::size_t plane_count;           ///< 1 or 2
+  std::array<code_digit, 2> digits;  ///< of the planes, in the order in which they are stored
+  int zero_code;                     ///< code - level: the offset of the sum correction
+  int max_code;                      ///< largest code a packer writes
+  int min_level;                     ///< smallest level a packer accepts
+  int level_step = 1;                ///< 2: only every second level from min_level on exists
+
+  [[nodiscard]] constexpr int max_level() const noexcept { return max_code - zero_code; }
+  [[nodiscard]] constexpr const plane_info& plane(std::size_t p) const noexcept {
+    return plane_of(digits[p].plane);
+  }
+  /// The digit of a code in plane p.
+  [[nodiscard]] constexpr unsigned digit(int code, std::size_t p) const noexcept {
+    return (static_cast<unsigned>(code) >> digits[p].shift) % plane(p).radix;
+  }
+  /// The largest code that any bytes stand for.
+  [[nodiscard]] constexpr unsigned largest_code() const noexcept {
     unsigned sum = 0;
-    for (unsigned f = 0; f < fields; ++f) sum += static_cast<unsigned>(zero_code) * weight(f);
+    for (std::size_t p = 0; p < plane_count; ++p) sum += (plane(p).radix - 1) << digits[p].shift;
+    return sum;
+  }
+  /// Slots a chunk of the plane that holds the most of them: whole numbers of chunks of every plane.
+  [[nodiscard]] constexpr unsigned chunk_slots() const noexcept {
+    unsigned most = 0;
+    for (std::size_t p = 0; p < plane_count; ++p) most = std::max(most, plane(p).fields());
+    return most;
+  }
+  /// The byte of plane p whose every field is that of the level zero, or of the lowest level where
+  /// there is no zero.
+  [[nodiscard]] constexpr std::uint8_t zero_byte(std::size_t p) const noexcept {
+    unsigned sum = 0;
+    for (unsigned f = 0; f < plane(p).fields(); ++f) sum += digit(zero_code, p) * plane(p).weight(f);
     return static_cast<std::uint8_t>(sum);
   }
 };
 
-/// Indexed by `code_type`. The one list of codecs: packing, kernels, tests and benchmarks run over
-/// it.
-inline constexpr std::array<codec_info, 4> codec_list{{
-    {"ternary2", code_type::ternary2, 4, 4, 1, 2, -1},
-    {"ternary5", code_type::ternary5, 3, 5, 1, 2, -1},
-    {"int4", code_type::int4, 16, 2, 8, 15, -8},
-    {"int8", code_type::int8, 256, 1, 128, 255, -127},
+/// Indexed by `code_type`. The one list of codecs: packing, products, tests, benchmarks and the
+/// tables of the documentation run over it.
+inline constexpr std::array<codec_info, 8> codec_list{{
+    {"ternary2", code_type::ternary2, 1, {{{plane_type::bits2, 0}}}, 1, 2, -1},
+    {"ternary5", code_type::ternary5, 1, {{{plane_type::base3, 0}}}, 1, 2, -1},
+    {"int4", code_type::int4, 1, {{{plane_type::bits4, 0}}}, 8, 15, -8},
+    {"int8", code_type::int8, 1, {{{plane_type::bits8, 0}}}, 128, 255, -127},
+    {"int3", code_type::int3, 2, {{{plane_type::bits2, 0}, {plane_type::bits1, 2}}}, 4, 7, -4},
+    {"int5", code_type::int5, 2, {{{plane_type::bits4, 0}, {plane_type::bits1, 4}}}, 16, 31, -16},
+    {"int6", code_type::int6, 2, {{{plane_type::bits4, 0}, {plane_type::bits2, 4}}}, 32, 63, -32},
+    {"binary", code_type::binary, 1, {{{plane_type::bits1, 1}}}, 1, 2, -1, 2},
 }};
 
 [[nodiscard]] constexpr const codec_info& codec_of(code_type type) noexcept {
   return codec_list[static_cast<std::size_t>(type)];
 }
+
+namespace detail::matrix {
+/// Whether the rows are in the order of their types, every plane's bytes hold its units, and every
+/// code fits a byte and is what its digits say.
+constexpr bool lists_are_consistent() noexcept {
+  for (std::size_t i = 0; i < plane_list.size(); ++i) {
+    const plane_info& plane = plane_list[i];
+    if (static_cast<std::size_t>(plane.type) != i || 8 % plane.bits != 0) return false;
+    if (plane.weight(plane.unit) > 1u << plane.bits || plane.weight(plane.fields()) > 256)
+      return false;
+  }
+  for (std::size_t i = 0; i < codec_list.size(); ++i) {
+    const codec_info& codec = codec_list[i];
+    if (static_cast<std::size_t>(codec.type) != i || codec.largest_code() > 255) return false;
+    for (std::size_t p = 0; p < codec.plane_count; ++p) {
+      if (codec.chunk_slots() % codec.plane(p).fields() != 0) return false;
+    }
+    for (int level = codec.min_level; level <= codec.max_level(); level += codec.level_step) {
+      unsigned code = 0;
+      for (std::size_t p = 0; p < codec.plane_count; ++p)
+        code += codec.digit(level + codec.zero_code, p) << codec.digits[p].shift;
+      if (static_cast<int>(code) != level + codec.zero_code) return false;
+    }
+  }
+  return true;
+}
+static_assert(lists_are_consistent());
+
+template <plane_type Type>
+struct plane_constant {
+  static constexpr plane_type type = Type;
+};
+
+/// use(plane_constant<type>{}): from a type known at run time to one known to the compiler.
+template <class Use>
+constexpr void with_plane(plane_type type, Use&& use) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    static_cast<void>(((plane_list[I].type == type &&
+                        (use(plane_constant<plane_list[I].type>{}), true)) ||
+                       ...));
+  }(std::make_index_sequence<plane_list.size()>{});
+}
+}  // namespace detail::matrix
 
 /// Codecs as types, for `pack<Policy, Codec>`.
 namespace codecs {
@@ -77,8 +210,12 @@ struct codec {
 };
 using ternary2 = codec<code_type::ternary2>;
 using ternary5 = codec<code_type::ternary5>;
+using int3 = codec<code_type::int3>;
 using int4 = codec<code_type::int4>;
+using int5 = codec<code_type::int5>;
+using int6 = codec<code_type::int6>;
 using int8 = codec<code_type::int8>;
+using binary = codec<code_type::binary>;
 }  // namespace codecs
 
 }  // namespace EDGERAZOR_ABI

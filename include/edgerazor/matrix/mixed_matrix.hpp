@@ -115,6 +115,18 @@ class mixed_matrix {
   template <quantizer High, quantizer Low, real_element T>
   void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {},
                  const Low& low = {}) {
+    pack_rows_by(first_row, weights, [&](bool is_high, const auto& use) {
+      if (is_high) {
+        use(high);
+      } else {
+        use(low);
+      }
+    });
+  }
+  /// The same by rules that are chosen at run time: with_rule(is_high, use) calls use(policy).
+  template <real_element T, class WithRule>
+  void pack_rows_by(std::size_t first_row, matrix_view<const T> weights,
+                    const WithRule& with_rule) {
     if (weights.cols != cols_ || first_row > rows_ || weights.rows > rows_ - first_row ||
         storage_.size() == 0) {
       detail::core::fail("mixed matrix: " + detail::core::shape_text(weights.rows, weights.cols) +
@@ -122,25 +134,23 @@ class mixed_matrix {
                          " on do not fit an owned matrix of " +
                          detail::core::shape_text(rows_, cols_));
     }
-    require_levels<High>(high_);
-    require_levels<Low>(low_);
+    for (const bool is_high : {true, false}) {
+      with_rule(is_high,
+                [&](const auto& rule) { require_levels(rule, is_high ? high_ : low_); });
+    }
     std::vector<float> scales;
     for_each_selection(first_row, weights,
                        [&](const segment& part, std::size_t, const auto& source) {
-                         if (part.high) {
-                           detail::matrix::append_scales(high, part.layout, source, scales);
-                         } else {
-                           detail::matrix::append_scales(low, part.layout, source, scales);
-                         }
+                         with_rule(part.high, [&](const auto& rule) {
+                           detail::matrix::append_scales(rule, part.layout, source, scales);
+                         });
                        });
     const float* next = scales.data();
     for_each_selection(
         first_row, weights, [&](const segment& part, std::size_t first, const auto& source) {
-          if (part.high) {
-            detail::matrix::write_rows<High>(part.layout, data(part), first, source, next);
-          } else {
-            detail::matrix::write_rows<Low>(part.layout, data(part), first, source, next);
-          }
+          with_rule(part.high, [&](const auto& rule) {
+            detail::matrix::write_rows(rule, part.layout, data(part), first, source, next);
+          });
           next += source.count * part.layout.groups();
         });
   }
@@ -149,9 +159,8 @@ class mixed_matrix {
   static constexpr std::size_t word = sizeof(std::uint64_t);
 
   template <quantizer Policy>
-  static void require_levels(const format& fmt) {
-    const codec_info& codec = codec_of(fmt.code);
-    if (Policy::min_level >= codec.min_level && Policy::max_level <= codec.max_level()) return;
+  static void require_levels(const Policy&, const format& fmt) {
+    if (detail::matrix::holds_levels<Policy>(codec_of(fmt.code))) return;
     detail::core::fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " +
                        std::to_string(Policy::max_level) + " do not fit " + fmt.name());
   }

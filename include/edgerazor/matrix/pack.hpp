@@ -148,22 +148,21 @@ inline void write_scales(const tile_layout& layout, std::byte* matrix, std::size
 /// in a core's cache before any is written to the next. A smaller number would cut the rows, which
 /// are read from memory, into short runs.
 template <quantizer Rule, real_element T, class RowOf>
-void write_rows(const tile_layout& layout, std::byte* matrix, std::size_t first,
+void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::size_t first,
                 const row_selection<T, RowOf>& source, const float* scales) {
-  constexpr std::size_t block_chunks = 1024;  // 64 KiB
-  const std::size_t chunk_cols = layout.codec().fields * slot_cols, groups = layout.groups();
+  const std::size_t step = slot_cols * layout.codec().chunk_slots(), groups = layout.groups();
+  const std::size_t block = 1024 * step;  // 64 KiB of the widest plane
   std::vector<float> buffer;
   row_codes codes(layout);
   for (std::size_t i = 0; i < source.count;) {
     const std::size_t end = std::min(source.count, i + tile_rows - (first + i) % tile_rows);
-    for (std::size_t chunk = 0; chunk < layout.chunks(); chunk += block_chunks) {
-      const std::size_t chunk_end = std::min(chunk + block_chunks, layout.chunks());
-      const std::size_t col = chunk * chunk_cols,
-                        col_end = std::min(chunk_end * chunk_cols, layout.cols());
+    for (std::size_t col = 0; col < layout.cols(); col += block) {
+      const std::size_t padded_end = std::min(col + block, layout.padded_cols());
+      const std::size_t col_end = std::min(padded_end, layout.cols());
       for (std::size_t r = i; r < end; ++r) {
         const float* const values = as_floats(source.row(r) + col, col_end - col, buffer);
         quantize_columns<Rule>(layout, values, col, col_end, scales + r * groups, codes);
-        codes.write(matrix, first + r, chunk, chunk_end);
+        codes.write(matrix, first + r, col, padded_end);
       }
     }
     for (; i < end; ++i) write_scales(layout, matrix, first + i, scales + i * groups);
@@ -184,7 +183,7 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix,
   const row_selection<T, std::identity> source{weights, first_row, 0, weights.rows, {}};
   std::vector<float> scales;
   append_scales(rule, layout, source, scales);
-  write_rows<Rule>(layout, matrix, first_row, source, scales.data());
+  write_rows(rule, layout, matrix, first_row, source, scales.data());
 }
 }  // namespace detail::matrix
 

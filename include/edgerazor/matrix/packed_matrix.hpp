@@ -87,8 +87,10 @@ inline float round_scale(float value, scale_kind kind) noexcept {
 inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile, matrix += layout.tile_bytes()) {
     std::memset(matrix, 0, layout.scale_bytes());
-    std::memset(matrix + layout.scale_bytes(), layout.codec().zero_byte(),
-                layout.chunks() * chunk_bytes);
+    for (std::size_t p = 0; p < layout.codec().plane_count; ++p) {
+      std::memset(matrix + layout.plane_offset(p), layout.codec().zero_byte(p),
+                  layout.chunks(p) * chunk_bytes);
+    }
   }
 }
 }  // namespace detail::matrix
@@ -122,12 +124,35 @@ class packed_storage {
   byte_storage bytes_;
 };
 
-/// The narrowest codec that holds a policy's levels.
+namespace detail::matrix {
+/// 2 where a policy says that only every second level exists (`binary`), else 1.
 template <quantizer Policy>
-using default_codec =
-    std::conditional_t<(Policy::min_level >= -1 && Policy::max_level <= 1), codecs::ternary2,
-                       std::conditional_t<(Policy::min_level >= -8 && Policy::max_level <= 7),
-                                          codecs::int4, codecs::int8>>;
+inline constexpr int level_step = [] {
+  if constexpr (requires { Policy::level_step; }) return int{Policy::level_step};
+  return 1;
+}();
+
+/// Whether a codec has all levels of a policy.
+template <quantizer Policy>
+[[nodiscard]] constexpr bool holds_levels(const codec_info& codec) noexcept {
+  return Policy::min_level >= codec.min_level && Policy::max_level <= codec.max_level() &&
+         level_step<Policy> % codec.level_step == 0;
+}
+
+/// The codec of fewest bits, base 3 aside.
+template <quantizer Policy>
+[[nodiscard]] constexpr code_type narrowest_codec() noexcept {
+  for (const code_type type : {code_type::binary, code_type::ternary2, code_type::int3,
+                               code_type::int4, code_type::int5, code_type::int6}) {
+    if (holds_levels<Policy>(codec_of(type))) return type;
+  }
+  return code_type::int8;
+}
+}  // namespace detail::matrix
+
+/// The narrowest codec that holds a policy's levels; of ternary's two the one of 2 bits.
+template <quantizer Policy>
+using default_codec = codecs::codec<detail::matrix::narrowest_codec<Policy>()>;
 
 namespace detail::matrix {
 /// Columns of a policy's group: N, or 0 for a whole row.
@@ -152,8 +177,7 @@ class packed_matrix {
   static_assert(fmt.group % format::group_multiple == 0 && fmt.group <= format::largest_group,
                 "packed_matrix: expected per_channel, or per_group<N> with N a multiple of 4 and "
                 "at most 65536");
-  static_assert(Policy::min_level >= codec_of(Codec::type).min_level &&
-                    Policy::max_level <= codec_of(Codec::type).max_level(),
+  static_assert(detail::matrix::holds_levels<Policy>(codec_of(Codec::type)),
                 "packed_matrix: the codec has too few levels for the policy");
 
   packed_matrix() = default;

@@ -15,34 +15,46 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::matrix {
 
-/// Codes of one row into the tile layout: `chunks` chunks, `at` being the row's bytes in the first.
-template <code_type Type>
-inline void write_chunks(const std::uint8_t* codes, std::size_t chunks, std::byte* at) noexcept {
-  constexpr codec_info codec = codec_of(Type);
-  for (; chunks != 0; --chunks, codes += codec.fields * slot_cols, at += chunk_bytes) {
+/// The digits of four codes, one a byte: (code >> shift) % radix.
+template <plane_type Plane>
+[[nodiscard]] inline std::uint32_t digits_of(std::uint32_t codes, unsigned shift) noexcept {
+  constexpr unsigned radix = plane_of(Plane).radix;
+  if constexpr ((radix & (radix - 1)) != 0) return codes;  // such a plane holds whole codes
+  return codes >> shift & (radix - 1) * 0x01010101u;
+}
+
+/// Codes of one row into a plane: `chunks` chunks, `at` being the row's bytes in the first.
+template <plane_type Plane>
+inline void write_chunks(const std::uint8_t* codes, unsigned shift, std::size_t chunks,
+                         std::byte* at) noexcept {
+  constexpr unsigned fields = plane_of(Plane).fields(), radix = plane_of(Plane).radix;
+  for (; chunks != 0; --chunks, codes += fields * slot_cols, at += chunk_bytes) {
     // Four bytes at once: no byte of the sum exceeds 255, so none carries into the next.
     std::uint32_t word = 0;
     EDGERAZOR_UNROLL
-    for (unsigned field = 1; field <= codec.fields; ++field) {
+    for (unsigned field = 1; field <= fields; ++field) {
       std::uint32_t four;
-      std::memcpy(&four, codes + (codec.fields - field) * slot_cols, sizeof four);
-      word = word * codec.radix + four;
+      std::memcpy(&four, codes + (fields - field) * slot_cols, sizeof four);
+      word = word * radix + digits_of<Plane>(four, shift);
     }
     std::memcpy(at, &word, sizeof word);
   }
 }
 
-/// Out of the tile layout again.
-template <code_type Type>
-inline void read_chunks(const std::byte* at, std::size_t chunks, std::uint8_t* codes) noexcept {
-  constexpr codec_info codec = codec_of(Type);
-  for (; chunks != 0; --chunks, codes += codec.fields * slot_cols, at += chunk_bytes) {
+/// Out of a plane again: a code becomes `digit << shift`, or that is added to it.
+template <plane_type Plane>
+inline void read_chunks(const std::byte* at, std::size_t chunks, unsigned shift, bool add,
+                        std::uint8_t* codes) noexcept {
+  constexpr plane_info plane = plane_of(Plane);
+  const std::uint8_t keep = add ? 0xff : 0;
+  for (; chunks != 0; --chunks, codes += plane.fields() * slot_cols, at += chunk_bytes) {
     EDGERAZOR_UNROLL
-    for (unsigned field = 0; field < codec.fields; ++field) {
+    for (unsigned field = 0; field < plane.fields(); ++field) {
       EDGERAZOR_UNROLL
       for (std::size_t b = 0; b < slot_cols; ++b) {
-        codes[field * slot_cols + b] =
-            static_cast<std::uint8_t>(codec.code(std::to_integer<std::uint8_t>(at[b]), field));
+        std::uint8_t& code = codes[field * slot_cols + b];
+        const unsigned digit = plane.digit(std::to_integer<std::uint8_t>(at[b]), field);
+        code = static_cast<std::uint8_t>((code & keep) | digit << shift);
       }
     }
   }
@@ -51,8 +63,8 @@ inline void read_chunks(const std::byte* at, std::size_t chunks, std::uint8_t* c
 /// Base 3: four bytes at a time, each in 16 of 64 bits. v / 3 is v * 171 / 512 for all v up to 255,
 /// since the quotients differ by less than v / 1536; no product reaches 2^16.
 template <>
-inline void read_chunks<code_type::ternary5>(const std::byte* at, std::size_t chunks,
-                                             std::uint8_t* codes) noexcept {
+inline void read_chunks<plane_type::base3>(const std::byte* at, std::size_t chunks, unsigned, bool,
+                                           std::uint8_t* codes) noexcept {
   constexpr std::uint64_t ones = 0x0001'0001'0001'0001;
   for (; chunks != 0; --chunks, at += chunk_bytes) {
     std::uint32_t word;
@@ -74,13 +86,29 @@ inline void read_chunks<code_type::ternary5>(const std::byte* at, std::size_t ch
   }
 }
 
+/// The code of one element, by its place alone. `row` is the row's first byte in plane 0.
+[[nodiscard]] inline int code_at(const tile_layout& layout, const std::byte* matrix, std::size_t row,
+                                 std::size_t col) noexcept {
+  const codec_info& codec = layout.codec();
+  const std::size_t slot = col / slot_cols;
+  unsigned code = 0;
+  for (std::size_t p = 0; p < codec.plane_count; ++p) {
+    const plane_info& plane = codec.plane(p);
+    const std::byte byte = matrix[layout.row_offset(row, p) +
+                                  chunk_bytes * (slot / plane.fields()) + col % slot_cols];
+    code += plane.digit(std::to_integer<std::uint8_t>(byte),
+                        static_cast<unsigned>(slot % plane.fields()))
+            << codec.digits[p].shift;
+  }
+  return static_cast<int>(code);
+}
+
 /// Codes of one row with room for its padding; reused from row to row.
 class row_codes {
  public:
   explicit row_codes(const tile_layout& layout)
       : layout_(layout),
-        codes_(layout.chunks() * layout.codec().fields * slot_cols,
-               static_cast<std::uint8_t>(layout.codec().zero_code)) {}
+        codes_(layout.padded_cols(), static_cast<std::uint8_t>(layout.codec().zero_code)) {}
 
   /// The code of a column and of those behind it.
   [[nodiscard]] std::uint8_t* at(std::size_t col) noexcept { return codes_.data() + col; }
@@ -93,36 +121,32 @@ class row_codes {
 
   /// Writes the row into `matrix`, the packed matrix's first byte.
   void write(std::byte* matrix, std::size_t row) const noexcept {
-    write(matrix, row, 0, layout_.chunks());
+    write(matrix, row, 0, codes_.size());
   }
-  /// Writes the part of the row that lies in chunks [begin, end).
+  /// Writes columns [begin, end) of the row; both are multiples of 4 * chunk_slots().
   void write(std::byte* matrix, std::size_t row, std::size_t begin,
              std::size_t end) const noexcept {
-    std::byte* const at = matrix + layout_.row_offset(row) + begin * chunk_bytes;
-    const std::uint8_t* const codes = codes_.data() + begin * layout_.codec().fields * slot_cols;
-    switch (layout_.fmt().code) {
-      case code_type::ternary2:
-        return write_chunks<code_type::ternary2>(codes, end - begin, at);
-      case code_type::ternary5:
-        return write_chunks<code_type::ternary5>(codes, end - begin, at);
-      case code_type::int4:
-        return write_chunks<code_type::int4>(codes, end - begin, at);
-      case code_type::int8:
-        return write_chunks<code_type::int8>(codes, end - begin, at);
+    const codec_info& codec = layout_.codec();
+    for (std::size_t p = 0; p < codec.plane_count; ++p) {
+      with_plane(codec.digits[p].plane, [&](auto plane) {
+        constexpr std::size_t chunk_cols = slot_cols * plane_of(plane.type).fields();
+        // What is past the plane's last chunk is padding of a wider plane.
+        const std::size_t first = begin / chunk_cols,
+                          last = std::min(end / chunk_cols, layout_.chunks(p));
+        write_chunks<plane.type>(codes_.data() + first * chunk_cols, codec.digits[p].shift,
+                                 last - first,
+                                 matrix + layout_.row_offset(row, p) + first * chunk_bytes);
+      });
     }
   }
 
   void read(const std::byte* matrix, std::size_t row) noexcept {
-    const std::byte* const at = matrix + layout_.row_offset(row);
-    switch (layout_.fmt().code) {
-      case code_type::ternary2:
-        return read_chunks<code_type::ternary2>(at, layout_.chunks(), codes_.data());
-      case code_type::ternary5:
-        return read_chunks<code_type::ternary5>(at, layout_.chunks(), codes_.data());
-      case code_type::int4:
-        return read_chunks<code_type::int4>(at, layout_.chunks(), codes_.data());
-      case code_type::int8:
-        return read_chunks<code_type::int8>(at, layout_.chunks(), codes_.data());
+    const codec_info& codec = layout_.codec();
+    for (std::size_t p = 0; p < codec.plane_count; ++p) {
+      with_plane(codec.digits[p].plane, [&](auto plane) {
+        read_chunks<plane.type>(matrix + layout_.row_offset(row, p), layout_.chunks(p),
+                                codec.digits[p].shift, p != 0, codes_.data());
+      });
     }
   }
 

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Where every code and scale of a packed matrix lies: one layout for every instruction set.
 ///
-/// A tile is 16 rows, a slot 4 columns. A code of row r (0..15) in its tile, column c:
+/// A tile is 16 rows, a slot 4 columns. Of a code of row r (0..15) in its tile, column c, the digit in
+/// a plane (codec.hpp) with `fields` digits a byte is at
 ///
-///     slot = c / 4      chunk = slot / fields      field = slot % fields      byte = 64 * chunk + 4 * r + c % 4
+///     slot = c / 4    chunk = slot / fields    field = slot % fields
+///     byte = 64 * chunk + 4 * r + c % 4
 ///
-/// where `fields` is the codec's codes a byte. A 64-byte chunk is then 16 rows x 4 columns x
-/// fields: a 512-bit register holds it, a 256-bit one 8 of its rows, a 128-bit one 4, and a dot
-/// product with 4 broadcast activations never sums across lanes.
+/// A 64-byte chunk is then 16 rows x 4 columns x fields: a 512-bit register holds it, a 256-bit one 8
+/// of its rows, a 128-bit one 4, and a dot product with 4 broadcast activations never sums across
+/// lanes.
 ///
 ///     matrix = tile 0 | tile 1 | ...
-///     tile   = scales[group][16 rows], zero-padded to 64 bytes | chunk 0 | chunk 1 | ...
+///     tile   = scales[group][16 rows], zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
+///     plane  = chunk 0 | chunk 1 | ...
 ///
-/// Columns past the last are the level zero; rows past the last are that with a scale of zero.
-/// Nothing depends on the address, but whole cache lines are read where it is a multiple of 64.
+/// Columns past the last are the level zero (of `binary`, which has none, the level -1); rows past
+/// the last are that with a scale of zero. Nothing depends on the address, but whole cache lines are
+/// read where it is a multiple of 64.
 ///
 /// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of
 /// 20 columns. That keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of
@@ -35,7 +39,7 @@ inline namespace EDGERAZOR_ABI {
 inline constexpr std::size_t tile_rows = 16;
 /// Columns of a slot.
 inline constexpr std::size_t slot_cols = 4;
-/// Bytes of a chunk, one slot of every row of a tile or several.
+/// Bytes of a chunk: one byte, of one or several digits, for each row and column of a slot.
 inline constexpr std::size_t chunk_bytes = tile_rows * slot_cols;
 
 /// Geometry of a packed `rows x cols` matrix. Sizes are bytes where they say so, else counts.
@@ -65,11 +69,13 @@ class tile_layout {
     }
   }
 
+  /// The format, and its codec's row in codec_list.
   [[nodiscard]] const format& fmt() const noexcept { return fmt_; }
   [[nodiscard]] const codec_info& codec() const noexcept { return codec_of(fmt_.code); }
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
 
+  /// Counts over the whole matrix, a row, a group: the last tile, group and slot may be partly filled.
   [[nodiscard]] std::size_t tiles() const noexcept { return (rows_ + tile_rows - 1) / tile_rows; }
   [[nodiscard]] std::size_t group_cols() const noexcept {
     return fmt_.group == 0 ? cols_ : fmt_.group;
@@ -81,16 +87,26 @@ class tile_layout {
   [[nodiscard]] std::size_t group_slots() const noexcept {
     return (group_cols() + slot_cols - 1) / slot_cols;
   }
-  [[nodiscard]] std::size_t chunks() const noexcept {
-    return (slots() + codec().fields - 1) / codec().fields;
+  /// Chunks of plane p in a tile.
+  [[nodiscard]] std::size_t chunks(std::size_t p) const noexcept {
+    return (slots() + codec().plane(p).fields() - 1) / codec().plane(p).fields();
+  }
+  /// Columns of a row, up to a whole number of chunks of every plane.
+  [[nodiscard]] std::size_t padded_cols() const noexcept {
+    const std::size_t step = slot_cols * codec().chunk_slots();
+    return (cols_ + step - 1) / step * step;
   }
 
   [[nodiscard]] std::size_t scale_bytes() const noexcept {
     return (groups() * tile_rows * scale_size(fmt_.scale) + 63) / 64 * 64;
   }
-  [[nodiscard]] std::size_t tile_bytes() const noexcept {
-    return scale_bytes() + chunks() * chunk_bytes;
+  /// Byte offset of plane p from the beginning of its tile; past the last plane the tile's size.
+  [[nodiscard]] std::size_t plane_offset(std::size_t p) const noexcept {
+    std::size_t offset = scale_bytes();
+    for (std::size_t i = 0; i < p; ++i) offset += chunks(i) * chunk_bytes;
+    return offset;
   }
+  [[nodiscard]] std::size_t tile_bytes() const noexcept { return plane_offset(codec().plane_count); }
   [[nodiscard]] std::size_t bytes() const noexcept { return tiles() * tile_bytes(); }
   /// Stored bits for each weight, scales and padding included.
   [[nodiscard]] double bits_per_weight() const noexcept {
@@ -103,10 +119,10 @@ class tile_layout {
     return row / tile_rows * tile_bytes() +
            (group * tile_rows + row % tile_rows) * scale_size(fmt_.scale);
   }
-  /// Byte offset of the first of a row's codes; its slot s is the 4 bytes at `+ chunk_bytes * (s /
-  /// fields)`.
-  [[nodiscard]] std::size_t row_offset(std::size_t row) const noexcept {
-    return row / tile_rows * tile_bytes() + scale_bytes() + slot_cols * (row % tile_rows);
+  /// Byte offset of the first of a row's digits in plane p; slot s is the 4 bytes at
+  /// `+ chunk_bytes * (s / fields)`.
+  [[nodiscard]] std::size_t row_offset(std::size_t row, std::size_t p) const noexcept {
+    return row / tile_rows * tile_bytes() + plane_offset(p) + slot_cols * (row % tile_rows);
   }
 
  private:

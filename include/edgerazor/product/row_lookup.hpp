@@ -15,21 +15,27 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::product {
+/// Codes first, digit by digit, as floats, which hold them exactly; then levels times scales.
 inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept {
   const tile_layout& layout = w.layout();
   const codec_info& codec = layout.codec();
-  const std::byte* codes = w.bytes().data() + layout.row_offset(row);
+  const std::size_t cols = layout.cols();
+  std::fill_n(out, cols, static_cast<float>(-codec.zero_code));
+  for (std::size_t p = 0; p < codec.plane_count; ++p) {
+    const std::byte* plane = w.bytes().data() + layout.row_offset(row, p);
+    const std::size_t fields = codec.plane(p).fields();
+    for (std::size_t c = 0; c < cols; ++c) {
+      const std::size_t slot = c / slot_cols;
+      const std::byte byte = plane[chunk_bytes * (slot / fields) + c % slot_cols];
+      const unsigned digit = codec.plane(p).digit(std::to_integer<std::uint8_t>(byte),
+                                                  static_cast<unsigned>(slot % fields));
+      out[c] += static_cast<float>(digit << codec.digits[p].shift);
+    }
+  }
   for (std::size_t g = 0, c = 0; g < layout.groups(); ++g) {
     const float scale = scale_at(w, row, g);
-    for (const std::size_t end = std::min((g + 1) * layout.group_cols(), layout.cols()); c < end;
-         ++c) {
-      const std::size_t slot = c / slot_cols;
-      const auto byte =
-          std::to_integer<std::uint8_t>(codes[chunk_bytes * (slot / codec.fields) + c % slot_cols]);
-      const int code =
-          static_cast<int>(codec.code(byte, static_cast<unsigned>(slot % codec.fields)));
-      out[c] = static_cast<float>(code - codec.zero_code) * scale;
-    }
+    for (const std::size_t end = std::min((g + 1) * layout.group_cols(), cols); c < end; ++c)
+      out[c] *= scale;
   }
 }
 
