@@ -1,4 +1,5 @@
-# Headers, the CMake package and the pkg-config file. Nothing is compiled, so everything goes below share/ and include/.
+# Headers, the CMake package and the pkg-config file: all of it below share/ and include/, for any machine. The compiled form,
+# where it is built, is a component of the package and goes to the library folder.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -6,8 +7,15 @@ set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/edgerazor)
 install(TARGETS edgerazor EXPORT edgerazor_targets FILE_SET HEADERS)
 install(EXPORT edgerazor_targets NAMESPACE edgerazor:: FILE edgerazor_targets.cmake DESTINATION ${package_dir})
 
+set(compiled_dir ${CMAKE_INSTALL_LIBDIR}/cmake/edgerazor)
+if(EDGERAZOR_BUILD_COMPILED)
+  install(TARGETS edgerazor_compiled EXPORT edgerazor_compiled_targets)
+  install(EXPORT edgerazor_compiled_targets NAMESPACE edgerazor:: FILE edgerazor_compiled_targets.cmake
+    DESTINATION ${compiled_dir})
+endif()
+
 configure_package_config_file(cmake/edgerazor-config.cmake.in edgerazor-config.cmake
-  INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
+  INSTALL_DESTINATION ${package_dir} PATH_VARS compiled_dir NO_SET_AND_CHECK_MACRO)
 # Before 1.0 a minor version may change the interface.
 write_basic_package_version_file(edgerazor-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES

@@ -1,9 +1,15 @@
-# A stranger's CMake project: PROJECT (a folder beside this file), SOURCE, WORK, COMPILER, GENERATOR; PREFIX, where we are
-# installed; PREFIX_PATH and FETCHED_XSIMD, where xsimd is. It is built with the stranger's own strict warnings and run.
+# A stranger's CMake project: PROJECT (a folder beside this file), FORM (header_only or compiled), SOURCE, WORK, COMPILER,
+# GENERATOR; PREFIX, where we are installed; PREFIX_PATH and FETCHED_XSIMD, where xsimd is. It is built with the stranger's own
+# strict warnings and run.
 cmake_minimum_required(VERSION 3.23)
 
 string(REPLACE "|" ";" prefix_path "${PREFIX_PATH}")
 set(strict "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror")
+
+set(target edgerazor::edgerazor)
+if(FORM STREQUAL "compiled")
+  set(target edgerazor::compiled)
+endif()
 
 set(commit "")
 if(PROJECT STREQUAL "fetch_content")
@@ -20,24 +26,40 @@ file(REMOVE_RECURSE ${WORK})
 execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/${PROJECT} -B ${WORK} -G ${GENERATOR}
   -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS=${strict}"
   -DCMAKE_EXPORT_COMPILE_COMMANDS=ON "-DCMAKE_PREFIX_PATH=${prefix_path}"
-  -DPROGRAM=${CMAKE_CURRENT_LIST_DIR}/program -DEDGERAZOR_SOURCE=${SOURCE} -DEDGERAZOR_REPOSITORY=${SOURCE}
+  -DEDGERAZOR_TARGET=${target} -DPROGRAM=${CMAKE_CURRENT_LIST_DIR}/program -DEDGERAZOR_SOURCE=${SOURCE} -DEDGERAZOR_REPOSITORY=${SOURCE}
   -DEDGERAZOR_COMMIT=${commit} -Dedgerazor_ROOT=${PREFIX} -Dxsimd_ROOT=${PREFIX}
   ${fetched}
   COMMAND_ERROR_IS_FATAL ANY)
 
-# The stranger's two files are all that is compiled, and no flag comes from us but the include folders and the standard.
+# No flag comes to the stranger's two files from us but the include folders, the standard and the name of the form.
 file(READ ${WORK}/compile_commands.json commands)
 string(JSON count LENGTH "${commands}")
-if(NOT count EQUAL 2)
-  message(FATAL_ERROR "${count} files are compiled where the stranger has 2:\n${commands}")
-endif()
-string(JSON command GET "${commands}" 0 command)
-string(REPLACE "${strict}" "" command "${command}")
-string(REGEX MATCH " -[Wmf][^ ]*" foreign "${command}")
-if(foreign)
-  message(FATAL_ERROR "the stranger is compiled with our${foreign}:\n${command}")
+math(EXPR last "${count} - 1")
+set(own 0)
+foreach(index RANGE ${last})
+  string(JSON file GET "${commands}" ${index} file)
+  if(file MATCHES "/consumers/program/")
+    math(EXPR own "${own} + 1")
+    string(JSON command GET "${commands}" ${index} command)
+    string(REPLACE "${strict}" "" command "${command}")
+    string(REGEX MATCH " -[Wmf][^ ]*" foreign "${command}")
+    if(foreign)
+      message(FATAL_ERROR "the stranger is compiled with our${foreign}:\n${command}")
+    endif()
+  endif()
+endforeach()
+if(NOT own EQUAL 2)
+  message(FATAL_ERROR "${own} files of the stranger's 2 are compiled:\n${commands}")
 endif()
 
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${WORK} -j 1 COMMAND_ERROR_IS_FATAL ANY)
+
+# Beside them the library's own sources, in the form that has some.
+file(GLOB_RECURSE objects ${WORK}/*.o ${WORK}/*.obj)
+list(FILTER objects EXCLUDE REGEX "/stranger[.]dir/|CompilerId")
+if(objects AND NOT FORM STREQUAL "compiled")
+  message(FATAL_ERROR "more is compiled than the stranger's 2 files: ${objects}")
+endif()
+
 execute_process(COMMAND ${WORK}/stranger COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${WORK}/stranger misuse COMMAND_ERROR_IS_FATAL ANY)

@@ -1,5 +1,5 @@
 # A program built by one line a file and run: PROGRAM (a folder beside this file), FLAGS and INCLUDES (separated by |),
-# COMPILER, WORK; with PKG_CONFIG, the flags of the package installed to PREFIX instead of INCLUDES. PREFIX_PATH: where else
+# COMPILER, WORK; in the compiled form LIBRARY, a built library, or LIBRARY_SOURCES, the folder of what it is built from; with PKG_CONFIG, the flags of the package installed to PREFIX instead of INCLUDES. PREFIX_PATH: where else
 # xsimd's package may lie.
 cmake_minimum_required(VERSION 3.23)
 
@@ -31,7 +31,15 @@ endif()
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 file(GLOB sources ${CMAKE_CURRENT_LIST_DIR}/${PROGRAM}/*.cpp)
-execute_process(COMMAND ${COMPILER} ${flags} ${includes} ${sources} -o ${WORK}/stranger COMMAND_ECHO STDOUT
+set(library "")
+if(LIBRARY)
+  list(APPEND flags -DEDGERAZOR_COMPILED)
+  set(library ${LIBRARY})
+elseif(LIBRARY_SOURCES)
+  list(APPEND flags -DEDGERAZOR_COMPILED)
+  file(GLOB library ${LIBRARY_SOURCES}/*.cpp)
+endif()
+execute_process(COMMAND ${COMPILER} ${flags} ${includes} ${sources} ${library} -o ${WORK}/stranger COMMAND_ECHO STDOUT
   COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${WORK}/stranger COMMAND_ERROR_IS_FATAL ANY)
 if(PROGRAM STREQUAL "program")

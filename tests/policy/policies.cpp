@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -78,6 +79,9 @@ static_assert(er::row_quantizer<er::int4_asymmetric<>> && er::row_quantizer<powe
 static_assert(er::vector_quantizer<er::ternary<>, xsimd::default_arch>);
 static_assert(er::vector_quantizer<er::int4_asymmetric<>, xsimd::default_arch>);
 static_assert(!er::vector_quantizer<power_of_two, xsimd::default_arch>);
+static_assert(er::row_quantizer<er::int3<>> && er::row_quantizer<er::int6<>> &&
+              er::int3<>::max_level == 3 && er::int3<>::min_level == -3 &&
+              er::int6<>::max_level == 31 && er::int6<>::min_level == -31);
 static_assert(er::int2<>::max_level == 1 && er::int4<>::max_level == 7 &&
               er::int5<>::max_level == 15 && er::int8<>::max_level == 127 &&
               er::int8<>::min_level == -127);
@@ -127,8 +131,10 @@ TEST_CASE("vectors of weights get the levels of single weights") {
   check_vectors_against_single_weights<er::ternary<>>();
   check_vectors_against_single_weights<er::ternary_absmax<>>();
   check_vectors_against_single_weights<er::int2<>>();
+  check_vectors_against_single_weights<er::int3<>>();
   check_vectors_against_single_weights<er::int4<>>();
   check_vectors_against_single_weights<er::int5<>>();
+  check_vectors_against_single_weights<er::int6<>>();
   check_vectors_against_single_weights<er::int8<>>();
   check_vectors_against_single_weights<er::int4_asymmetric<>>();
   check_vectors_against_single_weights<power_of_two>();
@@ -156,6 +162,31 @@ TEST_CASE("ternary: a true division decides at the boundary, where a reciprocal 
     }
   }
   CHECK(differing > 0);
+}
+
+TEST_CASE_TEMPLATE("symmetric: scale, levels and values of every width by brute force", Policy,
+                   er::int2<>, er::int3<>, er::int4<>, er::int5<>, er::int6<>, er::int8<>) {
+  constexpr int top = Policy::max_level;
+  std::vector<float> w;  // quarters of a level, all of them exact, as is the scale
+  for (int i = -4 * top; i <= 4 * top; ++i) w.push_back(0.5f * 0.25f * static_cast<float>(i));
+  CHECK(Policy{}.scale(w) == 0.5f);
+  w.resize(w.size() / 256 * 256 + 256);
+  for (std::size_t i = 0; i < w.size(); i += 256) w[i] = 0.5f * static_cast<float>(top);
+  std::vector<float> out(w.size());
+  er::fake_quantize<Policy>(er::matrix_view<const float>{w.data(), 1, w.size()},
+                            er::matrix_view<float>{out.data(), 1, w.size()});
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    int nearest = -top;  // of two as near, the even one
+    for (int level = -top; level <= top; ++level) {
+      const float here = std::fabs(w[i] - 0.5f * static_cast<float>(level)),
+                  best = std::fabs(w[i] - 0.5f * static_cast<float>(nearest));
+      if (here < best || (here == best && level % 2 == 0)) nearest = level;
+    }
+    CHECK(Policy::level(w[i], 0.5f) == nearest);
+    CHECK(out[i] == 0.5f * static_cast<float>(nearest));
+  }
+  CHECK(Policy::level(static_cast<float>(top), 0.5f) == top);
+  CHECK(Policy::level(-static_cast<float>(top), 0.5f) == -top);
 }
 
 TEST_CASE("symmetric: epsilon bounds the maximum before the division") {

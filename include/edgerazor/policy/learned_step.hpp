@@ -51,6 +51,7 @@ struct learned_step {
   using scale_type = typename Levels::scale_type;
   static constexpr int min_level = Levels::min_level;
   static constexpr int max_level = Levels::max_level;
+  static constexpr int level_step = detail::policy::level_step<Levels>;
   static_assert(max_level > 0);
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0

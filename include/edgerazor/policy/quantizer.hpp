@@ -32,12 +32,25 @@ template <class Q>
 concept int8_levels =
     (Q::max_level > Q::min_level) && (Q::min_level >= -128) && (Q::max_level <= 127);
 
+namespace detail::policy {
+template <class Q>
+inline constexpr int level_step = 1;
+template <class Q>
+  requires requires { Q::level_step; }
+inline constexpr int level_step<Q> = Q::level_step;
+}  // namespace detail::policy
+
+/// The levels of a policy are min_level, min_level + step, ..., max_level. The step is
+/// `Q::level_step` where the policy says so, else 1; 2 for `binary`, which has no level 0.
+template <class Q>
+concept stepped_levels = (detail::policy::level_step<Q> > 0) &&
+                         ((Q::max_level - Q::min_level) % detail::policy::level_step<Q> == 0);
+
 /// A quantizer policy. `q.scale(group)` takes a group of at least one finite float; `Q::level(w,
-/// scale)` is one integer of [min_level, max_level]. A policy is a small value: its members are the
-/// rule's parameters.
+/// scale)` is one of the levels. A policy is a small value: its members are the rule's parameters.
 template <class Q>
 concept quantizer = granularity_policy<typename Q::granularity> &&
-                    real_element<typename Q::scale_type> && int8_levels<Q> &&
+                    real_element<typename Q::scale_type> && int8_levels<Q> && stepped_levels<Q> &&
                     requires(const Q& q, std::span<const float> group, float weight, float scale) {
                       { q.scale(group) } -> std::same_as<float>;
                       { Q::level(weight, scale) } -> std::same_as<int>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Symmetric integers by the maximum: the weights at 2, 4, 5 and 8 bits, and the activations and
-/// cached keys and values.
+/// Symmetric integers by the maximum: weights of 2 to 8 bits, and the activations and cached keys
+/// and values.
 #pragma once
 
 #include <algorithm>
@@ -51,6 +51,10 @@ struct symmetric {
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 using int2 = symmetric<2, Granularity, Scale>;
 
+/// Levels [-3, 3].
+template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using int3 = symmetric<3, Granularity, Scale>;
+
 /// Levels [-7, 7].
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 using int4 = symmetric<4, Granularity, Scale>;
@@ -58,6 +62,10 @@ using int4 = symmetric<4, Granularity, Scale>;
 /// Levels [-15, 15].
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 using int5 = symmetric<5, Granularity, Scale>;
+
+/// Levels [-31, 31].
+template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using int6 = symmetric<6, Granularity, Scale>;
 
 /// Levels [-127, 127].
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>

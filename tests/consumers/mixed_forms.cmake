@@ -1,0 +1,40 @@
+# Two translation units that pass a type of ours link in one form of the library and not in two: SOURCE, WORK, COMPILER, INCLUDES
+# (separated by |) and LIBRARY, the compiled form.
+cmake_minimum_required(VERSION 3.23)
+
+set(includes -I${SOURCE}/include)
+string(REPLACE "|" ";" folders "${INCLUDES}")
+list(REMOVE_ITEM folders ${SOURCE}/include)
+foreach(folder IN LISTS folders)
+  if(NOT folder STREQUAL "/usr/include")
+    list(APPEND includes -isystem ${folder})
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+
+set(define_compiled -DEDGERAZOR_COMPILED)
+set(define_header_only "")
+foreach(unit IN ITEMS caller callee)
+  foreach(form IN ITEMS header_only compiled)
+    execute_process(COMMAND ${COMPILER} -std=c++20 -O0 ${define_${form}} ${includes}
+      -c ${CMAKE_CURRENT_LIST_DIR}/mixed_forms/${unit}.cpp -o ${WORK}/${unit}_${form}.o COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+endforeach()
+
+foreach(caller IN ITEMS header_only compiled)
+  foreach(callee IN ITEMS header_only compiled)
+    execute_process(COMMAND ${COMPILER} ${WORK}/caller_${caller}.o ${WORK}/callee_${callee}.o ${LIBRARY}
+      -o ${WORK}/${caller}_${callee} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    if(caller STREQUAL callee)
+      if(NOT code EQUAL 0)
+        message(FATAL_ERROR "two units of the form ${caller} do not link:\n${output}")
+      endif()
+      execute_process(COMMAND ${WORK}/${caller}_${callee} COMMAND_ERROR_IS_FATAL ANY)
+    elseif(code EQUAL 0)
+      message(FATAL_ERROR "a unit of the form ${caller} links with one of the form ${callee}")
+    elseif(NOT output MATCHES "rows_elsewhere")
+      message(FATAL_ERROR "${caller} and ${callee} do not link, but for another reason:\n${output}")
+    endif()
+  endforeach()
+endforeach()
