@@ -43,6 +43,13 @@ static_assert(std::endian::native == std::endian::little,
 #define EDGERAZOR_MSVC 0
 #endif
 
+/// 1 for g++ itself, which has faults of its own to work around, not for clang.
+#if defined(__GNUC__) && !defined(__clang__)
+#define EDGERAZOR_GCC 1
+#else
+#define EDGERAZOR_GCC 0
+#endif
+
 #if defined(__linux__)
 #define EDGERAZOR_LINUX 1
 #else
@@ -125,24 +132,11 @@ static_assert(std::endian::native == std::endian::little,
 /// 12 gives the new value another register and copies it back, or spills it, once for every sum and
 /// round. Emits nothing.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-#define EDGERAZOR_KEEP(sum) __asm__("" : "+v"(sum))
+#define EDGERAZOR_PIN_REGISTER(sum) __asm__("" : "+v"(sum))
 #elif defined(__GNUC__) && !defined(__clang__) && defined(__aarch64__)
-#define EDGERAZOR_KEEP(sum) __asm__("" : "+w"(sum))
+#define EDGERAZOR_PIN_REGISTER(sum) __asm__("" : "+w"(sum))
 #else
-#define EDGERAZOR_KEEP(sum) static_cast<void>(0)
-#endif
-
-/// sums += 64 products of `codes` with 16 copies of the 4 bytes at x: one vpdpbusd whose broadcast
-/// is part of its load. g++ 12 cannot fold the two, and a broadcast of its own may take a turn of
-/// the units that multiply.
-#if defined(__GNUC__) && !defined(__clang__)
-#define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x)             \
-  __asm__("vpdpbusd {%2%{1to16%}, %1, %0|%0, %1, %2%{1to16%}}" \
-          : "+v"(sums)                                         \
-          : "v"(codes), "m"(*reinterpret_cast<const char (*)[4]>(x)))
-#else
-#define EDGERAZOR_DPBUSD_BROADCAST(sums, codes, x) \
-  sums = _mm512_dpbusd_epi32(sums, codes, broadcast4(x))
+#define EDGERAZOR_PIN_REGISTER(sum) static_cast<void>(0)
 #endif
 
 /// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug

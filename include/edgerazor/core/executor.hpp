@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <memory>
 #include <type_traits>
 
 #include <edgerazor/core/config.hpp>
@@ -36,17 +37,43 @@ class grain_work {
 template <class Executor>
 concept row_executor = std::invocable<Executor&, std::size_t, grain_work>;
 
-namespace detail::core {
-/// Hands a job out. The one place that says what an executor is to those whose callable is none.
-template <class Executor, class Work>
-void execute(Executor& executor, std::size_t count, const Work& work) {
-  static_assert(row_executor<Executor>,
-                "an executor is called as executor(std::size_t count, edgerazor::grain_work work): "
-                "it calls work(i) once "
-                "for every i below count and returns when all calls have returned");
-  if constexpr (row_executor<Executor>) executor(count, grain_work(work));
-}
-}  // namespace detail::core
+/// An executor by reference: what functions take that share their work among a host's threads. Two
+/// pointers; the executor must live until the call returns. Empty by default: all work is then done on
+/// the calling thread.
+///
+///     er::gemm(w, x, y, {.executor = pool});
+class executor_ref {
+ public:
+  executor_ref() = default;
+  template <class Executor>
+  requires(!std::same_as<std::remove_cvref_t<Executor>, executor_ref> &&
+           std::is_object_v<std::remove_reference_t<Executor>>)
+  executor_ref(Executor&& executor) noexcept
+      : executor_(const_cast<void*>(static_cast<const void*>(std::addressof(executor)))) {
+    using object = std::remove_reference_t<Executor>;
+    static_assert(row_executor<object>,
+                  "an executor is called as executor(std::size_t count, edgerazor::grain_work "
+                  "work): it calls work(i) once for every i below count and returns when all calls "
+                  "have returned");
+    if constexpr (row_executor<object>) {
+      call_ = [](void* self, std::size_t count, grain_work work) {
+        (*static_cast<object*>(self))(count, work);
+      };
+    }
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return call_ != nullptr; }
+  /// Hands out `count` grains of a job, or does them here where there is no executor.
+  template <class Work>
+  void operator()(std::size_t count, const Work& work) const {
+    if (call_) return call_(executor_, count, grain_work(work));
+    for (std::size_t grain = 0; grain < count; ++grain) work(grain);
+  }
+
+ private:
+  void* executor_ = nullptr;
+  void (*call_)(void*, std::size_t, grain_work) = nullptr;
+};
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -27,6 +27,12 @@ struct matrix_view {
                         std::size_t row_stride) noexcept
       : data(first), rows(row_count), cols(col_count), stride(row_stride) {}
 
+  /// A run of elements is a matrix of one row.
+  template <class U>
+  requires std::is_convertible_v<U (*)[], T (*)[]>
+  constexpr matrix_view(std::span<U> row) noexcept
+      : matrix_view(row.data(), 1, row.size(), row.size()) {}
+
   /// A view of mutable elements is a view of const ones.
   constexpr operator matrix_view<const T>() const noexcept
     requires(!std::is_const_v<T>)

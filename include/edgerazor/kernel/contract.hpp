@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
@@ -150,6 +151,28 @@ struct functions {
   weighted_sum_function weighted_sum;
   exponentials_function exponentials;
 };
+
+/// The entries that a table has for each plane: make(plane_constant<type>{}) of every plane.
+template <class Function, class Make>
+[[nodiscard]] constexpr std::array<Function, plane_list.size()> of_every_plane(
+    const Make& make) noexcept {
+  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+    return std::array<Function, plane_list.size()>{
+        make(matrix::plane_constant<plane_list[I].type>{})...};
+  }(std::make_index_sequence<plane_list.size()>{});
+}
+
+/// Whether no entry of a table is missing.
+[[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
+  bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
+                  k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
+                  k.weighted_sum && k.exponentials;
+  const auto check = [&complete](const auto& entries) {
+    for (const auto entry : entries) complete = complete && entry;
+  };
+  check(k.dot), check(k.unpack), check(k.scale_sums), check(k.read_scales), check(k.scale_floats);
+  return complete;
+}
 
 }  // namespace detail::kernel
 }  // namespace EDGERAZOR_ABI

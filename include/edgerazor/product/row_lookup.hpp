@@ -9,7 +9,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
-#include <edgerazor/product/gemm.hpp>
+#include <edgerazor/product/operands.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -62,16 +62,15 @@ inline void copy_row(const any_matrix& w, std::size_t row, float* out) noexcept 
 }
 }  // namespace detail::product
 
-/// out[c] = level * scale of row `row`, exactly what `dequantize` gives. Fails where there is no
-/// such row, or out has not w.cols() elements. No allocation.
-template <weight_matrix W>
-void look_up_row(const W& w, std::size_t row, std::span<float> out) {
+/// out[c] = level * scale of row `row`, exactly what `dequantize` gives. Fails where there is no such
+/// row, or out has not w.cols() elements. No allocation.
+inline void look_up_row(const weight_ref& w, std::size_t row, std::span<float> out) {
   if (row >= w.rows() || out.size() != w.cols()) {
     detail::core::fail("look_up_row: row " + std::to_string(row) + " into " +
                        std::to_string(out.size()) + " elements, of a matrix of " +
                        detail::core::shape_text(w.rows(), w.cols()));
   }
-  detail::product::copy_row(detail::product::operand(w), row, out.data());
+  w.visit([&](const auto& matrix) { detail::product::copy_row(matrix, row, out.data()); });
 }
 
 }  // namespace EDGERAZOR_ABI

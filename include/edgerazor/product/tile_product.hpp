@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -25,20 +26,50 @@ inline constexpr std::size_t token_block = 64;
 /// From so many tokens on, unpacking a panel once costs less than decoding fields for every token.
 inline constexpr std::size_t panel_tokens_at_least = 4;
 
-inline kernel::tile_codes codes_of_tile(const packed_view& w, std::size_t tile) noexcept {
-  return {reinterpret_cast<const std::uint8_t*>(w.tile(tile) + w.layout().scale_bytes()),
-          w.layout().slots(), w.layout().group_slots()};
-}
+/// The planes of one tile, as the kernels take them.
+struct tile_planes {
+  std::array<kernel::plane_codes, 2> codes;
+  std::array<std::size_t, 2> type;  ///< index into the tables of a kernel
+  std::size_t count;
 
-/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block
-/// tokens.
+  tile_planes(const packed_view& w, std::size_t tile) noexcept
+      : count(w.layout().codec().plane_count) {
+    const tile_layout& layout = w.layout();
+    const codec_info& codec = layout.codec();
+    for (std::size_t p = 0; p < count; ++p) {
+      type[p] = static_cast<std::size_t>(codec.digits[p].plane);
+      codes[p] = {
+          .chunks = reinterpret_cast<const std::uint8_t*>(w.tile(tile) + layout.plane_offset(p)),
+          .slots = layout.slots(),
+          .group_slots = layout.group_slots(),
+          .shift = codec.digits[p].shift,
+          .first = p == 0,
+          .zero_code = codec.zero_code};
+    }
+  }
+  [[nodiscard]] std::size_t slot_begin(std::size_t group) const noexcept {
+    return codes[0].slot_begin(group);
+  }
+  [[nodiscard]] std::size_t slot_end(std::size_t group) const noexcept {
+    return codes[0].slot_end(group);
+  }
+  void dot(const kernel::functions& k, const std::int8_t* x, const std::int32_t* x_sums,
+           std::size_t begin, std::size_t end, std::int32_t* isum) const noexcept {
+    for (std::size_t p = 0; p < count; ++p) k.dot[type[p]](codes[p], x, x_sums, begin, end, isum);
+  }
+  void unpack(const kernel::functions& k, std::size_t begin, std::size_t end,
+              std::uint8_t* panel) const noexcept {
+    for (std::size_t p = 0; p < count; ++p) k.unpack[type[p]](codes[p], begin, end, panel);
+  }
+};
+
+/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block tokens.
 inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
                           const activation_view& x, float* y) noexcept {
   const tile_layout& layout = w.layout();
-  const kernel::tile_codes codes = codes_of_tile(w, tile);
+  const tile_planes planes(w, tile);
   const std::byte* scales = w.tile(tile);
-  const std::size_t code = static_cast<std::size_t>(layout.fmt().code),
-                    kind = static_cast<std::size_t>(layout.fmt().scale);
+  const auto kind = static_cast<std::size_t>(layout.fmt().scale);
   const std::size_t groups = layout.groups(),
                     group_scale_bytes = tile_rows * scale_size(layout.fmt().scale);
 
@@ -47,9 +78,9 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
     for (std::size_t t = 0; t < x.tokens; ++t) {
       for (std::size_t g = 0; g < groups; g += group_block) {
         const std::size_t end = std::min(g + group_block, groups);
-        k.dot[code](codes, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
-        k.scale_sums[kind](isum, scales + g * group_scale_bytes, x.scales + t * x.group_stride + g,
-                           end - g, y + tile_rows * t);
+        planes.dot(k, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
+        k.scale_sums[kind](isum, scales + g * group_scale_bytes,
+                           x.scales + t * x.group_stride + g, end - g, y + tile_rows * t);
       }
     }
     return;
@@ -57,26 +88,28 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
   alignas(64) std::uint8_t panel[chunk_bytes * kernel::panel_slots];
   alignas(64) std::int32_t isum[tile_rows * token_block];
   alignas(64) float group_scales[tile_rows];
+  const unsigned largest_code = layout.codec().largest_code();
   for (std::size_t g = 0; g < groups; ++g) {
     k.read_scales[kind](scales + g * group_scale_bytes, group_scales);
-    for (std::size_t begin = codes.slot_begin(g), s = begin; s < codes.slot_end(g);
+    for (std::size_t begin = planes.slot_begin(g), s = begin; s < planes.slot_end(g);
          s += kernel::panel_slots) {
-      const std::size_t end = std::min(s + kernel::panel_slots, codes.slot_end(g));
-      k.unpack[code](codes, s, end, panel);
-      k.panel_product[code]({.codes = panel,
-                             .slots = end - s,
-                             .first = s == begin,
-                             .last = end == codes.slot_end(g),
-                             .zero_code = layout.codec().zero_code,
-                             .scales = group_scales},
-                            {.tokens = x.tokens,
-                             .x = x.codes + slot_cols * s,
-                             .x_stride = x.code_stride,
-                             .sums = x.sums + g,
-                             .scales = x.scales + g,
-                             .group_stride = x.group_stride,
-                             .isum = isum,
-                             .y = y});
+      const std::size_t end = std::min(s + kernel::panel_slots, planes.slot_end(g));
+      planes.unpack(k, s, end, panel);
+      k.panel_product({.codes = panel,
+                       .slots = end - s,
+                       .first = s == begin,
+                       .last = end == planes.slot_end(g),
+                       .zero_code = layout.codec().zero_code,
+                       .largest_code = largest_code,
+                       .scales = group_scales},
+                      {.tokens = x.tokens,
+                       .x = x.codes + slot_cols * s,
+                       .x_stride = x.code_stride,
+                       .sums = x.sums + g,
+                       .scales = x.scales + g,
+                       .group_stride = x.group_stride,
+                       .isum = isum,
+                       .y = y});
     }
   }
 }
@@ -85,10 +118,9 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
 inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
                           const matrix_view<const float>& x, float* y) noexcept {
   const tile_layout& layout = w.layout();
-  const kernel::tile_codes codes = codes_of_tile(w, tile);
+  const tile_planes planes(w, tile);
   const std::byte* scales = w.tile(tile);
-  const std::size_t code = static_cast<std::size_t>(layout.fmt().code),
-                    kind = static_cast<std::size_t>(layout.fmt().scale);
+  const auto kind = static_cast<std::size_t>(layout.fmt().scale);
   const int zero_code = layout.codec().zero_code;
   constexpr std::size_t block = 16, partials = slot_cols * tile_rows;
   alignas(64) std::uint8_t panel[chunk_bytes * kernel::panel_slots];
@@ -98,11 +130,12 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
     const std::size_t tokens = std::min(block, x.rows - t);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       std::fill_n(p, partials * tokens, 0.0f);
-      for (std::size_t s = codes.slot_begin(g); s < codes.slot_end(g); s += kernel::panel_slots) {
-        const std::size_t end = std::min(s + kernel::panel_slots, codes.slot_end(g));
-        k.unpack[code](codes, s, end, panel);
-        // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row
-        // is read.
+      for (std::size_t s = planes.slot_begin(g); s < planes.slot_end(g);
+           s += kernel::panel_slots) {
+        const std::size_t end = std::min(s + kernel::panel_slots, planes.slot_end(g));
+        planes.unpack(k, s, end, panel);
+        // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row is
+        // read.
         const std::size_t whole = std::min(end, layout.cols() / slot_cols) - s;
         k.panel_float(panel, whole, zero_code, x.row(t).data() + slot_cols * s, x.stride, tokens,
                       p);

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// AArch64 with dot products (Armv8.2 dotprod): `sdot` adds four products of bytes in 32 bits, the
-/// four activations chosen by lane. Everything but these sums is NEON's. See kernel.hpp for the
-/// contract of each function, scalar.hpp for the truth.
+/// four activations chosen by lane. Everything but these sums is NEON's. See contract.hpp for what
+/// each function of the table does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
-#include <edgerazor/core/config.hpp>
-#if EDGERAZOR_ARM64
-
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
-#include <arm_neon.h>
-
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/arm/neon.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+
+#if EDGERAZOR_ARM64
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -23,15 +22,31 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::dotprod {
 
+#define EDGERAZOR_ISA EDGERAZOR_TARGET_DOTPROD
+#define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
+
 inline bool supported() noexcept {
   return detect_cpu_features().dotprod;
 }
 
+using neon::chunk_codes;
+using neon::ints;
+using neon::lanes;
+using neon::load;
+using neon::load_ints;
+using neon::multiply;
+using neon::multiply_add;
+using neon::parts;
+using neon::prefetch;
+using neon::splat;
+using neon::splat_ints;
+using neon::store;
+using neon::to_float;
+
 /// sums[r] += codes of row r * the activations of a lane, 4 of each. clang before 16 declares the
 /// intrinsic only where the whole build has it; the assembler asks for the function's own target.
 template <int Lane>
-EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE int32x4_t dot_lane(int32x4_t sums, int8x16_t codes,
-                                                             int8x16_t x) noexcept {
+EDGERAZOR_OP int32x4_t dot_lane(int32x4_t sums, int8x16_t codes, int8x16_t x) noexcept {
 #if EDGERAZOR_MSVC
   return vdotq_laneq_s32(sums, codes, x, Lane);
 #else
@@ -39,180 +54,162 @@ EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE int32x4_t dot_lane(int32x4_t sums, int
   return sums;
 #endif
 }
-
-EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE int8x16_t masked(uint8x16_t bytes,
-                                                           unsigned mask) noexcept {
-  return vreinterpretq_s8_u8(neon::masked(bytes, mask));
+/// The same of four copies.
+EDGERAZOR_OP int32x4_t dot_all(int32x4_t sums, int8x16_t codes, int8x16_t x) noexcept {
+  return dot_lane<0>(sums, codes, x);
 }
 
-/// Sums of 4 rows while chunks go by. Fields 1 and 2 of a byte are masked, not shifted: they count
-/// 4 and 16 times too much and are shifted back once. Exact: `sdot` does not saturate, 48 fits a
-/// signed byte, and a group of 65,536 columns reaches 48 * 128 * 2^16 / 4 < 2^31 in its sixteens.
-struct quarter_sums {
-  int32x4_t ones, fours, sixteens;
-
-  [[nodiscard]] EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE int32x4_t total() const noexcept {
-    return vaddq_s32(ones, vaddq_s32(vshrq_n_s32(fours, 2), vshrq_n_s32(sixteens, 4)));
+/// Field f of a quarter of a chunk, `raised` bits too high where it can be masked in place: a product
+/// with it is that much too large, and the sum is shifted back once. The top field of a byte does not
+/// fit a signed byte and is shifted; so is the upper half of a byte of eight fields, which saves sums.
+template <plane_type Plane>
+struct raised_field {
+  static constexpr plane_info plane = plane_of(Plane);
+  static constexpr bool halved = plane.fields() == 8;
+  static constexpr unsigned mask(unsigned f) noexcept {
+    return (plane.radix - 1) * plane.weight(halved ? f % 4 : f);
   }
-
-  /// The bytes of a quarter of a chunk, whose columns begin at lane 0 of `x` (and of `next`, from
-  /// the 17th on).
-  template <code_type Type>
-  EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE void add(uint8x16_t bytes, int8x16_t x,
-                                                     int8x16_t next) noexcept {
-    if constexpr (Type == code_type::ternary2) {
-      ones = dot_lane<0>(ones, masked(bytes, 0x03), x);
-      fours = dot_lane<1>(fours, masked(bytes, 0x0c), x);
-      sixteens = dot_lane<2>(sixteens, masked(bytes, 0x30), x);
-      ones = dot_lane<3>(ones, vreinterpretq_s8_u8(vshrq_n_u8(bytes, 6)), x);
-    } else if constexpr (Type == code_type::ternary5) {
-      const neon::base3_fields digits(bytes);
-      ones = dot_lane<0>(ones, masked(digits.digits01, 0x03), x);
-      fours = dot_lane<1>(fours, masked(digits.digits01, 0x0c), x);
-      ones = dot_lane<2>(ones, masked(digits.digits234, 0x03), x);
-      fours = dot_lane<3>(fours, masked(digits.digits234, 0x0c), x);
-      sixteens = dot_lane<0>(sixteens, masked(digits.digits234, 0x30), next);
-    } else if constexpr (Type == code_type::int4) {
-      ones = dot_lane<0>(ones, masked(bytes, 0x0f), x);
-      ones = dot_lane<1>(ones, vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4)), x);
+  static constexpr unsigned raised(unsigned f) noexcept {
+    return mask(f) > 127 ? 0 : plane.bits * (halved ? f % 4 : f);
+  }
+  EDGERAZOR_OP static int8x16_t of(const neon::quarter_codes<Plane>& codes, unsigned f) noexcept {
+    if constexpr (plane.fields() == 1) {
+      return neon::as_signed<neon::fits_signed(plane.radix - 1)>(codes.bytes);
+    } else if (mask(f) > 127) {
+      return vreinterpretq_s8_u8(codes.digits(f));
     } else {
-      ones = dot_lane<0>(ones, neon::as_signed<Type>(bytes), x);
+      const uint8x16_t bytes = halved && f >= 4 ? vshrq_n_u8(codes.bytes, 4) : codes.bytes;
+      return vreinterpretq_s8_u8(neon::masked(bytes, mask(f)));
     }
   }
 };
-
-template <code_type Type>
-struct accumulator {
-  quarter_sums quarter[neon::quarters];
-
-  EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE accumulator() noexcept {
-    const int32x4_t zero = vdupq_n_s32(0);
-    EDGERAZOR_UNROLL
-    for (std::size_t q = 0; q < neon::quarters; ++q) quarter[q] = {zero, zero, zero};
-  }
-  EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE void add(const std::uint8_t* chunk,
-                                                     const std::int8_t* x) noexcept {
-    constexpr unsigned fields = codec_of(Type).fields;
-    int8x16_t columns, next = vdupq_n_s8(0);
-    if constexpr (fields >= 4) {
-      columns = vld1q_s8(x);
-    } else if constexpr (fields == 2) {
-      columns = vcombine_s8(vld1_s8(x), vdup_n_s8(0));
-    } else {
-      columns = neon::broadcast4(x);
-    }
-    if constexpr (fields == 5) next = neon::broadcast4(x + 16);
-    EDGERAZOR_UNROLL
-    for (std::size_t q = 0; q < neon::quarters; ++q) {
-      quarter[q].template add<Type>(vld1q_u8(chunk + 16 * q), columns, next);
-    }
+template <>
+struct raised_field<plane_type::base3> {
+  static constexpr unsigned raised(unsigned f) noexcept { return f < 2 ? 2 * f : 2 * (f - 2); }
+  EDGERAZOR_OP static int8x16_t of(const neon::quarter_codes<plane_type::base3>& codes,
+                                   unsigned f) noexcept {
+    return vreinterpretq_s8_u8(
+        neon::masked(f < 2 ? codes.digits01 : codes.digits234, 3u << raised(f)));
   }
 };
 
-template <code_type Type>
-EDGERAZOR_TARGET_DOTPROD void dot(const tile_codes& w, const std::int8_t* x,
-                                  const std::int32_t* x_sums, std::size_t begin, std::size_t end,
-                                  std::int32_t* isum) noexcept {
-  constexpr unsigned fields = codec_of(Type).fields;
-  constexpr std::size_t chunk_cols = slot_cols * fields;
-  for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
-    const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
-    const detail::kernel::chunk_span<fields> span(first, last);
-    const std::uint8_t* chunk = w.chunks + chunk_bytes * span.whole_begin;
-    const std::int8_t* columns = x + chunk_cols * span.whole_begin;
-    accumulator<Type> total;
-    if (span.head) {
-      const detail::kernel::partial_chunk<fields> part(x, span.whole_begin - 1, first, last);
-      total.add(chunk - chunk_bytes, part.x);
-    }
-    for (std::size_t c = span.whole_begin; c < span.whole_end;
-         ++c, chunk += chunk_bytes, columns += chunk_cols) {
-      total.add(chunk, columns);
-    }
-    if (span.tail) {
-      const detail::kernel::partial_chunk<fields> part(x, span.whole_end, first, last);
-      total.add(chunk, part.x);
-    }
-    const int32x4_t offset = vdupq_n_s32(neon::level_offset<Type>(x_sums[g]));
+/// Sums of 16 rows while chunks go by, apart by how many bits too high their fields are: 0, `step`, 2 *
+/// `step`. Exact: `sdot` does not saturate, and |sum| <= 127 * 128 * largest_group < 2^31.
+template <plane_type Plane>
+struct chunk_sums {
+  static constexpr plane_info plane = plane_of(Plane);
+  static constexpr unsigned step = plane.bits == 1 || plane.bits == 8 ? plane.bits : 2;
+  static constexpr unsigned heights = [] {
+    unsigned most = 0;
+    for (unsigned f = 0; f < plane.fields(); ++f)
+      most = raised_field<Plane>::raised(f) > most ? raised_field<Plane>::raised(f) : most;
+    return most / step + 1;
+  }();
+  ints sums[heights];
+  std::int32_t missing = 0;  ///< see neon::chunk_sums
+
+  EDGERAZOR_OP chunk_sums() noexcept {
     EDGERAZOR_UNROLL
-    for (std::size_t q = 0; q < neon::quarters; ++q) {
-      vst1q_s32(isum + 4 * q, vaddq_s32(total.quarter[q].total(), offset));
-    }
+    for (unsigned h = 0; h < heights; ++h) sums[h] = splat_ints(0);
   }
-}
+  EDGERAZOR_OP void add(const chunk_codes<Plane>& codes, const std::int8_t* x) noexcept {
+    int8x16_t columns[plane.fields()];
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < plane.fields(); ++f) columns[f] = neon::broadcast4(x + slot_cols * f);
+    EDGERAZOR_UNROLL
+    for (std::size_t q = 0; q < parts; ++q) {
+      const neon::quarter_codes<Plane> quarter = codes.quarter(q);
+      EDGERAZOR_UNROLL
+      for (unsigned f = 0; f < plane.fields(); ++f) {
+        int32x4_t& sum = sums[raised_field<Plane>::raised(f) / step].part[q];
+        sum = dot_all(sum, raised_field<Plane>::of(quarter, f), columns[f]);
+      }
+    }
+    if constexpr (!neon::fits_signed(plane.radix - 1)) missing += 128 * (x[0] + x[1] + x[2] + x[3]);
+  }
+  EDGERAZOR_OP ints total() const noexcept {
+    ints total = add_ints(sums[0], splat_ints(missing));
+    EDGERAZOR_UNROLL
+    for (unsigned h = 1; h < heights; ++h) {
+      const int32x4_t right = vdupq_n_s32(-static_cast<int>(step * h));
+      EDGERAZOR_UNROLL
+      for (std::size_t q = 0; q < parts; ++q)
+        total.part[q] = vaddq_s32(total.part[q], vshlq_s32(sums[h].part[q], right));
+    }
+    return total;
+  }
+};
+template <plane_type>
+inline constexpr unsigned chains = 1;
+
+/// 16 sums, 4 tokens' columns and a quarter of a slot in 32 registers.
+inline constexpr std::size_t panel_block = 4, panel_step = 1;
 
 /// totals[t] += codes of one slot of a panel * its columns, which are a lane of columns[t].
-template <code_type Type, int Lane, std::size_t Tokens>
-EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE void add_slot(
-    const std::uint8_t* slot, const int8x16_t (&columns)[Tokens],
-    neon::tile_sums (&totals)[Tokens]) noexcept {
+template <int Lane, bool Fits, std::size_t Tokens>
+EDGERAZOR_OP void add_slot(const std::uint8_t* slot, const int8x16_t (&columns)[Tokens],
+                           ints (&totals)[Tokens]) noexcept {
   EDGERAZOR_UNROLL
-  for (std::size_t q = 0; q < neon::quarters; ++q) {
-    const int8x16_t codes = neon::as_signed<Type>(vld1q_u8(slot + 16 * q));
+  for (std::size_t q = 0; q < parts; ++q) {
+    const int8x16_t codes = neon::as_signed<Fits>(vld1q_u8(slot + 16 * q));
     EDGERAZOR_UNROLL
     for (std::size_t t = 0; t < Tokens; ++t)
-      totals[t].rows[q] = dot_lane<Lane>(totals[t].rows[q], codes, columns[t]);
+      totals[t].part[q] = dot_lane<Lane>(totals[t].part[q], codes, columns[t]);
   }
 }
 
-/// Tokens [first, first + Tokens) of a panel's product.
-template <code_type Type, std::size_t Tokens>
-EDGERAZOR_TARGET_DOTPROD EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w,
-                                                                    const panel_tokens& x,
-                                                                    std::size_t first) noexcept {
-  const std::int8_t* const tokens = x.x + first * x.x_stride;
-  neon::tile_sums totals[Tokens];
-  EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) {
-    totals[t] = neon::begin_sums(w, x, first + t);
-    const int32x4_t offset =
-        vdupq_n_s32(neon::code_offset<Type>(tokens + t * x.x_stride, slot_cols * w.slots));
-    EDGERAZOR_UNROLL
-    for (std::size_t q = 0; q < neon::quarters; ++q)
-      totals[t].rows[q] = vaddq_s32(totals[t].rows[q], offset);
-  }
+template <std::size_t Tokens, bool Fits>
+EDGERAZOR_OP void add_slots(const group_panel& w, const std::int8_t* x, std::size_t x_stride,
+                            ints (&totals)[Tokens]) noexcept {
   int8x16_t columns[Tokens];
   const std::uint8_t* slot = w.codes;
   std::size_t s = 0;
   for (; s + 4 <= w.slots; s += 4, slot += 4 * chunk_bytes) {
     EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t)
-      columns[t] = vld1q_s8(tokens + t * x.x_stride + slot_cols * s);
-    add_slot<Type, 0>(slot, columns, totals);
-    add_slot<Type, 1>(slot + chunk_bytes, columns, totals);
-    add_slot<Type, 2>(slot + 2 * chunk_bytes, columns, totals);
-    add_slot<Type, 3>(slot + 3 * chunk_bytes, columns, totals);
+    for (std::size_t t = 0; t < Tokens; ++t) columns[t] = vld1q_s8(x + t * x_stride + slot_cols * s);
+    add_slot<0, Fits>(slot, columns, totals);
+    add_slot<1, Fits>(slot + chunk_bytes, columns, totals);
+    add_slot<2, Fits>(slot + 2 * chunk_bytes, columns, totals);
+    add_slot<3, Fits>(slot + 3 * chunk_bytes, columns, totals);
   }
   for (; s < w.slots; ++s, slot += chunk_bytes) {
     EDGERAZOR_UNROLL
     for (std::size_t t = 0; t < Tokens; ++t)
-      columns[t] = neon::broadcast4(tokens + t * x.x_stride + slot_cols * s);
-    add_slot<Type, 0>(slot, columns, totals);
+      columns[t] = neon::broadcast4(x + t * x_stride + slot_cols * s);
+    add_slot<0, Fits>(slot, columns, totals);
   }
   EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) neon::end_sums(w, x, first + t, totals[t]);
+  for (std::size_t t = 0; t < Tokens && !Fits; ++t) {
+    const std::int32_t missing = neon::missing_sum(x + t * x_stride, slot_cols * w.slots);
+    totals[t] = add_ints(totals[t], splat_ints(missing));
+  }
 }
 
-template <code_type Type>
-EDGERAZOR_TARGET_DOTPROD void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
-  constexpr std::size_t block =
-      4;  // 16 sums, 4 tokens' columns and a quarter of a slot in 32 registers
-  std::size_t t = 0;
-  for (; t + block <= x.tokens; t += block) panel_product_tokens<Type, block>(w, x, t);
-  for (; t < x.tokens; ++t) panel_product_tokens<Type, 1>(w, x, t);
+template <std::size_t Tokens>
+EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::size_t first,
+                            ints (&totals)[Tokens]) noexcept {
+  const std::int8_t* const columns = x.x + first * x.x_stride;
+  if (neon::fits_signed(w.largest_code)) {
+    add_slots<Tokens, true>(w, columns, x.x_stride, totals);
+  } else {
+    add_slots<Tokens, false>(w, columns, x.x_stride, totals);
+  }
 }
 
-constexpr kernel make_table() noexcept {
-  kernel result = neon::table;
-  result.name = "dotprod";
-  result.supported = &supported;
-  result.dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>,
-                &dot<code_type::int8>};
-  result.panel_product = {&panel_product<code_type::ternary2>, &panel_product<code_type::ternary5>,
-                          &panel_product<code_type::int4>, &panel_product<code_type::int8>};
-  return result;
-}
-inline constexpr functions table = make_table();
+#include <edgerazor/kernel/loops/dot.inl>
+#include <edgerazor/kernel/loops/panel.inl>
+
+inline constexpr functions table = [] {
+  functions k = neon::table;
+  k.name = "dotprod";
+  k.supported = &supported;
+  k.dot = of_every_plane<dot_function>([](auto plane) { return &dot<plane.type>; });
+  k.panel_product = &panel_product;
+  return k;
+}();
+
+#undef EDGERAZOR_OP
+#undef EDGERAZOR_ISA
 
 }  // namespace detail::kernel::dotprod
 }  // namespace EDGERAZOR_ABI

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AArch64 NEON, which every such processor has: products of bytes in 16 bits (`smlal`), widened
-/// before they could overflow. See kernel.hpp for the contract of each function, scalar.hpp for the
-/// truth.
+/// AArch64 NEON, which every such processor has: a 128-bit register is a quarter of a chunk, 4 rows x
+/// 4 columns in each field of its bytes; products of bytes in 16 bits (`smlal`) are widened before
+/// they could overflow. See contract.hpp for what each function of the table does,
+/// portable/scalar.hpp for the reference implementation.
 #pragma once
 
-#include <edgerazor/core/config.hpp>
-#if EDGERAZOR_ARM64
-
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
-#include <arm_neon.h>
-
-#include <edgerazor/kernel/arm/neon_codes.hpp>
-#include <edgerazor/kernel/arm/neon_float.hpp>
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/kernel/arm/neon_registers.hpp>
+#include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/contract.hpp>
+#include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+
+#if EDGERAZOR_ARM64
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -23,189 +25,224 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::neon {
 
+#define EDGERAZOR_ISA EDGERAZOR_TARGET_NEON
+#define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
+
+inline constexpr std::string_view name = "neon";
 inline bool supported() noexcept {
   return true;
 }
 
-/// Slots whose products fit 16 bits together: a lane gets one product a slot, of an activation down
-/// to -128.
-template <code_type Type>
-inline constexpr std::size_t slots_to_widen =
-    32767 / (128 * (fits_signed<Type> ? codec_of(Type).radix - 1 : 128));
-static_assert(128 * 3 * slots_to_widen<code_type::ternary2> <= 32767 &&
-              slots_to_widen<code_type::ternary2> >= 4);
-static_assert(128 * 2 * slots_to_widen<code_type::ternary5> <= 32767 &&
-              slots_to_widen<code_type::ternary5> >= 5);
-static_assert(128 * 15 * slots_to_widen<code_type::int4> <= 32767 &&
-              slots_to_widen<code_type::int4> >= 2);
-static_assert(128 * 128 * slots_to_widen<code_type::int8> <= 32767 &&
-              slots_to_widen<code_type::int8> >= 1);
+// Accumulators in 32 registers: 4 tokens x 16 rows; 3 rows x 2 tokens x 16 lanes.
+inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest = 4,
+                             float_cols_rest = 1, dense_rows = 3, dense_tokens = 2, sum_vectors = 1,
+                             sum_vectors_rest = 1, panel_block = 2, panel_step = 1;
+
+EDGERAZOR_OP uint8x16_t masked(uint8x16_t v, unsigned mask) noexcept {
+  return vandq_u8(v, vdupq_n_u8(static_cast<std::uint8_t>(mask)));
+}
+/// 4 activations, for every row.
+EDGERAZOR_OP int8x16_t broadcast4(const std::int8_t* x) noexcept {
+  std::int32_t four;
+  std::memcpy(&four, x, sizeof four);
+  return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+/// A quarter of a chunk: digits<Field>() are those of a field, one a byte. The primary template is for
+/// planes of bits.
+template <plane_type Plane>
+struct quarter_codes {
+  static constexpr plane_info plane = plane_of(Plane);
+  static_assert(std::has_single_bit(plane.radix), "this plane needs a decoder of its own");
+  uint8x16_t bytes;
+
+  EDGERAZOR_OP explicit quarter_codes(uint8x16_t stored) noexcept : bytes(stored) {}
+  EDGERAZOR_OP uint8x16_t digits(unsigned f) const noexcept {
+    const int8x16_t right = vdupq_n_s8(static_cast<std::int8_t>(-static_cast<int>(plane.bits * f)));
+    return masked(vshlq_u8(bytes, right), plane.radix - 1);
+  }
+};
+
+/// Base 3: with byte = 9 * u + v, v = 0..8 are digits 0 and 1, u = 0..26 the others, as 2-bit fields.
+/// base3_digits.hpp proves the division.
+template <>
+struct quarter_codes<plane_type::base3> {
+  uint8x16_t digits01, digits234;
+
+  EDGERAZOR_OP explicit quarter_codes(uint8x16_t stored) noexcept {
+    const uint8x16_t b = vminq_u8(stored, vdupq_n_u8(242)), factor = vdupq_n_u8(57);
+    const uint16x8_t low = vmull_u8(vget_low_u8(b), vget_low_u8(factor)),
+                     high = vmull_high_u8(b, factor);
+    const uint8x16_t upper =
+        vuzp2q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));  // 57 * b >> 8
+    const uint8x16_t u = vshrq_n_u8(upper, 1), v = vmlsq_u8(b, u, vdupq_n_u8(9));
+    uint8x16x2_t table;
+    table.val[0] = vld1q_u8(digits_of_27.fields);
+    table.val[1] = vld1q_u8(digits_of_27.fields + 16);
+    digits01 = vqtbl1q_u8(table.val[0], v);
+    digits234 = vqtbl2q_u8(table, u);
+  }
+  EDGERAZOR_OP uint8x16_t digits(unsigned f) const noexcept {
+    const unsigned shift = f < 2 ? 2 * f : 2 * (f - 2);
+    const int8x16_t right = vdupq_n_s8(static_cast<std::int8_t>(-static_cast<int>(shift)));
+    return masked(vshlq_u8(f < 2 ? digits01 : digits234, right), 3);
+  }
+};
+
+/// A chunk, which is decoded a quarter at a time.
+template <plane_type Plane>
+struct chunk_codes {
+  const std::uint8_t* chunk;
+
+  EDGERAZOR_OP explicit chunk_codes(const std::uint8_t* stored) noexcept : chunk(stored) {}
+  EDGERAZOR_OP quarter_codes<Plane> quarter(std::size_t q) const noexcept {
+    return quarter_codes<Plane>(vld1q_u8(chunk + 16 * q));
+  }
+  EDGERAZOR_OP slot_bytes field(unsigned f) const noexcept {
+    return {{quarter(0).digits(f), quarter(1).digits(f), quarter(2).digits(f),
+             quarter(3).digits(f)}};
+  }
+};
+
+/// Whether signed bytes hold the codes. An 8-bit code does not fit: its top bit is turned over, which
+/// is code - 128, and 128 times the activations are added to its sums.
+constexpr bool fits_signed(unsigned largest_code) noexcept {
+  return largest_code <= 127;
+}
+template <bool Fits>
+EDGERAZOR_OP int8x16_t as_signed(uint8x16_t codes) noexcept {
+  if constexpr (Fits) return vreinterpretq_s8_u8(codes);
+  return vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(128)));
+}
+
+/// Products of codes up to `largest` fit 16 bits together for so many slots: a lane gets one product a
+/// slot, of an activation down to -128.
+constexpr std::size_t slots_to_widen(unsigned largest) noexcept {
+  return 32767 / (128 * (fits_signed(largest) ? largest : 128));
+}
+static_assert(slots_to_widen(255) >= 1);
 
 /// 16-bit products of 4 rows x 4 columns: `low` of rows 0 and 1, `high` of rows 2 and 3.
 struct products {
   int16x8_t low, high;
 
-  EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE void add(int8x16_t codes, int8x16_t x) noexcept {
+  EDGERAZOR_OP void clear() noexcept { low = high = vdupq_n_s16(0); }
+  EDGERAZOR_OP void add(int8x16_t codes, int8x16_t x) noexcept {
     low = vmlal_s8(low, vget_low_s8(codes), vget_low_s8(x));
     high = vmlal_high_s8(high, codes, x);
   }
   /// Sums of the rows, in 32 bits.
-  [[nodiscard]] EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE int32x4_t row_sums() const noexcept {
+  [[nodiscard]] EDGERAZOR_OP int32x4_t row_sums() const noexcept {
     return vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
   }
 };
 
-/// Sums of one token with the 16 rows of a tile.
-struct tile_sums {
-  int32x4_t rows[quarters];
-};
+/// Sums of 16 rows while chunks go by: in 16 bits as long as they fit, then in 32.
+template <plane_type Plane>
+struct chunk_sums {
+  static constexpr plane_info plane = plane_of(Plane);
+  static constexpr bool fits = fits_signed(plane.radix - 1);
+  static constexpr std::size_t widest = slots_to_widen(plane.radix - 1) / plane.fields();
+  static_assert(widest >= 1);
+  products narrow[parts];
+  ints wide;
+  std::size_t held = 0;       ///< chunks whose products are in `narrow`
+  std::int32_t missing = 0;  ///< 128 times the activations of codes that do not fit signed bytes
 
-/// totals[t] += sums over chunks of `Fields` slots, those of a tile or of a panel, times the
-/// columns of token t.
-template <code_type Type, unsigned Fields, std::size_t Tokens>
-EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE void add_chunks(const std::uint8_t* chunk,
-                                                       std::size_t chunks, const std::int8_t* x,
-                                                       std::size_t x_stride,
-                                                       tile_sums (&totals)[Tokens]) noexcept {
-  constexpr std::size_t widest = slots_to_widen<Type> / Fields;
-  while (chunks > 0) {
-    products sums[Tokens][quarters];
+  EDGERAZOR_OP chunk_sums() noexcept : wide(splat_ints(0)) {
     EDGERAZOR_UNROLL
-    for (std::size_t i = 0; i < Tokens * quarters; ++i) {
-      sums[i / quarters][i % quarters] = {vdupq_n_s16(0), vdupq_n_s16(0)};
+    for (std::size_t q = 0; q < parts; ++q) narrow[q].clear();
+  }
+  EDGERAZOR_OP void add(const chunk_codes<Plane>& codes, const std::int8_t* x) noexcept {
+    int8x16_t columns[plane.fields()];
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < plane.fields(); ++f) columns[f] = broadcast4(x + slot_cols * f);
+    EDGERAZOR_UNROLL
+    for (std::size_t q = 0; q < parts; ++q) {
+      const quarter_codes<Plane> quarter = codes.quarter(q);
+      EDGERAZOR_UNROLL
+      for (unsigned f = 0; f < plane.fields(); ++f)
+        narrow[q].add(as_signed<fits>(quarter.digits(f)), columns[f]);
     }
-    const std::size_t block = chunks < widest ? chunks : widest;
-    for (std::size_t c = 0; c < block; ++c, chunk += chunk_bytes, x += slot_cols * Fields) {
-      int8x16_t columns[Tokens][Fields];
+    if constexpr (!fits) missing += 128 * (x[0] + x[1] + x[2] + x[3]);
+    if (++held == widest) widen_all();
+  }
+  EDGERAZOR_OP void widen_all() noexcept {
+    EDGERAZOR_UNROLL
+    for (std::size_t q = 0; q < parts; ++q) {
+      wide.part[q] = vaddq_s32(wide.part[q], narrow[q].row_sums());
+      narrow[q].clear();
+    }
+    held = 0;
+  }
+  EDGERAZOR_OP ints total() noexcept {
+    widen_all();
+    return fits ? wide : add_ints(wide, splat_ints(missing));
+  }
+};
+template <plane_type>
+inline constexpr unsigned chains = 1;
+
+/// 128 times the sum of a token's columns, which sums of signed bytes lack where codes do not fit.
+EDGERAZOR_OP std::int32_t missing_sum(const std::int8_t* x, std::size_t cols) noexcept {
+  std::int32_t sum = 0;
+  for (; cols >= 16; cols -= 16, x += 16) sum += vaddlvq_s8(vld1q_s8(x));
+  for (; cols > 0; --cols) sum += *x++;
+  return 128 * sum;
+}
+
+template <std::size_t Tokens, bool Fits>
+EDGERAZOR_OP void add_slots(const group_panel& w, const panel_tokens& x, std::size_t first,
+                            ints (&totals)[Tokens]) noexcept {
+  const std::int8_t* columns = x.x + first * x.x_stride;
+  const std::size_t widest = slots_to_widen(w.largest_code);
+  for (std::size_t s = 0; s < w.slots;) {
+    products narrow[Tokens][parts];
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < Tokens * parts; ++i) narrow[i / parts][i % parts].clear();
+    const std::size_t end = w.slots - s < widest ? w.slots : s + widest;
+    for (; s < end; ++s, columns += slot_cols) {
+      int8x16_t of_token[Tokens];
       EDGERAZOR_UNROLL
-      for (std::size_t i = 0; i < Tokens * Fields; ++i) {
-        columns[i / Fields][i % Fields] =
-            broadcast4(x + i / Fields * x_stride + slot_cols * (i % Fields));
-      }
+      for (std::size_t t = 0; t < Tokens; ++t) of_token[t] = broadcast4(columns + t * x.x_stride);
       EDGERAZOR_UNROLL
-      for (std::size_t q = 0; q < quarters; ++q) {
-        const matrix::row_codes<Fields> codes = split<Type, Fields>(vld1q_u8(chunk + 16 * q));
+      for (std::size_t q = 0; q < parts; ++q) {
+        const int8x16_t codes = as_signed<Fits>(vld1q_u8(w.codes + chunk_bytes * s + 16 * q));
         EDGERAZOR_UNROLL
-        for (std::size_t i = 0; i < Tokens * Fields; ++i) {
-          sums[i / Fields][q].add(as_signed<Type>(codes.of_field[i % Fields]),
-                                  columns[i / Fields][i % Fields]);
-        }
+        for (std::size_t t = 0; t < Tokens; ++t) narrow[t][q].add(codes, of_token[t]);
       }
     }
     EDGERAZOR_UNROLL
-    for (std::size_t i = 0; i < Tokens * quarters; ++i) {
-      int32x4_t& rows = totals[i / quarters].rows[i % quarters];
-      rows = vaddq_s32(rows, sums[i / quarters][i % quarters].row_sums());
-    }
-    chunks -= block;
-  }
-}
-
-template <code_type Type>
-void dot(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
-         std::size_t end, std::int32_t* isum) noexcept {
-  constexpr unsigned fields = codec_of(Type).fields;
-  constexpr std::size_t chunk_cols = slot_cols * fields;
-  for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
-    const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
-    const detail::kernel::chunk_span<fields> span(first, last);
-    const std::uint8_t* const chunk = w.chunks + chunk_bytes * span.whole_begin;
-    const std::size_t chunks = span.whole_end - span.whole_begin;
-    const int32x4_t offset = vdupq_n_s32(level_offset<Type>(x_sums[g]));
-    tile_sums total[1] = {{{offset, offset, offset, offset}}};
-    if (span.head) {
-      const detail::kernel::partial_chunk<fields> part(x, span.whole_begin - 1, first, last);
-      add_chunks<Type, fields, 1>(chunk - chunk_bytes, 1, part.x, 0, total);
-    }
-    add_chunks<Type, fields, 1>(chunk, chunks, x + chunk_cols * span.whole_begin, 0, total);
-    if (span.tail) {
-      const detail::kernel::partial_chunk<fields> part(x, span.whole_end, first, last);
-      add_chunks<Type, fields, 1>(chunk + chunk_bytes * chunks, 1, part.x, 0, total);
-    }
-    EDGERAZOR_UNROLL
-    for (std::size_t q = 0; q < quarters; ++q) vst1q_s32(isum + 4 * q, total[0].rows[q]);
-  }
-}
-
-/// Where token t's sums with a panel begin.
-EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE tile_sums begin_sums(const group_panel& w,
-                                                            const panel_tokens& x,
-                                                            std::size_t t) noexcept {
-  tile_sums sums;
-  const int32x4_t offset =
-      w.first ? vdupq_n_s32(-w.zero_code * x.sums[t * x.group_stride]) : vdupq_n_s32(0);
-  EDGERAZOR_UNROLL
-  for (std::size_t q = 0; q < quarters; ++q) {
-    sums.rows[q] = w.first ? offset : vld1q_s32(x.isum + tile_rows * t + 4 * q);
-  }
-  return sums;
-}
-
-/// Where they go: to the group's next panel or to the epilogue.
-EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE void end_sums(const group_panel& w, const panel_tokens& x,
-                                                     std::size_t t,
-                                                     const tile_sums& sums) noexcept {
-  float* const y = x.y + tile_rows * t;
-  EDGERAZOR_UNROLL
-  for (std::size_t q = 0; q < quarters; ++q) {
-    if (w.last) {
-      const float32x4_t scale = vmulq_n_f32(load4(w.scales + 4 * q), x.scales[t * x.group_stride]);
-      vst1q_f32(y + 4 * q, multiply_add(vcvtq_f32_s32(sums.rows[q]), scale, load4(y + 4 * q)));
-    } else {
-      vst1q_s32(x.isum + tile_rows * t + 4 * q, sums.rows[q]);
+    for (std::size_t i = 0; i < Tokens * parts; ++i) {
+      int32x4_t& rows = totals[i / parts].part[i % parts];
+      rows = vaddq_s32(rows, narrow[i / parts][i % parts].row_sums());
     }
   }
-}
-
-/// Tokens [first, first + Tokens) of a panel's product.
-template <code_type Type, std::size_t Tokens>
-EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w,
-                                                                 const panel_tokens& x,
-                                                                 std::size_t first) noexcept {
-  const std::int8_t* const columns = x.x + first * x.x_stride;
-  tile_sums totals[Tokens];
   EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) {
-    totals[t] = begin_sums(w, x, first + t);
-    const int32x4_t offset =
-        vdupq_n_s32(code_offset<Type>(columns + t * x.x_stride, slot_cols * w.slots));
-    EDGERAZOR_UNROLL
-    for (std::size_t q = 0; q < quarters; ++q)
-      totals[t].rows[q] = vaddq_s32(totals[t].rows[q], offset);
+  for (std::size_t t = 0; t < Tokens && !Fits; ++t) {
+    const std::int8_t* const token = x.x + (first + t) * x.x_stride;
+    totals[t] = add_ints(totals[t], splat_ints(missing_sum(token, slot_cols * w.slots)));
   }
-  add_chunks<Type, 1, Tokens>(w.codes, w.slots, columns, x.x_stride, totals);
-  EDGERAZOR_UNROLL
-  for (std::size_t t = 0; t < Tokens; ++t) end_sums(w, x, first + t, totals[t]);
 }
 
-template <code_type Type>
-void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
-  std::size_t t = 0;
-  for (; t + 2 <= x.tokens; t += 2) panel_product_tokens<Type, 2>(w, x, t);
-  if (t < x.tokens) panel_product_tokens<Type, 1>(w, x, t);
+template <std::size_t Tokens>
+EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::size_t first,
+                            ints (&totals)[Tokens]) noexcept {
+  if (fits_signed(w.largest_code)) {
+    add_slots<Tokens, true>(w, x, first, totals);
+  } else {
+    add_slots<Tokens, false>(w, x, first, totals);
+  }
 }
 
-inline constexpr functions table{
-    .name = "neon",
-    .supported = &supported,
-    .dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>,
-            &dot<code_type::int8>},
-    .unpack = {&unpack<code_type::ternary2>, &unpack<code_type::ternary5>, &unpack<code_type::int4>,
-               &unpack<code_type::int8>},
-    .panel_product = {&panel_product<code_type::ternary2>, &panel_product<code_type::ternary5>,
-                      &panel_product<code_type::int4>, &panel_product<code_type::int8>},
-    .panel_float = &panel_float,
-    .scale_sums = {&scale_sums<float16>, &scale_sums<bfloat16>, &scale_sums<float>},
-    .read_scales = {&read_scales<float16>, &read_scales<bfloat16>, &read_scales<float>},
-    .scale_floats = {&scale_floats<float16>, &scale_floats<bfloat16>, &scale_floats<float>},
-    .dense_float = &dense_dot<float>,
-    .dense_float16 = &dense_dot<float16>,
-    .dense_bfloat16 = &dense_dot<bfloat16>,
-    .max_magnitude = &max_magnitude,
-    .quantize = &quantize,
-    .mix = &mix,
-    .exponentials = &exponentials,
-};
+#include <edgerazor/kernel/loops/dot.inl>
+#include <edgerazor/kernel/loops/float.inl>
+#include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/unpack.inl>
+#include <edgerazor/kernel/loops/table.inl>
+
+#undef EDGERAZOR_OP
+#undef EDGERAZOR_ISA
 
 }  // namespace detail::kernel::neon
 }  // namespace EDGERAZOR_ABI

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The truth: plain loops that define what every kernel computes. Nothing is optimized here, ever.
+/// The reference implementation: plain loops that define what every kernel computes. Nothing is
+/// optimized here, ever.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <string_view>
 
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
@@ -16,39 +19,43 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::scalar {
 
+inline constexpr std::string_view name = "scalar";
 inline bool supported() noexcept {
   return true;
 }
 
-/// The code of row r, byte b of a slot: chunk = slot / fields, field = slot % fields
+/// The digit of row r, byte b of a slot: chunk = slot / fields, field = slot % fields
 /// (tile_layout.hpp).
-template <code_type Type>
-int code_at(const tile_codes& w, std::size_t slot, std::size_t r, std::size_t b) noexcept {
-  constexpr codec_info codec = codec_of(Type);
-  const std::uint8_t byte = w.chunks[chunk_bytes * (slot / codec.fields) + 4 * r + b];
-  return static_cast<int>(codec.code(byte, static_cast<unsigned>(slot % codec.fields)));
+template <plane_type Plane>
+int digit_at(const plane_codes& w, std::size_t slot, std::size_t r, std::size_t b) noexcept {
+  constexpr plane_info plane = plane_of(Plane);
+  const std::uint8_t byte = w.chunks[chunk_bytes * (slot / plane.fields()) + 4 * r + b];
+  return static_cast<int>(plane.digit(byte, static_cast<unsigned>(slot % plane.fields())));
 }
 
-template <code_type Type>
-void dot(const tile_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
+template <plane_type Plane>
+void dot(const plane_codes& w, const std::int8_t* x, const std::int32_t* x_sums, std::size_t begin,
          std::size_t end, std::int32_t* isum) noexcept {
   for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
-      isum[r] = -codec_of(Type).zero_code * x_sums[g];
+      if (w.first) isum[r] = -w.zero_code * x_sums[g];
       for (std::size_t s = w.slot_begin(g); s < w.slot_end(g); ++s) {
         for (std::size_t b = 0; b < slot_cols; ++b)
-          isum[r] += code_at<Type>(w, s, r, b) * x[slot_cols * s + b];
+          isum[r] += (digit_at<Plane>(w, s, r, b) << w.shift) * x[slot_cols * s + b];
       }
     }
   }
 }
 
-template <code_type Type>
-void unpack(const tile_codes& w, std::size_t begin, std::size_t end, std::uint8_t* panel) noexcept {
+template <plane_type Plane>
+void unpack(const plane_codes& w, std::size_t begin, std::size_t end,
+            std::uint8_t* panel) noexcept {
   for (std::size_t s = begin; s < end; ++s) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
-      for (std::size_t b = 0; b < slot_cols; ++b)
-        *panel++ = static_cast<std::uint8_t>(code_at<Type>(w, s, r, b));
+      for (std::size_t b = 0; b < slot_cols; ++b, ++panel) {
+        const int before = w.first ? 0 : *panel;
+        *panel = static_cast<std::uint8_t>(before + (digit_at<Plane>(w, s, r, b) << w.shift));
+      }
     }
   }
 }
@@ -83,32 +90,35 @@ inline void panel_float(const std::uint8_t* panel, std::size_t slots, int zero_c
   }
 }
 
-template <scale_kind Kind>
-float scale_of(const std::byte* w_scales, std::size_t r) noexcept {
-  return detail::matrix::read_scale(w_scales + r * scale_size(Kind), Kind);
+/// A stored scale, at any address.
+template <class Scale>
+float scale_at(const std::byte* w_scales, std::size_t r) noexcept {
+  Scale scale;
+  std::memcpy(&scale, w_scales + r * sizeof scale, sizeof scale);
+  return static_cast<float>(scale);
 }
 
-template <scale_kind Kind>
+template <class Scale>
 void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
                 std::size_t groups, float* y) noexcept {
   for (std::size_t g = 0; g < groups; ++g) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
-      const float scale = scale_of<Kind>(w_scales, tile_rows * g + r) * x_scales[g];
+      const float scale = scale_at<Scale>(w_scales, tile_rows * g + r) * x_scales[g];
       y[r] = std::fma(static_cast<float>(isum[tile_rows * g + r]), scale, y[r]);
     }
   }
 }
 
-template <scale_kind Kind>
+template <class Scale>
 void read_scales(const std::byte* w_scales, float* scales) noexcept {
-  for (std::size_t r = 0; r < tile_rows; ++r) scales[r] = scale_of<Kind>(w_scales, r);
+  for (std::size_t r = 0; r < tile_rows; ++r) scales[r] = scale_at<Scale>(w_scales, r);
 }
 
-template <scale_kind Kind>
+template <class Scale>
 void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
   for (std::size_t r = 0; r < tile_rows; ++r) {
-    y[r] =
-        std::fma((p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]), scale_of<Kind>(w_scales, r), y[r]);
+    const float sum = (p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]);
+    y[r] = std::fma(sum, scale_at<Scale>(w_scales, r), y[r]);
   }
 }
 
@@ -147,10 +157,10 @@ inline std::int32_t quantize(const float* x, std::size_t cols, float scale,
   return sum;
 }
 
-inline void mix(const std::int8_t* levels, std::size_t stride, const float* weights,
+inline void weighted_sum(const std::int8_t* levels, std::size_t stride, const float* weights,
                 std::size_t weight_stride, std::size_t positions, std::size_t cols,
-                std::size_t mixes, float* out, std::size_t out_stride) noexcept {
-  for (std::size_t q = 0; q < mixes; ++q, weights += weight_stride, out += out_stride) {
+                std::size_t sums, float* out, std::size_t out_stride) noexcept {
+  for (std::size_t q = 0; q < sums; ++q, weights += weight_stride, out += out_stride) {
     for (std::size_t t = 0; t < positions; ++t) {
       for (std::size_t c = 0; c < cols; ++c) {
         out[c] = std::fma(weights[t], static_cast<float>(levels[t * stride + c]), out[c]);
@@ -171,29 +181,7 @@ inline float exponentials(float* x, std::size_t count, float scale, float shift)
   return s[0];
 }
 
-inline constexpr functions table{
-    .name = "scalar",
-    .supported = &supported,
-    .dot = {&dot<code_type::ternary2>, &dot<code_type::ternary5>, &dot<code_type::int4>,
-            &dot<code_type::int8>},
-    .unpack = {&unpack<code_type::ternary2>, &unpack<code_type::ternary5>, &unpack<code_type::int4>,
-               &unpack<code_type::int8>},
-    .panel_product = {&panel_product, &panel_product, &panel_product, &panel_product},
-    .panel_float = &panel_float,
-    .scale_sums = {&scale_sums<scale_kind::float16>, &scale_sums<scale_kind::bfloat16>,
-                   &scale_sums<scale_kind::float32>},
-    .read_scales = {&read_scales<scale_kind::float16>, &read_scales<scale_kind::bfloat16>,
-                    &read_scales<scale_kind::float32>},
-    .scale_floats = {&scale_floats<scale_kind::float16>, &scale_floats<scale_kind::bfloat16>,
-                     &scale_floats<scale_kind::float32>},
-    .dense_float = &dense_dot<float>,
-    .dense_float16 = &dense_dot<float16>,
-    .dense_bfloat16 = &dense_dot<bfloat16>,
-    .max_magnitude = &max_magnitude,
-    .quantize = &quantize,
-    .mix = &mix,
-    .exponentials = &exponentials,
-};
+#include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::scalar
 }  // namespace EDGERAZOR_ABI

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/// AArch64 NEON as the register operations that the loops of ../loops/ are written in: 4 floats or
+/// int32 a register. See the head of each text for what an operation is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/kernel/contract.hpp>
+
+#if EDGERAZOR_ARM64
+
+#include <arm_neon.h>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel::neon {
+
+#define EDGERAZOR_OP EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE
+
+using real_vector = float32x4_t;
+using int_vector = int32x4_t;
+inline constexpr std::size_t lanes = 4, parts = 4;
+
+EDGERAZOR_OP real_vector load(const float* at) noexcept { return vld1q_f32(at); }
+// Scales lie where their matrix lies, at any address.
+EDGERAZOR_OP real_vector load(const float16* at) noexcept {
+  uint16x4_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+}
+EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
+  uint16x4_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
+}
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return vld1q_s32(at); }
+template <class T>
+EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
+  T some[lanes] = {};
+  std::memcpy(some, at, count * sizeof(T));
+  return load(some);
+}
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept { vst1q_f32(to, v); }
+EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
+  float some[lanes];
+  store(some, v);
+  std::memcpy(to, some, count * sizeof(float));
+}
+EDGERAZOR_OP real_vector splat(float x) noexcept { return vdupq_n_f32(x); }
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return vdupq_n_s32(x); }
+
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return vaddq_f32(a, b); }
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return vaddq_s32(a, b); }
+EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
+  return vsubq_f32(a, b);
+}
+EDGERAZOR_OP int_vector subtract(int_vector a, int_vector b) noexcept { return vsubq_s32(a, b); }
+EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept {
+  return vmulq_f32(a, b);
+}
+EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept { return vdivq_f32(a, b); }
+EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
+  return vfmaq_f32(c, a, b);
+}
+EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
+  return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
+  return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept { return vabsq_f32(v); }
+EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
+  const std::uint32_t index[lanes] = {0, 1, 2, 3};
+  const uint32x4_t below = vcltq_u32(vld1q_u32(index), vdupq_n_u32(static_cast<std::uint32_t>(count)));
+  return vbslq_f32(below, a, b);
+}
+EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept { return vrndnq_f32(v); }
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return vcvtq_f32_s32(v); }
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return vcvtq_s32_f32(v); }  // NaN: 0
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return vshrq_n_s32(v, 1); }
+EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
+  return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));
+}
+EDGERAZOR_OP float fold(real_vector v) noexcept {
+  return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
+}
+EDGERAZOR_OP float largest_lane(real_vector v) noexcept { return vmaxvq_f32(v); }
+EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return vaddvq_s32(v); }
+EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+  std::int32_t four;
+  std::memcpy(&four, at, sizeof four);
+  const int8x8_t bytes = vreinterpret_s8_s32(vdup_n_s32(four));
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
+}
+EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
+  const int16x4_t words = vmovn_s32(v);
+  const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+  const std::int32_t four = vget_lane_s32(vreinterpret_s32_s8(bytes), 0);
+  std::memcpy(to, &four, sizeof four);
+}
+EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
+                                      int_vector zero) noexcept {
+  const int32x4_t right_shift = vdupq_n_s32(-8 * static_cast<int>(b));
+  const uint32x4_t codes = vshlq_u32(vreinterpretq_u32_u8(vld1q_u8(rows)), right_shift);
+  return vcvtq_f32_s32(
+      vsubq_s32(vreinterpretq_s32_u32(vandq_u32(codes, vdupq_n_u32(0xff))), zero));
+}
+
+/// 16 int32, one a row.
+struct ints {
+  int32x4_t part[4];
+};
+EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
+  return {{vld1q_s32(at), vld1q_s32(at + 4), vld1q_s32(at + 8), vld1q_s32(at + 12)}};
+}
+EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
+  EDGERAZOR_UNROLL
+  for (std::size_t q = 0; q < parts; ++q) vst1q_s32(to + 4 * q, v.part[q]);
+}
+EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
+  const int32x4_t v = vdupq_n_s32(x);
+  return {{v, v, v, v}};
+}
+EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
+  return {{vaddq_s32(a.part[0], b.part[0]), vaddq_s32(a.part[1], b.part[1]),
+           vaddq_s32(a.part[2], b.part[2]), vaddq_s32(a.part[3], b.part[3])}};
+}
+EDGERAZOR_OP ints shift_ints_left(const ints& v, unsigned count) noexcept {
+  const int32x4_t shift = vdupq_n_s32(static_cast<int>(count));
+  return {{vshlq_s32(v.part[0], shift), vshlq_s32(v.part[1], shift), vshlq_s32(v.part[2], shift),
+           vshlq_s32(v.part[3], shift)}};
+}
+
+/// A slot.
+struct slot_bytes {
+  uint8x16_t part[4];
+};
+EDGERAZOR_OP slot_bytes load_bytes(const std::uint8_t* at) noexcept {
+  return {{vld1q_u8(at), vld1q_u8(at + 16), vld1q_u8(at + 32), vld1q_u8(at + 48)}};
+}
+EDGERAZOR_OP void store_bytes(std::uint8_t* to, const slot_bytes& v) noexcept {
+  EDGERAZOR_UNROLL
+  for (std::size_t q = 0; q < parts; ++q) vst1q_u8(to + 16 * q, v.part[q]);
+}
+EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexcept {
+  return {{vorrq_u8(a.part[0], b.part[0]), vorrq_u8(a.part[1], b.part[1]),
+           vorrq_u8(a.part[2], b.part[2]), vorrq_u8(a.part[3], b.part[3])}};
+}
+EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
+  const int8x16_t shift = vdupq_n_s8(static_cast<std::int8_t>(count));
+  return {{vshlq_u8(v.part[0], shift), vshlq_u8(v.part[1], shift), vshlq_u8(v.part[2], shift),
+           vshlq_u8(v.part[3], shift)}};
+}
+
+/// Left to the processor: not measured on one.
+EDGERAZOR_OP void prefetch(const std::uint8_t*) noexcept {}
+
+#undef EDGERAZOR_OP
+
+}  // namespace detail::kernel::neon
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
+
+#endif

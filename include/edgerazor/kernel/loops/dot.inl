@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text, not a header: included in the namespace of an instruction set, between the definition of
+// EDGERAZOR_ISA (the attribute that lets a function use it) and its end. Templates and lambdas do
+// not carry that attribute to what they call; text does.
+//
+// The namespace supplies, all EDGERAZOR_ISA EDGERAZOR_INLINE:
+//
+//     ints                      16 int32, one a row; load_ints, store_ints, splat_ints, add_ints,
+//                               shift_ints_left
+//     chunk_codes<Plane>        a chunk, decoded: chunk_codes(const std::uint8_t* chunk)
+//     chunk_sums<Plane>         add(codes, x): sums += digits * the chunk's activations; total()
+//     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency
+//     prefetch(chunk)
+
+/// See contract.hpp. A chunk that two groups share is decoded once.
+template <plane_type Plane>
+EDGERAZOR_ISA void dot(const plane_codes& w, const std::int8_t* x, const std::int32_t* x_sums,
+                       std::size_t begin, std::size_t end, std::int32_t* isum) noexcept {
+  constexpr unsigned fields = plane_of(Plane).fields();
+  constexpr std::size_t chunk_cols = slot_cols * fields;
+  const std::uint8_t* chunk = w.chunks + w.slot_begin(begin) / fields * chunk_bytes;
+  chunk_codes<Plane> codes(chunk);
+  for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
+    const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
+    const chunk_span<fields> span(first, last);
+    chunk_sums<Plane> sums[chains<Plane>];
+    if (span.head) sums[0].add(codes, partial_chunk<fields>(x, span.whole_begin - 1, first, last).x);
+    chunk = w.chunks + chunk_bytes * span.whole_begin;
+    const std::int8_t* columns = x + chunk_cols * span.whole_begin;
+    std::size_t c = span.whole_begin;
+    for (; c + chains<Plane> <= span.whole_end; c += chains<Plane>) {
+      EDGERAZOR_UNROLL
+      for (unsigned i = 0; i < chains<Plane>; ++i) {
+        prefetch(chunk + i * chunk_bytes);
+        sums[i].add(chunk_codes<Plane>(chunk + i * chunk_bytes), columns + i * chunk_cols);
+      }
+      chunk += chains<Plane> * chunk_bytes, columns += chains<Plane> * chunk_cols;
+    }
+    for (; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
+      sums[0].add(chunk_codes<Plane>(chunk), columns);
+    }
+    if (span.tail) {
+      codes = chunk_codes<Plane>(chunk);
+      sums[0].add(codes, partial_chunk<fields>(x, span.whole_end, first, last).x);
+    }
+    ints total = sums[0].total();
+    EDGERAZOR_UNROLL
+    for (unsigned i = 1; i < chains<Plane>; ++i) total = add_ints(total, sums[i].total());
+    const ints before = w.first ? splat_ints(-w.zero_code * x_sums[g]) : load_ints(isum);
+    store_ints(isum, add_ints(before, shift_ints_left(total, w.shift)));
+  }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+/// AVX2 (with FMA, F16C) as the register operations that the loops of ../loops/ are written in: 8
+/// floats or int32 a register. See the head of each text for what an operation is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/kernel/contract.hpp>
+
+#if EDGERAZOR_X86
+
+#include <immintrin.h>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel::avx2 {
+
+#define EDGERAZOR_ISA EDGERAZOR_TARGET("avx2,fma,f16c")
+#define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
+
+using real_vector = __m256;
+using int_vector = __m256i;
+inline constexpr std::size_t lanes = 8, parts = 2;
+
+EDGERAZOR_OP __m256i load_half(const void* at) noexcept {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(at));
+}
+EDGERAZOR_OP void store_half(void* to, __m256i v) noexcept {
+  _mm256_storeu_si256(static_cast<__m256i*>(to), v);
+}
+/// All bits set in the first `count` of 8 lanes.
+EDGERAZOR_OP __m256i lanes_below(std::size_t count) noexcept {
+  const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
+}
+
+EDGERAZOR_OP real_vector load(const float* at) noexcept { return _mm256_loadu_ps(at); }
+EDGERAZOR_OP real_vector load(const float16* at) noexcept {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+}
+EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return load_half(at); }
+EDGERAZOR_OP real_vector load_first(const float* at, std::size_t count) noexcept {
+  return _mm256_maskload_ps(at, lanes_below(count));
+}
+template <class T>
+EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
+  T some[lanes] = {};
+  std::memcpy(some, at, count * sizeof(T));
+  return load(some);
+}
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept { _mm256_storeu_ps(to, v); }
+EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
+  _mm256_maskstore_ps(to, lanes_below(count), v);
+}
+EDGERAZOR_OP real_vector splat(float x) noexcept { return _mm256_set1_ps(x); }
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
+
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return _mm256_add_ps(a, b); }
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return _mm256_add_epi32(a, b); }
+EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
+  return _mm256_sub_ps(a, b);
+}
+EDGERAZOR_OP int_vector subtract(int_vector a, int_vector b) noexcept {
+  return _mm256_sub_epi32(a, b);
+}
+EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept {
+  return _mm256_mul_ps(a, b);
+}
+EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
+  return _mm256_div_ps(a, b);
+}
+EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
+  return _mm256_fmadd_ps(a, b, c);
+}
+// The instructions give their second operand where one is NaN.
+EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
+  return _mm256_max_ps(a, b);
+}
+EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
+  return _mm256_min_ps(a, b);
+}
+EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept {
+  return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)));
+}
+EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
+  return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(lanes_below(count)));
+}
+EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept {
+  return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return _mm256_cvtepi32_ps(v); }
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return _mm256_cvtps_epi32(v); }
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return _mm256_srai_epi32(v, 1); }
+EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(add(n, splat(std::int32_t{127})), 23));
+}
+EDGERAZOR_OP float fold(real_vector v) noexcept {
+  const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+  return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+EDGERAZOR_OP float largest_lane(real_vector v) noexcept {
+  const __m128 m4 = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 m2 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
+  return _mm_cvtss_f32(_mm_max_ss(m2, _mm_movehdup_ps(m2)));
+}
+EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept {
+  const __m128i s4 = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  const __m128i s2 = _mm_add_epi32(s4, _mm_unpackhi_epi64(s4, s4));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s2, _mm_shuffle_epi32(s2, 1)));
+}
+EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
+  const __m128i words =
+      _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));
+}
+EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
+                                      int_vector zero) noexcept {
+  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(8 * b));
+  const __m256i codes =
+      _mm256_and_si256(_mm256_srl_epi32(load_half(rows), shift), _mm256_set1_epi32(0xff));
+  return _mm256_cvtepi32_ps(_mm256_sub_epi32(codes, zero));
+}
+
+/// 16 int32, those of rows 0..7 and 8..15.
+struct ints {
+  __m256i part[2];
+};
+EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
+  return {{load_half(at), load_half(at + 8)}};
+}
+EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
+  store_half(to, v.part[0]), store_half(to + 8, v.part[1]);
+}
+EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
+  return {{_mm256_set1_epi32(x), _mm256_set1_epi32(x)}};
+}
+EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
+  return {{_mm256_add_epi32(a.part[0], b.part[0]), _mm256_add_epi32(a.part[1], b.part[1])}};
+}
+EDGERAZOR_OP ints shift_ints_left(const ints& v, unsigned count) noexcept {
+  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(count));
+  return {{_mm256_sll_epi32(v.part[0], shift), _mm256_sll_epi32(v.part[1], shift)}};
+}
+
+/// A slot: the bytes of rows 0..7 and 8..15.
+struct slot_bytes {
+  __m256i half[2];
+};
+EDGERAZOR_OP slot_bytes load_bytes(const std::uint8_t* at) noexcept {
+  return {{load_half(at), load_half(at + 32)}};
+}
+EDGERAZOR_OP void store_bytes(std::uint8_t* to, const slot_bytes& v) noexcept {
+  store_half(to, v.half[0]), store_half(to + 32, v.half[1]);
+}
+EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexcept {
+  return {{_mm256_or_si256(a.half[0], b.half[0]), _mm256_or_si256(a.half[1], b.half[1])}};
+}
+EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
+  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(count));
+  return {{_mm256_sll_epi16(v.half[0], shift), _mm256_sll_epi16(v.half[1], shift)}};
+}
+
+#undef EDGERAZOR_OP
+#undef EDGERAZOR_ISA
+
+}  // namespace detail::kernel::avx2
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
+
+#endif

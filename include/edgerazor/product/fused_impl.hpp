@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What fused.hpp declares.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/product/fused.hpp>
+#include <edgerazor/product/gemm_impl.hpp>
+#include <edgerazor/product/grains.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::product {
+
+inline void require_rows(row_range range, std::size_t rows) {
+  if (range.begin <= range.end && range.end <= rows) return;
+  core::fail("fused product: rows " + std::to_string(range.begin) + " to " +
+             std::to_string(range.end) + " of " + std::to_string(rows));
+}
+
+/// The rows of one of several matrices, whose first is number `first`, that lie in a range of all.
+[[nodiscard]] inline row_range rows_of_matrix(row_range range, std::size_t first,
+                                              std::size_t count) noexcept {
+  return {std::clamp(range.begin, first, first + count) - first,
+          std::clamp(range.end, first, first + count) - first};
+}
+
+inline void multiply_silu(std::span<const float> gate, std::span<const float> up,
+                          std::span<float> out, const kernel::functions& k) noexcept {
+  alignas(64) float powers[256];
+  for (std::size_t begin = 0; begin < out.size(); begin += std::size(powers)) {
+    const std::size_t count = std::min(std::size(powers), out.size() - begin);
+    const float *g = gate.data() + begin, *u = up.data() + begin;
+    float* to = out.data() + begin;
+    std::copy_n(g, count, powers);
+    (void)k.exponentials(powers, count, -1.0f, 0.0f);
+    for (std::size_t i = 0; i < count; ++i) to[i] = g[i] / (1.0f + powers[i]) * u[i];
+  }
+}
+
+/// Floats of a block of gates, on the stack: rows times tokens.
+inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 1024;
+
+/// Rows at whose multiples neither matrix has a tile that is cut, or the most that a block holds for 16
+/// tokens.
+[[nodiscard]] inline std::size_t gated_unit(std::size_t gate_unit, std::size_t up_unit) noexcept {
+  return std::min(gate_floats / 16, std::max(gate_unit, up_unit));
+}
+
+/// A block at a time: y takes gate x, which moves to the buffer, then up x; both are still in the
+/// nearest cache when silu_product joins them.
+template <class G, class U, class X>
+void multiply_gated(const G& gate, const U& up, const X& x, const matrix_view<float>& y,
+                    row_range range, const kernel::functions& k) {
+  alignas(64) float gates[gate_floats];
+  const std::size_t unit = gated_unit(row_unit(gate), row_unit(up)),
+                    tokens = std::clamp<std::size_t>(y.rows, 1,
+                                                     std::min(gate_tokens, gate_floats / unit));
+  const std::size_t block = std::max(unit, std::min(gate_rows, gate_floats / tokens) / unit * unit);
+  for (std::size_t begin = range.begin; begin < range.end;) {
+    const std::size_t end = std::min(range.end, (begin / block + 1) * block), rows = end - begin;
+    for (std::size_t t = 0; t < y.rows; t += tokens) {
+      const matrix_view<float> out = y.rows_between(t, std::min(t + tokens, y.rows));
+      const auto some = tokens_of(x, t, t + out.rows);
+      multiply(gate, some, out, row_range{begin, end}, k);
+      for (std::size_t i = 0; i < out.rows; ++i)
+        std::copy_n(out.row(i).data() + begin, rows, gates + rows * i);
+      multiply(up, some, out, row_range{begin, end}, k);
+      for (std::size_t i = 0; i < out.rows; ++i) {
+        const std::span<float> to = out.row(i).subspan(begin, rows);
+        multiply_silu({gates + rows * i, rows}, to, to, k);
+      }
+    }
+    begin = end;
+  }
+}
+
+}  // namespace detail::product
+
+EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products,
+                                   const product_input& input, const product_options& options) {
+  constexpr std::size_t most = 16;
+  const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
+  const std::size_t rows = fused_rows(products);
+  const row_range range = detail::product::rows_of(options, rows);
+  detail::product::require_rows(range, rows);
+  if (options.executor && products.size() > most) {
+    detail::core::fail("fused product: " + std::to_string(products.size()) +
+                       " matrices, expected at most " + std::to_string(most));
+  }
+  input.visit([&](const auto& x) {
+    for (const fused_product& p : products) {
+      p.w.visit([&](const auto& w) {
+        detail::product::require_product(w, x, p.y, row_range{0, w.rows()}, k);
+      });
+    }
+    const auto multiply = [&](const fused_product& p, row_range some) {
+      if (some.empty()) return;
+      p.w.visit([&](const auto& w) { detail::product::multiply(w, x, p.y, some, k); });
+    };
+    if (!options.executor) {
+      std::size_t first = 0;
+      for (const fused_product& p : products) {
+        multiply(p, detail::product::rows_of_matrix(range, first, p.w.rows()));
+        first += p.w.rows();
+      }
+      return;
+    }
+    std::array<row_grains, most> grains;
+    std::array<row_range, most> parts;
+    std::size_t count = 0, first = 0;
+    for (std::size_t i = 0; i < products.size(); ++i) {
+      grains[i] = row_grains(products[i].w, products[i].y.rows);
+      parts[i] = detail::product::rows_of_matrix(range, first, products[i].w.rows());
+      first += products[i].w.rows();
+      count += grains[i].count();
+    }
+    options.executor(count, [&](std::size_t grain) noexcept {
+      std::size_t i = 0;
+      for (; grain >= grains[i].count(); ++i) grain -= grains[i].count();
+      multiply(products[i], detail::product::intersection(grains[i][grain], parts[i]));
+    });
+  });
+}
+
+EDGERAZOR_FUNCTION void silu_product(std::span<const float> gate, std::span<const float> up,
+                                     std::span<float> out, const kernel_options& options) {
+  if (gate.size() != out.size() || up.size() != out.size()) {
+    detail::core::fail("silu_product: " + std::to_string(gate.size()) + " gates and " +
+                       std::to_string(up.size()) + " values for an output of " +
+                       std::to_string(out.size()));
+  }
+  detail::product::multiply_silu(gate, up, out, detail::product::functions_of(options.kernel));
+}
+
+EDGERAZOR_FUNCTION void gemm_gated(const weight_ref& gate, const weight_ref& up,
+                                   const product_input& input, matrix_view<float> y,
+                                   const product_options& options) {
+  const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
+  const row_range range = detail::product::rows_of(options, gate.rows());
+  input.visit([&](const auto& x) {
+    gate.visit([&](const auto& g) {
+      up.visit([&](const auto& u) {
+        detail::product::require_product(g, x, y, range, k);
+        detail::product::require_product(u, x, y, range, k);
+        if (!options.executor) return detail::product::multiply_gated(g, u, x, y, range, k);
+        // Each of the two streams is as long as that of a single product would be.
+        const row_grains grains(gate.rows(),
+                                detail::product::gated_unit(gate.row_unit(), up.row_unit()),
+                                std::min(gate.bytes(), up.bytes()), y.rows);
+        options.executor(grains.count(), [&](std::size_t grain) noexcept {
+          const row_range rows = detail::product::intersection(grains[grain], range);
+          if (!rows.empty()) detail::product::multiply_gated(g, u, x, y, rows, k);
+        });
+      });
+    });
+  });
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
