@@ -65,18 +65,19 @@ class attention_case {
     const float factor = 1 / std::sqrt(static_cast<float>(head));
     switch (run_.what) {
       case step::scores:
-        return er::attention_scores(cache_, 0, query, scores, kernel);
+        return er::attention_scores(cache_, 0, er::unquantized{query}, scores, {.kernel = &kernel});
       case step::softmax:
         // In place, so it works on what it made last: as good a row of numbers as any.
-        for (std::size_t q = 0; q < queries; ++q) er::softmax(scores.row(q), factor, kernel);
+        for (std::size_t q = 0; q < queries; ++q)
+          er::softmax(scores.row(q), {.scale = factor, .kernel = &kernel});
         return;
       case step::mix:
         return er::attention_mix(
             cache_, 0, er::matrix_view<const float>{probabilities_.data(), queries, positions}, out,
-            kernel);
+            {.kernel = &kernel});
       case step::attention:
         return er::attention(cache_, 0, query, std::span<const std::size_t>{lengths_}, factor,
-                             scores, out, kernel);
+                             scores, out, {.kernel = &kernel});
     }
   }
   /// Whether one call gives what the scalar kernel gives.

@@ -132,9 +132,11 @@ void activations(benchmark::State& state, er::activation_scales scales,
   const std::vector<float> x = bench::random_values(width);
   er::packed_activations packed(width, 256), expected(width, 256);
   const er::matrix_view<const float> token{x.data(), 1, width};
-  const er::activation_view truth =
-      er::quantize_activations(token, expected, scales, *er::find_kernel("scalar"));
-  const auto quantize = [&] { er::quantize_activations(token, packed, scales, kernel); };
+  const er::activation_view truth = er::quantize_activations(
+      token, expected, {.scales = scales, .kernel = er::find_kernel("scalar")});
+  const auto quantize = [&] {
+    er::quantize_activations(token, packed, {.scales = scales, .kernel = &kernel});
+  };
   quantize();
   const er::activation_view got = packed.view(1);
   if (!std::equal(truth.codes, truth.codes + width, got.codes) ||

@@ -47,19 +47,21 @@ bool run(const er::kernel& kernel) {
   const auto query = matrix(query_rows, 1), key = matrix(kv_rows, 2), value = matrix(kv_rows, 3);
   const std::vector<float> x = normal(tokens * hidden, 4);
   er::packed_activations room(hidden, group, tokens);
-  const er::activation_view x8 = er::quantize_activations({x.data(), tokens, hidden}, room,
-                                                          er::activation_scales::of_groups, kernel);
+  const er::activation_view x8 =
+      er::quantize_activations({x.data(), tokens, hidden}, room,
+                               {.scales = er::activation_scales::of_groups, .kernel = &kernel});
 
   std::vector<float> q(tokens * query_rows), k(tokens * kv_rows), v(tokens * kv_rows);
   const std::array products{er::fused_product{query, er::matrix_view{q.data(), tokens, query_rows}},
                             er::fused_product{key, er::matrix_view{k.data(), tokens, kv_rows}},
                             er::fused_product{value, er::matrix_view{v.data(), tokens, kv_rows}}};
-  er::gemm_fused(products, x8, kernel);  // one thread: no executor
+  er::gemm_fused(products, x8, {.kernel = &kernel});  // one thread: no executor
   const std::array expected{q, k, v};
 
   const auto start = std::chrono::steady_clock::now();
   constexpr int rounds = 20;
-  for (int i = 0; i < rounds; ++i) er::gemm_fused(parallel_loop, products, x8, kernel);
+  for (int i = 0; i < rounds; ++i)
+    er::gemm_fused(products, x8, {.kernel = &kernel, .executor = parallel_loop});
   const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
 
   const bool same = std::array{q, k, v} == expected;

@@ -99,19 +99,21 @@ bool run(const er::kernel& kernel) {
 
   // One thread: no executor.
   const er::matrix_view<float> middle_view{middle.data(), 1, inner};
-  const auto quantized = er::quantize_activations({x.data(), 1, hidden}, x8, scales, kernel);
-  er::gemm_gated(gate, up, quantized, middle_view, kernel);
+  const auto quantized =
+      er::quantize_activations({x.data(), 1, hidden}, x8, {.scales = scales, .kernel = &kernel});
+  er::gemm_gated(gate, up, quantized, middle_view, {.kernel = &kernel});
   er::gemv(down, er::quantize_activations(middle_view, middle8, scales, kernel),
-           std::span{expected}, kernel);
+           std::span{expected}, {.kernel = &kernel});
 
   pool threads(std::max(1u, std::thread::hardware_concurrency()));
   const auto start = std::chrono::steady_clock::now();
   constexpr int rounds = 100;
   for (int i = 0; i < rounds; ++i) {
-    const auto token = er::quantize_activations({x.data(), 1, hidden}, x8, scales, kernel);
-    er::gemm_gated(threads, gate, up, token, middle_view, kernel);
-    er::gemv(threads, down, er::quantize_activations(middle_view, middle8, scales, kernel),
-             std::span{y}, kernel);
+    const auto token =
+        er::quantize_activations({x.data(), 1, hidden}, x8, {.scales = scales, .kernel = &kernel});
+    er::gemm_gated(gate, up, token, middle_view, {.kernel = &kernel, .executor = threads});
+    er::gemv(down, er::quantize_activations(middle_view, middle8, scales, kernel), std::span{y},
+             {.kernel = &kernel, .executor = threads});
   }
   const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
 

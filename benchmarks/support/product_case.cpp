@@ -77,18 +77,18 @@ void product_case::multiply(spinning_threads& threads, const er::any_matrix& wei
   };
   const er::matrix_view<float> out{y_.data(), tokens(), size_.rows};
   if (weights.is_dense()) {
-    er::gemm(executor, weights,
+    er::gemm(weights,
              er::unquantized{er::matrix_view<const float>{reals_.data(), tokens(), size_.cols}},
-             out, kernel);
+             out, {.kernel = &kernel, .executor = executor});
   } else {
-    er::gemm(executor, weights, x_, out, kernel);
+    er::gemm(weights, x_, out, {.kernel = &kernel, .executor = executor});
   }
 }
 
 void product_case::quantize_tokens(const er::kernel& kernel) {
   if (weights_.is_dense()) return;
   x_ = er::quantize_activations({reals_.data(), tokens(), size_.cols}, activations_,
-                                er::activation_scales::of_groups, kernel);
+                                {.scales = er::activation_scales::of_groups, .kernel = &kernel});
 }
 
 bool product_case::right() const {
@@ -109,9 +109,9 @@ void product_case::multiply_rows(const er::any_matrix& weights, er::row_range ra
   const er::matrix_view<float> out{y.data(), count, size_.rows};
   if (weights.is_dense()) {
     const er::matrix_view<const float> x{reals_.data(), count, size_.cols};
-    er::gemm(weights, er::unquantized{x}, out, range, kernel);
+    er::gemm(weights, er::unquantized{x}, out, {.rows = range, .kernel = &kernel});
   } else {
-    er::gemm(weights, x_.tokens_between(0, count), out, range, kernel);
+    er::gemm(weights, x_.tokens_between(0, count), out, {.rows = range, .kernel = &kernel});
   }
 }
 

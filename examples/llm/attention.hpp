@@ -80,14 +80,14 @@ inline void attend(const layer_cache& cache, std::size_t kv_head,
                    er::matrix_view<float> scores, er::matrix_view<float> out, const er::kernel& k) {
   const float factor = 1.0f / std::sqrt(static_cast<float>(queries.cols));
   if (const auto* quantized = std::get_if<er::kv_cache>(&cache)) {
-    er::attention(*quantized, kv_head, queries, lengths, factor, scores, out, k);
+    er::attention(*quantized, kv_head, queries, lengths, factor, scores, out, {.kernel = &k});
     return;
   }
   const auto& plain = std::get<float_cache>(cache);
   for (std::size_t q = 0; q < queries.rows; ++q) {
     const std::span<float> row = scores.row(q).first(lengths[q]);
     score(plain, kv_head, queries.row(q), row);
-    er::softmax(row, factor, k);
+    er::softmax(row, {.scale = factor, .kernel = &k});
     mix(plain, kv_head, row, out.row(q));
   }
 }

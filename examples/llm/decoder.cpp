@@ -79,7 +79,9 @@ void decoder::with_input(er::matrix_view<const float> in, const er::any_matrix& 
   if (w.is_dense()) return use(er::unquantized{in});
   er::packed_activations& room = activations_[{in.cols, w.group_cols()}];
   if (room.max_tokens() < in.rows) room = er::packed_activations(in.cols, w.group_cols(), in.rows);
-  use(er::quantize_activations(threads_, in, room, er::activation_scales::of_groups, kernel_));
+  use(er::quantize_activations(
+      in, room,
+      {.scales = er::activation_scales::of_groups, .kernel = &kernel_, .executor = threads_}));
 }
 
 void decoder::multiply(er::matrix_view<const float> in, std::span<const product> products) {
@@ -93,8 +95,9 @@ void decoder::multiply(er::matrix_view<const float> in, std::span<const product>
     }
     with_input(in, w, [&](const auto& x) {
       if (threads_.size() == 1)
-        return er::gemm_fused(job_, x, kernel_);  // not cut into grains: longer streams
-      er::gemm_fused(threads_, job_, x, kernel_);
+        return er::gemm_fused(job_, x,
+                              {.kernel = &kernel_});  // not cut into grains: longer streams
+      er::gemm_fused(job_, x, {.kernel = &kernel_, .executor = threads_});
     });
   }
   for (const product& p : products) {
@@ -111,7 +114,7 @@ void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate
   if (in.rows >= few && same_input(gate.weights, up.weights) && gate.bias.empty() &&
       up.bias.empty()) {
     with_input(in, gate.weights, [&](const auto& x) {
-      er::gemm_gated(threads_, gate.weights, up.weights, x, out, kernel_);
+      er::gemm_gated(gate.weights, up.weights, x, out, {.kernel = &kernel_, .executor = threads_});
     });
     return;
   }
@@ -120,7 +123,7 @@ void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate
                           product{&up.weights, &up.bias, ups}};
   multiply(in, inputs);
   for (std::size_t t = 0; t < out.rows; ++t)
-    er::silu_product(out.row(t), ups.row(t), out.row(t), kernel_);
+    er::silu_product(out.row(t), ups.row(t), out.row(t), {.kernel = &kernel_});
 }
 
 /// normed_ = rms_norm(stream_).

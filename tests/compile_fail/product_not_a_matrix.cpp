@@ -1,4 +1,4 @@
-// expect: satisf.*weight_matrix
+// expect: a product takes a packed_view, packed_matrix, mixed_matrix or any_matrix
 // Real numbers are multiplied as an any_matrix, not as they are.
 #include <span>
 

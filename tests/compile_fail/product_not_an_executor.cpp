@@ -2,10 +2,10 @@
 // A number of threads is no executor: the library has none to start.
 #include <span>
 
-#include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;
 
 void wrong(const er::any_matrix& w, std::span<const float> x, std::span<float> y) {
-  er::gemv(4, w, x, y);
+  er::gemv(w, x, y, {.executor = 4});
 }

@@ -5,26 +5,20 @@
 
 #include <doctest/doctest.h>
 
+#include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
 
 TEST_CASE("dispatch: kernels have names of their own, and all their functions") {
   std::set<std::string_view> names;
-  for (const er::kernel* k : er::detail::kernel::kernel_list) {
+  for (const er::detail::kernel::functions* k : er::detail::product::known_kernels()) {
     CAPTURE(k->name);
     names.insert(k->name);
     CHECK((k->supported != nullptr));
-    for (const auto& function : k->dot) CHECK((function != nullptr));
-    for (const auto& function : k->unpack) CHECK((function != nullptr));
-    for (const auto& function : k->panel_product) CHECK((function != nullptr));
-    for (const auto& function : k->scale_sums) CHECK((function != nullptr));
-    for (const auto& function : k->read_scales) CHECK((function != nullptr));
-    for (const auto& function : k->scale_floats) CHECK((function != nullptr));
-    CHECK((k->panel_float && k->dense_float && k->dense_float16 && k->dense_bfloat16));
-    CHECK((k->max_magnitude && k->quantize && k->mix && k->exponentials));
+    CHECK(er::detail::kernel::is_complete(*k));
   }
-  CHECK(names.size() == er::detail::kernel::kernel_list.size());
+  CHECK(names.size() == er::detail::product::known_kernels().size());
 }
 
 TEST_CASE(
@@ -33,13 +27,14 @@ TEST_CASE(
   REQUIRE(!available.empty());
   CHECK(available.back().name == "scalar");
   std::size_t next = 0;
-  for (const er::kernel* k : er::detail::kernel::kernel_list) {
+  for (const er::detail::kernel::functions* k : er::detail::product::known_kernels()) {
     if (!k->supported()) {
       CHECK(er::find_kernel(k->name) == nullptr);
       continue;
     }
     REQUIRE(next < available.size());
     CHECK(available[next].name == k->name);
+    CHECK(available[next].functions == k);
     CHECK(er::find_kernel(k->name) == &available[next]);
     ++next;
   }

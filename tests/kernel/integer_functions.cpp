@@ -13,6 +13,7 @@
 #include "support/guarded.hpp"
 #include "support/operands.hpp"
 #include "support/tile_places.hpp"
+#include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
@@ -21,28 +22,37 @@ namespace {
 
 using sizes = std::initializer_list<std::size_t>;
 
-/// The codes of one tile.
+/// One plane of the codes of one tile, as the first of two or the second.
 struct tile {
-  er::code_type code;
+  er::plane_type plane;
   std::size_t slots, group_slots;
+  unsigned shift = 0;
+  bool first = true;
+  int zero_code = 0;
   std::vector<std::uint8_t> chunks;
 
-  tile(er::code_type type, std::size_t slot_count, std::size_t slots_a_group,
+  tile(er::plane_type type, std::size_t slot_count, std::size_t slots_a_group,
        operands::content what, std::mt19937& random)
-      : code(type), slots(slot_count), group_slots(slots_a_group) {
-    const unsigned fields = tile_places::fields_of(code);
+      : plane(type), slots(slot_count), group_slots(slots_a_group) {
+    const unsigned fields = tile_places::fields_of(plane);
     chunks.resize((slots + fields - 1) / fields * er::chunk_bytes);
-    for (std::uint8_t& byte : chunks) byte = operands::draw_byte(code, what, random);
+    for (std::uint8_t& byte : chunks) byte = operands::draw_byte(er::plane_of(plane), what, random);
+    const unsigned bits = plane == er::plane_type::base3 ? 2 : 8 / fields;
+    shift = static_cast<unsigned>(random()) % (9 - bits);
+    first = random() % 3 != 0;
+    zero_code = static_cast<int>(random() % 129);
   }
   [[nodiscard]] std::size_t groups() const { return (slots + group_slots - 1) / group_slots; }
-  [[nodiscard]] er::detail::kernel::tile_codes view(const std::uint8_t* at) const {
-    return {at, slots, group_slots};
+  [[nodiscard]] er::detail::kernel::plane_codes view(const std::uint8_t* at) const {
+    return {at, slots, group_slots, shift, first, zero_code};
   }
-  [[nodiscard]] int level(std::size_t row, std::size_t col) const {
-    const unsigned fields = tile_places::fields_of(code);
+  /// What the digit counts in the code.
+  [[nodiscard]] int part(std::size_t row, std::size_t col) const {
+    const unsigned fields = tile_places::fields_of(plane);
     const std::size_t slot = col / 4;
-    return tile_places::level_of(code, chunks[64 * (slot / fields) + 4 * row + col % 4],
-                                 static_cast<unsigned>(slot % fields));
+    return tile_places::digit_of(plane, chunks[64 * (slot / fields) + 4 * row + col % 4],
+                                 static_cast<unsigned>(slot % fields))
+           << shift;
   }
 };
 
@@ -61,20 +71,23 @@ struct token {
   }
 };
 
-std::size_t index(er::code_type code) {
-  return static_cast<std::size_t>(code);
+std::size_t index(er::plane_type plane) {
+  return static_cast<std::size_t>(plane);
 }
 
-/// Sums of levels times activations in 64 bits.
+/// What isum holds before a plane that is not the first.
+constexpr std::int32_t held_before = -7;
+
+/// Sums in 64 bits.
 std::vector<std::int32_t> exact_sums(const tile& w, const token& t, std::size_t begin,
                                      std::size_t end) {
   std::vector<std::int32_t> result;
   for (std::size_t g = begin; g < end; ++g) {
     for (std::size_t r = 0; r < 16; ++r) {
-      std::int64_t sum = 0;
+      std::int64_t sum = w.first ? -std::int64_t{w.zero_code} * t.sums[g] : held_before;
       for (std::size_t c = 4 * g * w.group_slots;
            c < std::min(4 * (g + 1) * w.group_slots, 4 * w.slots); ++c) {
-        sum += std::int64_t{w.level(r, c)} * t.x[c];
+        sum += std::int64_t{w.part(r, c)} * t.x[c];
       }
       REQUIRE(sum == static_cast<std::int32_t>(sum));
       result.push_back(static_cast<std::int32_t>(sum));
@@ -89,8 +102,10 @@ std::vector<std::int32_t> run_dot(const er::kernel& k, const tile& w, const toke
   const guarded::array<std::uint8_t> chunks(w.chunks, edge);
   const guarded::array<std::int8_t> x(t.x, edge);
   const guarded::array<std::int32_t> sums(t.sums, edge);
-  const guarded::array<std::int32_t> isum(std::vector<std::int32_t>(16 * (end - begin), -7), edge);
-  k.dot[index(w.code)](w.view(chunks.data()), x.data(), sums.data(), begin, end, isum.data());
+  const guarded::array<std::int32_t> isum(
+      std::vector<std::int32_t>(16 * (end - begin), held_before), edge);
+  k.functions->dot[index(w.plane)](w.view(chunks.data()), x.data(), sums.data(), begin, end,
+                                   isum.data());
   return isum.copy();
 }
 
@@ -104,7 +119,7 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const er::codec_info& codec : er::codec_list) {
+  for (const er::plane_info& plane : er::plane_list) {
     for (const std::size_t slots : slot_counts) {
       for (const std::size_t group_slots :
            {std::size_t{1}, std::size_t{5}, std::size_t{8}, std::size_t{16}, slots}) {
@@ -112,7 +127,7 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
         const operands::codes activations = operands::all_codes[i / 2 % operands::all_codes.size()];
         const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
         ++i;
-        const tile w(codec.type, slots, group_slots, what, random);
+        const tile w(plane.type, slots, group_slots, what, random);
         const token t(w, activations, random);
         // All groups, and some in the middle.
         const std::size_t some = random() % w.groups(),
@@ -122,7 +137,7 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
           for (const er::kernel& k : er::available_kernels()) {
             if (run_dot(k, w, t, range.begin, range.end, edge) == expected) continue;
             CAPTURE(k.name);
-            CAPTURE(codec.name);
+            CAPTURE(plane.name);
             CAPTURE(slots);
             CAPTURE(group_slots);
             CAPTURE(range.begin);
@@ -139,17 +154,19 @@ TEST_CASE("kernel: dot of the largest group there is, at its extremes") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const er::codec_info& codec : er::codec_list) {
+  for (const er::plane_info& plane : er::plane_list) {
     for (const operands::content what : {operands::content::maximal, operands::content::minimal}) {
-      const tile w(codec.type, er::format::largest_group / 4, er::format::largest_group / 4, what,
-                   random);
+      tile w(plane.type, er::format::largest_group / 4, er::format::largest_group / 4, what,
+             random);
+      w.zero_code = 128, w.first = true;  // the largest there are, of one plane
+      w.shift = plane.type == er::plane_type::base3 ? 6 : 8 - 8 / plane.fields();
       for (const operands::codes activations :
            {operands::codes::largest, operands::codes::smallest, operands::codes::alternating}) {
         const token t(w, activations, random);
         const std::vector<std::int32_t> expected = exact_sums(w, t, 0, 1);
         for (const er::kernel& k : er::available_kernels()) {
           CAPTURE(k.name);
-          CAPTURE(codec.name);
+          CAPTURE(plane.name);
           CHECK(run_dot(k, w, t, 0, 1, guarded::edge::end) == expected);
         }
       }
@@ -158,27 +175,28 @@ TEST_CASE("kernel: dot of the largest group there is, at its extremes") {
 }
 
 TEST_CASE("kernel: all 256 bytes have their level, in dot and unpack") {
-  for (const er::codec_info& codec : er::codec_list) {
+  for (const er::plane_info& plane : er::plane_list) {
     std::mt19937 random(1);
     // Byte 4 r + b of chunk n is 64 n + 4 r + b: four chunks hold all bytes.
-    tile w(codec.type, 4 * codec.fields, 4 * codec.fields, operands::content::minimal, random);
+    tile w(plane.type, 4 * plane.fields(), 4 * plane.fields(), operands::content::minimal, random);
+    w.first = true;
     for (std::size_t i = 0; i < w.chunks.size(); ++i) w.chunks[i] = static_cast<std::uint8_t>(i);
     for (const er::kernel& k : er::available_kernels()) {
       CAPTURE(k.name);
-      CAPTURE(codec.name);
+      CAPTURE(plane.name);
       std::vector<std::uint8_t> panel(64 * w.slots);
-      k.unpack[index(codec.type)](w.view(w.chunks.data()), 0, w.slots, panel.data());
+      k.functions->unpack[index(plane.type)](w.view(w.chunks.data()), 0, w.slots, panel.data());
       std::size_t wrong = 0;
       for (std::size_t c = 0; c < 4 * w.slots; ++c) {
         token t(w, operands::codes::zeros, random);
         t.x[c] = 1;
         t.sums[0] = 1;
         std::vector<std::int32_t> isum(16);
-        k.dot[index(codec.type)](w.view(w.chunks.data()), t.x.data(), t.sums.data(), 0, 1,
-                                 isum.data());
+        k.functions->dot[index(plane.type)](w.view(w.chunks.data()), t.x.data(), t.sums.data(), 0,
+                                            1, isum.data());
         for (std::size_t r = 0; r < 16; ++r) {
-          wrong += isum[r] != w.level(r, c);
-          wrong += panel[64 * (c / 4) + 4 * r + c % 4] - codec.zero_code != w.level(r, c);
+          wrong += isum[r] != w.part(r, c) - w.zero_code;
+          wrong += panel[64 * (c / 4) + 4 * r + c % 4] != w.part(r, c);
         }
       }
       CHECK(wrong == 0);
@@ -191,9 +209,12 @@ TEST_CASE("kernel: unpack gives the codes of any run of slots") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const er::codec_info& codec : er::codec_list) {
+  for (const er::plane_info& plane : er::plane_list) {
     for (const std::size_t slots : slot_counts) {
-      const tile w(codec.type, slots, slots, operands::content::any_bytes, random);
+      const tile w(plane.type, slots, slots, operands::content::any_bytes, random);
+      // Bits that no digit of this plane sets.
+      const unsigned top = (plane.type == er::plane_type::base3 ? 3u : plane.radix - 1) << w.shift;
+      const auto before = static_cast<std::uint8_t>(0x9d & ~top);
       const guarded::edge edge = i++ % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
       const guarded::array<std::uint8_t> chunks(w.chunks, edge);
       for (int repeat = 0; repeat < 6; ++repeat) {
@@ -206,16 +227,16 @@ TEST_CASE("kernel: unpack gives the codes of any run of slots") {
           for (std::size_t r = 0; r < 16; ++r) {
             for (std::size_t b = 0; b < 4; ++b) {
               expected.push_back(
-                  static_cast<std::uint8_t>(w.level(r, 4 * s + b) + codec.zero_code));
+                  static_cast<std::uint8_t>(w.part(r, 4 * s + b) | (w.first ? 0 : before)));
             }
           }
         }
         for (const er::kernel& k : er::available_kernels()) {
           const guarded::array<std::uint8_t> panel(
-              std::vector<std::uint8_t>(64 * (end - begin), 99), edge);
-          k.unpack[index(codec.type)](w.view(chunks.data()), begin, end, panel.data());
+              std::vector<std::uint8_t>(64 * (end - begin), before), edge);
+          k.functions->unpack[index(plane.type)](w.view(chunks.data()), begin, end, panel.data());
           CAPTURE(k.name);
-          CAPTURE(codec.name);
+          CAPTURE(plane.name);
           CAPTURE(begin);
           CAPTURE(end);
           CHECK(panel.copy() == expected);
@@ -240,7 +261,8 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
         const std::size_t stride = 4 * slots + random() % 40, group_stride = 1 + random() % 3;
         std::vector<std::uint8_t> panel(64 * slots);
         for (std::uint8_t& code : panel) {
-          code = static_cast<std::uint8_t>(maximal ? codec.radix - 1 : random() % codec.radix);
+          code = static_cast<std::uint8_t>(maximal ? codec.largest_code()
+                                                   : random() % (codec.largest_code() + 1));
         }
         std::vector<std::int8_t> x((tokens - 1) * stride + 4 * slots);
         for (std::size_t c = 0; c < x.size(); ++c)
@@ -273,20 +295,21 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
         for (const er::kernel& k : er::available_kernels()) {
           const guarded::array<std::int32_t> isum(before, edge);
           const guarded::array<float> y(y_before, edge);
-          k.panel_product[index(codec.type)]({.codes = codes.data(),
-                                              .slots = slots,
-                                              .first = first,
-                                              .last = last,
-                                              .zero_code = codec.zero_code,
-                                              .scales = guarded_w.data()},
-                                             {.tokens = tokens,
-                                              .x = activations.data(),
-                                              .x_stride = stride,
-                                              .sums = guarded_sums.data(),
-                                              .scales = guarded_x.data(),
-                                              .group_stride = group_stride,
-                                              .isum = isum.data(),
-                                              .y = y.data()});
+          k.functions->panel_product({.codes = codes.data(),
+                                      .slots = slots,
+                                      .first = first,
+                                      .last = last,
+                                      .zero_code = codec.zero_code,
+                                      .largest_code = codec.largest_code(),
+                                      .scales = guarded_w.data()},
+                                     {.tokens = tokens,
+                                      .x = activations.data(),
+                                      .x_stride = stride,
+                                      .sums = guarded_sums.data(),
+                                      .scales = guarded_x.data(),
+                                      .group_stride = group_stride,
+                                      .isum = isum.data(),
+                                      .y = y.data()});
           // What waits in isum after the last panel is nobody's.
           if ((last || isum.copy() == sums_after) &&
               samples::count_differences(y.span(), y_after) == 0)

@@ -1,4 +1,6 @@
-/// The four codecs: a positional number system each, in which every byte means something.
+// SPDX-License-Identifier: Apache-2.0
+/// Planes are positional number systems in which every byte means something; codecs are sums of their
+/// digits.
 #include <cstdint>
 #include <set>
 #include <string>
@@ -10,48 +12,79 @@
 
 namespace er = edgerazor;
 
-TEST_CASE("codec: listed in the order of code_type, each under its own name") {
-  std::set<std::string> names;
-  for (std::size_t i = 0; i < er::codec_list.size(); ++i) {
-    CHECK(static_cast<std::size_t>(er::codec_list[i].type) == i);
-    CHECK(&er::codec_of(er::codec_list[i].type) == &er::codec_list[i]);
-    names.insert(std::string{er::codec_list[i].name});
+TEST_SUITE("matrix/codec") {
+  TEST_CASE("codec: listed in the order of code_type, each under its own name") {
+    std::set<std::string> names;
+    for (std::size_t i = 0; i < er::codec_list.size(); ++i) {
+      CHECK(static_cast<std::size_t>(er::codec_list[i].type) == i);
+      CHECK(&er::codec_of(er::codec_list[i].type) == &er::codec_list[i]);
+      names.insert(std::string{er::codec_list[i].name});
+    }
+    CHECK(names == std::set<std::string>{"ternary2", "ternary5", "int3", "int4", "int5", "int6",
+                                         "int8", "binary"});
+    std::set<std::string> planes;
+    for (const er::plane_info& plane : er::plane_list) planes.insert(std::string{plane.name});
+    CHECK(planes.size() == er::plane_list.size());
   }
-  CHECK(names == std::set<std::string>{"ternary2", "ternary5", "int4", "int8"});
-}
 
-TEST_CASE("codec: all 256 bytes, against shifts and divisions written out") {
-  for (const er::codec_info& codec : er::codec_list) {
-    CAPTURE(codec.name);
-    REQUIRE(codec.fields == tile_places::fields_of(codec.type));
-    unsigned values = 1;  // how many bytes have codes of their own
-    for (unsigned f = 0; f < codec.fields; ++f) values *= codec.radix;
-    CHECK(values <= 256);
-    for (unsigned byte = 0; byte < 256; ++byte) {
-      unsigned sum = 0;
-      for (unsigned f = 0; f < codec.fields; ++f) {
-        const unsigned code = codec.code(static_cast<std::uint8_t>(byte), f);
-        CHECK(code < codec.radix);
-        CHECK(static_cast<int>(code) - codec.zero_code ==
-              tile_places::level_of(codec.type, static_cast<std::uint8_t>(byte), f));
-        sum += code * codec.weight(f);
+  TEST_CASE("codec: all 256 bytes, against shifts and divisions written out") {
+    for (const er::plane_info& plane : er::plane_list) {
+      CAPTURE(plane.name);
+      REQUIRE(plane.fields() == tile_places::fields_of(plane.type));
+      unsigned values = 1;  // how many bytes have digits of their own
+      for (unsigned f = 0; f < plane.fields(); ++f) values *= plane.radix;
+      CHECK(values <= 256);
+      for (unsigned byte = 0; byte < 256; ++byte) {
+        unsigned sum = 0;
+        for (unsigned f = 0; f < plane.fields(); ++f) {
+          const unsigned digit = plane.digit(static_cast<std::uint8_t>(byte), f);
+          CHECK(digit < plane.radix);
+          CHECK(static_cast<int>(digit) ==
+                tile_places::digit_of(plane.type, static_cast<std::uint8_t>(byte), f));
+          sum += digit * plane.weight(f);
+        }
+        CHECK(sum == (byte < values ? byte : values - 1));
       }
-      CHECK(sum == (byte < values ? byte : values - 1));
     }
   }
-}
 
-TEST_CASE("codec: the zero byte holds zero levels; what a packer writes fits a byte") {
-  for (const er::codec_info& codec : er::codec_list) {
-    CAPTURE(codec.name);
-    unsigned largest = 0;
-    for (unsigned f = 0; f < codec.fields; ++f) {
-      CHECK(tile_places::level_of(codec.type, codec.zero_byte(), f) == 0);
-      largest += static_cast<unsigned>(codec.max_code) * codec.weight(f);
+  TEST_CASE("codec: every level is the sum of its digits, less the code of zero") {
+    for (const er::codec_info& codec : er::codec_list) {
+      CAPTURE(codec.name);
+      const auto planes = tile_places::planes_of(codec.type);
+      REQUIRE(planes.size() == codec.plane_count);
+      CHECK(codec.zero_code == tile_places::zero_of(codec.type));
+      unsigned largest = 0;
+      for (std::size_t p = 0; p < planes.size(); ++p) {
+        CHECK(planes[p].type == codec.digits[p].plane);
+        CHECK(planes[p].weight == 1 << codec.digits[p].shift);
+        largest += (codec.plane(p).radix - 1) * static_cast<unsigned>(planes[p].weight);
+      }
+      CHECK(codec.largest_code() == largest);
+      for (int level = codec.min_level; level <= codec.max_level(); level += codec.level_step) {
+        int code = 0;
+        for (std::size_t p = 0; p < planes.size(); ++p)
+          code += static_cast<int>(codec.digit(level + codec.zero_code, p)) * planes[p].weight;
+        CHECK(code - codec.zero_code == level);
+      }
     }
-    CHECK(largest <= 255);
-    CHECK(codec.max_level() == codec.max_code - codec.zero_code);
-    CHECK(codec.min_level + codec.zero_code >= 0);
-    CHECK(static_cast<unsigned>(codec.max_code) < codec.radix);
+  }
+
+  TEST_CASE("codec: the zero byte holds zero levels; what a packer writes fits a byte") {
+    for (const er::codec_info& codec : er::codec_list) {
+      CAPTURE(codec.name);
+      int level = -codec.zero_code;
+      for (std::size_t p = 0; p < codec.plane_count; ++p) {
+        const int digit = tile_places::digit_of(codec.digits[p].plane, codec.zero_byte(p), 0);
+        for (unsigned f = 1; f < codec.plane(p).fields(); ++f)
+          CHECK(tile_places::digit_of(codec.digits[p].plane, codec.zero_byte(p), f) == digit);
+        level += digit << codec.digits[p].shift;
+      }
+      CHECK(level == (codec.type == er::code_type::binary ? -1 : 0));
+      CHECK(codec.max_level() == codec.max_code - codec.zero_code);
+      CHECK(codec.min_level + codec.zero_code >= 0);
+      CHECK(static_cast<unsigned>(codec.max_code) <= codec.largest_code());
+      CHECK(codec.largest_code() <= 255);
+    }
   }
 }

@@ -157,7 +157,7 @@ TEST_CASE("pack: rows of more chunks than are written at once") {
   for (const er::code_type code : shapes::codes) {
     for (const std::uint32_t group : {0u, 20u, 256u}) {
       const er::format fmt{code, group, er::scale_kind::float32};
-      const std::size_t chunk_cols = er::codec_of(code).fields * er::slot_cols;
+      const std::size_t chunk_cols = er::codec_of(code).chunk_slots() * er::slot_cols;
       for (const std::size_t cols : {1024 * chunk_cols + 1, 1025 * chunk_cols, 2048 * chunk_cols}) {
         const std::vector<float> w = samples::draw(samples::kind::normal, rows * cols, random);
         const std::vector<er::bfloat16> bfloats(w.begin(), w.end());

@@ -28,20 +28,27 @@ TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
             wrong +=
                 layout.bytes() != places.bytes || er::packed_bytes(fmt, rows, cols) != places.bytes;
             wrong += layout.groups() != places.groups || layout.tiles() * 16 != places.padded_rows;
-            wrong += layout.chunks() * layout.codec().fields * 4 != places.padded_cols;
             wrong += layout.slots() != (cols + 3) / 4 ||
                      layout.group_cols() != (group == 0 ? cols : group);
             for (std::size_t r = 0; r < places.padded_rows; ++r) {
               for (std::size_t g = 0; g < places.groups; ++g) {
                 wrong += layout.scale_offset(r, g) != places.scales[r * places.groups + g];
               }
-              for (std::size_t c = 0; c < places.padded_cols; ++c) {
-                const std::size_t slot = c / er::slot_cols, fields = layout.codec().fields;
-                const tile_places::place place = places.codes[r * places.padded_cols + c];
-                wrong +=
-                    layout.row_offset(r) + er::chunk_bytes * (slot / fields) + c % er::slot_cols !=
-                    place.byte;
-                wrong += slot % fields != place.field;
+            }
+            for (std::size_t p = 0; p < places.planes.size(); ++p) {
+              const tile_places::plane_map& plane = places.planes[p];
+              const std::size_t fields = layout.codec().plane(p).fields();
+              wrong += layout.chunks(p) * fields * 4 != plane.padded_cols ||
+                       layout.padded_cols() < plane.padded_cols;
+              for (std::size_t r = 0; r < places.padded_rows; ++r) {
+                for (std::size_t c = 0; c < plane.padded_cols; ++c) {
+                  const std::size_t slot = c / er::slot_cols;
+                  const tile_places::place place = plane.digits[r * plane.padded_cols + c];
+                  wrong += layout.row_offset(r, p) + er::chunk_bytes * (slot / fields) +
+                               c % er::slot_cols !=
+                           place.byte;
+                  wrong += slot % fields != place.field;
+                }
               }
             }
           }
@@ -63,6 +70,10 @@ TEST_CASE("tile_layout: stored bits for each weight") {
   CHECK(bits(er::code_type::ternary5, 256) == 1.6 + 16.0 / 256);
   CHECK(bits(er::code_type::int4, 64) == 4 + 16.0 / 64);
   CHECK(bits(er::code_type::int8, 128) == 8 + 16.0 / 128);
+  CHECK(bits(er::code_type::int3, 64) == 3 + 16.0 / 64);
+  CHECK(bits(er::code_type::int5, 64) == 5 + 16.0 / 64);
+  CHECK(bits(er::code_type::int6, 64) == 6 + 16.0 / 64);
+  CHECK(bits(er::code_type::binary, 64) == 1 + 16.0 / 64);
   CHECK(bits(er::code_type::int8, 128, er::scale_kind::float32) == 8 + 32.0 / 128);
   // One scale a row is 32 bytes a tile, which take a whole cache line.
   CHECK(bits(er::code_type::ternary5, 0) == 1.6 + 64.0 * 8 / (16 * 2560));
@@ -93,6 +104,6 @@ TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
   // What is accepted does not overflow: the size is at least that of the codes.
   for (const er::code_type code : shapes::codes) {
     const er::tile_layout wide({code, 4, er::scale_kind::float32}, 1, largest >> 9);
-    CHECK(wide.bytes() / 16 > wide.cols() / 20);
+    CHECK(wide.bytes() / 16 > wide.cols() / 32);
   }
 }

@@ -84,7 +84,8 @@ TEST_CASE("attention: scores are the products of the query with the keys") {
     const std::vector<float> query = samples::draw(samples::kind::uniform, item.head_size, random);
     for (std::size_t h = 0; h < item.heads; ++h) {
       std::vector<float> truth(item.positions, -3.0f);
-      er::attention_scores(item.cache, h, query, truth, er::detail::kernel::scalar::table);
+      er::attention_scores(item.cache, h, er::unquantized{query}, truth,
+                           {.kernel = er::find_kernel("scalar")});
       // A column passes at most group / 4 fmas of its chain, two additions, and a fma for each
       // group.
       const double roundings = static_cast<double>(item.cache.group_cols()) / 4 + 1 + 2 +
@@ -105,7 +106,8 @@ TEST_CASE("attention: scores are the products of the query with the keys") {
         // The first positions alone, into an array that ends there.
         for (const std::size_t count : {item.positions, item.positions / 2}) {
           const guarded::array<float> scores(std::vector<float>(count, -3.0f), guarded::edge::end);
-          er::attention_scores(item.cache, h, query, scores.span(), k);
+          er::attention_scores(item.cache, h, er::unquantized{query}, scores.span(),
+                               {.kernel = &k});
           CHECK(samples::count_differences(scores.span(), std::span{truth}.first(count)) == 0);
         }
       }
@@ -120,7 +122,7 @@ TEST_CASE("attention: scores of an int8 query") {
     const er::activation_view q8 =
         er::quantize_activations({query.data(), 1, item.head_size}, memory);
     std::vector<float> truth(item.positions);
-    er::attention_scores(item.cache, 1, q8, truth, er::detail::kernel::scalar::table);
+    er::attention_scores(item.cache, 1, q8, truth, {.kernel = er::find_kernel("scalar")});
     std::size_t wrong = 0;
     for (std::size_t t = 0; t < item.positions; ++t) {
       double sum = 0, magnitudes = 0;
@@ -139,7 +141,7 @@ TEST_CASE("attention: scores of an int8 query") {
     CHECK(wrong == 0);
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> scores(item.positions, -3.0f);
-      er::attention_scores(item.cache, 1, q8, scores, k);
+      er::attention_scores(item.cache, 1, q8, scores, {.kernel = &k});
       CHECK(samples::count_differences(scores, truth) == 0);
     }
   });
@@ -149,10 +151,10 @@ TEST_CASE("attention: the mix is the sum of probabilities times values") {
   for_each_cache([](const filled_cache& item, std::mt19937& random) {
     std::vector<float> probabilities =
         samples::draw(samples::kind::uniform, item.positions, random);
-    er::softmax(probabilities, 3.0f);
+    er::softmax(probabilities, {.scale = 3.0f});
     for (std::size_t h = 0; h < item.heads; ++h) {
       std::vector<float> truth(item.head_size, -3.0f);
-      er::attention_mix(item.cache, h, probabilities, truth, er::detail::kernel::scalar::table);
+      er::attention_mix(item.cache, h, probabilities, truth, {.kernel = er::find_kernel("scalar")});
       std::size_t wrong = 0;
       for (std::size_t c = 0; c < item.head_size; ++c) {
         double sum = 0, magnitudes = 0;
@@ -171,7 +173,7 @@ TEST_CASE("attention: the mix is the sum of probabilities times values") {
       for (const er::kernel& k : er::available_kernels()) {
         const guarded::array<float> out(std::vector<float>(item.head_size, -3.0f),
                                         guarded::edge::end);
-        er::attention_mix(item.cache, h, probabilities, out.span(), k);
+        er::attention_mix(item.cache, h, probabilities, out.span(), {.kernel = &k});
         CHECK(samples::count_differences(out.span(), truth) == 0);
       }
     }
@@ -183,8 +185,8 @@ TEST_CASE("attention: positions past those asked for do not count, nor does thei
   const filled_cache item(1, 64, 300, 32, random);
   const std::vector<float> query = samples::draw(samples::kind::uniform, 64, random);
   std::vector<float> all(300), some(255);
-  er::attention_scores(item.cache, 0, query, all);
-  er::attention_scores(item.cache, 0, query, some);
+  er::attention_scores(item.cache, 0, er::unquantized{query}, all);
+  er::attention_scores(item.cache, 0, er::unquantized{query}, some);
   CHECK(samples::count_differences(some, std::span{all}.first(255)) == 0);
   // Zero probabilities add nothing.
   std::vector<float> few(all.size(), 0.0f), out(64), short_out(64);
@@ -212,7 +214,7 @@ TEST_CASE("softmax: against double; large scores do not overflow") {
       expected.push_back(std::exp(static_cast<double>(scale * (s - largest))));
       sum += expected.back();
     }
-    er::softmax(scores, scale);
+    er::softmax(scores, {.scale = scale});
     double total = 0;
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -243,18 +245,19 @@ TEST_CASE("attention: queries together are each query alone, on every kernel") {
       std::vector<float> truth(queries * item.head_size, -3.0f);
       for (std::size_t q = 0; q < queries; ++q) {
         std::vector<float> scores(lengths[q]);
-        er::attention_scores(item.cache, 1, all.row(q), scores, er::detail::kernel::scalar::table);
-        er::softmax(scores, scale, er::detail::kernel::scalar::table);
+        er::attention_scores(item.cache, 1, er::unquantized{all.row(q)}, scores,
+                             {.kernel = er::find_kernel("scalar")});
+        er::softmax(scores, {.scale = scale, .kernel = er::find_kernel("scalar")});
         er::attention_mix(item.cache, 1, scores,
                           std::span{truth}.subspan(q * item.head_size, item.head_size),
-                          er::detail::kernel::scalar::table);
+                          {.kernel = er::find_kernel("scalar")});
       }
       for (const er::kernel& k : er::available_kernels()) {
         CAPTURE(k.name);
         std::vector<float> scores(queries * score_stride), out(queries * item.head_size, -3.0f);
         er::attention(item.cache, 1, all, lengths, scale,
                       er::matrix_view<float>{scores.data(), queries, item.positions, score_stride},
-                      er::matrix_view<float>{out.data(), queries, item.head_size}, k);
+                      er::matrix_view<float>{out.data(), queries, item.head_size}, {.kernel = &k});
         CHECK(samples::count_differences(out, truth) == 0);
       }
     }
@@ -270,10 +273,13 @@ TEST_CASE("attention: what is refused") {
   constexpr const char* sentence =
       "attention: head 2 of 64 columns over 5 positions, of a cache of 2 heads of 64 columns with "
       "5 positions";
-  CHECK_THROWS_WITH_AS(er::attention_scores(item.cache, 2, query, scores), sentence, error);
+  CHECK_THROWS_WITH_AS(er::attention_scores(item.cache, 2, er::unquantized{query}, scores),
+                       sentence, error);
   CHECK_THROWS_WITH_AS(er::attention_mix(item.cache, 2, probabilities, out), sentence, error);
-  CHECK_THROWS_AS(er::attention_scores(item.cache, 0, std::span{query}.first(63), scores), error);
-  CHECK_THROWS_AS(er::attention_scores(item.cache, 0, query, many), error);
+  CHECK_THROWS_AS(
+      er::attention_scores(item.cache, 0, er::unquantized{std::span{query}.first(63)}, scores),
+      error);
+  CHECK_THROWS_AS(er::attention_scores(item.cache, 0, er::unquantized{query}, many), error);
   CHECK_THROWS_AS(er::attention_mix(item.cache, 0, many, out), error);
   CHECK_THROWS_AS(er::attention_mix(item.cache, 0, probabilities, std::span{out}.first(63)), error);
   const er::matrix_view<const float> queries{query.data(), 1, 64};

@@ -56,13 +56,14 @@ void check_refuses(const W& w, bool takes_int8) {
   CHECK_THROWS_AS(er::gemv(w, std::span<const float>{}, o.first(33)), error);
   CHECK_THROWS_AS(er::gemv(w, o.reals(2, 100), o.first(33)), error);  // a gemv has one token
   const er::row_range backwards{5, 4}, beyond{0, 34}, far{SIZE_MAX, SIZE_MAX};
-  CHECK_THROWS_WITH_AS(er::gemv(w, o.reals(1, 100), o.first(33), backwards),
+  CHECK_THROWS_WITH_AS(er::gemv(w, o.reals(1, 100), o.first(33), {.rows = backwards}),
                        "product: rows 5 to 4 of a matrix of 33 x 100", error);
-  CHECK_THROWS_AS(er::gemv(w, o.reals(1, 100), o.first(33), beyond), error);
-  CHECK_THROWS_AS(er::gemv(w, o.reals(1, 100), o.first(33), far), error);
-  CHECK_THROWS_AS(er::gemv(w, std::span<const float>{o.x}.first(100), o.first(33), beyond), error);
+  CHECK_THROWS_AS(er::gemv(w, o.reals(1, 100), o.first(33), {.rows = beyond}), error);
+  CHECK_THROWS_AS(er::gemv(w, o.reals(1, 100), o.first(33), {.rows = far}), error);
+  CHECK_THROWS_AS(
+      er::gemv(w, std::span<const float>{o.x}.first(100), o.first(33), {.rows = beyond}), error);
   CHECK_NOTHROW(er::gemm(w, o.reals(0, 100), o.out(0, 33)));
-  CHECK_NOTHROW(er::gemv(w, o.reals(1, 100), o.first(33), er::row_range{33, 33}));
+  CHECK_NOTHROW(er::gemv(w, o.reals(1, 100), o.first(33), {.rows = er::row_range{33, 33}}));
 
   std::vector<float> row(100);
   CHECK_THROWS_WITH_AS(er::look_up_row(w, 33, std::span{row}),
@@ -107,7 +108,8 @@ TEST_CASE("product: nothing is written where it is refused") {
   std::fill(o.y.begin(), o.y.end(), 7.0f);
   er::packed_activations other(100, 64);
   CHECK_THROWS_AS(er::gemv(packed, other.view(), o.first(33)), error);
-  CHECK_THROWS_AS(er::gemv(packed, o.reals(1, 100), o.first(33), er::row_range{0, 34}), error);
+  CHECK_THROWS_AS(er::gemv(packed, o.reals(1, 100), o.first(33), {.rows = er::row_range{0, 34}}),
+                  error);
   CHECK(o.y == std::vector<float>(o.y.size(), 7.0f));
 }
 
@@ -124,24 +126,25 @@ TEST_CASE("product: no allocation, but for the form that quantizes") {
   er::kv_cache cache(1, 100, 4);
   for (const er::kernel& k : er::available_kernels()) {
     const std::size_t before = allocation_count;
-    (void)er::quantize_activations({o.x.data(), 5, 100}, o.memory, er::activation_scales::of_groups,
-                                   k);
-    const er::activation_view x8 = er::quantize_activations({o.x.data(), 5, 100}, whole_row,
-                                                            er::activation_scales::of_token, k);
-    er::gemm(packed, o.x8, o.out(5, 33), k);
-    er::gemv(packed, o.one8, o.first(33), er::row_range{3, 20}, k);
-    er::gemm(packed, o.reals(5, 100), o.out(5, 33), k);
-    er::gemm(mixed, o.x8, o.out(5, 33), k);
-    er::gemm(mixed, o.reals(5, 100), o.out(5, 33), k);
-    er::gemm(any, x8, o.out(5, 33), k);
-    er::gemm(dense, o.reals(5, 100), o.out(5, 33), k);
-    er::gemv(dense, std::span<const float>{o.x}.first(100), o.first(33), k);
+    (void)er::quantize_activations({o.x.data(), 5, 100}, o.memory,
+                                   {.scales = er::activation_scales::of_groups, .kernel = &k});
+    const er::activation_view x8 = er::quantize_activations(
+        {o.x.data(), 5, 100}, whole_row, {.scales = er::activation_scales::of_token, .kernel = &k});
+    er::gemm(packed, o.x8, o.out(5, 33), {.kernel = &k});
+    er::gemv(packed, o.one8, o.first(33), {.rows = er::row_range{3, 20}, .kernel = &k});
+    er::gemm(packed, o.reals(5, 100), o.out(5, 33), {.kernel = &k});
+    er::gemm(mixed, o.x8, o.out(5, 33), {.kernel = &k});
+    er::gemm(mixed, o.reals(5, 100), o.out(5, 33), {.kernel = &k});
+    er::gemm(any, x8, o.out(5, 33), {.kernel = &k});
+    er::gemm(dense, o.reals(5, 100), o.out(5, 33), {.kernel = &k});
+    er::gemv(dense, std::span<const float>{o.x}.first(100), o.first(33), {.kernel = &k});
     er::look_up_row(mixed, 8, std::span{row});
     cache.truncate(0);
     cache.append(std::span{o.x}.first(100), std::span{o.x}.first(100));
-    er::attention_scores(cache, 0, std::span<const float>{o.x}.first(100), scores, k);
+    er::attention_scores(cache, 0, er::unquantized{std::span<const float>{o.x}.first(100)}, scores,
+                         {.kernel = &k});
     er::softmax(scores);
-    er::attention_mix(cache, 0, scores, row, k);
+    er::attention_mix(cache, 0, scores, row, {.kernel = &k});
     const std::size_t after = allocation_count;
     CAPTURE(k.name);
     CHECK(after == before);

@@ -65,9 +65,9 @@ template <class G, class U, class X>
 std::vector<float> gated_in_steps(const G& gate, const U& up, const X& x, std::size_t tokens,
                                   const er::kernel& k) {
   std::vector<float> g(tokens * gate.rows()), u(g.size()), y(g.size());
-  er::gemm(gate, x, er::matrix_view<float>{g.data(), tokens, gate.rows()}, k);
-  er::gemm(up, x, er::matrix_view<float>{u.data(), tokens, up.rows()}, k);
-  er::silu_product(g, u, y, k);
+  er::gemm(gate, x, er::matrix_view<float>{g.data(), tokens, gate.rows()}, {.kernel = &k});
+  er::gemm(up, x, er::matrix_view<float>{u.data(), tokens, up.rows()}, {.kernel = &k});
+  er::silu_product(g, u, y, {.kernel = &k});
   return y;
 }
 
@@ -77,7 +77,7 @@ std::size_t count_wrong_gated(const G& gate, const U& up, const X& x, std::size_
   std::size_t wrong = 0;
   const std::size_t rows = gate.rows(), stride = rows + 3;
   const std::vector<float> expected =
-      gated_in_steps(gate, up, x, tokens, er::detail::kernel::scalar::table);
+      gated_in_steps(gate, up, x, tokens, *er::find_kernel("scalar"));
   for (const er::kernel& k : er::available_kernels()) {
     wrong += samples::count_differences(gated_in_steps(gate, up, x, tokens, k), expected);
     const auto check = [&](er::row_range range, const auto& multiply) {
@@ -92,15 +92,17 @@ std::size_t count_wrong_gated(const G& gate, const U& up, const X& x, std::size_
     for (int i = 0; i < 4; ++i) {
       const std::size_t begin = random() % (rows + 1);
       const er::row_range range{begin, begin + random() % (rows - begin + 1)};
-      check(range,
-            [&](const er::matrix_view<float>& y) { er::gemm_gated(gate, up, x, y, range, k); });
+      check(range, [&](const er::matrix_view<float>& y) {
+        er::gemm_gated(gate, up, x, y, {.rows = range, .kernel = &k});
+      });
     }
-    check({0, rows}, [&](const er::matrix_view<float>& y) { er::gemm_gated(gate, up, x, y, k); });
+    check({0, rows},
+          [&](const er::matrix_view<float>& y) { er::gemm_gated(gate, up, x, y, {.kernel = &k}); });
     check({0, rows}, [&](const er::matrix_view<float>& y) {
-      er::gemm_gated(executors::backwards, gate, up, x, y, k);
+      er::gemm_gated(gate, up, x, y, {.kernel = &k, .executor = executors::backwards});
     });
     check({0, rows}, [&](const er::matrix_view<float>& y) {
-      er::gemm_gated(executors::threads{3}, gate, up, x, y, k);
+      er::gemm_gated(gate, up, x, y, {.kernel = &k, .executor = executors::threads{3}});
     });
   }
   return wrong;
@@ -141,23 +143,26 @@ TEST_CASE("fused: any range of the rows of several matrices, on any executor") {
       for (const er::kernel& k : er::available_kernels()) {
         auto all = products();
         CHECK(er::fused_rows(all) == 873);
-        er::gemm_fused(all, x, k);
+        er::gemm_fused(all, x, {.kernel = &k});
         CHECK(y == expected);
         all = products();
-        er::gemm_fused(executors::backwards, all, x, k);
+        er::gemm_fused(all, x, {.kernel = &k, .executor = executors::backwards});
         CHECK(y == expected);
         all = products();
-        er::gemm_fused(executors::threads{3}, all, x, k);
+        er::gemm_fused(all, x, {.kernel = &k, .executor = executors::threads{3}});
         CHECK(y == expected);
         for (const std::size_t step : sizes{16, 100, 333, 872}) {
           all = products();
           for (std::size_t r = 0; r < 873; r += step)
-            er::gemm_fused(all, x, er::row_range{r, std::min(r + step, std::size_t{873})}, k);
+            er::gemm_fused(
+                all, x,
+                {.rows = er::row_range{r, std::min(r + step, std::size_t{873})}, .kernel = &k});
           CHECK(y == expected);
         }
         all = products();
-        er::gemm_fused(all, x, er::row_range{690, 740},
-                       k);  // 10 rows of the first, 33, 7 of the third
+        er::gemm_fused(all, x,
+                       {.rows = er::row_range{690, 740},
+                        .kernel = &k});  // 10 rows of the first, 33, 7 of the third
         std::size_t written = 0;
         for (const std::vector<float>& one : y) {
           for (const float v : one) written += v != untouched;
@@ -210,7 +215,7 @@ TEST_CASE("fused: silu_product") {
   gate[3] = INFINITY, gate[4] = -INFINITY, gate[5] = 0, gate[6] = NAN, gate[7] = -200,
   gate[8] = 200;
   std::vector<float> expected(1000);
-  er::silu_product(gate, up, expected, er::detail::kernel::scalar::table);
+  er::silu_product(gate, up, expected, {.kernel = er::find_kernel("scalar")});
   for (std::size_t i = 9; i < 1000; ++i) {
     const double g = static_cast<double>(gate[i]),
                  exact = g / (1 + std::exp(-g)) * static_cast<double>(up[i]);
@@ -230,8 +235,8 @@ TEST_CASE("fused: silu_product") {
     for (const std::size_t size : sizes{0, 1, 15, 16, 17, 255, 256, 257, 1000}) {
       std::vector<float> y(gate.begin(), gate.begin() + static_cast<std::ptrdiff_t>(size)),
           z(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(size));
-      er::silu_product(y, std::span{up}.first(size), y, k);
-      er::silu_product(std::span{gate}.first(size), z, z, k);
+      er::silu_product(y, std::span{up}.first(size), y, {.kernel = &k});
+      er::silu_product(std::span{gate}.first(size), z, z, {.kernel = &k});
       CHECK(samples::count_differences(y, std::span{expected}.first(size)) == 0);
       CHECK(samples::count_differences(z, std::span{expected}.first(size)) == 0);
     }
@@ -253,28 +258,30 @@ TEST_CASE(
   constexpr const char* other_groups =
       "product: weights in groups of 32 columns and activations in groups of 64";
   CHECK_THROWS_WITH_AS(er::gemm_fused(groups, in.x8), other_groups, error);
-  CHECK_THROWS_WITH_AS(er::gemm_fused(executor, groups, in.x8), other_groups, error);
-  CHECK_THROWS_AS(er::gemm_fused(executor, kinds, in.x8), error);
+  CHECK_THROWS_WITH_AS(er::gemm_fused(groups, in.x8, {.executor = executor}), other_groups, error);
+  CHECK_THROWS_AS(er::gemm_fused(kinds, in.x8, {.executor = executor}), error);
   constexpr const char* other_shape =
       "product: a matrix of 41 x 192 times activations of 2 x 192 does not fit an output of 2 x 40";
   CHECK_THROWS_WITH_AS(er::gemm_fused(shapes, in.x8), other_shape, error);
-  CHECK_THROWS_WITH_AS(er::gemm_fused(executor, shapes, in.x8), other_shape, error);
+  CHECK_THROWS_WITH_AS(er::gemm_fused(shapes, in.x8, {.executor = executor}), other_shape, error);
   CHECK_THROWS_WITH_AS(er::gemm_gated(a, c, in.x8, out), other_shape, error);
-  CHECK_THROWS_WITH_AS(er::gemm_gated(executor, a, c, in.x8, out), other_shape, error);
-  CHECK_THROWS_WITH_AS(er::gemm_gated(executor, a, b, in.x8, out), other_groups, error);
+  CHECK_THROWS_WITH_AS(er::gemm_gated(a, c, in.x8, out, {.executor = executor}), other_shape,
+                       error);
+  CHECK_THROWS_WITH_AS(er::gemm_gated(a, b, in.x8, out, {.executor = executor}), other_groups,
+                       error);
   const std::array<er::fused_product, 2> fitting{er::fused_product{a, out}, {c, wide}};
   const er::row_range beyond{0, 82}, backwards{5, 4};
-  CHECK_THROWS_WITH_AS(er::gemm_fused(fitting, in.x8, beyond), "fused product: rows 0 to 82 of 81",
-                       error);
-  CHECK_THROWS_AS(er::gemm_fused(fitting, in.x8, backwards), error);
-  CHECK_THROWS_AS(er::gemm_gated(a, a, in.x8, out, er::row_range{0, 41}), error);
+  CHECK_THROWS_WITH_AS(er::gemm_fused(fitting, in.x8, {.rows = beyond}),
+                       "fused product: rows 0 to 82 of 81", error);
+  CHECK_THROWS_AS(er::gemm_fused(fitting, in.x8, {.rows = backwards}), error);
+  CHECK_THROWS_AS(er::gemm_gated(a, a, in.x8, out, {.rows = er::row_range{0, 41}}), error);
   CHECK(executor.jobs == 0);
   CHECK(samples::count_differences(y, std::vector<float>(80, untouched)) == 0);
 
   const std::size_t before = allocation_count;
   er::gemm_fused(fitting, in.x8);
-  er::gemm_fused(executors::backwards, fitting, in.x8);
+  er::gemm_fused(fitting, in.x8, {.executor = executors::backwards});
   er::gemm_gated(a, a, in.x8, out);
-  er::gemm_gated(executors::backwards, a, a, er::unquantized{in.reals}, out);
+  er::gemm_gated(a, a, er::unquantized{in.reals}, out, {.executor = executors::backwards});
   CHECK(allocation_count == before);
 }

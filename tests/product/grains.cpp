@@ -91,28 +91,31 @@ TEST_CASE("executor: any of them, any matrix, any tokens: the bits of the whole 
         CHECK(count_wrong(
                   tokens * rows,
                   [&](auto& y, const er::kernel& k) {
-                    er::gemm(w, er::unquantized{reals}, out(y), k);
+                    er::gemm(w, er::unquantized{reals}, out(y), {.kernel = &k});
                   },
                   [&](auto& executor, auto& y, const er::kernel& k) {
-                    er::gemm(executor, w, er::unquantized{reals}, out(y), k);
+                    er::gemm(w, er::unquantized{reals}, out(y),
+                             {.kernel = &k, .executor = executor});
                   }) == 0);
         if (w.is_dense()) continue;
         er::packed_activations memory(cols, w.group_cols(), tokens);
         const er::activation_view x8 = er::quantize_activations(reals, memory);
         CHECK(count_wrong(
-                  tokens * rows, [&](auto& y, const er::kernel& k) { er::gemm(w, x8, out(y), k); },
+                  tokens * rows,
+                  [&](auto& y, const er::kernel& k) { er::gemm(w, x8, out(y), {.kernel = &k}); },
                   [&](auto& executor, auto& y, const er::kernel& k) {
-                    er::gemm(executor, w, x8, out(y), k);
+                    er::gemm(w, x8, out(y), {.kernel = &k, .executor = executor});
                   }) == 0);
       }
       const std::vector<float> x = samples::draw(samples::kind::normal, cols, random);
       CHECK(count_wrong(
                 rows,
                 [&](auto& y, const er::kernel& k) {
-                  er::gemv(w, std::span<const float>{x}, std::span{y}, k);
+                  er::gemv(w, std::span<const float>{x}, std::span{y}, {.kernel = &k});
                 },
                 [&](auto& executor, auto& y, const er::kernel& k) {
-                  er::gemv(executor, w, std::span<const float>{x}, std::span{y}, k);
+                  er::gemv(w, std::span<const float>{x}, std::span{y},
+                           {.kernel = &k, .executor = executor});
                 }) == 0);
     }
   }
@@ -156,7 +159,7 @@ TEST_CASE("executor: a job is handed out once, a product that does not fit never
   const std::vector<float> x(512, 1.0f);
   std::vector<float> y(1000);
   executors::counting executor;
-  er::gemv(executor, w, er::unquantized{x}, std::span{y});
+  er::gemv(w, er::unquantized{x}, std::span{y}, {.executor = executor});
   CHECK(executor.jobs == 1);
   CHECK(executor.grains == er::row_grains(w, 1).count());
   CHECK(executor.grains > 1);
@@ -164,12 +167,15 @@ TEST_CASE("executor: a job is handed out once, a product that does not fit never
   using error = std::invalid_argument;
   er::packed_activations memory(512, 64);
   const er::activation_view x8 = er::quantize_activations({x.data(), 1, 512}, memory);
-  CHECK_THROWS_AS(er::gemv(executor, w, er::unquantized{x}, std::span{y}.first(999)), error);
-  CHECK_THROWS_AS(er::gemv(executor, w, std::span<const float>{x}.first(511), std::span{y}), error);
-  CHECK_THROWS_WITH_AS(er::gemv(executor, w, x8, std::span{y}),
+  CHECK_THROWS_AS(er::gemv(w, er::unquantized{x}, std::span{y}.first(999), {.executor = executor}),
+                  error);
+  CHECK_THROWS_AS(
+      er::gemv(w, std::span<const float>{x}.first(511), std::span{y}, {.executor = executor}),
+      error);
+  CHECK_THROWS_WITH_AS(er::gemv(w, x8, std::span{y}, {.executor = executor}),
                        "product: weights in groups of 32 columns and activations in groups of 64",
                        error);
-  CHECK_THROWS_AS(er::gemv(executor, dense, x8, std::span{y}), error);
+  CHECK_THROWS_AS(er::gemv(dense, x8, std::span{y}, {.executor = executor}), error);
   CHECK(executor.jobs == 1);
 }
 
@@ -184,10 +190,12 @@ TEST_CASE("executor: activations are quantized by tokens, a few of them on the c
     for (const er::activation_scales scales :
          {er::activation_scales::of_groups, er::activation_scales::of_token}) {
       er::packed_activations memory(cols, 64, 100), shared(cols, 64, 100);
-      const er::activation_view expected = er::quantize_activations(reals, memory, scales);
+      const er::activation_view expected =
+          er::quantize_activations(reals, memory, {.scales = scales});
       executors::counting counted;
       const auto check = [&](auto&& executor) {
-        const er::activation_view got = er::quantize_activations(executor, reals, shared, scales);
+        const er::activation_view got =
+            er::quantize_activations(reals, shared, {.scales = scales, .executor = executor});
         CHECK(got.tokens == tokens);
         std::size_t wrong = 0;
         for (std::size_t t = 0; t < tokens; ++t) {
@@ -208,10 +216,12 @@ TEST_CASE("executor: activations are quantized by tokens, a few of them on the c
   }
   er::packed_activations room(64, 64, 2);
   const std::vector<float> x(3 * 64);
-  CHECK_THROWS_AS(er::quantize_activations(executors::backwards, {x.data(), 3, 64}, room),
-                  std::invalid_argument);
-  CHECK_THROWS_AS(er::quantize_activations(executors::backwards, {x.data(), 2, 63}, room),
-                  std::invalid_argument);
+  CHECK_THROWS_AS(
+      er::quantize_activations({x.data(), 3, 64}, room, {.executor = executors::backwards}),
+      std::invalid_argument);
+  CHECK_THROWS_AS(
+      er::quantize_activations({x.data(), 2, 63}, room, {.executor = executors::backwards}),
+      std::invalid_argument);
 }
 
 TEST_CASE("executor: what one throws reaches the caller") {
@@ -220,8 +230,8 @@ TEST_CASE("executor: what one throws reaches the caller") {
   const std::vector<float> x(64, 1.0f);
   std::vector<float> y(64);
   const auto broken = [](std::size_t, er::grain_work) { throw std::runtime_error("no threads"); };
-  CHECK_THROWS_WITH_AS(er::gemv(broken, w, er::unquantized{x}, std::span{y}), "no threads",
-                       std::runtime_error);
+  CHECK_THROWS_WITH_AS(er::gemv(w, er::unquantized{x}, std::span{y}, {.executor = broken}),
+                       "no threads", std::runtime_error);
 }
 
 TEST_CASE(

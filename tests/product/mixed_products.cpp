@@ -65,9 +65,9 @@ void check_map(std::size_t rows, std::size_t cols, const Map& map, std::mt19937&
   for (const er::kernel& k : er::available_kernels()) {
     for (const er::mixed_matrix* matrix : {&w, &base3}) {
       std::vector<float> y8(tokens * rows, -3.0f), y(tokens * rows, -3.0f);
-      er::gemm(*matrix, x8.view(), er::matrix_view<float>{y8.data(), tokens, rows}, k);
+      er::gemm(*matrix, x8.view(), er::matrix_view<float>{y8.data(), tokens, rows}, {.kernel = &k});
       er::gemm(*matrix, er::unquantized{er::matrix_view<const float>{x.data(), tokens, cols}},
-               er::matrix_view<float>{y.data(), tokens, rows}, k);
+               er::matrix_view<float>{y.data(), tokens, rows}, {.kernel = &k});
       for (std::size_t t = 0; t < tokens; ++t) {
         wrong += samples::count_differences(std::span{y8}.subspan(t * rows, rows),
                                             oracle::product(expected, x8.view(), t));

@@ -14,8 +14,8 @@
 #include "support/guarded.hpp"
 #include "support/operands.hpp"
 #include "support/samples.hpp"
-#include <edgerazor/product/grains.hpp>
 #include <edgerazor/product/gemv.hpp>
+#include <edgerazor/product/grains.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
@@ -66,7 +66,7 @@ std::size_t count_wrong_ranges(std::size_t rows, std::size_t tokens, std::mt1993
   std::size_t wrong = 0;
   std::vector<float> whole(tokens * stride, untouched);
   multiply(er::matrix_view<float>{whole.data(), tokens, rows, stride}, er::row_range{0, rows},
-           er::detail::kernel::scalar::table);
+           *er::find_kernel("scalar"));
   std::vector<er::row_range> ranges{{0, rows},        {0, 0},
                                     {rows, rows},     {0, 1},
                                     {rows - 1, rows}, {0, std::min(rows, std::size_t{16})}};
@@ -100,12 +100,14 @@ std::size_t count_wrong_products(const W& w, std::size_t group, bool quantized,
     wrong += count_wrong_ranges(
         w.rows(), tokens, random,
         [&](const er::matrix_view<float>& y, er::row_range range, const er::kernel& k) {
-          er::gemm(w, er::unquantized{reals}, y, range, k);
+          er::gemm(w, er::unquantized{reals}, y, {.rows = range, .kernel = &k});
         });
     if (!quantized) continue;
-    wrong += count_wrong_ranges(w.rows(), tokens, random,
-                                [&](const er::matrix_view<float>& y, er::row_range range,
-                                    const er::kernel& k) { er::gemm(w, x8, y, range, k); });
+    wrong += count_wrong_ranges(
+        w.rows(), tokens, random,
+        [&](const er::matrix_view<float>& y, er::row_range range, const er::kernel& k) {
+          er::gemm(w, x8, y, {.rows = range, .kernel = &k});
+        });
   }
   return wrong;
 }
@@ -143,9 +145,9 @@ TEST_CASE("partition: any number of threads, any number of parts") {
     const auto multiply = [&](std::vector<float>& y, er::row_range range) {
       const er::matrix_view<float> out{y.data(), tokens, rows};
       if (w.is_dense()) {
-        er::gemm(w, er::unquantized{reals}, out, range);
+        er::gemm(w, er::unquantized{reals}, out, {.rows = range});
       } else {
-        er::gemm(w, x8, out, range);
+        er::gemm(w, x8, out, {.rows = range});
       }
     };
     std::vector<float> whole(tokens * rows);
@@ -186,17 +188,20 @@ TEST_CASE("partition: a token's result does not depend on the tokens beside it")
     const er::activation_view x8 = er::quantize_activations(reals, memory);
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> y(tokens * rows), y8(tokens * rows), one(rows);
-      er::gemm(w, er::unquantized{reals}, er::matrix_view<float>{y.data(), tokens, rows}, k);
-      if (!w.is_dense()) er::gemm(w, x8, er::matrix_view<float>{y8.data(), tokens, rows}, k);
+      er::gemm(w, er::unquantized{reals}, er::matrix_view<float>{y.data(), tokens, rows},
+               {.kernel = &k});
+      if (!w.is_dense())
+        er::gemm(w, x8, er::matrix_view<float>{y8.data(), tokens, rows}, {.kernel = &k});
       std::size_t wrong = 0;
       for (std::size_t t = 0; t < tokens; ++t) {
         er::gemv(w, er::unquantized{std::span<const float>{x}.subspan(t * cols, cols)},
-                 std::span{one}, k);
+                 std::span{one}, {.kernel = &k});
         wrong += samples::count_differences(one, std::span{y}.subspan(t * rows, rows));
         if (w.is_dense()) continue;
-        er::gemv(w, x8.tokens_between(t, t + 1), std::span{one}, k);
+        er::gemv(w, x8.tokens_between(t, t + 1), std::span{one}, {.kernel = &k});
         wrong += samples::count_differences(one, std::span{y8}.subspan(t * rows, rows));
-        er::gemv(w, std::span<const float>{x}.subspan(t * cols, cols), std::span{one}, k);
+        er::gemv(w, std::span<const float>{x}.subspan(t * cols, cols), std::span{one},
+                 {.kernel = &k});
         wrong += samples::count_differences(one, std::span{y8}.subspan(t * rows, rows));
       }
       CHECK(wrong == 0);
@@ -247,12 +252,12 @@ TEST_CASE("partition: buffers that end or begin at a page that can't be touched"
             for (const er::kernel& k : er::available_kernels()) {
               const guarded::array<float> y(std::vector<float>(tokens * rows), edge);
               const er::matrix_view<float> to{y.data(), tokens, rows};
-              er::gemm(owned, er::unquantized{reals}, out, er::detail::kernel::scalar::table);
-              er::gemm(w, er::unquantized{reals}, to, k);
+              er::gemm(owned, er::unquantized{reals}, out, {.kernel = er::find_kernel("scalar")});
+              er::gemm(w, er::unquantized{reals}, to, {.kernel = &k});
               CHECK(samples::count_differences(y.span(), expected) == 0);
               if (w.is_dense()) continue;
-              er::gemm(owned, loose, out, er::detail::kernel::scalar::table);
-              er::gemm(w, tight, to, k);
+              er::gemm(owned, loose, out, {.kernel = er::find_kernel("scalar")});
+              er::gemm(w, tight, to, {.kernel = &k});
               CHECK(samples::count_differences(y.span(), expected) == 0);
             }
           }
@@ -297,12 +302,12 @@ TEST_CASE("partition: buffers at any address") {
       moved8.codes = codes.data() + shift;
       moved8.code_stride = 157;
       for (const er::kernel& k : er::available_kernels()) {
-        er::gemm(owned, er::unquantized{from}, out, er::detail::kernel::scalar::table);
-        er::gemm(w, er::unquantized{moved}, to, k);
+        er::gemm(owned, er::unquantized{from}, out, {.kernel = er::find_kernel("scalar")});
+        er::gemm(w, er::unquantized{moved}, to, {.kernel = &k});
         CHECK(samples::count_differences({to.data, tokens * rows}, expected) == 0);
         if (w.is_dense()) continue;
-        er::gemm(owned, x8, out, er::detail::kernel::scalar::table);
-        er::gemm(w, moved8, to, k);
+        er::gemm(owned, x8, out, {.kernel = er::find_kernel("scalar")});
+        er::gemm(w, moved8, to, {.kernel = &k});
         CHECK(samples::count_differences({to.data, tokens * rows}, expected) == 0);
       }
     }

@@ -48,11 +48,11 @@ struct comparison {
     }
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> y(x.tokens * w.rows(), -3.0f);
-      er::gemm(w, x, er::matrix_view<float>{y.data(), x.tokens, w.rows()}, k);
+      er::gemm(w, x, er::matrix_view<float>{y.data(), x.tokens, w.rows()}, {.kernel = &k});
       wrong += samples::count_differences(y, all);
       // A gemm of one token is another path than a gemm of many.
       std::vector<float> first(w.rows(), -3.0f);
-      er::gemv(w, x.tokens_between(0, 1), std::span{first}, k);
+      er::gemv(w, x.tokens_between(0, 1), std::span{first}, {.kernel = &k});
       wrong += samples::count_differences(first, std::span{all}.first(w.rows()));
     }
     return wrong;
@@ -67,7 +67,8 @@ struct comparison {
     }
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> y(x.rows * w.rows(), -3.0f);
-      er::gemm(w, er::unquantized{x}, er::matrix_view<float>{y.data(), x.rows, w.rows()}, k);
+      er::gemm(w, er::unquantized{x}, er::matrix_view<float>{y.data(), x.rows, w.rows()},
+               {.kernel = &k});
       wrong += samples::count_differences(y, all);
     }
     return wrong;
@@ -226,11 +227,11 @@ TEST_CASE("product: dense matrices") {
         for (const er::kernel& k : er::available_kernels()) {
           std::vector<float> y(tokens * rows, -3.0f);
           er::gemm(matrix, er::unquantized{er::matrix_view<const float>{x.data(), tokens, cols}},
-                   er::matrix_view<float>{y.data(), tokens, rows}, k);
+                   er::matrix_view<float>{y.data(), tokens, rows}, {.kernel = &k});
           wrong += samples::count_differences(y, expected);
           std::vector<float> first(rows, -3.0f);
           er::gemv(matrix, std::span{x}.first(cols), std::span{first},
-                   k);  // a dense matrix takes x as it is
+                   {.kernel = &k});  // a dense matrix takes x as it is
           wrong += samples::count_differences(first, std::span{expected}.first(rows));
         }
         CAPTURE(fmt.name());
@@ -260,7 +261,7 @@ TEST_CASE("product: float activations are the real product to within rounding") 
     er::dequantize(*matrix.packed(), er::matrix_view<float>{values.data(), rows, cols});
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> y(rows);
-      er::gemv(matrix, er::unquantized{std::span<const float>{x}}, std::span{y}, k);
+      er::gemv(matrix, er::unquantized{std::span<const float>{x}}, std::span{y}, {.kernel = &k});
       for (std::size_t r = 0; r < rows; ++r) {
         double sum = 0, magnitudes = 0;
         for (std::size_t c = 0; c < cols; ++c) {

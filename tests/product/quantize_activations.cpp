@@ -29,7 +29,8 @@ template <class Policy>
 std::size_t count_wrong(const er::matrix_view<const float>& x, std::size_t group,
                         er::activation_scales scales, const er::kernel& k) {
   er::packed_activations memory(x.cols, group, x.rows + 1);
-  const er::activation_view view = er::quantize_activations(x, memory, scales, k);
+  const er::activation_view view =
+      er::quantize_activations(x, memory, {.scales = scales, .kernel = &k});
   std::vector<float> expected(x.rows * x.cols);
   er::fake_quantize<Policy>(x, er::matrix_view<float>{expected.data(), x.rows, x.cols});
   std::size_t wrong = view.tokens != x.rows || view.cols != x.cols;
@@ -94,8 +95,9 @@ TEST_CASE("quantize_activations: the reference's golden cases of int8 states per
                              output = golden::floats(item.at("output"));
     for (const er::kernel& k : er::available_kernels()) {
       er::packed_activations memory(cols, 16, rows);
-      const auto view = er::quantize_activations({input.data(), rows, cols}, memory,
-                                                 er::activation_scales::of_token, k);
+      const auto view =
+          er::quantize_activations({input.data(), rows, cols}, memory,
+                                   {.scales = er::activation_scales::of_token, .kernel = &k});
       std::size_t wrong = 0;
       for (std::size_t i = 0; i < input.size(); ++i) {
         const er::activation_view one = view.tokens_between(i / cols, i / cols + 1);
@@ -118,8 +120,8 @@ TEST_CASE(
     x[3] = NAN;
     x[25] = -INFINITY;
     er::packed_activations memory(40, 20);
-    const er::activation_view view =
-        er::quantize_activations({x.data(), 1, 40}, memory, er::activation_scales::of_groups, k);
+    const er::activation_view view = er::quantize_activations(
+        {x.data(), 1, 40}, memory, {.scales = er::activation_scales::of_groups, .kernel = &k});
     CHECK(view.scales[0] == 0.5f / 127);
     CHECK(view.codes[3] == -127);
     CHECK(view.codes[4] == 127);

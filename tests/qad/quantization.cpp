@@ -111,8 +111,9 @@ TEST_CASE(
     for (const float v : x) input.push_back(static_cast<float>(static_cast<double>(v) * factor));
   }
   er::packed_activations room(small.hidden, qad::group_columns, tokens.size());
-  const er::activation_view codes = er::quantize_activations(
-      {input.data(), tokens.size(), small.hidden}, room, er::activation_scales::of_groups);
+  const er::activation_view codes =
+      er::quantize_activations({input.data(), tokens.size(), small.hidden}, room,
+                               {.scales = er::activation_scales::of_groups});
   const auto quantized = [&](std::size_t t, std::size_t c) {
     return static_cast<double>(room.codes(t)[c]) *
            static_cast<double>(room.scales(t)[c / qad::group_columns]);

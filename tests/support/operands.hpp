@@ -14,9 +14,10 @@
 #include <vector>
 
 #include "support/samples.hpp"
-#include <edgerazor/product/kernels.hpp>
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
+#include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/product/kernels.hpp>
 
 namespace operands {
 
@@ -30,8 +31,9 @@ enum class content {
 inline constexpr std::array all_contents{content::any_bytes, content::levels, content::maximal,
                                          content::minimal};
 
-inline std::uint8_t draw_byte(edgerazor::code_type code, content what, std::mt19937& random) {
-  const edgerazor::codec_info& codec = edgerazor::codec_of(code);
+/// One byte of a plane.
+inline std::uint8_t draw_byte(const edgerazor::plane_info& plane, content what,
+                              std::mt19937& random) {
   switch (what) {
     case content::any_bytes:
       return static_cast<std::uint8_t>(random());
@@ -43,13 +45,16 @@ inline std::uint8_t draw_byte(edgerazor::code_type code, content what, std::mt19
       break;
   }
   unsigned byte = 0;
-  for (unsigned f = 0; f < codec.fields; ++f) {
-    const unsigned codes = static_cast<unsigned>(codec.max_level() - codec.min_level + 1);
-    byte += (static_cast<unsigned>(codec.min_level + codec.zero_code) +
-             static_cast<unsigned>(random() % codes)) *
-            codec.weight(f);
-  }
+  for (unsigned f = 0; f < plane.fields(); ++f)
+    byte += static_cast<unsigned>(random() % plane.radix) * plane.weight(f);
   return static_cast<std::uint8_t>(byte);
+}
+
+/// One code that packers write.
+inline int draw_packed_code(const edgerazor::codec_info& codec, std::mt19937& random) {
+  const int levels = (codec.max_level() - codec.min_level) / codec.level_step + 1;
+  return codec.min_level + codec.zero_code +
+         codec.level_step * static_cast<int>(random() % static_cast<unsigned>(levels));
 }
 
 /// A finite scale of ordinary size; one in eight is zero, subnormal, negative or the largest there
@@ -76,8 +81,15 @@ inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, 
   std::vector<std::byte> bytes(layout.bytes());
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
     std::byte* at = bytes.data() + tile * layout.tile_bytes();
-    for (std::size_t i = 0; i < layout.chunks() * edgerazor::chunk_bytes; ++i) {
-      at[layout.scale_bytes() + i] = std::byte{draw_byte(layout.fmt().code, what, random)};
+    for (std::size_t i = layout.scale_bytes(); i < layout.tile_bytes(); ++i) {
+      const std::size_t p = layout.codec().plane_count == 2 && i >= layout.plane_offset(1) ? 1 : 0;
+      at[i] = std::byte{draw_byte(layout.codec().plane(p), what, random)};
+    }
+    for (std::size_t r = 0; r < edgerazor::tile_rows && what == content::levels; ++r) {
+      edgerazor::detail::matrix::row_codes codes(layout);
+      for (std::size_t c = 0; c < layout.cols(); ++c)
+        *codes.at(c) = static_cast<std::uint8_t>(draw_packed_code(layout.codec(), random));
+      codes.write(bytes.data(), tile * edgerazor::tile_rows + r);
     }
     for (std::size_t i = 0; i < layout.groups() * edgerazor::tile_rows; ++i) {
       edgerazor::detail::matrix::write_scale(at + i * edgerazor::scale_size(layout.fmt().scale),
@@ -137,7 +149,7 @@ inline std::vector<float> draw_reals(std::size_t size, std::size_t nth, std::mt1
   return x;
 }
 
-/// Every kernel of this machine but the truth itself.
+/// Every kernel of this machine but the reference implementation.
 inline std::vector<edgerazor::kernel> all_but_scalar() {
   std::vector<edgerazor::kernel> result;
   for (const edgerazor::kernel& k : edgerazor::available_kernels()) {

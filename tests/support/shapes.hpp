@@ -10,8 +10,14 @@
 
 namespace shapes {
 
+/// Of one plane first, which golden products are recorded of.
+inline constexpr std::array recorded_codes{edgerazor::code_type::ternary2,
+                                           edgerazor::code_type::ternary5,
+                                           edgerazor::code_type::int4, edgerazor::code_type::int8};
 inline constexpr std::array codes{edgerazor::code_type::ternary2, edgerazor::code_type::ternary5,
-                                  edgerazor::code_type::int4, edgerazor::code_type::int8};
+                                  edgerazor::code_type::int4,     edgerazor::code_type::int8,
+                                  edgerazor::code_type::int3,     edgerazor::code_type::int5,
+                                  edgerazor::code_type::int6,     edgerazor::code_type::binary};
 inline constexpr std::array kinds{edgerazor::scale_kind::float16, edgerazor::scale_kind::bfloat16,
                                   edgerazor::scale_kind::float32};
 /// The usual groups, the whole row, the smallest there is and one that divides no power of two.

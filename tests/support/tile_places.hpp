@@ -13,45 +13,126 @@
 
 namespace tile_places {
 
-/// Where a code lies: a byte of the matrix, and which of the byte's codes, counted from the least
+/// One plane of a codec: what kind of digits it holds and what they count.
+struct plane {
+  edgerazor::plane_type type;
+  int weight;
+};
+
+inline std::vector<plane> planes_of(edgerazor::code_type code) {
+  using edgerazor::code_type, edgerazor::plane_type;
+  switch (code) {
+    case code_type::ternary2:
+      return {{plane_type::bits2, 1}};
+    case code_type::ternary5:
+      return {{plane_type::base3, 1}};
+    case code_type::int4:
+      return {{plane_type::bits4, 1}};
+    case code_type::int8:
+      return {{plane_type::bits8, 1}};
+    case code_type::int3:
+      return {{plane_type::bits2, 1}, {plane_type::bits1, 4}};
+    case code_type::int5:
+      return {{plane_type::bits4, 1}, {plane_type::bits1, 16}};
+    case code_type::int6:
+      return {{plane_type::bits4, 1}, {plane_type::bits2, 16}};
+    case code_type::binary:
+      return {{plane_type::bits1, 2}};
+  }
+  return {};
+}
+
+/// The code of the level zero.
+inline int zero_of(edgerazor::code_type code) {
+  using edgerazor::code_type;
+  switch (code) {
+    case code_type::ternary2:
+    case code_type::ternary5:
+    case code_type::binary:
+      return 1;
+    case code_type::int3:
+      return 4;
+    case code_type::int4:
+      return 8;
+    case code_type::int5:
+      return 16;
+    case code_type::int6:
+      return 32;
+    case code_type::int8:
+      return 128;
+  }
+  return 0;
+}
+
+/// Digits a byte.
+constexpr unsigned fields_of(edgerazor::plane_type type) {
+  switch (type) {
+    case edgerazor::plane_type::bits1:
+      return 8;
+    case edgerazor::plane_type::bits2:
+      return 4;
+    case edgerazor::plane_type::bits4:
+      return 2;
+    case edgerazor::plane_type::bits8:
+      return 1;
+    case edgerazor::plane_type::base3:
+      return 5;
+  }
+  return 0;
+}
+
+/// A stored byte's digit, from the table in codec.hpp. Every byte has one.
+inline int digit_of(edgerazor::plane_type type, std::uint8_t byte, unsigned field) {
+  switch (type) {
+    case edgerazor::plane_type::bits1:
+      return byte >> field & 1;
+    case edgerazor::plane_type::bits2:
+      return byte >> (2 * field) & 3;
+    case edgerazor::plane_type::bits4:
+      return field == 0 ? byte & 15 : byte >> 4;
+    case edgerazor::plane_type::bits8:
+      return byte;
+    case edgerazor::plane_type::base3: {
+      int rest = byte > 242 ? 242 : byte;
+      for (unsigned f = 0; f < field; ++f) rest /= 3;
+      return rest % 3;
+    }
+  }
+  return 0;
+}
+
+/// Where a digit lies: a byte of the matrix, and which of the byte's digits, counted from the least
 /// significant.
 struct place {
   std::size_t byte = 0;
   unsigned field = 0;
 };
 
-/// Places of all codes and scales of a matrix, padding included: `padded_rows x padded_cols` codes
-/// and `padded_rows x groups` scales, row-major.
+/// Places of the digits of one plane, padding included: `padded_rows x padded_cols`, row-major.
+struct plane_map {
+  std::size_t padded_cols = 0;
+  std::vector<place> digits;
+};
+
+/// Places of all digits and scales of a matrix; scales are `padded_rows x groups`, row-major.
 struct map {
-  std::size_t padded_rows = 0, padded_cols = 0, groups = 0, bytes = 0;
-  std::vector<place> codes;
+  std::size_t padded_rows = 0, groups = 0, bytes = 0;
+  std::vector<plane_map> planes;
   std::vector<std::size_t> scales;
 };
 
-constexpr unsigned fields_of(edgerazor::code_type code) {
-  switch (code) {
-    case edgerazor::code_type::ternary2:
-      return 4;
-    case edgerazor::code_type::ternary5:
-      return 5;
-    case edgerazor::code_type::int4:
-      return 2;
-    case edgerazor::code_type::int8:
-      return 1;
-  }
-  return 0;
-}
-
 inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols) {
-  const unsigned fields = fields_of(fmt.code);
   const std::size_t scale_bytes = fmt.scale == edgerazor::scale_kind::float32 ? 4 : 2;
   const std::size_t group = fmt.group == 0 ? cols : fmt.group;
   map result;
   while (result.padded_rows < rows) result.padded_rows += 16;
-  while (result.padded_cols < cols) result.padded_cols += std::size_t{4} * fields;
   for (std::size_t c = 0; c < cols; c += group) ++result.groups;
-  result.codes.resize(result.padded_rows * result.padded_cols);
   result.scales.resize(result.padded_rows * result.groups);
+  for (const plane& one : planes_of(fmt.code)) {
+    plane_map& places = result.planes.emplace_back();
+    while (places.padded_cols < cols) places.padded_cols += std::size_t{4} * fields_of(one.type);
+    places.digits.resize(result.padded_rows * places.padded_cols);
+  }
 
   std::size_t at = 0;
   for (std::size_t tile = 0; tile < result.padded_rows; tile += 16) {
@@ -60,11 +141,14 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
         result.scales[(tile + r) * result.groups + g] = at;
     }
     while (at % 64 != 0) ++at;
-    for (std::size_t chunk = 0; chunk < result.padded_cols; chunk += std::size_t{4} * fields) {
-      for (std::size_t r = 0; r < 16; ++r) {
-        for (std::size_t b = 0; b < 4; ++b, ++at) {
-          for (unsigned f = 0; f < fields; ++f) {
-            result.codes[(tile + r) * result.padded_cols + chunk + 4 * f + b] = {at, f};
+    for (std::size_t p = 0; p < result.planes.size(); ++p) {
+      plane_map& places = result.planes[p];
+      const unsigned fields = fields_of(planes_of(fmt.code)[p].type);
+      for (std::size_t chunk = 0; chunk < places.padded_cols; chunk += std::size_t{4} * fields) {
+        for (std::size_t r = 0; r < 16; ++r) {
+          for (std::size_t b = 0; b < 4; ++b, ++at) {
+            for (unsigned f = 0; f < fields; ++f)
+              places.digits[(tile + r) * places.padded_cols + chunk + 4 * f + b] = {at, f};
           }
         }
       }
@@ -72,24 +156,6 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
   }
   result.bytes = at;
   return result;
-}
-
-/// The level of a stored byte's field, from the table in codec.hpp. Every byte has one.
-inline int level_of(edgerazor::code_type code, std::uint8_t byte, unsigned field) {
-  switch (code) {
-    case edgerazor::code_type::ternary2:
-      return (byte >> (2 * field) & 3) - 1;
-    case edgerazor::code_type::ternary5: {
-      int rest = byte > 242 ? 242 : byte;
-      for (unsigned f = 0; f < field; ++f) rest /= 3;
-      return rest % 3 - 1;
-    }
-    case edgerazor::code_type::int4:
-      return (field == 0 ? byte & 15 : byte >> 4) - 8;
-    case edgerazor::code_type::int8:
-      return byte - 128;
-  }
-  return 0;
 }
 
 inline float scale_of(edgerazor::scale_kind kind, const std::byte* at) {
@@ -116,18 +182,29 @@ struct matrix {
          std::span<const std::byte> bytes)
       : fmt(f), rows(row_count), cols(col_count), group_cols(f.group == 0 ? col_count : f.group) {
     const map places = walk(fmt, rows, cols);
+    const std::vector<plane> planes = planes_of(fmt.code);
     groups = places.groups;
-    for (std::size_t r = 0; r < places.padded_rows; ++r) {
-      for (std::size_t c = 0; c < places.padded_cols; ++c) {
-        const place at = places.codes[r * places.padded_cols + c];
-        const int level =
-            level_of(fmt.code, std::to_integer<std::uint8_t>(bytes[at.byte]), at.field);
-        if (r < rows && c < cols) {
-          levels.push_back(level);
-        } else {
-          padding_is_zero = padding_is_zero && level == 0;
+    levels.assign(rows * cols, -zero_of(fmt.code));
+    for (std::size_t p = 0; p < planes.size(); ++p) {
+      const plane_map& digits = places.planes[p];
+      for (std::size_t r = 0; r < places.padded_rows; ++r) {
+        for (std::size_t c = 0; c < digits.padded_cols; ++c) {
+          const place at = digits.digits[r * digits.padded_cols + c];
+          const std::uint8_t byte = std::to_integer<std::uint8_t>(bytes[at.byte]);
+          const int digit = digit_of(planes[p].type, byte, at.field);
+          if (r < rows && c < cols) {
+            levels[r * cols + c] += digit * planes[p].weight;
+          } else {  // binary has no level zero: its padding is the lowest level
+            const int zero = fmt.code == edgerazor::code_type::binary ? 0 : zero_of(fmt.code);
+            const int radix = planes[p].type == edgerazor::plane_type::base3
+                                  ? 3
+                                  : 1 << (8 / fields_of(planes[p].type));
+            padding_is_zero = padding_is_zero && digit == zero / planes[p].weight % radix;
+          }
         }
       }
+    }
+    for (std::size_t r = 0; r < places.padded_rows; ++r) {
       for (std::size_t g = 0; g < groups; ++g) {
         const float scale = scale_of(fmt.scale, bytes.data() + places.scales[r * groups + g]);
         if (r < rows) {

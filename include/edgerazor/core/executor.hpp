@@ -46,8 +46,8 @@ class executor_ref {
  public:
   executor_ref() = default;
   template <class Executor>
-  requires(!std::same_as<std::remove_cvref_t<Executor>, executor_ref> &&
-           std::is_object_v<std::remove_reference_t<Executor>>)
+    requires(!std::same_as<std::remove_cvref_t<Executor>, executor_ref> &&
+             std::is_object_v<std::remove_reference_t<Executor>>)
   executor_ref(Executor&& executor) noexcept
       : executor_(const_cast<void*>(static_cast<const void*>(std::addressof(executor)))) {
     using object = std::remove_reference_t<Executor>;

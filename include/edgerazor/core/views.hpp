@@ -29,7 +29,7 @@ struct matrix_view {
 
   /// A run of elements is a matrix of one row.
   template <class U>
-  requires std::is_convertible_v<U (*)[], T (*)[]>
+    requires std::is_convertible_v<U (*)[], T (*)[]>
   constexpr matrix_view(std::span<U> row) noexcept
       : matrix_view(row.data(), 1, row.size(), row.size()) {}
 

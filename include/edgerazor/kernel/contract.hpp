@@ -29,7 +29,8 @@ struct plane_codes {
   std::size_t slots = 0;        ///< of the whole row
   std::size_t group_slots = 0;  ///< of a group, the last of the row excepted
   unsigned shift = 0;
-  bool first = true;  ///< whether results are set by this plane, or those of the ones before are added to
+  bool first =
+      true;  ///< whether results are set by this plane, or those of the ones before are added to
   int zero_code = 0;  ///< code - level
 
   [[nodiscard]] constexpr std::size_t slot_begin(std::size_t group) const noexcept {
@@ -44,8 +45,9 @@ struct plane_codes {
 /// isum[16 * (g - begin) + r] = (the plane is first ? -zero_code * x_sums[g] : what it was) + 2^shift
 /// * sum over the columns of group g of digit(r, c) * x[c], for groups [begin, end). `x` are the codes
 /// of a whole token, zeros up to a multiple of 4 columns included; `x_sums[g]` their sum in group g.
-using dot_function = void (*)(const plane_codes& w, const std::int8_t* x, const std::int32_t* x_sums,
-                              std::size_t begin, std::size_t end, std::int32_t* isum) noexcept;
+using dot_function = void (*)(const plane_codes& w, const std::int8_t* x,
+                              const std::int32_t* x_sums, std::size_t begin, std::size_t end,
+                              std::int32_t* isum) noexcept;
 
 /// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is (the plane
 /// is first ? 0 : what it was) + digit << shift of row r, byte b of slot s. A panel is at most
@@ -121,9 +123,10 @@ using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexc
 
 /// Several weighted sums of the same rows: out[q * out_stride + c] = fma(weights[q * weight_stride + t],
 /// float(levels[t * stride + c]), out[q * out_stride + c]) for t = 0, 1, ... in order.
-using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t stride, const float* weights,
-                              std::size_t weight_stride, std::size_t positions, std::size_t cols,
-                              std::size_t sums, float* out, std::size_t out_stride) noexcept;
+using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t stride,
+                                       const float* weights, std::size_t weight_stride,
+                                       std::size_t positions, std::size_t cols, std::size_t sums,
+                                       float* out, std::size_t out_stride) noexcept;
 
 /// In place: x[i] = e^(scale * (x[i] - shift)), as exponential.hpp defines it. Returns their sum:
 /// 16 sums, s_j += x[i] over the i with i % 16 == j, in order, from zero, then halves are added as

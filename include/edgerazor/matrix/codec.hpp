@@ -85,16 +85,7 @@ inline constexpr std::array<plane_info, 5> plane_list{{
   return plane_list[static_cast<std::size_t>(type)];
 }
 
-enum class code_type : std::uint8_t {
-  ternary2,
-  ternary5,
-  int4,
-  int8,
-  int3,
-  int5,
-  int6,
-  binary
-};
+enum class code_type : std::uint8_t { ternary2, ternary5, int4, int8, int3, int5, int6, binary };
 
 /// One digit of a code: which plane holds it and what it counts.
 struct code_digit {
@@ -137,7 +128,8 @@ struct codec_info {
   /// there is no zero.
   [[nodiscard]] constexpr std::uint8_t zero_byte(std::size_t p) const noexcept {
     unsigned sum = 0;
-    for (unsigned f = 0; f < plane(p).fields(); ++f) sum += digit(zero_code, p) * plane(p).weight(f);
+    for (unsigned f = 0; f < plane(p).fields(); ++f)
+      sum += digit(zero_code, p) * plane(p).weight(f);
     return static_cast<std::uint8_t>(sum);
   }
 };
@@ -195,9 +187,8 @@ struct plane_constant {
 template <class Use>
 constexpr void with_plane(plane_type type, Use&& use) {
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    static_cast<void>(((plane_list[I].type == type &&
-                        (use(plane_constant<plane_list[I].type>{}), true)) ||
-                       ...));
+    static_cast<void>(
+        ((plane_list[I].type == type && (use(plane_constant<plane_list[I].type>{}), true)) || ...));
   }(std::make_index_sequence<plane_list.size()>{});
 }
 }  // namespace detail::matrix

@@ -135,8 +135,7 @@ class mixed_matrix {
                          detail::core::shape_text(rows_, cols_));
     }
     for (const bool is_high : {true, false}) {
-      with_rule(is_high,
-                [&](const auto& rule) { require_levels(rule, is_high ? high_ : low_); });
+      with_rule(is_high, [&](const auto& rule) { require_levels(rule, is_high ? high_ : low_); });
     }
     std::vector<float> scales;
     for_each_selection(first_row, weights,

@@ -87,15 +87,15 @@ inline void read_chunks<plane_type::base3>(const std::byte* at, std::size_t chun
 }
 
 /// The code of one element, by its place alone. `row` is the row's first byte in plane 0.
-[[nodiscard]] inline int code_at(const tile_layout& layout, const std::byte* matrix, std::size_t row,
-                                 std::size_t col) noexcept {
+[[nodiscard]] inline int code_at(const tile_layout& layout, const std::byte* matrix,
+                                 std::size_t row, std::size_t col) noexcept {
   const codec_info& codec = layout.codec();
   const std::size_t slot = col / slot_cols;
   unsigned code = 0;
   for (std::size_t p = 0; p < codec.plane_count; ++p) {
     const plane_info& plane = codec.plane(p);
-    const std::byte byte = matrix[layout.row_offset(row, p) +
-                                  chunk_bytes * (slot / plane.fields()) + col % slot_cols];
+    const std::byte byte =
+        matrix[layout.row_offset(row, p) + chunk_bytes * (slot / plane.fields()) + col % slot_cols];
     code += plane.digit(std::to_integer<std::uint8_t>(byte),
                         static_cast<unsigned>(slot % plane.fields()))
             << codec.digits[p].shift;

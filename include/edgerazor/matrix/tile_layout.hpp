@@ -106,7 +106,9 @@ class tile_layout {
     for (std::size_t i = 0; i < p; ++i) offset += chunks(i) * chunk_bytes;
     return offset;
   }
-  [[nodiscard]] std::size_t tile_bytes() const noexcept { return plane_offset(codec().plane_count); }
+  [[nodiscard]] std::size_t tile_bytes() const noexcept {
+    return plane_offset(codec().plane_count);
+  }
   [[nodiscard]] std::size_t bytes() const noexcept { return tiles() * tile_bytes(); }
   /// Stored bits for each weight, scales and padding included.
   [[nodiscard]] double bits_per_weight() const noexcept {

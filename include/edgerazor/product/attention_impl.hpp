@@ -50,8 +50,8 @@ inline void add_positions(const kv_cache& cache, std::size_t head,
         for (std::size_t i = 0; i < positions; ++i)
           weights[block * q + i] = row[i] * scales[i * cache.groups()];
       }
-      k.weighted_sum(cache.values(head) + t * cache.head_size() + first, cache.head_size(), weights, block,
-            positions, count, out.rows, out.data + first, out.stride);
+      k.weighted_sum(cache.values(head) + t * cache.head_size() + first, cache.head_size(), weights,
+                     block, positions, count, out.rows, out.data + first, out.stride);
     }
   }
 }
@@ -127,7 +127,8 @@ EDGERAZOR_FUNCTION void attention(const kv_cache& cache, std::size_t head,
   }
   attention_scores(cache, head, unquantized{queries},
                    matrix_view<float>{scores.data, scores.rows, longest, scores.stride}, options);
-  for (std::size_t q = 0; q < queries.rows; ++q) softmax(scores.row(q).first(lengths[q]), {.scale = scale, .kernel = options.kernel});
+  for (std::size_t q = 0; q < queries.rows; ++q)
+    softmax(scores.row(q).first(lengths[q]), {.scale = scale, .kernel = options.kernel});
   for (std::size_t q = 0; q < out.rows; q += sums_at_once) {
     const std::size_t end = std::min(q + sums_at_once, out.rows);
     const std::size_t shared =
@@ -137,9 +138,9 @@ EDGERAZOR_FUNCTION void attention(const kv_cache& cache, std::size_t head,
                   matrix_view<const float>{scores.row(q).data(), end - q, shared, scores.stride},
                   out.rows_between(q, end), options);
     for (std::size_t i = q; i < end; ++i) {  // positions that only this one of the four sees
-      detail::product::add_positions(cache, head,
-                                     {scores.row(i).data(), 1, lengths[i], scores.stride}, shared,
-                                     lengths[i], out.rows_between(i, i + 1), detail::product::functions_of(options.kernel));
+      detail::product::add_positions(
+          cache, head, {scores.row(i).data(), 1, lengths[i], scores.stride}, shared, lengths[i],
+          out.rows_between(i, i + 1), detail::product::functions_of(options.kernel));
     }
   }
 }

@@ -39,6 +39,10 @@ struct kernel {
 }
 
 namespace detail::product {
+/// Every kernel that this build holds, whether this processor can run it or not.
+[[nodiscard]] EDGERAZOR_FUNCTION std::span<const detail::kernel::functions* const>
+known_kernels() noexcept;
+
 /// The functions of a kernel that a caller named, or of the fastest.
 [[nodiscard]] inline const detail::kernel::functions& functions_of(
     const edgerazor::kernel* chosen) noexcept {

@@ -13,9 +13,15 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
+namespace detail::product {
+EDGERAZOR_FUNCTION std::span<const detail::kernel::functions* const> known_kernels() noexcept {
+  return detail::kernel::kernel_list;
+}
+}  // namespace detail::product
+
 EDGERAZOR_FUNCTION std::span<const kernel> available_kernels() noexcept {
   struct selection {
-    std::array<kernel, detail::kernel::kernel_list.size()> kernels{};
+    std::array<edgerazor::kernel, detail::kernel::kernel_list.size()> kernels{};
     std::size_t count = 0;
     selection() noexcept {
       for (const detail::kernel::functions* candidate : detail::kernel::kernel_list) {

@@ -27,7 +27,7 @@ concept weight_matrix = std::is_convertible_v<const W&, packed_view> ||
 class weight_ref {
  public:
   template <class W>
-  requires(!std::is_same_v<W, weight_ref>)
+    requires(!std::is_same_v<W, weight_ref>)
   weight_ref(const W& w) {
     static_assert(weight_matrix<W>,
                   "a product takes a packed_view, packed_matrix, mixed_matrix or any_matrix of "

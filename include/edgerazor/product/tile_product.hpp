@@ -79,8 +79,8 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
       for (std::size_t g = 0; g < groups; g += group_block) {
         const std::size_t end = std::min(g + group_block, groups);
         planes.dot(k, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
-        k.scale_sums[kind](isum, scales + g * group_scale_bytes,
-                           x.scales + t * x.group_stride + g, end - g, y + tile_rows * t);
+        k.scale_sums[kind](isum, scales + g * group_scale_bytes, x.scales + t * x.group_stride + g,
+                           end - g, y + tile_rows * t);
       }
     }
     return;
@@ -130,8 +130,7 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
     const std::size_t tokens = std::min(block, x.rows - t);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       std::fill_n(p, partials * tokens, 0.0f);
-      for (std::size_t s = planes.slot_begin(g); s < planes.slot_end(g);
-           s += kernel::panel_slots) {
+      for (std::size_t s = planes.slot_begin(g); s < planes.slot_end(g); s += kernel::panel_slots) {
         const std::size_t end = std::min(s + kernel::panel_slots, planes.slot_end(g));
         planes.unpack(k, s, end, panel);
         // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row is

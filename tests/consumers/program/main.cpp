@@ -67,7 +67,7 @@ int main(int argc, char**) {
   const auto packed = er::pack<er::int4<er::per_group<64>>>(weights);
   for (const auto& kernel : er::available_kernels()) {
     std::vector<float> again(rows);
-    er::gemv(packed, std::span<const float>{x}, std::span<float>{again}, kernel);
+    er::gemv(packed, std::span<const float>{x}, std::span<float>{again}, {.kernel = &kernel});
     right &= check(again == y, "a kernel disagrees with another translation unit");
   }
 

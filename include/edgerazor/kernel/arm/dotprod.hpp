@@ -166,7 +166,8 @@ EDGERAZOR_OP void add_slots(const group_panel& w, const std::int8_t* x, std::siz
   std::size_t s = 0;
   for (; s + 4 <= w.slots; s += 4, slot += 4 * chunk_bytes) {
     EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t) columns[t] = vld1q_s8(x + t * x_stride + slot_cols * s);
+    for (std::size_t t = 0; t < Tokens; ++t)
+      columns[t] = vld1q_s8(x + t * x_stride + slot_cols * s);
     add_slot<0, Fits>(slot, columns, totals);
     add_slot<1, Fits>(slot + chunk_bytes, columns, totals);
     add_slot<2, Fits>(slot + 2 * chunk_bytes, columns, totals);

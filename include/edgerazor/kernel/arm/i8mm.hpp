@@ -69,8 +69,7 @@ EDGERAZOR_OP int8x16_t load_pair(const std::int8_t* token, const std::int8_t* ot
   return vcombine_s8(vld1_s8(token), vld1_s8(other));
 }
 /// 4 activations of two tokens, 4 zeros after each.
-EDGERAZOR_OP int8x16_t load_half_pair(const std::int8_t* token,
-                                      const std::int8_t* other) noexcept {
+EDGERAZOR_OP int8x16_t load_half_pair(const std::int8_t* token, const std::int8_t* other) noexcept {
   const int32x4_t both = vzip1q_s32(vreinterpretq_s32_s8(neon::broadcast4(token)),
                                     vreinterpretq_s32_s8(neon::broadcast4(other)));
   return vreinterpretq_s8_s32(vzip1q_s32(both, vdupq_n_s32(0)));
@@ -125,8 +124,8 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
   for (std::size_t i = 0; i < Tokens * parts; ++i) {
     const std::size_t t = i / parts, q = i % parts;
     const pair_sums& pair = sums[t / 2][q];
-    const int32x4_t rows = t % 2 == 0 ? vuzp1q_s32(pair.rows01, pair.rows23)
-                                      : vuzp2q_s32(pair.rows01, pair.rows23);
+    const int32x4_t rows =
+        t % 2 == 0 ? vuzp1q_s32(pair.rows01, pair.rows23) : vuzp2q_s32(pair.rows01, pair.rows23);
     totals[t].part[q] = vaddq_s32(totals[t].part[q], rows);
   }
 }

@@ -99,8 +99,8 @@ struct chunk_codes {
     return quarter_codes<Plane>(vld1q_u8(chunk + 16 * q));
   }
   EDGERAZOR_OP slot_bytes field(unsigned f) const noexcept {
-    return {{quarter(0).digits(f), quarter(1).digits(f), quarter(2).digits(f),
-             quarter(3).digits(f)}};
+    return {
+        {quarter(0).digits(f), quarter(1).digits(f), quarter(2).digits(f), quarter(3).digits(f)}};
   }
 };
 
@@ -146,7 +146,7 @@ struct chunk_sums {
   static_assert(widest >= 1);
   products narrow[parts];
   ints wide;
-  std::size_t held = 0;       ///< chunks whose products are in `narrow`
+  std::size_t held = 0;      ///< chunks whose products are in `narrow`
   std::int32_t missing = 0;  ///< 128 times the activations of codes that do not fit signed bytes
 
   EDGERAZOR_OP chunk_sums() noexcept : wide(splat_ints(0)) {
@@ -239,10 +239,11 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
-#include <edgerazor/kernel/loops/table.inl>
 
 #undef EDGERAZOR_OP
 #undef EDGERAZOR_ISA
+
+#include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::neon
 }  // namespace EDGERAZOR_ABI

@@ -226,9 +226,10 @@ EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_tokens& x, std
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
-#include <edgerazor/kernel/loops/table.inl>
 
 #undef EDGERAZOR_ISA
+
+#include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::generic
 }  // namespace EDGERAZOR_ABI

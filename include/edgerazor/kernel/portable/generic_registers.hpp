@@ -32,7 +32,9 @@ inline constexpr std::size_t lanes = real_vector::size, parts = 16 / lanes;
 static_assert(tile_rows % lanes == 0 && int_vector::size == lanes,
               "the 16 rows of a tile are a whole number of vectors");
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept { return real_vector::load_unaligned(at); }
+EDGERAZOR_OP real_vector load(const float* at) noexcept {
+  return real_vector::load_unaligned(at);
+}
 EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
   return int_vector::load_unaligned(at);
 }
@@ -65,14 +67,20 @@ EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
   std::memcpy(some, at, count * sizeof(T));
   return load(some);
 }
-EDGERAZOR_OP void store(float* to, const real_vector& v) noexcept { v.store_unaligned(to); }
+EDGERAZOR_OP void store(float* to, const real_vector& v) noexcept {
+  v.store_unaligned(to);
+}
 EDGERAZOR_OP void store_first(float* to, const real_vector& v, std::size_t count) noexcept {
   float some[lanes];
   v.store_unaligned(some);
   std::memcpy(to, some, count * sizeof(float));
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept { return real_vector(x); }
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return int_vector(x); }
+EDGERAZOR_OP real_vector splat(float x) noexcept {
+  return real_vector(x);
+}
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
+  return int_vector(x);
+}
 
 template <class Vector>
 EDGERAZOR_OP Vector add(const Vector& a, const Vector& b) noexcept {
@@ -118,7 +126,9 @@ EDGERAZOR_OP real_vector larger(const real_vector& a, const real_vector& b) noex
 EDGERAZOR_OP real_vector smaller(const real_vector& a, const real_vector& b) noexcept {
   return xsimd::select(a < b, a, b);
 }
-EDGERAZOR_OP real_vector magnitude(const real_vector& v) noexcept { return xsimd::abs(v); }
+EDGERAZOR_OP real_vector magnitude(const real_vector& v) noexcept {
+  return xsimd::abs(v);
+}
 EDGERAZOR_OP real_vector first_of(std::size_t count, const real_vector& a,
                                   const real_vector& b) noexcept {
   float of_a[lanes], of_b[lanes];
@@ -129,12 +139,16 @@ EDGERAZOR_OP real_vector first_of(std::size_t count, const real_vector& a,
 EDGERAZOR_OP real_vector round_to_even(const real_vector& v) noexcept {
   return xsimd::nearbyint(v);
 }
-EDGERAZOR_OP real_vector to_float(const int_vector& v) noexcept { return xsimd::to_float(v); }
+EDGERAZOR_OP real_vector to_float(const int_vector& v) noexcept {
+  return xsimd::to_float(v);
+}
 /// NaN, whose conversion is not defined everywhere, becomes 0.
 EDGERAZOR_OP int_vector to_int(const real_vector& v) noexcept {
   return xsimd::to_int(xsimd::select(v == v, v, real_vector(0.0f)));
 }
-EDGERAZOR_OP int_vector half_of(const int_vector& v) noexcept { return v >> 1; }
+EDGERAZOR_OP int_vector half_of(const int_vector& v) noexcept {
+  return v >> 1;
+}
 EDGERAZOR_OP real_vector power_of_two(const int_vector& n) noexcept {
   return xsimd::bitwise_cast<float>((n + int_vector(127)) << 23);
 }
@@ -146,8 +160,12 @@ EDGERAZOR_OP float fold(const real_vector& v) noexcept {
   }
   return s[0];
 }
-EDGERAZOR_OP float largest_lane(const real_vector& v) noexcept { return xsimd::reduce_max(v); }
-EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept { return xsimd::reduce_add(v); }
+EDGERAZOR_OP float largest_lane(const real_vector& v) noexcept {
+  return xsimd::reduce_max(v);
+}
+EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept {
+  return xsimd::reduce_add(v);
+}
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   std::int32_t wide[lanes];
   for (std::size_t i = 0; i < lanes; ++i) wide[i] = at[i];
@@ -220,8 +238,8 @@ EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexc
 EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
   slot_bytes result;
   for (std::size_t i = 0; i < parts; ++i) {
-    result.part[i] = xsimd::bitwise_cast<std::uint8_t>(
-        xsimd::bitwise_cast<std::uint16_t>(v.part[i]) << static_cast<int>(count));
+    result.part[i] = xsimd::bitwise_cast<std::uint8_t>(xsimd::bitwise_cast<std::uint16_t>(v.part[i])
+                                                       << static_cast<int>(count));
   }
   return result;
 }

@@ -158,8 +158,8 @@ inline std::int32_t quantize(const float* x, std::size_t cols, float scale,
 }
 
 inline void weighted_sum(const std::int8_t* levels, std::size_t stride, const float* weights,
-                std::size_t weight_stride, std::size_t positions, std::size_t cols,
-                std::size_t sums, float* out, std::size_t out_stride) noexcept {
+                         std::size_t weight_stride, std::size_t positions, std::size_t cols,
+                         std::size_t sums, float* out, std::size_t out_stride) noexcept {
   for (std::size_t q = 0; q < sums; ++q, weights += weight_stride, out += out_stride) {
     for (std::size_t t = 0; t < positions; ++t) {
       for (std::size_t c = 0; c < cols; ++c) {

@@ -81,8 +81,8 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_slots(const std::uint8_t* codes, std::si
   }
   EDGERAZOR_UNROLL
   for (std::size_t t = 0; t < Tokens; ++t) {
-    totals[t] = add_ints(totals[t], {{Narrow ? row_sums(low[t]) : low[t],
-                                      Narrow ? row_sums(high[t]) : high[t]}});
+    totals[t] = add_ints(
+        totals[t], {{Narrow ? row_sums(low[t]) : low[t], Narrow ? row_sums(high[t]) : high[t]}});
   }
 }
 
@@ -103,9 +103,10 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
-#include <edgerazor/kernel/loops/table.inl>
 
 #undef EDGERAZOR_ISA
+
+#include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::avx2
 }  // namespace EDGERAZOR_ABI

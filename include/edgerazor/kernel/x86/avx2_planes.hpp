@@ -120,10 +120,9 @@ struct half_codes<plane_type::base3> {
     const __m256i b = _mm256_min_epu8(stored, _mm256_set1_epi8(static_cast<char>(242)));
     const __m256i even = _mm256_srli_epi16(_mm256_maddubs_epi16(b, _mm256_set1_epi16(57)), 9);
     const __m256i odd = _mm256_mulhi_epu16(b, _mm256_set1_epi16(7282));
-    const __m256i u =
-        _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(static_cast<short>(0xff00)));
-    const __m256i v =
-        _mm256_sub_epi8(b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry upwards
+    const __m256i u = _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(static_cast<short>(0xff00)));
+    const __m256i v = _mm256_sub_epi8(
+        b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry upwards
     digit0 = look_up(digit_0, v);
     digit1 = look_up(digit_1, v);
     digits234 = _mm256_or_si256(look_up(digits_from_0, _mm256_add_epi8(u, _mm256_set1_epi8(0x70))),
@@ -139,8 +138,8 @@ struct half_codes<plane_type::base3> {
     constexpr unsigned largest = plane_of(plane_type::base3).radix - 1;
     static_assert(pair_bound(4 * largest) <= int16_max && 5 * pair_bound(largest) <= int16_max);
     const __m256i digits01 = _mm256_add_epi16(pair_sums(digit0, x), pair_sums(digit1, x + 4));
-    const __m256i digits24 = _mm256_add_epi16(pair_sums(masked(digits234, 0x03), x + 8),
-                                              pair_sums(field(4), x + 16));
+    const __m256i digits24 =
+        _mm256_add_epi16(pair_sums(masked(digits234, 0x03), x + 8), pair_sums(field(4), x + 16));
     const __m256i fours = pair_sums(masked(digits234, 0x0c), x + 12);
     return row_sums(
         _mm256_add_epi16(_mm256_add_epi16(digits01, digits24), _mm256_srai_epi16(fours, 2)));

@@ -40,7 +40,9 @@ EDGERAZOR_OP __m256i lanes_below(std::size_t count) noexcept {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
 }
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept { return _mm256_loadu_ps(at); }
+EDGERAZOR_OP real_vector load(const float* at) noexcept {
+  return _mm256_loadu_ps(at);
+}
 EDGERAZOR_OP real_vector load(const float16* at) noexcept {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 }
@@ -48,7 +50,9 @@ EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
-EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return load_half(at); }
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
+  return load_half(at);
+}
 EDGERAZOR_OP real_vector load_first(const float* at, std::size_t count) noexcept {
   return _mm256_maskload_ps(at, lanes_below(count));
 }
@@ -58,15 +62,25 @@ EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
   std::memcpy(some, at, count * sizeof(T));
   return load(some);
 }
-EDGERAZOR_OP void store(float* to, real_vector v) noexcept { _mm256_storeu_ps(to, v); }
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept {
+  _mm256_storeu_ps(to, v);
+}
 EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
   _mm256_maskstore_ps(to, lanes_below(count), v);
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept { return _mm256_set1_ps(x); }
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
+EDGERAZOR_OP real_vector splat(float x) noexcept {
+  return _mm256_set1_ps(x);
+}
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
+  return _mm256_set1_epi32(x);
+}
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return _mm256_add_ps(a, b); }
-EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return _mm256_add_epi32(a, b); }
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
+  return _mm256_add_ps(a, b);
+}
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept {
+  return _mm256_add_epi32(a, b);
+}
 EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
   return _mm256_sub_ps(a, b);
 }
@@ -98,9 +112,15 @@ EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector 
 EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept {
   return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return _mm256_cvtepi32_ps(v); }
-EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return _mm256_cvtps_epi32(v); }
-EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return _mm256_srai_epi32(v, 1); }
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept {
+  return _mm256_cvtepi32_ps(v);
+}
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept {
+  return _mm256_cvtps_epi32(v);
+}
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept {
+  return _mm256_srai_epi32(v, 1);
+}
 EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
   return _mm256_castsi256_ps(_mm256_slli_epi32(add(n, splat(std::int32_t{127})), 23));
 }
@@ -124,8 +144,7 @@ EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
-  const __m128i words =
-      _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));
 }
 EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,

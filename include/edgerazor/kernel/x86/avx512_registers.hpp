@@ -33,7 +33,9 @@ EDGERAZOR_OP __mmask16 lanes_below(std::size_t count) noexcept {
   return static_cast<__mmask16>((1u << count) - 1u);
 }
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept { return _mm512_loadu_ps(at); }
+EDGERAZOR_OP real_vector load(const float* at) noexcept {
+  return _mm512_loadu_ps(at);
+}
 EDGERAZOR_OP real_vector load(const float16* at) noexcept {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
 }
@@ -41,7 +43,9 @@ EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return _mm512_loadu_si512(at); }
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
+  return _mm512_loadu_si512(at);
+}
 EDGERAZOR_OP real_vector load_first(const float* at, std::size_t count) noexcept {
   return _mm512_maskz_loadu_ps(lanes_below(count), at);
 }
@@ -52,15 +56,25 @@ EDGERAZOR_OP real_vector load_first(const bfloat16* at, std::size_t count) noexc
   const __m256i bits = _mm256_maskz_loadu_epi16(lanes_below(count), at);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-EDGERAZOR_OP void store(float* to, real_vector v) noexcept { _mm512_storeu_ps(to, v); }
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept {
+  _mm512_storeu_ps(to, v);
+}
 EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
   _mm512_mask_storeu_ps(to, lanes_below(count), v);
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept { return _mm512_set1_ps(x); }
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return _mm512_set1_epi32(x); }
+EDGERAZOR_OP real_vector splat(float x) noexcept {
+  return _mm512_set1_ps(x);
+}
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
+  return _mm512_set1_epi32(x);
+}
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return _mm512_add_ps(a, b); }
-EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return _mm512_add_epi32(a, b); }
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
+  return _mm512_add_ps(a, b);
+}
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept {
+  return _mm512_add_epi32(a, b);
+}
 EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
   return _mm512_sub_ps(a, b);
 }
@@ -83,16 +97,24 @@ EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
   return _mm512_min_ps(a, b);
 }
-EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept { return _mm512_abs_ps(v); }
+EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept {
+  return _mm512_abs_ps(v);
+}
 EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
   return _mm512_mask_mov_ps(b, lanes_below(count), a);
 }
 EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept {
   return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return _mm512_cvtepi32_ps(v); }
-EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return _mm512_cvtps_epi32(v); }
-EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return _mm512_srai_epi32(v, 1); }
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept {
+  return _mm512_cvtepi32_ps(v);
+}
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept {
+  return _mm512_cvtps_epi32(v);
+}
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept {
+  return _mm512_srai_epi32(v, 1);
+}
 EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
   return _mm512_castsi512_ps(_mm512_slli_epi32(add(n, splat(std::int32_t{127})), 23));
 }
@@ -103,8 +125,12 @@ EDGERAZOR_OP float fold(real_vector v) noexcept {
   const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
-EDGERAZOR_OP float largest_lane(real_vector v) noexcept { return _mm512_reduce_max_ps(v); }
-EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return _mm512_reduce_add_epi32(v); }
+EDGERAZOR_OP float largest_lane(real_vector v) noexcept {
+  return _mm512_reduce_max_ps(v);
+}
+EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept {
+  return _mm512_reduce_add_epi32(v);
+}
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
@@ -114,9 +140,9 @@ EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
 }
 EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
                                       int_vector zero) noexcept {
-  const __m512i codes = _mm512_and_si512(
-      _mm512_srli_epi32(_mm512_loadu_si512(rows), static_cast<unsigned>(8 * b)),
-      _mm512_set1_epi32(0xff));
+  const __m512i codes =
+      _mm512_and_si512(_mm512_srli_epi32(_mm512_loadu_si512(rows), static_cast<unsigned>(8 * b)),
+                       _mm512_set1_epi32(0xff));
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, zero));
 }
 
@@ -124,11 +150,15 @@ EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
 struct ints {
   __m512i part[1];
 };
-EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept { return {{_mm512_loadu_si512(at)}}; }
+EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
+  return {{_mm512_loadu_si512(at)}};
+}
 EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
   _mm512_storeu_si512(to, v.part[0]);
 }
-EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept { return {{_mm512_set1_epi32(x)}}; }
+EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
+  return {{_mm512_set1_epi32(x)}};
+}
 EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
   return {{_mm512_add_epi32(a.part[0], b.part[0])}};
 }
@@ -160,7 +190,7 @@ EDGERAZOR_OP void add_products(__m512i& sums, __m512i digits, const std::int8_t*
 #if EDGERAZOR_GCC
   __asm__("vpdpbusd {%2%{1to16%}, %1, %0|%0, %1, %2%{1to16%}}"
           : "+v"(sums)
-          : "v"(digits), "m"(*reinterpret_cast<const char(*)[4]>(x)));
+          : "v"(digits), "m"(*reinterpret_cast<const char (*)[4]>(x)));
 #else
   std::int32_t four;
   std::memcpy(&four, x, sizeof four);

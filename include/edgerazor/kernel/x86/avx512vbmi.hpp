@@ -63,8 +63,7 @@ struct chunk_codes {
   }
   /// Digit f times 4^f; digit 4 times 81.
   EDGERAZOR_OP __m512i raised(unsigned f) const noexcept {
-    return f == 4 ? top
-                  : _mm512_and_si512(low, _mm512_set1_epi8(static_cast<char>(3 << (2 * f))));
+    return f == 4 ? top : _mm512_and_si512(low, _mm512_set1_epi8(static_cast<char>(3 << (2 * f))));
   }
   EDGERAZOR_OP slot_bytes field(unsigned f) const noexcept {
     if (f < 4) return {_mm512_srli_epi16(raised(f), 2 * f)};
@@ -90,8 +89,8 @@ struct chunk_sums {
     for (unsigned f = 0; f < fields; ++f) add_products(sums[f], codes.raised(f), x + slot_cols * f);
   }
   EDGERAZOR_OP ints total() const noexcept {
-    __m512i sum = _mm512_mullo_epi32(
-        sums[4], _mm512_set1_epi32(static_cast<std::int32_t>(inverse_of_81)));
+    __m512i sum =
+        _mm512_mullo_epi32(sums[4], _mm512_set1_epi32(static_cast<std::int32_t>(inverse_of_81)));
     EDGERAZOR_UNROLL
     for (unsigned f = 0; f < 4; ++f) sum = _mm512_add_epi32(sum, _mm512_srai_epi32(sums[f], 2 * f));
     return {{sum}};

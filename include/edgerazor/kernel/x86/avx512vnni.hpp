@@ -85,8 +85,8 @@ struct chunk_codes<plane_type::base3> {
     const __m512i even = _mm512_srli_epi16(_mm512_maddubs_epi16(b, _mm512_set1_epi16(57)), 9);
     const __m512i odd = _mm512_mulhi_epu16(b, _mm512_set1_epi16(7282));
     const __m512i u = _mm512_mask_mov_epi8(even, 0xaaaaaaaaaaaaaaaa, odd);
-    const __m512i v =
-        _mm512_sub_epi8(b, _mm512_mullo_epi16(u, _mm512_set1_epi16(9)));  // 9 * 26: no carry upwards
+    const __m512i v = _mm512_sub_epi8(
+        b, _mm512_mullo_epi16(u, _mm512_set1_epi16(9)));  // 9 * 26: no carry upwards
     digits01 = look_up(digits_from_0, v);
     // A shuffle gives 0 where its index has the top bit set: u + 0x70 from u = 16 on, u - 16 below.
     digits234 = _mm512_or_si512(look_up(digits_from_0, _mm512_add_epi8(u, _mm512_set1_epi8(0x70))),
@@ -144,10 +144,11 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
-#include <edgerazor/kernel/loops/table.inl>
 
 #undef EDGERAZOR_OP
 #undef EDGERAZOR_ISA
+
+#include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::avx512vnni
 }  // namespace EDGERAZOR_ABI
