@@ -201,7 +201,7 @@ TEST_CASE("values out of F16's range, and codes that a format does not have, sto
   // A 2-bit code 3, which no packer writes, is level 2: TQ1_0 has no digit for it.
   const er::any_matrix ternary = pack("ternary2_g256", random_weights(2 * 256, 7), 2, 256);
   std::vector<std::byte> bytes(ternary.bytes().begin(), ternary.bytes().end());
-  bytes[ternary.packed()->layout().row_offset(1)] |= std::byte{3};
+  bytes[ternary.packed()->layout().row_offset(1, 0)] |= std::byte{3};
   const er::any_matrix spoiled = er::any_matrix::from_bytes(ternary.fmt(), 2, 256, bytes);
   er::gguf_writer second;
   second.set_string("general.architecture", "test");

@@ -70,7 +70,7 @@ TEST_CASE("format: anything else is refused") {
                                       "int4_rows",
                                       "int4_row64",
                                       "INT4_g64",
-                                      "int5_g64",
+                                      "int7_g64",
                                       "ternary_g64",
                                       "ternary3_g64",
                                       "int4_g64_bf16_f32",

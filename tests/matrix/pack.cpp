@@ -31,7 +31,7 @@ using sizes = std::initializer_list<std::size_t>;
 
 using error = std::invalid_argument;
 
-/// Level and scale of one weight by the reference's rule of a code.
+/// Level and scale of one weight by the default rule of a code.
 struct expectation {
   std::vector<int> levels;
   std::vector<float> scales;  ///< before they are rounded for storage
@@ -51,14 +51,33 @@ void expect_row(std::span<const float> row, std::size_t group_cols, expectation&
 expectation expect(const er::format& fmt, const er::matrix_view<const float>& weights) {
   expectation result;
   const std::size_t group_cols = fmt.group == 0 ? weights.cols : fmt.group;
-  for (std::size_t r = 0; r < weights.rows; ++r) {
-    if (fmt.code == er::code_type::int4) {
-      expect_row<er::int4<er::per_channel>>(weights.row(r), group_cols, result);
-    } else if (fmt.code == er::code_type::int8) {
-      expect_row<er::int8<er::per_channel>>(weights.row(r), group_cols, result);
-    } else {
-      expect_row<er::ternary<er::per_channel>>(weights.row(r), group_cols, result);
-    }
+  const auto by = [&]<class Rule>(const Rule&) {
+    for (std::size_t r = 0; r < weights.rows; ++r)
+      expect_row<Rule>(weights.row(r), group_cols, result);
+  };
+  switch (fmt.code) {
+    case er::code_type::ternary2:
+    case er::code_type::ternary5:
+      by(er::ternary<er::per_channel>{});
+      break;
+    case er::code_type::int3:
+      by(er::int3<er::per_channel>{});
+      break;
+    case er::code_type::int4:
+      by(er::int4<er::per_channel>{});
+      break;
+    case er::code_type::int5:
+      by(er::int5<er::per_channel>{});
+      break;
+    case er::code_type::int6:
+      by(er::int6<er::per_channel>{});
+      break;
+    case er::code_type::int8:
+      by(er::int8<er::per_channel>{});
+      break;
+    case er::code_type::binary:
+      by(er::binary<er::per_channel>{});
+      break;
   }
   return result;
 }
@@ -189,7 +208,11 @@ TEST_CASE("pack: with float scales, dequantize is fake_quantize bit for bit") {
   check_against_fake_quantize<er::ternary_absmax<er::per_group<64>, float>>(random);
   check_against_fake_quantize<er::int2<er::per_group<64>, float>>(random);
   check_against_fake_quantize<er::int2<er::per_group<64>, float>, er::codecs::int8>(random);
+  check_against_fake_quantize<er::int3<er::per_group<64>, float>>(random);
   check_against_fake_quantize<er::int5<er::per_group<64>, float>>(random);
+  check_against_fake_quantize<er::int6<er::per_group<64>, float>>(random);
+  check_against_fake_quantize<er::binary<er::per_group<64>, float>>(random);
+  check_against_fake_quantize<er::binary<er::per_group<64>, float>, er::codecs::ternary5>(random);
   check_against_fake_quantize<er::int4_asymmetric<er::per_group<64>, float>>(random);
 }
 
@@ -199,7 +222,11 @@ TEST_CASE("pack: a policy's default codec is the narrowest") {
   CHECK(name_of<er::int2<er::per_group<32>>>() == "ternary2_g32");
   CHECK(name_of<er::int4<er::per_channel, er::bfloat16>>() == "int4_row_bf16");
   CHECK(name_of<er::int4_asymmetric<>>() == "int4_g256");
-  CHECK(name_of<er::int5<>>() == "int8_g256");
+  CHECK(name_of<er::int3<>>() == "int3_g256");
+  CHECK(name_of<er::int5<>>() == "int5_g256");
+  CHECK(name_of<er::int6<>>() == "int6_g256");
+  CHECK(name_of<er::symmetric<7>>() == "int8_g256");
+  CHECK(name_of<er::binary<>>() == "binary_g256");
   CHECK(name_of<er::int8<er::per_group<128>, float>>() == "int8_g128_f32");
 }
 

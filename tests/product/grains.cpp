@@ -13,6 +13,7 @@
 
 #include "product/executors.hpp"
 #include "support/samples.hpp"
+#include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/grains.hpp>
 
 namespace er = edgerazor;

@@ -27,10 +27,11 @@ struct matrix_view {
                         std::size_t row_stride) noexcept
       : data(first), rows(row_count), cols(col_count), stride(row_stride) {}
 
-  /// A run of elements is a matrix of one row.
-  template <class U>
-    requires std::is_convertible_v<U (*)[], T (*)[]>
-  constexpr matrix_view(std::span<U> row) noexcept
+  /// A run of elements (a span, a vector) is a matrix of one row.
+  template <class Run>
+    requires(std::is_convertible_v<Run, std::span<T>> && !std::is_convertible_v<Run, T*>)
+  constexpr matrix_view(Run&& run) noexcept : matrix_view(std::span<T>{run}) {}
+  constexpr matrix_view(std::span<T> row) noexcept
       : matrix_view(row.data(), 1, row.size(), row.size()) {}
 
   /// A view of mutable elements is a view of const ones.

@@ -42,19 +42,16 @@ inline void write_chunks(const std::uint8_t* codes, unsigned shift, std::size_t 
 }
 
 /// Out of a plane again: a code becomes `digit << shift`, or that is added to it.
-template <plane_type Plane>
-inline void read_chunks(const std::byte* at, std::size_t chunks, unsigned shift, bool add,
+template <plane_type Plane, bool Add>
+inline void read_chunks(const std::byte* at, std::size_t chunks, unsigned shift,
                         std::uint8_t* codes) noexcept {
   constexpr plane_info plane = plane_of(Plane);
-  const std::uint8_t keep = add ? 0xff : 0;
   for (; chunks != 0; --chunks, codes += plane.fields() * slot_cols, at += chunk_bytes) {
-    EDGERAZOR_UNROLL
     for (unsigned field = 0; field < plane.fields(); ++field) {
-      EDGERAZOR_UNROLL
       for (std::size_t b = 0; b < slot_cols; ++b) {
         std::uint8_t& code = codes[field * slot_cols + b];
-        const unsigned digit = plane.digit(std::to_integer<std::uint8_t>(at[b]), field);
-        code = static_cast<std::uint8_t>((code & keep) | digit << shift);
+        const unsigned digit = plane.digit(std::to_integer<std::uint8_t>(at[b]), field) << shift;
+        code = static_cast<std::uint8_t>(Add ? code | digit : digit);
       }
     }
   }
@@ -63,8 +60,8 @@ inline void read_chunks(const std::byte* at, std::size_t chunks, unsigned shift,
 /// Base 3: four bytes at a time, each in 16 of 64 bits. v / 3 is v * 171 / 512 for all v up to 255,
 /// since the quotients differ by less than v / 1536; no product reaches 2^16.
 template <>
-inline void read_chunks<plane_type::base3>(const std::byte* at, std::size_t chunks, unsigned, bool,
-                                           std::uint8_t* codes) noexcept {
+inline void read_chunks<plane_type::base3, false>(const std::byte* at, std::size_t chunks, unsigned,
+                                                  std::uint8_t* codes) noexcept {
   constexpr std::uint64_t ones = 0x0001'0001'0001'0001;
   for (; chunks != 0; --chunks, at += chunk_bytes) {
     std::uint32_t word;
@@ -144,8 +141,14 @@ class row_codes {
     const codec_info& codec = layout_.codec();
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       with_plane(codec.digits[p].plane, [&](auto plane) {
-        read_chunks<plane.type>(matrix + layout_.row_offset(row, p), layout_.chunks(p),
-                                codec.digits[p].shift, p != 0, codes_.data());
+        const std::byte* const at = matrix + layout_.row_offset(row, p);
+        if (p == 0) {
+          read_chunks<plane.type, false>(at, layout_.chunks(p), codec.digits[p].shift,
+                                         codes_.data());
+        } else {
+          read_chunks<plane.type, true>(at, layout_.chunks(p), codec.digits[p].shift,
+                                        codes_.data());
+        }
       });
     }
   }

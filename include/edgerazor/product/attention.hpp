@@ -15,6 +15,7 @@
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
+#include <edgerazor/product/quantize_activations.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {

@@ -7,6 +7,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/product/gemm.hpp>
+#include <edgerazor/product/quantize_activations.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {

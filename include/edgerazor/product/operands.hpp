@@ -83,7 +83,6 @@ class weight_ref {
 struct unquantized {
   matrix_view<const float> tokens;
   unquantized(matrix_view<const float> x) : tokens(x) {}
-  unquantized(std::span<const float> x) : tokens(x.data(), 1, x.size()) {}
 };
 
 /// What weights are multiplied with: int8 activations (W-A8), whose groups are the weights', or float
