@@ -10,6 +10,7 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
@@ -33,7 +34,7 @@ TEST_CASE_TEMPLATE("no allocation: float rows whose groups stay within rows", Po
   er::fake_quantize<Policy>(in, to, er::row_range{1, 4});
   er::fake_quantize<Policy>(in, er::matrix_view<er::bfloat16>{narrow.data(), rows, cols, stride});
   er::straight_through_clipped<Policy>(in, to, to);
-  (void)er::quantize_group(Policy{}, in.row(0), levels.data());
+  (void)er::quantize_group<Policy>(in.row(0), levels);
   const std::size_t after = allocation_count;
   CHECK(after == before);
 

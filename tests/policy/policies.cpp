@@ -12,6 +12,7 @@
 
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
+#include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -55,11 +56,11 @@ void check_vectors_against_single_weights() {
       if (i / 40 % 3 == 2) w[i] = std::nextafter(w[i], -1.0f);
     }
     std::vector<std::int8_t> levels(size + 1, 99);
-    er::quantize_levels<Policy>(w, scale, levels.data());
+    er::quantize_levels<Policy>(w, scale, levels);
     CHECK(levels[size] == 99);
     for (std::size_t i = 0; i < size; ++i) CHECK(int{levels[i]} == Policy::level(w[i], scale));
     const float own = Policy{}.scale(w);
-    CHECK(er::quantize_group(Policy{}, w, levels.data()) == own);
+    CHECK(er::quantize_group<Policy>(w, levels) == own);
     for (std::size_t i = 0; i < size; ++i) CHECK(int{levels[i]} == Policy::level(w[i], own));
   }
 }
@@ -76,9 +77,9 @@ static_assert(er::quantizer<er::int4<er::per_flat_group<64>>> &&
               !er::row_quantizer<er::int4<er::per_flat_group<64>>>);
 static_assert(er::row_quantizer<er::int4_asymmetric<>> && er::row_quantizer<power_of_two> &&
               !er::quantizer<int>);
-static_assert(er::vector_quantizer<er::ternary<>, xsimd::default_arch>);
-static_assert(er::vector_quantizer<er::int4_asymmetric<>, xsimd::default_arch>);
-static_assert(!er::vector_quantizer<power_of_two, xsimd::default_arch>);
+static_assert(er::detail::policy::lanes_quantizer<er::ternary<>, xsimd::default_arch>);
+static_assert(er::detail::policy::lanes_quantizer<er::int4_asymmetric<>, xsimd::default_arch>);
+static_assert(!er::detail::policy::lanes_quantizer<power_of_two, xsimd::default_arch>);
 static_assert(er::row_quantizer<er::int3<>> && er::row_quantizer<er::int6<>> &&
               er::int3<>::max_level == 3 && er::int3<>::min_level == -3 &&
               er::int6<>::max_level == 31 && er::int6<>::min_level == -31);
@@ -119,7 +120,8 @@ TEST_CASE("round_to_level: vectors, also of what is not finite, as single number
   x.resize((x.size() + reals::size - 1) / reals::size * reals::size);
   for (std::size_t i = 0; i < x.size(); i += reals::size) {
     std::int32_t levels[reals::size];
-    er::round_to_level<-8, 7>(reals::load_unaligned(x.data() + i)).store_unaligned(levels);
+    er::detail::policy::round_lanes<-8, 7>(reals::load_unaligned(x.data() + i))
+        .store_unaligned(levels);
     for (std::size_t j = 0; j < reals::size; ++j) {
       CAPTURE(x[i + j]);
       CHECK(levels[j] == er::round_to_level<-8, 7>(x[i + j]));
@@ -147,7 +149,7 @@ TEST_CASE("ternary: scale is factor times the mean magnitude, levels by ties to 
   CHECK(er::ternary<>{.epsilon = 2.0f}.scale(group) == 2.0f);
   CHECK(er::ternary<>::level(0.75f, 1.5f) == 0);  // |w| = s / 2 is a tie, and 0 is even
   CHECK(er::ternary<>::level(std::nextafter(0.75f, 1.0f), 1.5f) == 1);
-  CHECK(er::ternary<>::level(-9, 1.5f) == -1);
+  CHECK(er::ternary<>::level(-9.0f, 1.5f) == -1);
 }
 
 TEST_CASE("ternary: a true division decides at the boundary, where a reciprocal would not") {
@@ -201,35 +203,35 @@ TEST_CASE(
     "magnitude") {
   using policy = er::int4_asymmetric<>;
   CHECK(policy{}.scale(std::vector<float>{7, -100}) == 1.0f);
-  CHECK(policy::level(7, 1) == 7);
-  CHECK(policy::level(-100, 1) == -8);
+  CHECK(policy::level(7.0f, 1.0f) == 7);
+  CHECK(policy::level(-100.0f, 1.0f) == -8);
   CHECK(policy{}.scale(std::vector<float>{-7, -14}) == 2.0f);
   CHECK(policy{}.scale(std::vector<float>{0, -14}) == 1e-5f);
   // 1.5 - 2^-23 has one bit more than a sum with 8 keeps: the sum is 9.5, a tie, and 10 is even.
-  CHECK(policy::level(std::nextafter(1.5f, 0.0f), 1) == 2);
-  CHECK(er::int4<>::level(std::nextafter(1.5f, 0.0f), 1) == 1);
-  CHECK(policy::level(2.5f, 1) == 2);
+  CHECK(policy::level(std::nextafter(1.5f, 0.0f), 1.0f) == 2);
+  CHECK(er::int4<>::level(std::nextafter(1.5f, 0.0f), 1.0f) == 1);
+  CHECK(policy::level(2.5f, 1.0f) == 2);
 }
 
 TEST_CASE("groups of one weight, of zeros, of denormals, of one nonzero") {
   constexpr float denormal = std::numeric_limits<float>::denorm_min();
   std::int8_t levels[64];
   for (const float x : {3.0f, -3.0f}) {
-    CHECK(er::quantize_group(er::int4<>{}, std::vector<float>{x}, levels) == 3.0f / 7);
+    CHECK(er::quantize_group<er::int4<>>(std::vector<float>{x}, levels) == 3.0f / 7);
     CHECK(levels[0] == (x > 0 ? 7 : -7));
-    CHECK(er::quantize_group(er::ternary<>{}, std::vector<float>{x}, levels) == 6.0f);
+    CHECK(er::quantize_group<er::ternary<>>(std::vector<float>{x}, levels) == 6.0f);
     CHECK(levels[0] == 0);  // 3 is half of 6
   }
   for (const float x : {0.0f, -0.0f, denormal, -1000 * denormal}) {
-    CHECK(er::quantize_group(er::int8<>{}, std::vector<float>(64, x), levels) == 1e-5f / 127);
+    CHECK(er::quantize_group<er::int8<>>(std::vector<float>(64, x), levels) == 1e-5f / 127);
     for (const std::int8_t level : levels) CHECK(level == 0);
-    CHECK(er::quantize_group(er::ternary<>{}, std::vector<float>(64, x), levels) == 1e-5f);
+    CHECK(er::quantize_group<er::ternary<>>(std::vector<float>(64, x), levels) == 1e-5f);
     for (const std::int8_t level : levels) CHECK(level == 0);
   }
   for (std::size_t i = 0; i < 64; ++i) {
     std::vector<float> w(64, 0.0f);
     w[i] = -0.64f;
-    CHECK(er::quantize_group(er::ternary<>{}, w, levels) == 2 * (0.64f / 64));
+    CHECK(er::quantize_group<er::ternary<>>(w, levels) == 2 * (0.64f / 64));
     for (std::size_t j = 0; j < 64; ++j) CHECK(int{levels[j]} == (i == j ? -1 : 0));
   }
 }

@@ -9,14 +9,14 @@
 #include <string>
 #include <type_traits>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -26,36 +26,6 @@ template <class T>
 concept writable_element = real_element<T> && !std::is_const_v<T>;
 
 namespace detail::policy {
-/// out[i] = level(values[i]) * scale, for values that may lie exactly where out does: each is read
-/// before it is written.
-template <quantizer Q, class Arch = xsimd::default_arch, real_element U>
-void write_values(const float* values, std::size_t count, float scale, U* out) noexcept {
-  const float unit = value_scale<Q>(scale);
-  std::size_t whole = 0;
-  if constexpr (vector_quantizer<Q, Arch>) {
-    using reals = xsimd::batch<float, Arch>;
-    const reals scales{scale}, units{unit};
-    const auto quantized = [&](std::size_t i) {
-      return xsimd::to_float(Q::level(reals::load_unaligned(values + i), scales)) * units;
-    };
-    if constexpr (std::is_same_v<U, float>) {
-      whole = count - count % reals::size;
-      for (std::size_t i = 0; i < whole; i += reals::size) quantized(i).store_unaligned(out + i);
-    } else {
-      constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
-      whole = count - count % step;
-      for (std::size_t i = 0; i < whole; i += step) {
-        float block[step];
-        for (std::size_t j = 0; j < step; j += reals::size)
-          quantized(i + j).store_unaligned(block + j);
-        core::convert_elements(block, step, out + i);
-      }
-    }
-  }
-  for (std::size_t i = whole; i < count; ++i)
-    out[i] = U{static_cast<float>(Q::level(values[i], scale)) * unit};
-}
-
 template <real_element U>
 inline constexpr float largest_finite = std::is_same_v<U, float16>    ? 65504.0f
                                         : std::is_same_v<U, bfloat16> ? 0x1.fep127f
@@ -74,7 +44,7 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
   if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
   constexpr float top_level = static_cast<float>(std::max(Q::max_level, -Q::min_level));
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    if (value_scale<Q>(policy.scale(values)) * top_level <= largest_finite<U>) return;
+    if (value_scale<Q>(scale_of(policy, values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
   });
@@ -104,7 +74,7 @@ void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
   check_rows(in, rows);
   check_scales<Q, U>(grouping, in, rows, check_finite(in, rows, what), policy);
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = policy.scale(values);
+    const float scale = scale_of(policy, values);
     for_each_piece(place, out.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      write_values<Q>(values.data() + i, n, scale, out.data + r * out.stride + c);

@@ -23,17 +23,16 @@
 #include <span>
 #include <string>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/policy/division.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/mean.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 #include <edgerazor/policy/straight_through.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -57,18 +56,14 @@ struct learned_step {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// The first scale, 2 mean|w| / sqrt(max_level). Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(2 * mean_magnitude(group) / std::sqrt(static_cast<float>(max_level)), epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <weight_or_vector V>
+    requires requires(const V& x) { Levels::level(x, x); }
+  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
     return Levels::level(weight, scale);
-  }
-  template <class Arch>
-  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
-      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept
-    requires(vector_quantizer<Levels, Arch>)
-  {
-    return Levels::level(weights, scales);
   }
   /// The factor of a scale's gradient, 1 / sqrt(count * max_level), for a group of `count` weights.
   [[nodiscard]] static float gradient_scale(std::size_t count) noexcept {
@@ -106,40 +101,6 @@ void check_learned_scales(const matrix_view<T>& weights, std::span<const float> 
                ", group " + std::to_string(i % groups) + " is not finite");
   }
 }
-
-/// Writes the weights' gradients of one group (which may lie where grad_out does) and returns sum
-/// of g * d.
-///
-/// Outside (n, p) the clamp makes the level n or p itself, so d = level - (v inside, 0 outside)
-/// everywhere.
-template <learned_quantizer Q, class Arch = xsimd::default_arch>
-float learned_step_gradient(const float* weights, std::size_t count, float scale,
-                            const float* grad_out, float* grad_in) noexcept {
-  constexpr float low = Q::min_level, high = Q::max_level;
-  float sum = 0;
-  std::size_t whole = 0;
-  if constexpr (vector_quantizer<Q, Arch>) {
-    using reals = xsimd::batch<float, Arch>;
-    whole = count - count % reals::size;
-    const reals scales{scale}, zero{0.0f};
-    reals sums{0.0f};
-    for (std::size_t i = 0; i < whole; i += reals::size) {
-      const reals w = reals::load_unaligned(weights + i), g = reals::load_unaligned(grad_out + i),
-                  v = detail::policy::quotient(w, scales);
-      const auto inside = (v > reals{low}) & (v < reals{high});
-      sums += g * (xsimd::to_float(Q::level(w, scales)) - xsimd::select(inside, v, zero));
-      xsimd::select(inside, g, zero).store_unaligned(grad_in + i);
-    }
-    sum = xsimd::reduce_add(sums);
-  }
-  for (std::size_t i = whole; i < count; ++i) {
-    const float v = weights[i] / scale, g = grad_out[i];
-    const bool inside = v > low && v < high;
-    sum += g * (static_cast<float>(Q::level(weights[i], scale)) - (inside ? v : 0.0f));
-    grad_in[i] = inside ? g : 0.0f;
-  }
-  return sum;
-}
 }  // namespace detail::policy
 
 /// The first scales of a matrix: `scales[r * groups + g]` of group g of row r. Fails where there
@@ -158,7 +119,7 @@ void first_scales(matrix_view<T> weights, std::span<float> scales, const Policy&
   float* next = scales.data();
   detail::policy::for_each_group<granularity>(
       weights, rows, [&](detail::policy::group_place, std::span<const float> values) {
-        *next++ = policy.scale(values);
+        *next++ = detail::policy::scale_of(policy, values);
       });
 }
 

@@ -71,9 +71,9 @@ void fake_quantize_mixed_rows(column_group group, const matrix_view<T>& in,
   for_each_group(group, in, rows, [&](group_place place, std::span<const float> values) {
     U* to = out.data + place.row * out.stride + place.col;
     if (*next++ != 0) {
-      write_values<High>(values.data(), values.size(), high.scale(values), to);
+      write_values<High>(values.data(), values.size(), scale_of(high, values), to);
     } else {
-      write_values<Low>(values.data(), values.size(), low.scale(values), to);
+      write_values<Low>(values.data(), values.size(), scale_of(low, values), to);
     }
   });
 }

@@ -14,6 +14,7 @@
 #include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -65,8 +66,8 @@ void pass_within_levels(const float* weights, std::size_t count, float scale, co
 template <quantizer Q>
 void straight_through_clipped(const Q& policy, std::span<const float> weights,
                               const float* grad_out, float* grad_in) noexcept {
-  detail::policy::pass_within_levels<Q>(weights.data(), weights.size(), policy.scale(weights),
-                                        grad_out, grad_in);
+  detail::policy::pass_within_levels<Q>(
+      weights.data(), weights.size(), detail::policy::scale_of(policy, weights), grad_out, grad_in);
 }
 
 namespace detail::policy {
@@ -95,7 +96,7 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
   check_gradients(weights, grad_out, grad_in, rows, "straight_through_clipped");
   check_finite(weights, rows);
   for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = policy.scale(values);
+    const float scale = scale_of(policy, values);
     for_each_piece(place, weights.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      pass_within_levels<Policy>(values.data() + i, n, scale,

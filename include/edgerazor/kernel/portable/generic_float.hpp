@@ -15,6 +15,7 @@
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/policy/division.hpp>
+#include <edgerazor/policy/lanes.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
@@ -258,8 +259,8 @@ std::int32_t quantize(const float* x, std::size_t cols, float scale, std::int8_t
   const reals divisor(scale);
   ints sums(0);
   for (std::size_t c = 0; c < whole; c += reals::size) {
-    const ints level =
-        round_to_level<-127, 127>(detail::policy::quotient(reals::load_unaligned(x + c), divisor));
+    const ints level = detail::policy::round_lanes<-127, 127>(
+        detail::policy::quotient(reals::load_unaligned(x + c), divisor));
     std::int32_t wide[ints::size];
     level.store_unaligned(wide);
     for (std::size_t i = 0; i < ints::size; ++i) codes[c + i] = static_cast<std::int8_t>(wide[i]);
