@@ -86,12 +86,6 @@ static_assert(er::row_quantizer<er::int3<>> && er::row_quantizer<er::int6<>> &&
 static_assert(er::int2<>::max_level == 1 && er::int4<>::max_level == 7 &&
               er::int5<>::max_level == 15 && er::int8<>::max_level == 127 &&
               er::int8<>::min_level == -127);
-static_assert(er::groups_per_row<er::per_group<64>>(576) == 9 &&
-              er::groups_per_row<er::per_group<256>>(576) == 3 &&
-              er::groups_per_row<er::per_channel>(576) == 1 &&
-              er::groups_per_row<er::per_group<64>>(0) == 0 &&
-              er::groups_per_row<er::per_group<64>>(1) == 1 &&
-              er::groups_per_row<er::per_channel>(0) == 0);
 
 TEST_CASE("round_to_level: ties to even, clamped, defined for everything") {
   const auto round = [](float x) { return er::round_to_level<-7, 7>(x); };

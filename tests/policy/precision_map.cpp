@@ -74,6 +74,20 @@ TEST_CASE("precision maps: rows") {
   CHECK(mask(er::rows_modulo{3, 1}, 4, 64, 64) == mask(er::every_nth_row{3}, 4, 64, 64));
 }
 
+TEST_CASE("precision maps: numbers of every integral type, a negative one is named") {
+  const int n = 3, least = 1;
+  CHECK(mask(er::every_nth_row{n}, 4, 500, 0) == "1|0|0|1");
+  CHECK(mask(er::rows_modulo{n, 1u}, 4, 64, 64) == "1|0|0|1");
+  CHECK(er::largest_variance{0.5, least}.at_least == 1);
+  static_assert(er::every_nth_row{}.n == 8 && er::every_nth_row{5}.row_is_high(10));
+  CHECK(sentence_of([&] { (void)er::every_nth_row{-n}; }) ==
+        "every_nth_row: n is -3, expected at least 0");
+  CHECK(sentence_of([&] { (void)er::rows_modulo{n, -n}; }) ==
+        "rows_modulo: below is -3, expected at least 0");
+  CHECK(sentence_of([&] { (void)er::largest_variance{0.5, -least}; }) ==
+        "largest_variance: at_least is -1, expected at least 0");
+}
+
 TEST_CASE("precision maps: leading groups") {
   CHECK(mask(er::leading_columns{0.5}, 3, 64, 16) == "1100|1100|1100");
   CHECK(mask(er::leading_columns{0.5}, 2, 65, 16) == "11000|11000");  // floor(5 / 2)
@@ -184,11 +198,14 @@ TEST_CASE(
         in, er::matrix_view<float>{by_mask.data(), rows, cols, stride}, chosen);
     CHECK(by_mask == by_map);
     const er::matrix_view<float> parts{by_parts.data(), rows, cols, stride};
-    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{3, 8});
+    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, {}, {},
+                                                     {.rows = er::row_range{3, 8}});
     for (std::size_t i = 0; i < w.size(); ++i)
       CHECK(by_parts[i] == (i / stride >= 3 && i / stride < 8 ? by_mask[i] : 7.0f));
-    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{0, 3});
-    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{8, rows});
+    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, {}, {},
+                                                     {.rows = er::row_range{0, 3}});
+    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, {}, {},
+                                                     {.rows = er::row_range{8, rows}});
     CHECK(by_parts == by_mask);
   };
   checked(er::every_nth_row{8});
@@ -203,8 +220,8 @@ TEST_CASE(
       "fake_quantize_mixed: the mask has 75 entries, expected one for each of 19 x 4 groups");
   const std::vector<std::uint8_t> whole_mask(rows * groups);
   CHECK(sentence_of([&] {
-          er::fake_quantize_mixed<high_policy, low_policy>(in, to, whole_mask,
-                                                           er::row_range{3, 20});
+          er::fake_quantize_mixed<high_policy, low_policy>(in, to, whole_mask, {}, {},
+                                                           {.rows = er::row_range{3, 20}});
         }) == "fake_quantize_mixed: rows 3 to 20 of a matrix of 19 x 200");
 }
 

@@ -73,21 +73,22 @@ TEST_CASE("groups at run time are the policies' own groups") {
       const er::matrix_view<float> grads{grad.data(), rows, cols},
           known_grads{expected_grad.data(), rows, cols};
       er::fake_quantize<ByGroup>(in, known);
-      er::fake_quantize<ByRow>(in, to, er::column_group{64});
+      er::fake_quantize<ByRow>(in, to, {}, {.group = 64});
       CHECK(result == expected);
       er::straight_through_clipped<ByGroup>(in, known_grads, known_grads);
-      er::straight_through_clipped<ByRow>(in, grads, grads, er::column_group{64});
+      er::straight_through_clipped<ByRow>(in, grads, grads, {}, {.group = er::column_group{64}});
       CHECK(grad == expected_grad);
 
       er::fake_quantize<ByRow>(in, known);
-      er::fake_quantize<ByGroup>(in, to, er::column_group{0}, er::row_range{0, 4});
-      er::fake_quantize<ByGroup>(in, to, er::column_group{cols + 5}, er::row_range{4, rows});
+      er::fake_quantize<ByGroup>(in, to, {}, {.group = 0, .rows = er::row_range{0, 4}});
+      er::fake_quantize<ByGroup>(in, to, {}, {.group = cols + 5, .rows = er::row_range{4, rows}});
       CHECK(result == expected);
       std::fill(grad.begin(), grad.end(), 1.0f);
       std::fill(expected_grad.begin(), expected_grad.end(), 1.0f);
-      er::straight_through_clipped<ByRow>(in, known_grads, known_grads, er::row_range{3, 7});
-      er::straight_through_clipped<ByGroup>(in, grads, grads, er::column_group{0},
-                                            er::row_range{3, 7});
+      er::straight_through_clipped<ByRow>(in, known_grads, known_grads, {},
+                                          {.rows = er::row_range{3, 7}});
+      er::straight_through_clipped<ByGroup>(in, grads, grads, {},
+                                            {.group = 0, .rows = er::row_range{3, 7}});
       CHECK(grad == expected_grad);
     };
     check(er::ternary<er::per_group<64>>{}, er::ternary<er::per_channel>{});
@@ -109,13 +110,13 @@ TEST_CASE("mixed precision with groups at run time, and its clipped estimator") 
   std::vector<float> expected(w.size()), result(w.size());
   const er::matrix_view<float> to{result.data(), rows, cols};
   er::fake_quantize_mixed<high, low>(in, er::matrix_view<float>{expected.data(), rows, cols}, mask);
-  er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, mask, er::column_group{64});
+  er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, mask, {}, {}, {.group = 64});
   CHECK(result == expected);
   std::fill(result.begin(), result.end(), 0.0f);
-  er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, mask, er::column_group{64},
-                                                     er::row_range{6, rows});
-  er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, mask, er::column_group{64},
-                                                     er::row_range{0, 6});
+  er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, mask, {}, {},
+                                                     {.group = 64, .rows = er::row_range{6, rows}});
+  er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, mask, {}, {},
+                                                     {.group = 64, .rows = er::row_range{0, 6}});
   CHECK(result == expected);
 
   // Each group's gradients are those of the policy that the mask names.
@@ -128,13 +129,14 @@ TEST_CASE("mixed precision with groups at run time, and its clipped estimator") 
   er::straight_through_clipped_mixed<high, low>(
       in, grads, er::matrix_view<float>{of_mixed.data(), rows, cols}, mask);
   const er::matrix_view<float> parts{of_parts.data(), rows, cols};
-  er::straight_through_clipped_mixed<high, low>(in, grads, parts, mask, er::row_range{0, 5});
+  er::straight_through_clipped_mixed<high, low>(in, grads, parts, mask, {}, {},
+                                                {.rows = er::row_range{0, 5}});
   CHECK(of_parts[5 * cols] == 0.0f);
   er::straight_through_clipped_mixed<er::int4<>, er::ternary<>>(
-      in, grads, parts, mask, er::column_group{64}, er::row_range{5, rows});
+      in, grads, parts, mask, {}, {}, {.group = 64, .rows = er::row_range{5, rows}});
   CHECK(of_parts == of_mixed);
-  er::straight_through_clipped_mixed<er::int4<>, er::ternary<>>(in, grads, parts, mask,
-                                                                er::column_group{64});
+  er::straight_through_clipped_mixed<er::int4<>, er::ternary<>>(in, grads, parts, mask, {}, {},
+                                                                {.group = 64});
   CHECK(of_parts == of_mixed);
   for (std::size_t i = 0; i < w.size(); ++i)
     CHECK(of_mixed[i] == (mask[i / cols * 4 + i % cols / 64] != 0 ? of_high[i] : of_low[i]));
@@ -146,8 +148,8 @@ TEST_CASE("mixed precision with groups at run time, and its clipped estimator") 
         "straight_through_clipped_mixed: the mask has 45 entries, expected one for each of 11 x 4 "
         "groups");
   CHECK(sentence_of([&] {
-          er::straight_through_clipped_mixed<high, low>(in, grads, parts, mask,
-                                                        er::row_range{4, 12});
+          er::straight_through_clipped_mixed<high, low>(in, grads, parts, mask, {}, {},
+                                                        {.rows = er::row_range{4, 12}});
         }) == "straight_through_clipped_mixed: rows 4 to 12 of a matrix of 11 x 200");
 }
 
@@ -173,8 +175,8 @@ TEST_CASE(
           const bool whole_row = of == er::activation_scales::of_token;
           std::vector<float> result(x.size());
           er::fake_quantize<er::int8<>>(view(x, tokens, cols),
-                                        er::matrix_view<float>{result.data(), tokens, cols},
-                                        er::column_group{whole_row ? 0 : group});
+                                        er::matrix_view<float>{result.data(), tokens, cols}, {},
+                                        {.group = whole_row ? 0 : group});
           for (std::size_t t = 0; t < tokens; ++t)
             for (std::size_t c = 0; c < cols; ++c) {
               const float scale = packed.scales(t)[c / packed.group_cols()];
@@ -202,8 +204,7 @@ TEST_CASE("keys and values: level * scale of kv_cache, whole heads and groups of
     std::vector<float> by_head(keys.size()), by_token(keys.size());
     er::fake_quantize<er::int8<>>(
         view(values, positions * heads, head_size),
-        er::matrix_view<float>{by_head.data(), positions * heads, head_size},
-        er::column_group{group});
+        er::matrix_view<float>{by_head.data(), positions * heads, head_size}, {}, {.group = group});
     std::vector<float> key_rows(positions * head_size), expected_keys(keys.size());
     for (std::size_t h = 0; h < heads; ++h) {
       er::dequantize(cache.keys(h), er::matrix_view<float>{key_rows.data(), positions, head_size});
@@ -217,13 +218,12 @@ TEST_CASE("keys and values: level * scale of kv_cache, whole heads and groups of
     }
     er::fake_quantize<er::int8<>>(
         view(keys, positions * heads, head_size),
-        er::matrix_view<float>{by_head.data(), positions * heads, head_size},
-        er::column_group{group});
+        er::matrix_view<float>{by_head.data(), positions * heads, head_size}, {}, {.group = group});
     CHECK(by_head == expected_keys);
     if (head_size % (group == 0 ? head_size : group) == 0) {
       er::fake_quantize<er::int8<>>(view(keys, positions, cols),
-                                    er::matrix_view<float>{by_token.data(), positions, cols},
-                                    er::column_group{group == 0 ? head_size : group});
+                                    er::matrix_view<float>{by_token.data(), positions, cols}, {},
+                                    {.group = group == 0 ? head_size : group});
       CHECK(by_token == expected_keys);
     }
   }
@@ -283,8 +283,8 @@ TEST_CASE("activations: NaN is named") {
   std::vector<float> x(12, 1.0f), out(12, -77.0f);
   x[11] = std::numeric_limits<float>::quiet_NaN();
   CHECK(sentence_of([&] {
-          er::fake_quantize<er::int8<>>(view(x, 3, 4), er::matrix_view<float>{out.data(), 3, 4},
-                                        er::column_group{2});
+          er::fake_quantize<er::int8<>>(view(x, 3, 4), er::matrix_view<float>{out.data(), 3, 4}, {},
+                                        {.group = 2});
         }) == "value at row 2, column 3 is NaN: expected finite values");
   CHECK(out == std::vector<float>(12, -77.0f));
 }
