@@ -21,10 +21,11 @@ using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Ro
 using fixed = Eigen::Matrix<float, 3, 4, Eigen::RowMajor>;
 using row_major_array = Eigen::Array<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+// Where these are false the compiler says why: tests/compile_fail/interop_*.cpp.
 template <class M>
-concept viewable = requires(M&& matrix) { er::view_of(std::forward<M>(matrix)); };
+concept viewable = er::row_major_matrix<M>;
 template <class M>
-concept spannable = requires(M&& vector) { er::span_of(std::forward<M>(vector)); };
+concept spannable = er::eigen_vector<M>;
 
 template <class M>
 using view_type = decltype(er::view_of(std::declval<M>()));
