@@ -57,6 +57,8 @@ static_assert(std::same_as<view_type<const row_major&>, er::matrix_view<const fl
 static_assert(std::same_as<view_type<Eigen::Map<const row_major>>, er::matrix_view<const float>>);
 static_assert(std::same_as<view_type<row_major_array&>, er::matrix_view<double>>);
 
+TEST_SUITE_BEGIN("interop/eigen");
+
 TEST_CASE("eigen: views of matrices, maps, blocks and references") {
   row_major m = numbered(5, 7);
   const er::matrix_view<float> whole = er::view_of(m);
@@ -152,3 +154,5 @@ TEST_CASE(
   const Eigen::VectorXf bound = (back.cwiseAbs() * x.cwiseAbs()) * (2 * 100 * 0x1p-24f);
   CHECK(((y - back * x).cwiseAbs().array() <= bound.array()).all());
 }
+
+TEST_SUITE_END();

@@ -23,6 +23,8 @@ static_assert(!viewable<std::mdspan<float, std::dextents<int, 1>>> &&
               !viewable<std::mdspan<float, std::dextents<int, 3>>>);
 static_assert(!requires(const std::vector<float>& v) { er::view_of(v); });
 
+TEST_SUITE_BEGIN("interop/mdspan");
+
 TEST_CASE("mdspan: row-major and strided spans as views, and back") {
   std::vector<float> memory(5 * 8);
   const matrix whole(memory.data(), 5, 8);
@@ -52,5 +54,7 @@ TEST_CASE("mdspan: rows with gaps are refused") {
   CHECK(er::view_of(one_column).stride == 1);
   CHECK(er::view_of(matrix(memory.data(), 0, 4)).rows == 0);
 }
+
+TEST_SUITE_END();
 
 #endif

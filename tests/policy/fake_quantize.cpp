@@ -84,6 +84,8 @@ std::string sentence_of(Function&& function) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("policy/fake_quantize");
+
 TEST_CASE("fake_quantize: every granularity is its definition") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
@@ -266,3 +268,5 @@ TEST_CASE("fake_quantize: what is quantized by its maximum stays as it is when q
   const std::vector<float> once = quantized<er::ternary_absmax<er::per_group<64>>>(w, rows, cols);
   CHECK(quantized<er::ternary_absmax<er::per_group<64>>>(once, rows, cols) == once);
 }
+
+TEST_SUITE_END();

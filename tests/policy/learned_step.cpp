@@ -85,6 +85,8 @@ struct one_case {
       er::learned_step<er::int4_asymmetric<er::per_group<100>>>,                                   \
       er::learned_step<er::int8<er::per_group<32>>>
 
+TEST_SUITE_BEGIN("policy/learned_step");
+
 TEST_CASE_TEMPLATE("learned step: value and gradients are the paper's, in place and by rows too",
                    Policy, LEARNED_POLICIES) {
   const unsigned seed = std::random_device{}();
@@ -338,3 +340,5 @@ TEST_CASE("learned step: what doesn't fit is named before anything is written") 
   er::fake_quantize<policy>(in, scales, to, {}, {.rows = er::row_range{0, 1}});
   CHECK(out[0] == 1.0f);
 }
+
+TEST_SUITE_END();

@@ -1,14 +1,19 @@
 /// The options of functions that quantize: what they say of rows and groups, and what is refused.
+#include <algorithm>
 #include <cstddef>
+#include <initializer_list>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
+#include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -38,6 +43,23 @@ std::string sentence_of(Function&& function) {
     return error.what();
   }
   return "nothing was thrown";
+}
+
+std::vector<float> random_values(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 1.0f);
+  std::vector<float> result(count);
+  for (float& x : result) x = normal(random);
+  // Ties, which round to even: all of a run of sixteen are multiples of half a level of its
+  // largest, 127.
+  for (std::size_t i = 0; i + 16 <= count && i < 16; ++i)
+    result[i] = i == 0 ? 127.0f : static_cast<float>(i) - 7.5f;
+  return result;
+}
+
+template <class T>
+er::matrix_view<const T> view(const std::vector<T>& data, std::size_t height, std::size_t width) {
+  return {data.data(), height, width};
 }
 
 using int4_g16 = er::int4<er::per_group<16>>;
@@ -115,6 +137,47 @@ TEST_CASE("options: rows that the matrix does not have are refused, whoever is a
         "fake_quantize: rows 3 to 7 of a matrix of 6 x 40");
   CHECK(o.out == std::vector<float>(rows * cols, 7.0f));
   CHECK(scales == std::vector<float>(rows * 3, 1.0f));
+}
+
+TEST_CASE("groups at run time are the policies' own groups") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  const std::size_t height = 9;
+  for (const std::size_t width : std::initializer_list<std::size_t>{1, 63, 64, 65, 200}) {
+    CAPTURE(width);
+    const std::vector<float> w = random_values(height * width, seed);
+    const er::matrix_view<const float> in = view(w, height, width);
+    const auto check = [&]<class ByGroup, class ByRow>(ByGroup, ByRow) {
+      std::vector<float> expected(w.size()), result(w.size()), grad(w.size(), 1.0f),
+          expected_grad(w.size(), 1.0f);
+      const er::matrix_view<float> to{result.data(), height, width},
+          known{expected.data(), height, width};
+      const er::matrix_view<float> grads{grad.data(), height, width},
+          known_grads{expected_grad.data(), height, width};
+      er::fake_quantize<ByGroup>(in, known);
+      er::fake_quantize<ByRow>(in, to, {}, {.group = 64});
+      CHECK(result == expected);
+      er::straight_through_clipped<ByGroup>(in, known_grads, known_grads);
+      er::straight_through_clipped<ByRow>(in, grads, grads, {}, {.group = er::column_group{64}});
+      CHECK(grad == expected_grad);
+
+      er::fake_quantize<ByRow>(in, known);
+      er::fake_quantize<ByGroup>(in, to, {}, {.group = 0, .rows = er::row_range{0, 4}});
+      er::fake_quantize<ByGroup>(in, to, {},
+                                 {.group = width + 5, .rows = er::row_range{4, height}});
+      CHECK(result == expected);
+      std::fill(grad.begin(), grad.end(), 1.0f);
+      std::fill(expected_grad.begin(), expected_grad.end(), 1.0f);
+      er::straight_through_clipped<ByRow>(in, known_grads, known_grads, {},
+                                          {.rows = er::row_range{3, 7}});
+      er::straight_through_clipped<ByGroup>(in, grads, grads, {},
+                                            {.group = 0, .rows = er::row_range{3, 7}});
+      CHECK(grad == expected_grad);
+    };
+    check(er::ternary<er::per_group<64>>{}, er::ternary<er::per_channel>{});
+    check(er::int4<er::per_group<64>>{}, er::int4<er::per_channel>{});
+    check(er::int4_asymmetric<er::per_group<64>>{}, er::int4_asymmetric<er::per_channel>{});
+  }
 }
 
 TEST_SUITE_END();

@@ -24,6 +24,8 @@ std::vector<float> counting(std::size_t count) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("policy/straight_through");
+
 TEST_CASE("straight_through: gradients pass unchanged, in place too") {
   const std::vector<float> grad = counting(100);
   std::vector<float> result(100);
@@ -115,3 +117,5 @@ TEST_CASE("straight_through_clipped: shapes and NaN are refused before anything 
                     "straight_through_clipped: 12 weights, gradients 12 and 11");
   CHECK(result == std::vector<float>(12, -77.0f));
 }
+
+TEST_SUITE_END();

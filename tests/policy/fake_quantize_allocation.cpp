@@ -19,6 +19,8 @@ namespace er = edgerazor;
 
 extern std::size_t allocation_count;  // counted_new.cpp
 
+TEST_SUITE_BEGIN("policy/fake_quantize");
+
 TEST_CASE_TEMPLATE("no allocation: float rows whose groups stay within rows", Policy,
                    er::ternary<er::per_group<64>>, er::int4<er::per_channel>,
                    er::int4_asymmetric<er::per_group<256>>) {
@@ -84,3 +86,5 @@ TEST_CASE("no allocation: all that a training step quantizes, again each step") 
   }
   CHECK(allocation_count == before);
 }
+
+TEST_SUITE_END();
