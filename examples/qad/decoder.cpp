@@ -72,7 +72,7 @@ void rms_norm_backward(const basic_matrix<Scalar>& x,
 /// In place; er::quantize_activations and er::kv_cache hold the same numbers. Fails where one is
 /// not finite.
 void quantize_groups(er::matrix_view<float> states, std::size_t group) {
-  er::fake_quantize<er::int8<>>(states, states, er::column_group{group});
+  er::fake_quantize<er::int8<>>(states, states, {}, {.group = group});
 }
 
 }  // namespace

@@ -25,12 +25,13 @@ using mask = std::vector<std::uint8_t>;
 
 template <class Policy>
 void round(const_view in, view out, const mask&) {
-  er::fake_quantize<er::as_stored<Policy>>(in, out, groups);
+  er::fake_quantize<er::as_stored<Policy>>(in, out, {}, {.group = groups});
 }
 
 template <class High, class Low>
 void round_mixed(const_view in, view out, const mask& high) {
-  er::fake_quantize_mixed<er::as_stored<High>, er::as_stored<Low>>(in, out, high, groups);
+  er::fake_quantize_mixed<er::as_stored<High>, er::as_stored<Low>>(in, out, high, {}, {},
+                                                                   {.group = groups});
 }
 
 }  // namespace

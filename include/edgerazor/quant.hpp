@@ -12,6 +12,7 @@
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/recipe.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>

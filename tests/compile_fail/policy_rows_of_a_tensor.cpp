@@ -6,5 +6,5 @@
 namespace er = edgerazor;
 
 void wrong(er::matrix_view<const float> in, er::matrix_view<float> out) {
-  er::fake_quantize<er::int4<er::per_flat_group<64>>>(in, out, er::row_range{0, 4});
+  er::fake_quantize<er::int4<er::per_flat_group<64>>>(in, out, {}, {.rows = er::row_range{0, 4}});
 }

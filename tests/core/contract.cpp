@@ -17,6 +17,8 @@ static_assert(std::is_base_of_v<std::runtime_error, er::io_error>);
 static_assert(!std::is_base_of_v<std::logic_error, er::io_error>,
               "a bad file is not a caller's mistake");
 
+TEST_SUITE_BEGIN("core/contract");
+
 TEST_CASE("fail: std::invalid_argument with the sentence; fail_io: io_error") {
   CHECK_THROWS_WITH_AS(er::detail::core::fail("a sentence"), "a sentence", std::invalid_argument);
   CHECK_THROWS_WITH_AS(er::detail::core::fail_io("another"), "another", er::io_error);
@@ -34,3 +36,5 @@ TEST_CASE("set_error_handler: returns the one before; null restores the default"
   CHECK_THROWS_AS(er::detail::core::fail("x"), std::invalid_argument);
   er::set_error_handler(before);
 }
+
+TEST_SUITE_END();

@@ -151,6 +151,8 @@ static_assert(er::real_element<float> && er::real_element<const er::float16> &&
               er::real_element<er::bfloat16>);
 static_assert(!er::real_element<double> && !er::real_element<int>);
 
+TEST_SUITE_BEGIN("core/float16");
+
 TEST_CASE("float16: all 65536 values, to float and back") {
   check_all_values<half_traits>();
 }
@@ -216,3 +218,5 @@ TEST_CASE("convert_elements: as one by one, floats of all magnitudes") {
   check_converted<float, er::bfloat16>(floats);
   check_converted<float, float>(floats);
 }
+
+TEST_SUITE_END();

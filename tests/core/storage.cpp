@@ -31,6 +31,8 @@ static_assert(!std::is_copy_constructible_v<er::byte_storage> &&
 static_assert(std::is_nothrow_move_constructible_v<er::byte_storage> &&
               std::is_nothrow_move_assignable_v<er::byte_storage>);
 
+TEST_SUITE_BEGIN("core/storage");
+
 TEST_CASE("byte_storage: zeros, aligned to a cache line, a page, or a huge page") {
   using storage_type = er::byte_storage;
   constexpr std::size_t page = storage_type::page, threshold = storage_type::huge_threshold;
@@ -113,3 +115,5 @@ TEST_CASE("byte_storage: a move hands the bytes over where they are") {
   large = std::move(moved);  // the two free memory of different alignments
   CHECK(large.data() == b);
 }
+
+TEST_SUITE_END();

@@ -21,10 +21,11 @@ using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Ro
 using fixed = Eigen::Matrix<float, 3, 4, Eigen::RowMajor>;
 using row_major_array = Eigen::Array<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+// Where these are false the compiler says why: tests/compile_fail/interop_*.cpp.
 template <class M>
-concept viewable = requires(M&& matrix) { er::view_of(std::forward<M>(matrix)); };
+concept viewable = er::row_major_matrix<M>;
 template <class M>
-concept spannable = requires(M&& vector) { er::span_of(std::forward<M>(vector)); };
+concept spannable = er::eigen_vector<M>;
 
 template <class M>
 using view_type = decltype(er::view_of(std::declval<M>()));
@@ -55,6 +56,8 @@ static_assert(std::same_as<view_type<row_major&>, er::matrix_view<float>>);
 static_assert(std::same_as<view_type<const row_major&>, er::matrix_view<const float>>);
 static_assert(std::same_as<view_type<Eigen::Map<const row_major>>, er::matrix_view<const float>>);
 static_assert(std::same_as<view_type<row_major_array&>, er::matrix_view<double>>);
+
+TEST_SUITE_BEGIN("interop/eigen");
 
 TEST_CASE("eigen: views of matrices, maps, blocks and references") {
   row_major m = numbered(5, 7);
@@ -151,3 +154,5 @@ TEST_CASE(
   const Eigen::VectorXf bound = (back.cwiseAbs() * x.cwiseAbs()) * (2 * 100 * 0x1p-24f);
   CHECK(((y - back * x).cwiseAbs().array() <= bound.array()).all());
 }
+
+TEST_SUITE_END();

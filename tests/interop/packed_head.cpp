@@ -13,6 +13,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("interop/packed_head");
+
 TEST_CASE("a fused loss over a packed head equals one over its dequantized rows, bit for bit") {
   constexpr std::size_t tokens = 40, vocabulary = 150, hidden = 64;
   const std::uint32_t seed = 4;
@@ -50,3 +52,5 @@ TEST_CASE("a fused loss over a packed head equals one over its dequantized rows,
   CHECK_THROWS_WITH(er::packed_head(packed, std::span<float>{row}.first(3)),
                     "packed_head: a row of 3 floats for a matrix of 150 x 64");
 }
+
+TEST_SUITE_END();

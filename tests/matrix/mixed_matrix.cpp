@@ -14,6 +14,7 @@
 #include "support/samples.hpp"
 #include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

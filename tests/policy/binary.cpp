@@ -16,6 +16,7 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 
@@ -61,7 +62,7 @@ TEST_CASE("binary: below zero is -1, all else is 1, at every place of a vector")
     std::vector<float> w = random_weights(size, static_cast<unsigned>(size));
     for (std::size_t i = 0; i < size; i += 3) w[i] = special[(i / 3 + size) % special.size()];
     std::vector<std::int8_t> levels(size + 1, 99);
-    er::quantize_levels<policy>(w, 0.01f, levels.data());
+    er::quantize_levels<policy>(w, 0.01f, levels);
     CHECK(levels[size] == 99);
     for (std::size_t i = 0; i < size; ++i) {
       CAPTURE(w[i]);

@@ -84,6 +84,8 @@ std::string sentence_of(Function&& function) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("policy/fake_quantize");
+
 TEST_CASE("fake_quantize: every granularity is its definition") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
@@ -166,7 +168,7 @@ TEST_CASE_TEMPLATE("fake_quantize: in place, with strides, and in ranges of rows
     for (const er::row_range part :
          {er::row_range{4, 9}, er::row_range{0, 1}, er::row_range{1, 1}, er::row_range{1, 3}})
       er::fake_quantize<Policy>(er::matrix_view<const float>{w.data(), rows, cols},
-                                view(parts, rows, cols), part);
+                                view(parts, rows, cols), {}, {.rows = part});
     for (std::size_t i = 0; i < w.size(); ++i)
       CHECK(parts[i] == (i / cols == 3 ? -77.0f : expected[i]));
   }
@@ -202,14 +204,15 @@ TEST_CASE_TEMPLATE("fake_quantize: NaN and infinity are named, and nothing is wr
       check([&] { er::fake_quantize<er::ternary<>>(in, to); });
       check([&] { er::fake_quantize<er::int4<er::per_tensor>>(in, to); });
       check([&] { er::fake_quantize<er::int8<er::per_flat_group<64>>>(in, to); });
-      check([&] { er::fake_quantize<er::ternary<>>(in, to, er::row_range{1, 3}); });
+      check([&] { er::fake_quantize<er::ternary<>>(in, to, {}, {.rows = er::row_range{1, 3}}); });
       check([&] {
         er::fake_quantize_mixed<er::int4<>, er::ternary<>>(in, to, er::every_nth_row{8});
       });
       // Rows that aren't asked for aren't looked at.
       CHECK(sentence_of([&] {
               std::vector<float> other(w.size());
-              er::fake_quantize<er::ternary<>>(in, view(other, rows, cols), er::row_range{0, 2});
+              er::fake_quantize<er::ternary<>>(in, view(other, rows, cols), {},
+                                               {.rows = er::row_range{0, 2}});
             }) == "nothing was thrown");
     }
   }
@@ -228,7 +231,7 @@ TEST_CASE("fake_quantize: wrong shapes and ranges are named") {
   for (const er::row_range rows :
        {er::row_range{0, 34}, er::row_range{5, 4}, er::row_range{40, 41}})
     CHECK(sentence_of([&] {
-            er::fake_quantize<er::int4<>>(view(w, 33, 576), view(out, 33, 576), rows);
+            er::fake_quantize<er::int4<>>(view(w, 33, 576), view(out, 33, 576), {}, {.rows = rows});
           }).find("33 x 576") != std::string::npos);
 }
 
@@ -265,3 +268,5 @@ TEST_CASE("fake_quantize: what is quantized by its maximum stays as it is when q
   const std::vector<float> once = quantized<er::ternary_absmax<er::per_group<64>>>(w, rows, cols);
   CHECK(quantized<er::ternary_absmax<er::per_group<64>>>(once, rows, cols) == once);
 }
+
+TEST_SUITE_END();

@@ -39,6 +39,8 @@ void check_every_place(float value, float limit, bool below) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("policy/finite");
+
 TEST_CASE_TEMPLATE("all_below: infinity and NaN, at every place", T, float, er::float16,
                    er::bfloat16) {
   check_every_place<T>(infinity, infinity, false);
@@ -76,3 +78,5 @@ TEST_CASE("check_finite: the largest magnitude, of any count") {
     largest_half = std::max(largest_half, std::fabs(static_cast<float>(halves[count])));
   }
 }
+
+TEST_SUITE_END();

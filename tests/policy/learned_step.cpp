@@ -65,7 +65,7 @@ struct one_case {
         groups(er::groups_per_row<typename Policy::granularity>(cols)),
         columns(er::group_columns<typename Policy::granularity>(cols)),
         scales(rows * groups) {
-    er::first_scales<Policy>(weights.in(), scales);
+    er::initial_scales<Policy>(weights.in(), scales);
     std::mt19937 random(seed + 2);
     std::uniform_real_distribution<float> factor(0.5f, 2.0f);
     for (float& s : scales) s *= factor(random);
@@ -84,6 +84,8 @@ struct one_case {
       er::learned_step<er::int2<er::per_channel>>,                                                 \
       er::learned_step<er::int4_asymmetric<er::per_group<100>>>,                                   \
       er::learned_step<er::int8<er::per_group<32>>>
+
+TEST_SUITE_BEGIN("policy/learned_step");
 
 TEST_CASE_TEMPLATE("learned step: value and gradients are the paper's, in place and by rows too",
                    Policy, LEARNED_POLICIES) {
@@ -137,9 +139,9 @@ TEST_CASE_TEMPLATE("learned step: value and gradients are the paper's, in place 
   std::vector<float> part_scales(grad_scales.size(), 5.0f);
   for (const er::row_range range :
        {er::row_range{2, 5}, er::row_range{5, rows}, er::row_range{0, 2}}) {
-    er::fake_quantize<Policy>(k.weights.in(), k.scales, parts.out(), range);
+    er::fake_quantize<Policy>(k.weights.in(), k.scales, parts.out(), {}, {.rows = range});
     er::learned_step_backward<Policy>(k.weights.in(), k.scales, k.grad_out.in(), part_grads.out(),
-                                      part_scales, range);
+                                      part_scales, {}, {.rows = range});
     if (range.begin == 2) CHECK(part_scales[1] == 5.0f);
     if (range.begin == 2) CHECK(parts.values[5 * stride] == 5.0f);
   }
@@ -208,16 +210,16 @@ TEST_CASE(
   const std::vector<float> w{1, -2, 3, -6, 0.5f, 0.5f, -0.5f, -0.5f};
   const er::matrix_view<const float> in{w.data(), 1, 8};
   std::vector<float> scales(2);
-  er::first_scales<er::learned_step<er::int4<er::per_group<4>>>>(in, scales);
+  er::initial_scales<er::learned_step<er::int4<er::per_group<4>>>>(in, scales);
   CHECK(scales[0] == doctest::Approx(2 * 3 / std::sqrt(7.0)));
   CHECK(scales[1] == doctest::Approx(2 * 0.5 / std::sqrt(7.0)));
-  er::first_scales<er::learned_step<er::ternary<er::per_group<4>>>>(in, scales);
+  er::initial_scales<er::learned_step<er::ternary<er::per_group<4>>>>(in, scales);
   CHECK(scales[0] == er::ternary<>{}.scale(std::span{w}.first(4)));
   CHECK(scales[1] == er::ternary<>{}.scale(std::span{w}.last(4)));
 
   // With the first scales, the two forms of fake_quantize are one.
   using policy = er::learned_step<er::int4<er::per_group<4>>>;
-  er::first_scales<policy>(in, scales);
+  er::initial_scales<policy>(in, scales);
   std::vector<float> learned(8), ruled(8);
   er::fake_quantize<policy>(in, scales, er::matrix_view<float>{learned.data(), 1, 8});
   er::fake_quantize<policy>(in, er::matrix_view<float>{ruled.data(), 1, 8});
@@ -238,7 +240,7 @@ TEST_CASE("learned step: a descent on the scale finds the one of least error") {
     for (std::size_t i = 0; i < 256; ++i) sum += (q[i] - w.values[i]) * (q[i] - w.values[i]);
     return sum;
   };
-  er::first_scales<policy>(in, scale);
+  er::initial_scales<policy>(in, scale);
   const float first = scale[0];
   double least = std::numeric_limits<double>::infinity();
   for (int i = 1; i < 400; ++i) least = std::min(least, error(first * static_cast<float>(i) / 200));
@@ -301,15 +303,16 @@ TEST_CASE("learned step: what doesn't fit is named before anything is written") 
   const std::span<const float> three = std::span<const float>{scales}.first(3);
   CHECK(sentence_of([&] { er::fake_quantize<policy>(in, three, to); }) ==
         "fake_quantize: 3 scales, expected one for each of 2 x 2 groups");
-  CHECK(sentence_of([&] { er::first_scales<policy>(in, std::span{grad_scales}.first(3)); }) ==
-        "first_scales: 3 scales, expected one for each of 2 x 2 groups");
+  CHECK(sentence_of([&] { er::initial_scales<policy>(in, std::span{grad_scales}.first(3)); }) ==
+        "initial_scales: 3 scales, expected one for each of 2 x 2 groups");
   CHECK(sentence_of([&] { er::learned_step_backward<policy>(in, three, grad, to, grad_scales); }) ==
         "learned_step_backward: 3 scales, expected one for each of 2 x 2 groups");
   CHECK(sentence_of([&] {
           er::learned_step_backward<policy>(in, scales, grad, to, std::span{grad_scales}.first(3));
         }) == "learned_step_backward: 4 scales, 3 gradients of scales");
   CHECK(sentence_of([&] {
-          er::learned_step_backward<policy>(in, scales, grad, to, grad_scales, er::row_range{1, 3});
+          er::learned_step_backward<policy>(in, scales, grad, to, grad_scales, {},
+                                            {.rows = er::row_range{1, 3}});
         }) == "learned_step_backward: rows 1 to 3 of a matrix of 2 x 8");
   CHECK(sentence_of([&] {
           er::learned_step_backward<policy>(
@@ -328,12 +331,14 @@ TEST_CASE("learned step: what doesn't fit is named before anything is written") 
   w[13] = std::numeric_limits<float>::infinity();
   for (const std::string& sentence :
        {sentence_of([&] { er::fake_quantize<policy>(in, scales, to); }),
-        sentence_of([&] { er::first_scales<policy>(in, grad_scales); }),
+        sentence_of([&] { er::initial_scales<policy>(in, grad_scales); }),
         sentence_of([&] { er::learned_step_backward<policy>(in, scales, grad, to, grad_scales); })})
     CHECK(sentence == "weight at row 1, column 5 is infinite: expected finite values");
   CHECK(out == std::vector<float>(16, -77.0f));
   CHECK(grad_scales == std::vector<float>(4, -77.0f));
   // Rows outside the range are not looked at.
-  er::fake_quantize<policy>(in, scales, to, er::row_range{0, 1});
+  er::fake_quantize<policy>(in, scales, to, {}, {.rows = er::row_range{0, 1}});
   CHECK(out[0] == 1.0f);
 }
+
+TEST_SUITE_END();

@@ -9,7 +9,6 @@
 
 #include <doctest/doctest.h>
 
-#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/mean.hpp>
 
 namespace er = edgerazor;
@@ -68,6 +67,8 @@ std::vector<std::size_t> sizes() {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("policy/mean");
+
 TEST_CASE("mean: the same bits as the plain account of the order, for every size") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
@@ -105,21 +106,4 @@ TEST_CASE("mean: every element counts once") {
   }
 }
 
-TEST_CASE("magnitude: the largest wherever it stands, whatever its sign") {
-  for (std::size_t size = 1; size < 70; ++size) {
-    std::vector<float> w(size, -0.5f);
-    CHECK(er::max_value(w) == -0.5f);
-    for (std::size_t i = 0; i < size; ++i) {
-      CAPTURE(size);
-      CAPTURE(i);
-      w[i] = -2;
-      CHECK(er::max_magnitude(w) == 2.0f);
-      CHECK(er::max_value(w) == (size == 1 ? -2.0f : -0.5f));
-      w[i] = 0.75f;
-      CHECK(er::max_magnitude(w) == 0.75f);
-      CHECK(er::max_value(w) == 0.75f);
-      w[i] = -0.5f;
-    }
-  }
-  CHECK(er::max_magnitude(std::span<const float>{}) == 0.0f);
-}
+TEST_SUITE_END();

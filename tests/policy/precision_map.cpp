@@ -64,6 +64,8 @@ static_assert(er::precision_map<er::leading_columns> &&
               !er::row_precision_map<er::leading_columns>);
 static_assert(er::precision_map<er::largest_variance> && er::largest_variance::reads_values);
 
+TEST_SUITE_BEGIN("policy/precision_map");
+
 TEST_CASE("precision maps: rows") {
   CHECK(mask(er::every_nth_row{2}, 5, 128, 64) == "11|00|11|00|11");
   CHECK(mask(er::every_nth_row{8}, 9, 3, 64) == "1|0|0|0|0|0|0|0|1");
@@ -72,6 +74,20 @@ TEST_CASE("precision maps: rows") {
   CHECK(mask(er::every_nth_row{3}, 4, 500, 0) == "1|0|0|1");
   CHECK(mask(er::rows_modulo{}, 10, 64, 64) == "1|1|1|1|0|0|0|0|1|1");
   CHECK(mask(er::rows_modulo{3, 1}, 4, 64, 64) == mask(er::every_nth_row{3}, 4, 64, 64));
+}
+
+TEST_CASE("precision maps: numbers of every integral type, a negative one is named") {
+  const int n = 3, least = 1;
+  CHECK(mask(er::every_nth_row{n}, 4, 500, 0) == "1|0|0|1");
+  CHECK(mask(er::rows_modulo{n, 1u}, 4, 64, 64) == "1|0|0|1");
+  CHECK(er::largest_variance{0.5, least}.at_least == 1);
+  static_assert(er::every_nth_row{}.n == 8 && er::every_nth_row{5}.row_is_high(10));
+  CHECK(sentence_of([&] { (void)er::every_nth_row{-n}; }) ==
+        "every_nth_row: n is -3, expected at least 0");
+  CHECK(sentence_of([&] { (void)er::rows_modulo{n, -n}; }) ==
+        "rows_modulo: below is -3, expected at least 0");
+  CHECK(sentence_of([&] { (void)er::largest_variance{0.5, -least}; }) ==
+        "largest_variance: at_least is -1, expected at least 0");
 }
 
 TEST_CASE("precision maps: leading groups") {
@@ -120,101 +136,4 @@ TEST_CASE("precision maps: wrong masks, proportions and missing data are named")
           std::string::npos);
 }
 
-TEST_CASE_TEMPLATE(
-    "fake_quantize_mixed: each group by the policy that the mask names, in place too", T, float,
-    er::float16, er::bfloat16) {
-  using high_policy = er::int4<er::per_group<64>>;
-  using low_policy = er::ternary<er::per_group<64>>;
-  const std::size_t rows = 19, cols = 200, groups = 4;
-  const unsigned seed = std::random_device{}();
-  CAPTURE(seed);
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, 0.02f);
-  std::vector<T> w(rows * cols);
-  for (T& x : w) x = T{normal(random)};
-  const er::matrix_view<T> in{w.data(), rows, cols};
-
-  std::vector<float> high(w.size()), low(w.size());
-  er::fake_quantize<high_policy>(in, er::matrix_view<float>{high.data(), rows, cols});
-  er::fake_quantize<low_policy>(in, er::matrix_view<float>{low.data(), rows, cols});
-
-  const auto check = [&](const auto& map) {
-    const auto chosen = er::precision_mask<er::per_group<64>>(in, map);
-    REQUIRE(chosen.size() == rows * groups);
-    std::vector<float> mixed(w.size());
-    er::fake_quantize_mixed<high_policy, low_policy>(
-        in, er::matrix_view<float>{mixed.data(), rows, cols}, map);
-    std::vector<T> in_place = w;
-    const er::matrix_view<T> same{in_place.data(), rows, cols};
-    er::fake_quantize_mixed<high_policy, low_policy>(same, same, map);
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      const bool is_high = chosen[i / cols * groups + i % cols / 64] != 0;
-      CHECK(mixed[i] == (is_high ? high[i] : low[i]));
-      CHECK(static_cast<float>(in_place[i]) == static_cast<float>(T{mixed[i]}));
-    }
-  };
-  check(er::every_nth_row{8});
-  check(er::rows_modulo{});
-  check(er::leading_columns{0.5});
-  check(er::leading_blocks{0.3});
-  check(er::leading_blocks_of_hundred{0.3});
-  check(er::largest_variance{0.3});
-}
-
-TEST_CASE(
-    "fake_quantize_mixed: a mask computed before is the map, and a range of rows leaves the others "
-    "alone") {
-  using high_policy = er::int4<er::per_group<64>>;
-  using low_policy = er::ternary<er::per_group<64>>;
-  const std::size_t rows = 19, cols = 200, stride = 222, groups = 4;
-  const unsigned seed = std::random_device{}();
-  CAPTURE(seed);
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, 0.02f);
-  std::vector<float> w(rows * stride);
-  for (float& x : w) x = normal(random);
-  const er::matrix_view<const float> in{w.data(), rows, cols, stride};
-  const auto checked = [&](const auto& map) {
-    std::vector<std::uint8_t> chosen = er::precision_mask<er::per_group<64>>(in, map);
-    for (std::uint8_t& entry : chosen) entry = entry != 0 ? std::uint8_t{200} : std::uint8_t{0};
-    std::vector<float> by_map(w.size(), 7.0f), by_mask = by_map, by_parts = by_map;
-    er::fake_quantize_mixed<high_policy, low_policy>(
-        in, er::matrix_view<float>{by_map.data(), rows, cols, stride}, map);
-    er::fake_quantize_mixed<high_policy, low_policy>(
-        in, er::matrix_view<float>{by_mask.data(), rows, cols, stride}, chosen);
-    CHECK(by_mask == by_map);
-    const er::matrix_view<float> parts{by_parts.data(), rows, cols, stride};
-    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{3, 8});
-    for (std::size_t i = 0; i < w.size(); ++i)
-      CHECK(by_parts[i] == (i / stride >= 3 && i / stride < 8 ? by_mask[i] : 7.0f));
-    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{0, 3});
-    er::fake_quantize_mixed<high_policy, low_policy>(in, parts, chosen, er::row_range{8, rows});
-    CHECK(by_parts == by_mask);
-  };
-  checked(er::every_nth_row{8});
-  checked(er::leading_blocks{0.3});
-  checked(er::largest_variance{0.3});
-
-  std::vector<float> out(w.size());
-  const er::matrix_view<float> to{out.data(), rows, cols, stride};
-  const std::vector<std::uint8_t> short_mask(rows * groups - 1);
-  CHECK(
-      sentence_of([&] { er::fake_quantize_mixed<high_policy, low_policy>(in, to, short_mask); }) ==
-      "fake_quantize_mixed: the mask has 75 entries, expected one for each of 19 x 4 groups");
-  const std::vector<std::uint8_t> whole_mask(rows * groups);
-  CHECK(sentence_of([&] {
-          er::fake_quantize_mixed<high_policy, low_policy>(in, to, whole_mask,
-                                                           er::row_range{3, 20});
-        }) == "fake_quantize_mixed: rows 3 to 20 of a matrix of 19 x 200");
-}
-
-TEST_CASE("fake_quantize_mixed: the policies' parameters count") {
-  const std::vector<float> w{1, -1, 4, 0};
-  std::vector<float> out(4);
-  using group = er::per_group<2>;
-  er::fake_quantize_mixed<er::int4<group>, er::ternary<group>>(
-      er::matrix_view<const float>{w.data(), 2, 2}, er::matrix_view<float>{out.data(), 2, 2},
-      er::every_nth_row{2}, er::int4<group>{.epsilon = 14}, er::ternary<group>{.factor = 1});
-  CHECK(out ==
-        std::vector<float>{0, 0, 2, 0});  // scale 14 / 7 = 2: 1 / 2 is a tie; scale mean|w| = 2
-}
+TEST_SUITE_END();

@@ -19,6 +19,8 @@ static_assert(er::detail::policy::matches_pattern("*ab*ab", "abcabab") &&
 static_assert(er::detail::policy::matches_pattern("**x**", "x") &&
               !er::detail::policy::matches_pattern("output", "output.weight"));
 
+TEST_SUITE_BEGIN("policy/recipe");
+
 TEST_CASE("recipes: every name is found, others are not") {
   for (const std::string_view name : er::recipe_names) {
     const auto found = er::find_recipe(name);
@@ -90,3 +92,5 @@ TEST_CASE("recipes: options without a meaning are refused") {
                     "recipe: ternary storage \"ternary3\", expected ternary2 or ternary5");
   CHECK_THROWS_AS((void)er::find_recipe("w16", {.dense = "f32"}), std::invalid_argument);
 }
+
+TEST_SUITE_END();

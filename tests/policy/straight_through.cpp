@@ -24,6 +24,8 @@ std::vector<float> counting(std::size_t count) {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("policy/straight_through");
+
 TEST_CASE("straight_through: gradients pass unchanged, in place too") {
   const std::vector<float> grad = counting(100);
   std::vector<float> result(100);
@@ -52,10 +54,10 @@ TEST_CASE("straight_through_clipped: the clip rule cuts weights of 1.5 scales an
   const std::vector<float> w{4, -3, 0.5f, -0.5f, 0, 0, 0, 0};
   const std::vector<float> grad = counting(8), expected{0, 0, 3, 4, 5, 6, 7, 8};
   std::vector<float> result(8, -77.0f);
-  er::straight_through_clipped(er::ternary<>{}, w, grad.data(), result.data());
+  er::straight_through_clipped<er::ternary<>>(w, grad, result);
   CHECK(result == expected);
   result = grad;
-  er::straight_through_clipped(er::ternary<>{}, w, result.data(), result.data());
+  er::straight_through_clipped<er::ternary<>>(w, result, result);
   CHECK(result == expected);
 }
 
@@ -68,9 +70,9 @@ TEST_CASE("straight_through_clipped: a symmetric maximum is never cut, whatever 
     std::vector<float> w(64), result(64);
     for (float& x : w) x = normal(random);
     const std::vector<float> grad = counting(64);
-    er::straight_through_clipped(er::int4<>{}, w, grad.data(), result.data());
+    er::straight_through_clipped<er::int4<>>(w, grad, result);
     CHECK(result == grad);
-    er::straight_through_clipped(er::int8<>{}, w, grad.data(), result.data());
+    er::straight_through_clipped<er::int8<>>(w, grad, result);
     CHECK(result == grad);
   }
 }
@@ -110,5 +112,10 @@ TEST_CASE("straight_through_clipped: shapes and NaN are refused before anything 
                     "straight_through_clipped: weights are 2 x 4, gradients 3 x 4 and 3 x 4");
   w[11] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(run(3), "weight at row 2, column 3 is NaN: expected finite values");
+  const std::span<float> fewer = std::span{result}.first(11);
+  CHECK_THROWS_WITH(er::straight_through_clipped<er::ternary<>>(grad, grad, fewer),
+                    "straight_through_clipped: 12 weights, gradients 12 and 11");
   CHECK(result == std::vector<float>(12, -77.0f));
 }
+
+TEST_SUITE_END();

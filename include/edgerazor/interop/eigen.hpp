@@ -7,8 +7,8 @@
 ///     er::gemv(packed, er::span_of(std::as_const(x)), er::span_of(y));
 ///
 /// Nothing in edgerazor includes this header. A column-major matrix (Eigen's default) has no
-/// row-major view: copy it to a row-major one, or view its transpose. 16-bit matrices (Eigen::half)
-/// have none either: cast them to float.
+/// row-major view, which a sentence of the compiler says: copy it to a row-major one, or view its
+/// transpose. 16-bit matrices (Eigen::half) have none either: cast them to float.
 #pragma once
 
 #include <cstddef>
@@ -78,6 +78,19 @@ template <row_major_matrix M>
           static_cast<std::size_t>(matrix.cols()), static_cast<std::size_t>(matrix.rowStride())};
 }
 
+/// Refused when compiled, by a sentence; ask `row_major_matrix` where code is to choose.
+template <detail::interop::eigen_dense M>
+  requires(!row_major_matrix<M>)
+[[nodiscard]] matrix_view<const typename std::remove_cvref_t<M>::Scalar> view_of(M&&) {
+  static_assert(detail::interop::eigen_memory<M>,
+                "view_of: an Eigen expression, or a matrix that is a temporary, has no elements "
+                "that last: give it a name first");
+  static_assert(!detail::interop::eigen_memory<M>,
+                "view_of: a column-major Eigen matrix has no row-major view: declare it "
+                "Eigen::RowMajor, copy it to such a matrix, or view its transpose()");
+  return {};
+}
+
 /// The same memory as consecutive elements. Fails where they are not: a column of a row-major
 /// matrix.
 template <eigen_vector V>
@@ -87,6 +100,18 @@ template <eigen_vector V>
                        " apart, expected 1");
   }
   return {vector.data(), static_cast<std::size_t>(vector.size())};
+}
+
+/// Refused when compiled, by a sentence; ask `eigen_vector` where code is to choose.
+template <detail::interop::eigen_dense V>
+  requires(!eigen_vector<V>)
+[[nodiscard]] std::span<const typename std::remove_cvref_t<V>::Scalar> span_of(V&&) {
+  static_assert(detail::interop::eigen_memory<V>,
+                "span_of: an Eigen expression, or a vector that is a temporary, has no elements "
+                "that last: give it a name first");
+  static_assert(!detail::interop::eigen_memory<V>,
+                "span_of: expected an Eigen object of one row or one column, as its type says");
+  return {};
 }
 
 /// A view as an Eigen map of the same memory: read-only for const elements.

@@ -36,8 +36,9 @@ concept strided_mdspan =
                                    typename Span::layout_type,
                                    std::default_accessor<typename Span::element_type>>>;
 
-/// The same memory as a row-major view; static extents become ordinary ones. Fails where the
-/// elements of a row are not neighbours (std::layout_left, or a stride).
+/// The same memory as a row-major view, valid as long as the memory; static extents become ordinary ones. Fails where the
+/// elements of a row are not neighbours (std::layout_left, or a stride). Other mdspans are refused
+/// when compiled, by a sentence; ask `strided_mdspan` where code is to choose.
 template <strided_mdspan Span>
 [[nodiscard]] matrix_view<typename Span::element_type> view_of(const Span& span) {
   const auto rows = static_cast<std::size_t>(span.extent(0)),
@@ -48,6 +49,17 @@ template <strided_mdspan Span>
                        " apart, expected 1");
   }
   return {span.data_handle(), rows, cols, static_cast<std::size_t>(span.stride(0))};
+}
+
+template <class T, class Extents, class Layout, class Accessor>
+  requires(!strided_mdspan<std::mdspan<T, Extents, Layout, Accessor>>)
+[[nodiscard]] matrix_view<T> view_of(const std::mdspan<T, Extents, Layout, Accessor>&) {
+  static_assert(Extents::rank() == 2,
+                "view_of: a matrix has two dimensions: take a submdspan, or reshape");
+  static_assert(Extents::rank() != 2,
+                "view_of: expected elements of plain memory, a stride apart "
+                "(std::default_accessor, std::layout_right or layout_stride)");
+  return {};
 }
 
 /// A view as an mdspan of the same memory.

@@ -19,7 +19,9 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -102,10 +104,10 @@ class kv_cache {
     std::byte* matrix = keys_[h].data();
     for (std::size_t g = 0; g < groups(); ++g) {
       const std::span<const float> group = group_of(key, g);
-      const float scale = rule{}.scale(group);
-      detail::policy::quantize_codes<rule, xsimd::default_arch>(group.data(), group.size(), scale,
-                                                                layout_.codec().zero_code,
-                                                                key_row_.at(g * group_cols()));
+      const float scale = detail::policy::scale_of(rule{}, group);
+      detail::policy::quantize_codes<rule>(group.data(), group.size(), scale,
+                                           layout_.codec().zero_code,
+                                           key_row_.at(g * group_cols()));
       detail::matrix::write_scale(matrix + layout_.scale_offset(size_, g), scale_kind::float32,
                                   scale);
     }
@@ -116,7 +118,10 @@ class kv_cache {
     std::int8_t* levels = const_cast<std::int8_t*>(values(h)) + size_ * head_size();
     float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
     for (std::size_t g = 0; g < groups(); ++g) {
-      scales[g] = quantize_group(rule{}, group_of(value, g), levels + g * group_cols());
+      const std::span<const float> group = group_of(value, g);
+      scales[g] = detail::policy::scale_of(rule{}, group);
+      detail::policy::quantize_codes<rule>(group.data(), group.size(), scales[g], 0,
+                                           levels + g * group_cols());
     }
   }
 

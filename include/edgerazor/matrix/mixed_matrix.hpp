@@ -27,7 +27,7 @@
 #include <vector>
 
 #include <edgerazor/matrix/pack.hpp>
-#include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {

@@ -17,7 +17,9 @@
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -84,7 +86,7 @@ void append_scales(const Rule& rule, const tile_layout& layout,
     const float* const values = as_floats(row, cols, buffer);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       const std::size_t begin = g * group_cols, count = std::min(group_cols, cols - begin);
-      const float scale = rule.scale(std::span{values + begin, count});
+      const float scale = policy::scale_of(rule, std::span{values + begin, count});
       if (!is_storable_scale(scale, layout.fmt().scale)) {
         require_finite();
         require_storable_scale(scale, layout.fmt().scale, source.first_row + source.row_of(i),
@@ -106,8 +108,7 @@ void quantize_columns(const tile_layout& layout, const float* values, std::size_
   std::size_t group_end = (group + 1) * group_cols;
   for (std::size_t col = begin; col < end; group_end += group_cols, ++scales) {
     const std::size_t count = std::min(end, group_end) - col;
-    policy::quantize_codes<Rule, xsimd::default_arch>(values, count, *scales, zero_code,
-                                                      codes.at(col));
+    policy::quantize_codes<Rule>(values, count, *scales, zero_code, codes.at(col));
     values += count;
     col += count;
   }

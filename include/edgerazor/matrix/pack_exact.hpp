@@ -22,8 +22,9 @@
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/policy/finite.hpp>
-#include <edgerazor/policy/magnitude.hpp>
+#include <edgerazor/policy/lanes.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -59,7 +60,7 @@ inline std::size_t put_exact_codes(std::span<const float> group, float scale, in
     bool exact = true;
     for (std::size_t j = 0; j < step; j += reals::size) {
       const reals values = reals::load_unaligned(group.data() + i + j);
-      const auto level = round_to_level<Low, High>(values / reals{scale});
+      const auto level = policy::round_lanes<Low, High>(values / reals{scale});
       exact = exact && xsimd::all(xsimd::to_float(level) * reals{scale} == values);
       level.store_unaligned(levels + j);
     }
@@ -86,7 +87,7 @@ struct exact_scale {
 template <int Low, int High>
 inline exact_scale find_exact_scale(std::span<const float> group, scale_kind kind, int zero_code,
                                     std::uint8_t* codes) noexcept {
-  const float largest = max_magnitude(group);
+  const float largest = max_magnitude(policy::vector_group<xsimd::default_arch>{group});
   if (largest == 0) {
     std::fill_n(codes, group.size(), static_cast<std::uint8_t>(zero_code));
     return {0, group.size()};

@@ -3,27 +3,24 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
 #include <span>
 
-#include <xsimd/xsimd.hpp>
-
-#include <edgerazor/policy/division.hpp>
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// Integers [-8, 7] * s, the largest weight on level 7 (reference
+/// Integers [-8, 7] * s, the largest weight on level 7 (EdgeRazor (Python)
 /// weight_quant_uniform_asymmetric_max_..._int4).
 ///
 ///     m = max(w);  m = max|w| where m < 0        s = max(m / 7, epsilon)
 ///     level = clamp(round_half_even(w / s + 8), 0, 15) - 8
 ///
-/// Weights below -8/7 m are clipped. A group of negative weights takes its own max|w| (the
-/// reference fails where a matrix mixes such groups with others). The 8 is added before rounding,
-/// as the reference does: the float sum keeps fewer bits than w / s has, so a ratio just below 1.5
+/// Weights below -8/7 m are clipped. A group of negative weights takes its own max|w|
+/// (EdgeRazor (Python) fails where a matrix mixes such groups with others). The 8 is added before
+/// rounding, as there: the float sum keeps fewer bits than w / s has, so a ratio just below 1.5
 /// becomes the tie 9.5, and level 2.
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 struct int4_asymmetric {
@@ -35,19 +32,14 @@ struct int4_asymmetric {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     const float largest = max_value(group);
     return std::max((largest < 0 ? max_magnitude(group) : largest) / 7.0f, epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <weight_or_vector V>
+  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
     return round_to_level<0, max_level - min_level>(weight / scale + 8.0f) - 8;
-  }
-  template <class Arch>
-  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
-      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<0, max_level - min_level>(detail::policy::quotient(weights, scales) +
-                                                    8.0f) -
-           8;
   }
 };
 

@@ -9,14 +9,15 @@
 #include <string>
 #include <type_traits>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/groups.hpp>
+#include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -26,36 +27,6 @@ template <class T>
 concept writable_element = real_element<T> && !std::is_const_v<T>;
 
 namespace detail::policy {
-/// out[i] = level(values[i]) * scale, for values that may lie exactly where out does: each is read
-/// before it is written.
-template <quantizer Q, class Arch = xsimd::default_arch, real_element U>
-void write_values(const float* values, std::size_t count, float scale, U* out) noexcept {
-  const float unit = value_scale<Q>(scale);
-  std::size_t whole = 0;
-  if constexpr (vector_quantizer<Q, Arch>) {
-    using reals = xsimd::batch<float, Arch>;
-    const reals scales{scale}, units{unit};
-    const auto quantized = [&](std::size_t i) {
-      return xsimd::to_float(Q::level(reals::load_unaligned(values + i), scales)) * units;
-    };
-    if constexpr (std::is_same_v<U, float>) {
-      whole = count - count % reals::size;
-      for (std::size_t i = 0; i < whole; i += reals::size) quantized(i).store_unaligned(out + i);
-    } else {
-      constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
-      whole = count - count % step;
-      for (std::size_t i = 0; i < whole; i += step) {
-        float block[step];
-        for (std::size_t j = 0; j < step; j += reals::size)
-          quantized(i + j).store_unaligned(block + j);
-        core::convert_elements(block, step, out + i);
-      }
-    }
-  }
-  for (std::size_t i = whole; i < count; ++i)
-    out[i] = U{static_cast<float>(Q::level(values[i], scale)) * unit};
-}
-
 template <real_element U>
 inline constexpr float largest_finite = std::is_same_v<U, float16>    ? 65504.0f
                                         : std::is_same_v<U, bfloat16> ? 0x1.fep127f
@@ -74,37 +45,27 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
   if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
   constexpr float top_level = static_cast<float>(std::max(Q::max_level, -Q::min_level));
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    if (value_scale<Q>(policy.scale(values)) * top_level <= largest_finite<U>) return;
+    if (value_scale<Q>(scale_of(policy, values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
   });
 }
 
 template <real_element T, real_element U>
-void check_shapes(const matrix_view<T>& in, const matrix_view<U>& out) {
+void check_shapes(const matrix_view<T>& in, const matrix_view<U>& out, const char* function) {
   if (in.rows != out.rows || in.cols != out.cols) {
-    core::fail("fake_quantize: input is " + core::shape_text(in.rows, in.cols) + ", output is " +
-               core::shape_text(out.rows, out.cols));
-  }
-}
-
-template <real_element T>
-void check_rows(const matrix_view<T>& in, row_range rows, const char* function = "fake_quantize") {
-  if (rows.begin > rows.end || rows.end > in.rows) {
-    core::fail(std::string{function} + ": rows " + std::to_string(rows.begin) + " to " +
-               std::to_string(rows.end) + " of a matrix of " + core::shape_text(in.rows, in.cols));
+    core::fail(std::string{function} + ": input is " + core::shape_text(in.rows, in.cols) +
+               ", output is " + core::shape_text(out.rows, out.cols));
   }
 }
 
 template <quantizer Q, class Grouping, real_element T, real_element U>
 void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
                         const matrix_view<U>& out, row_range rows, const Q& policy,
-                        const char* what = "weight") {
-  check_shapes(in, out);
-  check_rows(in, rows);
+                        const char* what) {
   check_scales<Q, U>(grouping, in, rows, check_finite(in, rows, what), policy);
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = policy.scale(values);
+    const float scale = scale_of(policy, values);
     for_each_piece(place, out.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      write_values<Q>(values.data() + i, n, scale, out.data + r * out.stride + c);
@@ -125,38 +86,28 @@ void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
 template <quantizer Policy, real_element T, writable_element U>
 void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy = {}) {
   const detail::policy::grouped_by<typename Policy::granularity> grouping;
-  detail::policy::fake_quantize_rows(grouping, in, out, row_range{0, in.rows}, policy);
+  detail::policy::check_shapes(in, out, "fake_quantize");
+  detail::policy::fake_quantize_rows(grouping, in, out, row_range{0, in.rows}, policy, "weight");
 }
 
-/// The same for the rows of a range only: no other row is read, checked or written, so threads may
-/// share a matrix.
-template <row_quantizer Policy, real_element T, writable_element U>
-void fake_quantize(matrix_view<T> in, matrix_view<U> out, row_range rows,
-                   const Policy& policy = {}) {
-  const detail::policy::grouped_by<typename Policy::granularity> grouping;
-  detail::policy::fake_quantize_rows(grouping, in, out, rows, policy);
-}
-
-/// The same with groups of a size known at run time: what quantized layers make of their inputs,
-/// and attention of its keys and values. Rows are tokens.
+/// The same for some of the rows, or with groups of a size known at run time: what quantized layers
+/// make of their inputs, and attention of its keys and values. Rows are tokens then.
 ///
-///     fake_quantize<int8<>>(x, out, column_group{64});         // = quantize_activations, level * scale
-///     fake_quantize<int8<>>(x, out, column_group{0});          // one scale a token
-///     fake_quantize<int8<>>(k, out, column_group{head_size});  // = kv_cache; k: tokens x (kv_heads * head_size)
+///     fake_quantize<int8<>>(x, out, {}, {.group = 64});         // = quantize_activations, level * scale
+///     fake_quantize<int8<>>(x, out, {}, {.group = 0});          // one scale a token
+///     fake_quantize<int8<>>(k, out, {}, {.group = head_size});  // = kv_cache; k: tokens x (kv_heads * head_size)
 ///
 /// Where a head's columns have several groups of which the last is shorter, give rows of one head
 /// each: `matrix_view{k, tokens * kv_heads, head_size}`. The gradient passes unchanged
 /// (`straight_through`): the largest magnitude is a level, nothing is clipped. A NaN is refused
 /// here, where `quantize_activations` lets it pass.
-template <quantizer Policy, real_element T, writable_element U>
-void fake_quantize(matrix_view<T> in, matrix_view<U> out, column_group group, row_range rows,
-                   const Policy& policy = {}) {
-  detail::policy::fake_quantize_rows(group, in, out, rows, policy, "value");
-}
-template <quantizer Policy, real_element T, writable_element U>
-void fake_quantize(matrix_view<T> in, matrix_view<U> out, column_group group,
-                   const Policy& policy = {}) {
-  detail::policy::fake_quantize_rows(group, in, out, row_range{0, in.rows}, policy, "value");
+template <row_quantizer Policy, real_element T, writable_element U>
+void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy,
+                   const quantize_options& options) {
+  detail::policy::check_shapes(in, out, "fake_quantize");
+  const row_range rows = detail::policy::rows_of(options, in.rows, in.cols, "fake_quantize");
+  detail::policy::fake_quantize_rows(detail::policy::groups_of<Policy>(options), in, out, rows,
+                                     policy, options.group ? "value" : "weight");
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -2,11 +2,14 @@
 /// Granularity: which weights share one scale.
 ///
 ///     per_tensor          all of the matrix
-///     per_channel         one row (an output feature); per_token is the same for activations, whose rows are tokens
-///     per_group<N>        N consecutive columns of a row; the last group of a row holds the columns that are left
-///     per_flat_group<N>   N consecutive elements of the flattened matrix, across row ends; zeros complete the last one
+///     per_channel         one row (an output feature); per_token is the same for activations,
+///                         whose rows are tokens
+///     per_group<N>        N consecutive columns of a row; the last group of a row holds the
+///                         columns that are left
+///     per_flat_group<N>   N consecutive elements of the flattened matrix, across row ends; zeros
+///                         complete the last one
 ///
-/// The reference cuts a row into groups where N divides the columns, and falls back to the
+/// EdgeRazor (Python) cuts a row into groups where N divides the columns, and falls back to the
 /// flattened matrix where it does not: `per_group` and `per_flat_group` are these two, by name, and
 /// agree where N divides the columns.
 #pragma once
@@ -15,6 +18,7 @@
 #include <cstddef>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/extent.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -45,10 +49,15 @@ struct per_flat_group {
 };
 
 /// `per_group` whose size is known at run time only: `columns` consecutive columns of a row share a
-/// scale, the last group of a row holds those that are left; 0 for the whole row. Where a function
-/// takes one, it replaces the policy's own granularity.
+/// scale, the last group of a row holds those that are left; 0 for the whole row. From any integer;
+/// a negative one is refused.
 struct column_group {
   std::size_t columns = 0;
+
+  constexpr column_group() = default;
+  template <std::integral Columns>
+  constexpr column_group(Columns count) noexcept(!std::signed_integral<Columns>)
+      : columns(detail::core::extent(count, "column_group: columns")) {}
 };
 
 /// Says which weights share a scale.
@@ -64,21 +73,30 @@ concept row_granularity = granularity_policy<G> && G::within_row && requires {
 };
 
 /// Columns that share a scale in a row of `cols` columns, the last group of the row excepted.
-[[nodiscard]] constexpr std::size_t group_columns(column_group group, std::size_t cols) noexcept {
-  return group.columns == 0 || group.columns > cols ? cols : group.columns;
+/// Fails where `cols` is negative.
+template <std::integral Cols>
+[[nodiscard]] constexpr std::size_t group_columns(column_group group,
+                                                  Cols cols) noexcept(!std::signed_integral<Cols>) {
+  const std::size_t all = detail::core::extent(cols, "group_columns: cols");
+  return group.columns == 0 || group.columns > all ? all : group.columns;
 }
-template <row_granularity G>
-[[nodiscard]] constexpr std::size_t group_columns(std::size_t cols) noexcept {
+template <row_granularity G, std::integral Cols>
+[[nodiscard]] constexpr std::size_t group_columns(Cols cols) noexcept(!std::signed_integral<Cols>) {
   return group_columns(column_group{G::group}, cols);
 }
 
-/// Groups, that is scales, in a row of `cols` columns: ceil(cols / group).
-[[nodiscard]] constexpr std::size_t groups_per_row(column_group group, std::size_t cols) noexcept {
-  const std::size_t columns = group_columns(group, cols);
-  return columns == 0 ? 0 : (cols - 1) / columns + 1;
+/// Groups, that is scales, in a row of `cols` columns: ceil(cols / group). Fails where `cols` is
+/// negative.
+template <std::integral Cols>
+[[nodiscard]] constexpr std::size_t groups_per_row(column_group group, Cols cols) noexcept(
+    !std::signed_integral<Cols>) {
+  const std::size_t all = detail::core::extent(cols, "groups_per_row: cols"),
+                    columns = group_columns(group, all);
+  return columns == 0 ? 0 : (all - 1) / columns + 1;
 }
-template <row_granularity G>
-[[nodiscard]] constexpr std::size_t groups_per_row(std::size_t cols) noexcept {
+template <row_granularity G, std::integral Cols>
+[[nodiscard]] constexpr std::size_t groups_per_row(Cols cols) noexcept(
+    !std::signed_integral<Cols>) {
   return groups_per_row(column_group{G::group}, cols);
 }
 

@@ -5,12 +5,12 @@
 /// With v = w / s, levels n = min_level, p = max_level, and g the gradient of the loss for a
 /// quantized weight:
 ///
-///     value      level(w, s) * s
-///     grad w     g where n < v < p, else 0                                                                  (eq. 5)
-///     grad s     r * sum of g * d over the group,  d = level - v where n < v < p, n where v <= n, p where v >= p
-///                                                                                                           (eq. 3)
-///     r          1 / sqrt(weights in the group * p)                                                  (section 2.2)
-///     first s    2 mean|w| / sqrt(p)                                                                 (section 2.1)
+///     value        level(w, s) * s
+///     grad w       g where n < v < p, else 0                                     (eq. 5)
+///     grad s       r * sum of g * d over the group                               (eq. 3)
+///     d            level - v where n < v < p, n where v <= n, p where v >= p
+///     r            1 / sqrt(weights in the group * p)                            (section 2.2)
+///     initial s    2 mean|w| / sqrt(p)                                           (section 2.1)
 ///
 /// The paper has one scale a layer; here it is one for each group of a policy's granularity.
 #pragma once
@@ -23,24 +23,24 @@
 #include <span>
 #include <string>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/policy/division.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/mean.hpp>
+#include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 #include <edgerazor/policy/straight_through.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// The levels and groups of another policy, whose scale rule gives way to learned scales:
 /// `learned_step<int4<>>`, `learned_step<ternary<per_group<64>>>`. As a quantizer of its own (for
-/// `fake_quantize`, `pack`) its rule is the first scale.
+/// `fake_quantize`, `pack`) its rule is the initial scale.
 ///
 /// Learned scales are the caller's, `rows x groups_per_row` floats in row-major order, beside which
 /// the optimizer keeps its moments. A scale below `epsilon` (which an optimizer's step may leave,
@@ -56,19 +56,15 @@ struct learned_step {
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
-  /// The first scale, 2 mean|w| / sqrt(max_level). Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  /// The initial scale, 2 mean|w| / sqrt(max_level). Precondition: !group.empty().
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(2 * mean_magnitude(group) / std::sqrt(static_cast<float>(max_level)), epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <weight_or_vector V>
+    requires requires(const V& x) { Levels::level(x, x); }
+  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
     return Levels::level(weight, scale);
-  }
-  template <class Arch>
-  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
-      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept
-    requires(vector_quantizer<Levels, Arch>)
-  {
-    return Levels::level(weights, scales);
   }
   /// The factor of a scale's gradient, 1 / sqrt(count * max_level), for a group of `count` weights.
   [[nodiscard]] static float gradient_scale(std::size_t count) noexcept {
@@ -90,92 +86,59 @@ template <class Policy>
 concept learned_quantizer = detail::policy::is_learned_step<Policy>;
 
 namespace detail::policy {
-/// Fails where the scales are not one for each group, or one of the rows' is NaN or infinite.
-template <class Granularity, real_element T>
-void check_learned_scales(const matrix_view<T>& weights, std::span<const float> scales,
-                          row_range rows, const char* function) {
-  const std::size_t groups = groups_per_row<Granularity>(weights.cols);
-  if (scales.size() != weights.rows * groups) {
-    core::fail(std::string{function} + ": " + std::to_string(scales.size()) +
-               " scales, expected one for each of " + core::shape_text(weights.rows, groups) +
-               " groups");
-  }
+/// Fails where the scales are not one for each group.
+template <real_element T>
+void check_scale_count(column_group group, const matrix_view<T>& weights, std::size_t count,
+                       const char* function) {
+  const std::size_t groups = groups_per_row(group, weights.cols);
+  if (count == weights.rows * groups) return;
+  core::fail(std::string{function} + ": " + std::to_string(count) +
+             " scales, expected one for each of " + core::shape_text(weights.rows, groups) +
+             " groups");
+}
+
+/// Fails where one of the rows' scales is NaN or infinite.
+inline void check_finite_scales(std::span<const float> scales, std::size_t groups, row_range rows,
+                                const char* function) {
   for (std::size_t i = rows.begin * groups; i < rows.end * groups; ++i) {
     if (magnitude_bits(scales[i]) < infinity_bits<float>) continue;
     core::fail(std::string{function} + ": the scale of row " + std::to_string(i / groups) +
                ", group " + std::to_string(i % groups) + " is not finite");
   }
 }
-
-/// Writes the weights' gradients of one group (which may lie where grad_out does) and returns sum
-/// of g * d.
-///
-/// Outside (n, p) the clamp makes the level n or p itself, so d = level - (v inside, 0 outside)
-/// everywhere.
-template <learned_quantizer Q, class Arch = xsimd::default_arch>
-float learned_step_gradient(const float* weights, std::size_t count, float scale,
-                            const float* grad_out, float* grad_in) noexcept {
-  constexpr float low = Q::min_level, high = Q::max_level;
-  float sum = 0;
-  std::size_t whole = 0;
-  if constexpr (vector_quantizer<Q, Arch>) {
-    using reals = xsimd::batch<float, Arch>;
-    whole = count - count % reals::size;
-    const reals scales{scale}, zero{0.0f};
-    reals sums{0.0f};
-    for (std::size_t i = 0; i < whole; i += reals::size) {
-      const reals w = reals::load_unaligned(weights + i), g = reals::load_unaligned(grad_out + i),
-                  v = detail::policy::quotient(w, scales);
-      const auto inside = (v > reals{low}) & (v < reals{high});
-      sums += g * (xsimd::to_float(Q::level(w, scales)) - xsimd::select(inside, v, zero));
-      xsimd::select(inside, g, zero).store_unaligned(grad_in + i);
-    }
-    sum = xsimd::reduce_add(sums);
-  }
-  for (std::size_t i = whole; i < count; ++i) {
-    const float v = weights[i] / scale, g = grad_out[i];
-    const bool inside = v > low && v < high;
-    sum += g * (static_cast<float>(Q::level(weights[i], scale)) - (inside ? v : 0.0f));
-    grad_in[i] = inside ? g : 0.0f;
-  }
-  return sum;
-}
 }  // namespace detail::policy
 
-/// The first scales of a matrix: `scales[r * groups + g]` of group g of row r. Fails where there
+/// The initial scales of a matrix: `scales[r * groups + g]` of group g of row r. Fails where there
 /// are not `rows x groups_per_row` of them, or a weight isn't finite, before anything is written.
 template <learned_quantizer Policy, real_element T>
-void first_scales(matrix_view<T> weights, std::span<float> scales, const Policy& policy = {}) {
-  using granularity = typename Policy::granularity;
-  const row_range rows{0, weights.rows};
+void initial_scales(matrix_view<T> weights, std::span<float> scales, const Policy& policy = {},
+                    const quantize_options& options = {}) {
+  const column_group group = detail::policy::groups_of<Policy>(options);
+  const row_range rows =
+      detail::policy::rows_of(options, weights.rows, weights.cols, "initial_scales");
+  detail::policy::check_scale_count(group, weights, scales.size(), "initial_scales");
   detail::policy::check_finite(weights, rows);
-  const std::size_t groups = groups_per_row<granularity>(weights.cols);
-  if (scales.size() != weights.rows * groups) {
-    detail::core::fail("first_scales: " + std::to_string(scales.size()) +
-                       " scales, expected one for each of " +
-                       detail::core::shape_text(weights.rows, groups) + " groups");
-  }
-  float* next = scales.data();
-  detail::policy::for_each_group<granularity>(
-      weights, rows, [&](detail::policy::group_place, std::span<const float> values) {
-        *next++ = policy.scale(values);
-      });
+  float* next = scales.data() + rows.begin * groups_per_row(group, weights.cols);
+  detail::policy::for_each_group(group, weights, rows,
+                                 [&](detail::policy::group_place, std::span<const float> values) {
+                                   *next++ = detail::policy::scale_of(policy, values);
+                                 });
 }
 
-/// out[r][c] = level(in[r][c], s) * s with the learned scales; the rows of the range only, so
-/// threads may share a matrix. Conditions as for `fake_quantize`; fails also where the scales are
-/// not one for each group, or not finite, before anything is written. float rows need no memory,
-/// else one group is copied.
+/// out[r][c] = level(in[r][c], s) * s with the learned scales. Conditions as for `fake_quantize`;
+/// fails also where the scales are not one for each group, or not finite, before anything is
+/// written. float rows need no memory, else one group is copied.
 template <learned_quantizer Policy, real_element T, writable_element U>
 void fake_quantize(matrix_view<T> in, std::span<const float> scales, matrix_view<U> out,
-                   row_range rows, const Policy& policy = {}) {
-  using granularity = typename Policy::granularity;
+                   const Policy& policy = {}, const quantize_options& options = {}) {
   constexpr float top_level = static_cast<float>(std::max(Policy::max_level, -Policy::min_level));
-  detail::policy::check_shapes(in, out);
-  detail::policy::check_rows(in, rows);
-  detail::policy::check_learned_scales<granularity>(in, scales, rows, "fake_quantize");
+  detail::policy::check_shapes(in, out, "fake_quantize");
+  const column_group group = detail::policy::groups_of<Policy>(options);
+  const row_range rows = detail::policy::rows_of(options, in.rows, in.cols, "fake_quantize");
+  const std::size_t groups = groups_per_row(group, in.cols);
+  detail::policy::check_scale_count(group, in, scales.size(), "fake_quantize");
+  detail::policy::check_finite_scales(scales, groups, rows, "fake_quantize");
   detail::policy::check_finite(in, rows);
-  const std::size_t groups = groups_per_row<granularity>(in.cols);
   for (std::size_t i = rows.begin * groups; i < rows.end * groups; ++i) {
     const float unit = detail::policy::value_scale<Policy>(std::max(scales[i], policy.epsilon));
     if (unit * top_level <= detail::policy::largest_finite<U>) continue;
@@ -183,52 +146,44 @@ void fake_quantize(matrix_view<T> in, std::span<const float> scales, matrix_view
                        ", group " + std::to_string(i % groups) + " is out of the output's range");
   }
   const float* next = scales.data() + rows.begin * groups;
-  detail::policy::for_each_group<granularity>(
-      in, rows, [&](detail::policy::group_place place, std::span<const float> values) {
+  detail::policy::for_each_group(
+      group, in, rows, [&](detail::policy::group_place place, std::span<const float> values) {
         detail::policy::write_values<Policy>(values.data(), values.size(),
                                              std::max(*next++, policy.epsilon),
                                              out.data + place.row * out.stride + place.col);
       });
 }
-template <learned_quantizer Policy, real_element T, writable_element U>
-void fake_quantize(matrix_view<T> in, std::span<const float> scales, matrix_view<U> out,
-                   const Policy& policy = {}) {
-  fake_quantize<Policy>(in, scales, out, row_range{0, in.rows}, policy);
-}
 
 /// The backward of that: from the gradients for the quantized weights those for the weights
-/// (`grad_in`, may be `grad_out`) and those for the scales, both written, not added; the rows of
-/// the range only. Fails, before anything is written, where shapes or the number of scales differ,
-/// or a weight or a scale isn't finite.
+/// (`grad_in`, may be `grad_out`) and those for the scales, both written, not added. A NaN among
+/// the gradients gives NaN in the gradient of its group's scale. Fails, before anything is written,
+/// where shapes or the number of scales differ, or a weight or a scale isn't finite.
 template <learned_quantizer Policy, real_element T>
 void learned_step_backward(matrix_view<T> weights, std::span<const float> scales,
                            matrix_view<const float> grad_out, matrix_view<float> grad_in,
-                           std::span<float> grad_scales, row_range rows,
-                           const Policy& policy = {}) {
-  using granularity = typename Policy::granularity;
-  detail::policy::check_gradients(weights, grad_out, grad_in, rows, "learned_step_backward");
-  detail::policy::check_learned_scales<granularity>(weights, scales, rows, "learned_step_backward");
+                           std::span<float> grad_scales, const Policy& policy = {},
+                           const quantize_options& options = {}) {
+  constexpr const char* function = "learned_step_backward";
+  detail::policy::check_gradients(weights, grad_out, grad_in, function);
+  const column_group group = detail::policy::groups_of<Policy>(options);
+  const row_range rows = detail::policy::rows_of(options, weights.rows, weights.cols, function);
+  const std::size_t groups = groups_per_row(group, weights.cols);
+  detail::policy::check_scale_count(group, weights, scales.size(), function);
+  detail::policy::check_finite_scales(scales, groups, rows, function);
   if (grad_scales.size() != scales.size()) {
     detail::core::fail("learned_step_backward: " + std::to_string(scales.size()) + " scales, " +
                        std::to_string(grad_scales.size()) + " gradients of scales");
   }
   detail::policy::check_finite(weights, rows);
-  std::size_t next = rows.begin * groups_per_row<granularity>(weights.cols);
-  detail::policy::for_each_group<granularity>(
-      weights, rows, [&](detail::policy::group_place place, std::span<const float> values) {
+  std::size_t next = rows.begin * groups;
+  detail::policy::for_each_group(
+      group, weights, rows, [&](detail::policy::group_place place, std::span<const float> values) {
         const float sum = detail::policy::learned_step_gradient<Policy>(
             values.data(), values.size(), std::max(scales[next], policy.epsilon),
             grad_out.data + place.row * grad_out.stride + place.col,
             grad_in.data + place.row * grad_in.stride + place.col);
         grad_scales[next++] = sum * Policy::gradient_scale(values.size());
       });
-}
-template <learned_quantizer Policy, real_element T>
-void learned_step_backward(matrix_view<T> weights, std::span<const float> scales,
-                           matrix_view<const float> grad_out, matrix_view<float> grad_in,
-                           std::span<float> grad_scales, const Policy& policy = {}) {
-  learned_step_backward<Policy>(weights, scales, grad_out, grad_in, grad_scales,
-                                row_range{0, weights.rows}, policy);
 }
 
 }  // namespace EDGERAZOR_ABI

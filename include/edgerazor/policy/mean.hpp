@@ -3,15 +3,18 @@
 /// every width of vectors.
 ///
 /// A float sum depends on its order, and a scale's last bit decides codes at a rounding boundary.
-/// The order is that of the reference's runtime (PyTorch 1.13, float32, CPU with 8-lane vectors),
-/// so that its scales are reproduced to the bit:
+/// The order is that of EdgeRazor (Python) on PyTorch 1.13 (float32, CPU with 8-lane vectors), so
+/// that its scales are reproduced to the bit:
 ///
 ///     lanes L = 8 (L = 1 for groups of fewer than 8); vectors v_0, v_1, ... of L consecutive elements
-///     four interleaved rows: row k takes v_k, v_{k+4}, v_{k+8}, ...; the vectors past the last whole four go to row 0
-///     a row is a cascade of four levels: 2^p vectors sum into level 0, 2^p such sums into level 1, and so on, with
-///         p = max(4, ceil(log2(vectors per row)) / 4); at the end the levels are added, lowest first
+///     four interleaved rows: row k takes v_k, v_{k+4}, v_{k+8}, ...; the vectors past the last
+///         whole four go to row 0
+///     a row is a cascade of four levels: 2^p vectors sum into level 0, 2^p such sums into level 1,
+///         and so on, with p = max(4, ceil(log2(vectors per row)) / 4); at the end the levels are
+///         added, lowest first
 ///     rows are added in order: ((row 0 + row 1) + row 2) + row 3
-///     elements past the last whole vector are summed first, in order; then the L lanes are added to that sum, in order
+///     elements past the last whole vector are summed first, in order; then the L lanes are added
+///         to that sum, in order
 ///
 /// For the sizes of groups (up to 512 elements: at most 16 vectors a row) the cascade is a plain
 /// sum of each row.
@@ -22,9 +25,6 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <utility>
-
-#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
 
@@ -32,45 +32,27 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
-/// sums[j] = |next[j]| + |next[width + j]| + ... for j < width, `count` terms, in that order.
-template <class Arch, std::size_t Width>
-inline void add_rows(const float* next, std::size_t count, float* sums) noexcept {
-  using reals = xsimd::batch<float, Arch>;
-  if constexpr (Width % reals::size == 0) {
-    const auto add = [&]<std::size_t... J>(std::index_sequence<J...>) {
-      reals sum[] = {(static_cast<void>(J), reals{0.0f})...};
-      for (std::size_t i = 0; i < count; ++i, next += Width)
-        ((sum[J] += xsimd::abs(reals::load_unaligned(next + J * reals::size))), ...);
-      (sum[J].store_unaligned(sums + J * reals::size), ...);
-    };
-    add(std::make_index_sequence<Width / reals::size>{});
-  } else {
+/// The two loops of the sum, plain. A vector form of them has the same members.
+struct plain_sums {
+  /// sums[j] = |next[j]| + |next[width + j]| + ... for j < width, `count` terms, in that order.
+  template <std::size_t Width>
+  static void add_rows(const float* next, std::size_t count, float* sums) noexcept {
     std::fill_n(sums, Width, 0.0f);
     for (std::size_t i = 0; i < count; ++i, next += Width)
       for (std::size_t j = 0; j < Width; ++j) sums[j] += std::fabs(next[j]);
   }
-}
-
-/// to[j] += from[j] for j < count.
-template <class Arch, std::size_t Count>
-inline void add_lanes(const float* from, float* to) noexcept {
-  using reals = xsimd::batch<float, Arch>;
-  constexpr std::size_t step = Count % reals::size == 0 ? reals::size : 1;
-  EDGERAZOR_UNROLL
-  for (std::size_t j = 0; j < Count; j += step) {
-    if constexpr (step == 1) {
-      to[j] += from[j];
-    } else {
-      (reals::load_unaligned(to + j) + reals::load_unaligned(from + j)).store_unaligned(to + j);
-    }
+  /// to[j] += from[j] for j < count.
+  template <std::size_t Count>
+  static void add_lanes(const float* from, float* to) noexcept {
+    for (std::size_t j = 0; j < Count; ++j) to[j] += from[j];
   }
-}
+};
 
 /// Terms that a row has at least where its cascade is more than a plain sum.
 inline constexpr std::size_t cascade_threshold = 16;
 
-/// The same sums by the cascade.
-template <class Arch, std::size_t Width>
+/// What `add_rows` sums, by the cascade.
+template <class Sums, std::size_t Width>
 void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
   constexpr std::size_t level_count = 4;
   const std::size_t log = count <= 1 ? 0 : static_cast<std::size_t>(std::bit_width(count - 1));
@@ -79,52 +61,60 @@ void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
   float levels[level_count][Width] = {};
   std::size_t done = 0;
   for (; done + step <= count; next += step * Width) {
-    add_rows<Arch, Width>(next, step, levels[0]);
+    Sums::template add_rows<Width>(next, step, levels[0]);
     done += step;
     // A full level moves up; it is full when the digits of `done` below it, in base 2^p, are zero.
     for (std::size_t level = 1; level < level_count; ++level) {
-      add_lanes<Arch, Width>(levels[level - 1], levels[level]);
+      Sums::template add_lanes<Width>(levels[level - 1], levels[level]);
       std::fill_n(levels[level - 1], Width, 0.0f);
       if ((done >> (level * power) & (step - 1)) != 0) break;
     }
   }
-  add_rows<Arch, Width>(next, count - done, levels[0]);
+  Sums::template add_rows<Width>(next, count - done, levels[0]);
   for (std::size_t j = 0; j < Width; ++j)
     sums[j] = levels[0][j] + levels[1][j] + levels[2][j] + levels[3][j];
 }
 
 /// The sum of |values| in the order above, on vectors of `Lanes` elements.
-template <class Arch, std::size_t Lanes>
+template <class Sums, std::size_t Lanes>
 [[nodiscard]] inline float sum_of_magnitudes(std::span<const float> values) noexcept {
   constexpr std::size_t row_count = 4, width = row_count * Lanes;
   const std::size_t vectors = values.size() / Lanes, per_row = vectors / row_count;
   const float* next = values.data();
   float sums[width];
   if (per_row < cascade_threshold) {
-    add_rows<Arch, width>(next, per_row, sums);
+    Sums::template add_rows<width>(next, per_row, sums);
   } else {
-    add_cascades<Arch, width>(next, per_row, sums);
+    add_cascades<Sums, width>(next, per_row, sums);
   }
   next += per_row * width;
 
   for (std::size_t v = per_row * row_count; v < vectors; ++v, next += Lanes)
     for (std::size_t j = 0; j < Lanes; ++j) sums[j] += std::fabs(next[j]);
   for (std::size_t row = 1; row < row_count; ++row)
-    add_lanes<Arch, Lanes>(sums + row * Lanes, sums);
+    Sums::template add_lanes<Lanes>(sums + row * Lanes, sums);
 
   float sum = 0;
   for (std::size_t i = vectors * Lanes; i < values.size(); ++i) sum += std::fabs(*next++);
   for (std::size_t j = 0; j < Lanes; ++j) sum += sums[j];
   return sum;
 }
+
+/// mean|values| in the order above. Precondition: !values.empty().
+template <class Sums>
+[[nodiscard]] float mean_of_magnitudes(std::span<const float> values) noexcept {
+  const float sum =
+      values.size() < 8 ? sum_of_magnitudes<Sums, 1>(values) : sum_of_magnitudes<Sums, 8>(values);
+  return sum / static_cast<float>(values.size());
+}
 }  // namespace detail::policy
 
-/// mean|w| in the order above, whatever the Arch. Precondition: !group.empty().
-template <class Arch = xsimd::default_arch>
-[[nodiscard]] float mean_magnitude(std::span<const float> group) noexcept {
-  const float sum = group.size() < 8 ? detail::policy::sum_of_magnitudes<Arch, 1>(group)
-                                     : detail::policy::sum_of_magnitudes<Arch, 8>(group);
-  return sum / static_cast<float>(group.size());
+/// mean|w| in the order above; NaN where a weight is NaN. Precondition: !group.empty().
+///
+/// Plain loops, the reference implementation. Functions of whole matrices give a policy a group
+/// that brings a vector form of the same name and bits with it.
+[[nodiscard]] inline float mean_magnitude(std::span<const float> group) noexcept {
+  return detail::policy::mean_of_magnitudes<detail::policy::plain_sums>(group);
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Precision maps: which groups of a matrix are kept at the higher precision (int4 in the paper),
-/// the others at the lower (ternary). The reference's five, and the one its packer uses at 2.79
-/// bits.
+/// the others at the lower (ternary). The five of EdgeRazor (Python), and the one its packer uses at
+/// 2.79 bits.
 ///
-/// A map is called with the matrix, the columns of a group (0: the whole row) and a mask of `rows *
-/// ceil(cols / group)` entries, row-major, and writes 1 (higher) or 0 (lower) to each. A map that
-/// doesn't read values accepts a view whose data is null.
+/// A map is called with the matrix, the columns of a group (0: the whole row) and a mask of
+/// rows * ceil(cols / group) entries, row-major, and writes 1 (higher) or 0 (lower) to each. It
+/// fails where the mask has another size. A map that doesn't read values accepts a view whose data
+/// is null.
 ///
 /// Where a proportion p of n groups is asked for, floor(n * p) are taken, in double and as written:
-/// p = 0.29 of 100 is 28, since 100 * 0.29 < 29. The reference's models were trained with these
+/// p = 0.29 of 100 is 28, since 100 * 0.29 < 29. The published models were trained with these
 /// counts.
 #pragma once
 
@@ -20,10 +21,16 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/extent.hpp>
+#include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/granularity.hpp>
+#include <edgerazor/policy/groups.hpp>
+#include <edgerazor/policy/quantizer.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -43,6 +50,11 @@ template <class M>
 concept row_precision_map = precision_map<M> && requires(const M& map, std::size_t row) {
   { map.row_is_high(row) } -> std::same_as<bool>;
 };
+
+/// Two policies that may share a matrix: both have the same groups, within rows.
+template <class A, class B>
+concept mixable_quantizers = row_quantizer<A> && row_quantizer<B> &&
+                             std::same_as<typename A::granularity, typename B::granularity>;
 
 namespace detail::policy {
 /// Groups in a row; fails where the mask has another size than rows * groups.
@@ -85,11 +97,17 @@ inline double variance(std::span<const float> group) noexcept {
 }
 }  // namespace detail::policy
 
-/// Rows 0, n, 2n, ... (reference ..._static_row_wise_sparse with proportion 1/n): n = 8 is the
+/// Rows 0, n, 2n, ... (EdgeRazor (Python) ..._static_row_wise_sparse with proportion 1/n): n = 8 is the
 /// paper's 1.88 bits, n = 2 its 2.79 bits, as trained. n = 0: no row.
 struct every_nth_row {
   static constexpr bool reads_values = false;
   std::size_t n = 8;
+
+  constexpr every_nth_row() = default;
+  /// Fails where n is negative.
+  template <std::integral Count>
+  constexpr explicit every_nth_row(Count count)
+      : n(detail::core::extent(count, "every_nth_row: n")) {}
 
   [[nodiscard]] constexpr bool row_is_high(std::size_t row) const noexcept {
     return n != 0 && row % n == 0;
@@ -100,12 +118,19 @@ struct every_nth_row {
   }
 };
 
-/// Rows r with r % modulus < below: {8, 4} is what the reference's packer takes for 2.79 bits,
-/// though it trains `every_nth_row{2}`. Same proportion, other rows.
+/// Rows r with r % modulus < below: {8, 4} is what the packer of EdgeRazor (Python) takes for
+/// 2.79 bits, though it trains `every_nth_row{2}`. Same proportion, other rows.
 struct rows_modulo {
   static constexpr bool reads_values = false;
   std::size_t modulus = 8;
   std::size_t below = 4;
+
+  constexpr rows_modulo() = default;
+  /// Fails where one of the two is negative.
+  template <std::integral Modulus, std::integral Below>
+  constexpr rows_modulo(Modulus period, Below limit)
+      : modulus(detail::core::extent(period, "rows_modulo: modulus")),
+        below(detail::core::extent(limit, "rows_modulo: below")) {}
 
   [[nodiscard]] constexpr bool row_is_high(std::size_t row) const noexcept {
     return modulus != 0 && row % modulus < below;
@@ -116,7 +141,7 @@ struct rows_modulo {
   }
 };
 
-/// The first floor(groups per row * proportion) groups of every row (reference
+/// The first floor(groups per row * proportion) groups of every row (EdgeRazor (Python)
 /// ..._static_column_wise).
 struct leading_columns {
   static constexpr bool reads_values = false;
@@ -130,7 +155,7 @@ struct leading_columns {
   }
 };
 
-/// The first floor(groups * proportion) groups of the matrix, in row-major order (reference
+/// The first floor(groups * proportion) groups of the matrix, in row-major order (EdgeRazor (Python)
 /// ..._static).
 struct leading_blocks {
   static constexpr bool reads_values = false;
@@ -144,7 +169,7 @@ struct leading_blocks {
   }
 };
 
-/// Of every hundred groups in row-major order the first floor(100 * proportion) (reference
+/// Of every hundred groups in row-major order the first floor(100 * proportion) (EdgeRazor (Python)
 /// ..._static_sparse).
 struct leading_blocks_of_hundred {
   static constexpr bool reads_values = false;
@@ -159,12 +184,20 @@ struct leading_blocks_of_hundred {
 };
 
 /// The floor(groups * proportion) groups of largest sample variance, but not fewer than `at_least`
-/// (reference ..._mp_int1_58_int4_dynamic with 0, and ..._mp_int4_int8_dynamic, for activations,
-/// with 1). Of equal variances the earlier group is taken. Expects finite values; allocates.
+/// (EdgeRazor (Python) ..._mp_int1_58_int4_dynamic with 0, and ..._mp_int4_int8_dynamic, for activations,
+/// with 1). Of equal variances the earlier group is taken. A NaN or an infinity leaves the choice
+/// unspecified (functions of whole matrices refuse them first). Fails where data is null; allocates.
 struct largest_variance {
   static constexpr bool reads_values = true;
   double proportion = 0.125;
   std::size_t at_least = 0;
+
+  constexpr largest_variance() = default;
+  constexpr largest_variance(double part) noexcept : proportion(part) {}
+  /// Fails where the least number is negative.
+  template <std::integral Count>
+  constexpr largest_variance(double part, Count least)
+      : proportion(part), at_least(detail::core::extent(least, "largest_variance: at_least")) {}
 
   void operator()(matrix_view<const float> weights, std::size_t group,
                   std::span<std::uint8_t> high) const {
@@ -192,6 +225,30 @@ struct largest_variance {
     std::for_each(order.begin(), middle, [&](std::size_t i) { high[i] = 1; });
   }
 };
+
+/// The mask a map gives for a matrix of any element type, one entry per group in row-major order:
+/// rows * groups_per_row entries, 1 for the higher precision. Where the map reads values, 16-bit
+/// elements are copied to floats first; else the view's data may be null. Fails as the map does.
+template <precision_map Map, real_element T>
+[[nodiscard]] std::vector<std::uint8_t> precision_mask(const matrix_view<T>& in, const Map& map,
+                                                       column_group group) {
+  std::vector<std::uint8_t> high(in.rows * groups_per_row(group, in.cols));
+  if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
+    map(matrix_view<const float>{in.data, in.rows, in.cols, in.stride}, group.columns, high);
+  } else if constexpr (Map::reads_values) {
+    std::vector<float> values;
+    const std::span<const float> all =
+        detail::policy::group_values(in, {0, 0, in.rows * in.cols}, values);
+    map(matrix_view<const float>{all.data(), in.rows, in.cols}, group.columns, high);
+  } else {
+    map(matrix_view<const float>{nullptr, in.rows, in.cols}, group.columns, high);
+  }
+  return high;
+}
+template <row_granularity Granularity, precision_map Map, real_element T>
+[[nodiscard]] std::vector<std::uint8_t> precision_mask(const matrix_view<T>& in, const Map& map) {
+  return precision_mask(in, map, column_group{Granularity::group});
+}
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -11,7 +11,8 @@
 ///     | none          | every weight keeps the type it has, likewise                                   |
 ///
 /// Embeddings and the head are int4 in all four. At 2.79 bits these are the rows that are trained
-/// at the higher precision; the reference's packer takes rows r % 8 < 4 instead, see `rows_modulo`.
+/// at the higher precision; the packer of EdgeRazor (Python) takes rows r % 8 < 4
+/// instead, see `rows_modulo`.
 #pragma once
 
 #include <array>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/policy/granularity.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -87,8 +89,8 @@ struct recipe {
 
 /// What a named recipe leaves open.
 struct recipe_options {
-  std::size_t group = 256;           ///< columns a scale: 256 for Qwen3, 64 for MobileLLM
-  std::size_t kv_group = 128;        ///< 128 for Qwen3, 64 for MobileLLM
+  column_group group = 256;          ///< columns a scale: 256 for Qwen3, 64 for MobileLLM
+  column_group kv_group = 128;       ///< 128 for Qwen3, 64 for MobileLLM
   std::string ternary = "ternary2";  ///< "ternary5" stores ternary codes in base 3, at 1.6 bits
   std::string dense = "f16";         ///< the type that `w16` means, "bf16" or "f16"
 };
@@ -99,7 +101,7 @@ inline constexpr std::array<std::string_view, 6> recipe_names{
 /// The recipe of that name, or nothing. Fails where an option has no meaning (naming it).
 [[nodiscard]] inline std::optional<recipe> find_recipe(std::string_view name,
                                                        const recipe_options& options = {}) {
-  if (options.group == 0 || options.kv_group == 0)
+  if (options.group.columns == 0 || options.kv_group.columns == 0)
     detail::core::fail("recipe: groups of 0 columns");
   if (options.ternary != "ternary2" && options.ternary != "ternary5") {
     detail::core::fail("recipe: ternary storage \"" + options.ternary +
@@ -108,7 +110,7 @@ inline constexpr std::array<std::string_view, 6> recipe_names{
   if (options.dense != "f16" && options.dense != "bf16") {
     detail::core::fail("recipe: 16-bit type \"" + options.dense + "\", expected f16 or bf16");
   }
-  const std::string suffix = "_g" + std::to_string(options.group);
+  const std::string suffix = "_g" + std::to_string(options.group.columns);
   const std::string int4 = "int4" + suffix, ternary = options.ternary + suffix;
 
   std::string linear;
@@ -129,8 +131,8 @@ inline constexpr std::array<std::string_view, 6> recipe_names{
          {"*embed_tokens*", "*lm_head*", "token_embd*", "output", "output.weight"})
       result.set(pattern, int4);
     result.activation_bits = result.kv_bits = 8;
-    result.activation_group = options.group;
-    result.kv_group = options.kv_group;
+    result.activation_group = options.group.columns;
+    result.kv_group = options.kv_group.columns;
   }
   result.set("*norm*", "").set("*bias", "");
   return result;

@@ -13,7 +13,9 @@
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/groups.hpp>
+#include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -57,33 +59,16 @@ void pass_within_levels(const float* weights, std::size_t count, float scale, co
   for (std::size_t i = 0; i < count; ++i)
     grad_in[i] = within_levels<Q>(weights[i], scale) ? grad_out[i] : 0.0f;
 }
-}  // namespace detail::policy
 
-/// The clipped estimator for one group: the gradient passes where the clamp didn't move the weight,
-/// and is zero outside. All three have the group's size; the gradients may be the same memory.
-/// Precondition: !weights.empty(), finite.
-template <quantizer Q>
-void straight_through_clipped(const Q& policy, std::span<const float> weights,
-                              const float* grad_out, float* grad_in) noexcept {
-  detail::policy::pass_within_levels<Q>(weights.data(), weights.size(), policy.scale(weights),
-                                        grad_out, grad_in);
-}
-
-namespace detail::policy {
 template <real_element T>
 void check_gradients(const matrix_view<T>& weights, const matrix_view<const float>& grad_out,
-                     const matrix_view<float>& grad_in, row_range rows, const char* function) {
+                     const matrix_view<float>& grad_in, const char* function) {
   if (weights.rows != grad_out.rows || weights.cols != grad_out.cols ||
       weights.rows != grad_in.rows || weights.cols != grad_in.cols) {
     core::fail(std::string{function} + ": weights are " +
                core::shape_text(weights.rows, weights.cols) + ", gradients " +
                core::shape_text(grad_out.rows, grad_out.cols) + " and " +
                core::shape_text(grad_in.rows, grad_in.cols));
-  }
-  if (rows.begin > rows.end || rows.end > weights.rows) {
-    core::fail(std::string{function} + ": rows " + std::to_string(rows.begin) + " to " +
-               std::to_string(rows.end) + " of a matrix of " +
-               core::shape_text(weights.rows, weights.cols));
   }
 }
 
@@ -92,10 +77,9 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
                            const matrix_view<const float>& grad_out,
                            const matrix_view<float>& grad_in, row_range rows,
                            const Policy& policy) {
-  check_gradients(weights, grad_out, grad_in, rows, "straight_through_clipped");
   check_finite(weights, rows);
   for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = policy.scale(values);
+    const float scale = scale_of(policy, values);
     for_each_piece(place, weights.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      pass_within_levels<Policy>(values.data() + i, n, scale,
@@ -106,40 +90,46 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
 }
 }  // namespace detail::policy
 
+/// The clipped estimator for one group: the gradient passes where the clamp didn't move the weight,
+/// and is zero outside. The gradients may be the same memory. Fails where the three sizes differ.
+/// Precondition: !weights.empty(), all finite.
+template <quantizer Policy>
+void straight_through_clipped(std::span<const float> weights, std::span<const float> grad_out,
+                              std::span<float> grad_in, const Policy& policy = {}) {
+  if (weights.size() != grad_out.size() || weights.size() != grad_in.size()) {
+    detail::core::fail("straight_through_clipped: " + std::to_string(weights.size()) +
+                       " weights, gradients " + std::to_string(grad_out.size()) + " and " +
+                       std::to_string(grad_in.size()));
+  }
+  detail::policy::pass_within_levels<Policy>(weights.data(), weights.size(),
+                                             detail::policy::scale_of(policy, weights),
+                                             grad_out.data(), grad_in.data());
+}
+
 /// The clipped estimator for a matrix `rows x cols`: `weights` are the ones `fake_quantize` was
 /// given, in any element type; `grad_in` may be `grad_out`. Fails, before anything is written,
-/// where shapes differ or a weight isn't finite.
+/// where shapes differ or a weight isn't finite. A NaN among the gradients passes, or is cut with
+/// its weight.
 template <quantizer Policy, real_element T>
 void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
                               matrix_view<float> grad_in, const Policy& policy = {}) {
   const detail::policy::grouped_by<typename Policy::granularity> grouping;
+  detail::policy::check_gradients(weights, grad_out, grad_in, "straight_through_clipped");
   detail::policy::straight_through_rows(grouping, weights, grad_out, grad_in,
                                         row_range{0, weights.rows}, policy);
 }
 
-/// The same for the rows of a range only: no other row is read, checked or written, so threads may
-/// share a matrix.
+/// The same for some of the rows, or with groups of a size known at run time, as `fake_quantize`
+/// was told.
 template <row_quantizer Policy, real_element T>
 void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
-                              matrix_view<float> grad_in, row_range rows,
-                              const Policy& policy = {}) {
-  const detail::policy::grouped_by<typename Policy::granularity> grouping;
-  detail::policy::straight_through_rows(grouping, weights, grad_out, grad_in, rows, policy);
-}
-
-/// The same with groups of a size known at run time.
-template <quantizer Policy, real_element T>
-void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
-                              matrix_view<float> grad_in, column_group group, row_range rows,
-                              const Policy& policy = {}) {
-  detail::policy::straight_through_rows(group, weights, grad_out, grad_in, rows, policy);
-}
-template <quantizer Policy, real_element T>
-void straight_through_clipped(matrix_view<T> weights, matrix_view<const float> grad_out,
-                              matrix_view<float> grad_in, column_group group,
-                              const Policy& policy = {}) {
-  detail::policy::straight_through_rows(group, weights, grad_out, grad_in,
-                                        row_range{0, weights.rows}, policy);
+                              matrix_view<float> grad_in, const Policy& policy,
+                              const quantize_options& options) {
+  detail::policy::check_gradients(weights, grad_out, grad_in, "straight_through_clipped");
+  const row_range rows =
+      detail::policy::rows_of(options, weights.rows, weights.cols, "straight_through_clipped");
+  detail::policy::straight_through_rows(detail::policy::groups_of<Policy>(options), weights,
+                                        grad_out, grad_in, rows, policy);
 }
 
 }  // namespace EDGERAZOR_ABI

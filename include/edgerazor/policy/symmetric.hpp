@@ -4,20 +4,17 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
 #include <span>
 
-#include <xsimd/xsimd.hpp>
-
-#include <edgerazor/policy/division.hpp>
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// Integers [-m, m] * s with m = 2^(Bits - 1) - 1 (reference ..._symmetric_absmax_..._int{2,4,5,8},
-/// weights and states).
+/// Integers [-m, m] * s with m = 2^(Bits - 1) - 1 (EdgeRazor (Python)
+/// ..._symmetric_absmax_..._int{2,4,5,8}, weights and states).
 ///
 ///     s = max(max|w|, epsilon) / m        level = clamp(round_half_even(w / s), -m, m)
 ///
@@ -34,16 +31,13 @@ struct symmetric {
   float epsilon = 1e-5f;  ///< smallest max|w| that counts; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(max_magnitude(group), epsilon) / static_cast<float>(max_level);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <weight_or_vector V>
+  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
-  }
-  template <class Arch>
-  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
-      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<min_level, max_level>(detail::policy::quotient(weights, scales));
   }
 };
 

@@ -3,12 +3,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
 #include <span>
 
-#include <xsimd/xsimd.hpp>
-
-#include <edgerazor/policy/division.hpp>
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/mean.hpp>
 #include <edgerazor/policy/quantizer.hpp>
@@ -16,13 +13,13 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// Ternary by the mean: the paper's clip rule (arXiv 2605.04062; reference
+/// Ternary by the mean: the paper's clip rule (arXiv 2605.04062; EdgeRazor (Python)
 /// ..._symmetric_clip_per_{tensor,channel,block}_int1_58).
 ///
 ///     s = max(factor * mean|w|, epsilon)        level = clamp(round_half_even(w / s), -1, 1)
 ///
-/// With factor 2 a weight survives when it exceeds the mean magnitude. The division is a true one:
-/// multiplying by 1/s moves levels at the rounding boundary |w| = s/2.
+/// With factor 2 a weight survives when it exceeds the mean magnitude: the rounding boundary is
+/// |w| = s/2. The division is a true one: multiplying by 1/s moves levels there.
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 struct ternary {
   using granularity = Granularity;
@@ -34,20 +31,18 @@ struct ternary {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(factor * mean_magnitude(group), epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <weight_or_vector V>
+  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
-  }
-  template <class Arch>
-  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
-      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<min_level, max_level>(detail::policy::quotient(weights, scales));
   }
 };
 
-/// Ternary by the maximum (reference ..._symmetric_absmax_per_{tensor,channel,block}_int1_58).
+/// Ternary by the maximum (EdgeRazor (Python)
+/// ..._symmetric_absmax_per_{tensor,channel,block}_int1_58).
 ///
 ///     s = max(max|w|, epsilon)        level = clamp(round_half_even(w / s), -1, 1)
 ///
@@ -63,16 +58,13 @@ struct ternary_absmax {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(max_magnitude(group), epsilon);
   }
-  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+  template <weight_or_vector V>
+  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
     return round_to_level<min_level, max_level>(weight / scale);
-  }
-  template <class Arch>
-  [[nodiscard]] static xsimd::batch<std::int32_t, Arch> level(
-      const xsimd::batch<float, Arch>& weights, const xsimd::batch<float, Arch>& scales) noexcept {
-    return round_to_level<min_level, max_level>(detail::policy::quotient(weights, scales));
   }
 };
 

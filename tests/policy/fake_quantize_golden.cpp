@@ -1,7 +1,5 @@
 /// The 219 golden cases of the published Python reference, each under the policy that its
 /// function's name says.
-#include "support/golden.hpp"
-
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -10,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/golden.hpp"
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
@@ -153,7 +152,9 @@ std::vector<float> run(const golden_case& data) {
 
 }  // namespace
 
-TEST_CASE("quant: the reference's golden cases, to the last bit") {
+TEST_SUITE_BEGIN("policy/fake_quantize");
+
+TEST_CASE("fake_quantize: the golden cases of EdgeRazor (Python), to the last bit") {
   const nlohmann::json all = golden::load("quantizers.json").at("cases");
   CHECK(all.size() == 219);
   for (const nlohmann::json& item : all) {
@@ -164,3 +165,5 @@ TEST_CASE("quant: the reference's golden cases, to the last bit") {
     CHECK(count_differences(run(data), data.output) == 0);
   }
 }
+
+TEST_SUITE_END();

@@ -10,6 +10,7 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
@@ -17,6 +18,8 @@
 namespace er = edgerazor;
 
 extern std::size_t allocation_count;  // counted_new.cpp
+
+TEST_SUITE_BEGIN("policy/fake_quantize");
 
 TEST_CASE_TEMPLATE("no allocation: float rows whose groups stay within rows", Policy,
                    er::ternary<er::per_group<64>>, er::int4<er::per_channel>,
@@ -30,10 +33,10 @@ TEST_CASE_TEMPLATE("no allocation: float rows whose groups stay within rows", Po
 
   const std::size_t before = allocation_count;
   er::fake_quantize<Policy>(in, to);
-  er::fake_quantize<Policy>(in, to, er::row_range{1, 4});
+  er::fake_quantize<Policy>(in, to, {}, {.rows = er::row_range{1, 4}});
   er::fake_quantize<Policy>(in, er::matrix_view<er::bfloat16>{narrow.data(), rows, cols, stride});
   er::straight_through_clipped<Policy>(in, to, to);
-  (void)er::quantize_group(Policy{}, in.row(0), levels.data());
+  (void)er::quantize_group<Policy>(in.row(0), levels);
   const std::size_t after = allocation_count;
   CHECK(after == before);
 
@@ -59,21 +62,23 @@ TEST_CASE("no allocation: all that a training step quantizes, again each step") 
   using ternary = er::as_stored<er::ternary<>>;
   using learned = er::learned_step<er::int4<er::per_group<64>>>;
   std::vector<float> scales(rows * er::groups_per_row(group, cols)), grad_scales(scales.size());
-  er::first_scales<learned>(in, scales);
+  er::initial_scales<learned>(in, scales);
 
   const std::size_t before = allocation_count;
   for (int step = 0; step < 3; ++step) {
-    er::fake_quantize<int4>(in, to, group);                           // 4 bits
-    er::fake_quantize_mixed<int4, ternary>(in, to, every_2, group);   // 2.79
-    er::fake_quantize_mixed<int4, ternary>(in, to, every_8, group);   // 1.88
-    er::fake_quantize<ternary>(in, to, group, er::row_range{0, 16});  // 1.58
-    er::fake_quantize_mixed<int4, ternary>(in, to, every_8, group, er::row_range{16, rows});
-    er::fake_quantize<er::int8<>>(activations, activations, group);
-    er::fake_quantize<er::int8<>>(activations, activations, er::column_group{0});
-    er::fake_quantize<er::int8<>>(cached, cached, er::column_group{head_size});
+    er::fake_quantize<int4>(in, to, {}, {.group = group});                              // 4 bits
+    er::fake_quantize_mixed<int4, ternary>(in, to, every_2, {}, {}, {.group = group});  // 2.79
+    er::fake_quantize_mixed<int4, ternary>(in, to, every_8, {}, {}, {.group = group});  // 1.88
+    er::fake_quantize<ternary>(in, to, {}, {.group = group, .rows = er::row_range{0, 16}});  // 1.58
+    er::fake_quantize_mixed<int4, ternary>(in, to, every_8, {}, {},
+                                           {.group = group, .rows = er::row_range{16, rows}});
+    er::fake_quantize<er::int8<>>(activations, activations, {}, {.group = group});
+    er::fake_quantize<er::int8<>>(activations, activations, {}, {.group = 0});
+    er::fake_quantize<er::int8<>>(cached, cached, {}, {.group = head_size});
     er::straight_through(std::span<const float>{grad}, std::span<float>{grad});
-    er::straight_through_clipped<er::ternary<>>(in, grads, grads, group);
-    er::straight_through_clipped_mixed<er::int4<>, er::ternary<>>(in, grads, grads, every_8, group);
+    er::straight_through_clipped<er::ternary<>>(in, grads, grads, {}, {.group = group});
+    er::straight_through_clipped_mixed<er::int4<>, er::ternary<>>(in, grads, grads, every_8, {}, {},
+                                                                  {.group = group});
     er::fake_quantize<learned>(in, scales, to);
     er::learned_step_backward<learned>(in, scales, grads, grads, grad_scales);
     for (std::size_t i = 0; i < scales.size(); ++i) scales[i] -= 1e-4f * grad_scales[i];
@@ -81,3 +86,5 @@ TEST_CASE("no allocation: all that a training step quantizes, again each step") 
   }
   CHECK(allocation_count == before);
 }
+
+TEST_SUITE_END();

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/// One group to levels and a scale, for those who store them in a way of their own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/policy/group_loops.hpp>
+#include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+/// levels[i] = level of weights[i] at a given scale > 0. Fails where there are fewer levels than
+/// weights. A NaN has no level of its own: it gets one of the policy's, as `Policy::level` says.
+template <quantizer Policy>
+void quantize_levels(std::span<const float> weights, float scale, std::span<std::int8_t> levels) {
+  if (levels.size() < weights.size()) {
+    detail::core::fail("quantize_levels: " + std::to_string(weights.size()) + " weights, " +
+                       std::to_string(levels.size()) + " levels");
+  }
+  detail::policy::write_codes<Policy, xsimd::default_arch, 1>(weights.data(), weights.size(), scale,
+                                                              0, levels.data());
+}
+
+/// Quantizes one group: writes group.size() levels and returns the scale, so that w ~ levels[i] *
+/// scale. Fails where there are fewer levels than weights. Precondition: the group holds at least
+/// one weight, all finite (a matrix is checked by those functions that take one).
+template <quantizer Policy>
+float quantize_group(std::span<const float> group, std::span<std::int8_t> levels,
+                     const Policy& policy = {}) {
+  const float scale = detail::policy::scale_of(policy, group);
+  quantize_levels<Policy>(group, scale, levels);
+  return scale;
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

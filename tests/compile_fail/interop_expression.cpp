@@ -1,0 +1,13 @@
+// expect: an Eigen expression, or a matrix that is a temporary, has no elements that last
+// A sum is computed when it is asked for.
+#include <edgerazor/interop/eigen.hpp>
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+
+namespace er = edgerazor;
+
+using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+auto wrong(const matrix& a, const matrix& b) {
+  return er::pack<er::int4<>>(er::view_of(a + b));
+}

@@ -1,0 +1,48 @@
+/// What an executor is, and that it is given each grain once.
+#include <cstddef>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <edgerazor/core/executor.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+struct in_order {
+  void operator()(std::size_t count, er::grain_work work) const {
+    for (std::size_t i = 0; i < count; ++i) work(i);
+  }
+};
+struct int_count {
+  void operator()(long count, er::grain_work work) const {
+    for (long i = count; i-- > 0;) work(static_cast<std::size_t>(i));
+  }
+};
+struct without_work {
+  void operator()(std::size_t) const {}
+};
+
+}  // namespace
+
+static_assert(er::row_executor<in_order> && er::row_executor<const in_order> &&
+              er::row_executor<int_count> && !er::row_executor<without_work> &&
+              !er::row_executor<int>);
+
+TEST_SUITE_BEGIN("core/executor");
+
+TEST_CASE("executor: each grain once, none of zero, through one reference to the work") {
+  for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{17}}) {
+    std::vector<int> times(count);
+    const auto work = [&times](std::size_t i) noexcept { ++times[i]; };
+    in_order forwards;
+    int_count backwards;
+    er::detail::core::execute(forwards, count, work);
+    CHECK(times == std::vector<int>(count, 1));
+    er::detail::core::execute(backwards, count, work);
+    CHECK(times == std::vector<int>(count, 2));
+  }
+}
+
+TEST_SUITE_END();

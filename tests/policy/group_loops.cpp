@@ -1,0 +1,64 @@
+/// Codes and values of a group whose scale is known, against one weight at a time, at every length.
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/group_loops.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+
+namespace er = edgerazor;
+
+namespace {
+
+/// A policy of one's own with levels two apart and no vectors.
+struct odd_levels {
+  using granularity = er::per_group<32>;
+  using scale_type = float;
+  static constexpr int min_level = -3, max_level = 3, level_step = 2;
+  [[nodiscard]] float scale(std::span<const float>) const noexcept { return 0.01f; }
+  [[nodiscard]] static int level(float weight, float scale) noexcept {
+    return 2 * er::round_to_level<0, 3>((weight / scale + 3) / 2) - 3;
+  }
+};
+
+}  // namespace
+
+static_assert(er::quantizer<odd_levels>);
+
+TEST_SUITE_BEGIN("policy/group_loops");
+
+TEST_CASE_TEMPLATE("group loops: codes and values, weight by weight", Policy, er::ternary<>,
+                   er::binary<>, er::int2<>, er::int3<>, er::int4<>, er::int6<>, er::int8<>,
+                   er::int4_asymmetric<>, odd_levels, er::as_stored<er::binary<>>) {
+  constexpr int step = er::detail::policy::level_step<Policy>;
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  for (std::size_t size = 0; size < 150; ++size) {
+    CAPTURE(size);
+    std::vector<float> w(size), values(size + 1, 99.0f);
+    for (float& x : w) x = normal(random);
+    std::vector<std::uint8_t> codes(size + 1, 99);
+    const float scale = 0.013f;
+    er::detail::policy::quantize_codes<Policy>(w.data(), size, scale, -Policy::min_level,
+                                               codes.data());
+    er::detail::policy::write_values<Policy>(w.data(), size, scale, values.data());
+    CHECK(codes[size] == 99);
+    CHECK(values[size] == 99.0f);
+    const float unit = er::detail::policy::value_scale<Policy>(scale);
+    for (std::size_t i = 0; i < size; ++i) {
+      const int level = Policy::level(w[i], scale);
+      CHECK(codes[i] == (level - Policy::min_level) / step);
+      CHECK(values[i] == static_cast<float>(level) * unit);
+    }
+  }
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,3 @@
+// Plain headers see no vectors.
+#pragma once
+#include <xsimd/xsimd.hpp>
