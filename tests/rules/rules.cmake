@@ -8,6 +8,7 @@
 #   compiler_macros  core/config.hpp alone asks what the compiler and the target are
 #   instruction_sets no header outside kernel/ names an instruction set, in code or in a comment
 #   conditions       what includes headers of ours does not depend on the instruction set
+#   warnings         functions of vectors stand where warnings about a compiler's own vector headers are off
 #   mirror           a public header has tests/<floor>/<header>.cpp with a suite of its name, and a test of a floor its header
 #   licence          C++ files begin with the SPDX line
 #   width            no line of a C++ file passes 100 columns
@@ -194,6 +195,17 @@ elseif(RULE STREQUAL "conditions")
         violation("${header} includes ${CMAKE_MATCH_1} for one instruction set only")
       endif()
     endforeach()
+  endforeach()
+
+elseif(RULE STREQUAL "warnings")
+  # g++ 12 reports its own AVX-512 headers from whatever function they are inlined into, in a consumer's -march=native build.
+  foreach(header IN LISTS headers)
+    file(STRINGS ${ROOT}/include/${header} vectors REGEX "#include <(xsimd/xsimd[.]hpp|[a-z]*intrin[.]h|arm_neon[.]h)>")
+    file(STRINGS ${ROOT}/include/${header} begin REGEX "^ *EDGERAZOR_BEGIN_INTRINSICS")
+    file(STRINGS ${ROOT}/include/${header} end REGEX "^ *EDGERAZOR_END_INTRINSICS")
+    if(vectors AND NOT (begin AND end))
+      violation("${header} has vectors and no EDGERAZOR_BEGIN_INTRINSICS ... EDGERAZOR_END_INTRINSICS")
+    endif()
   endforeach()
 
 elseif(RULE STREQUAL "mirror")
