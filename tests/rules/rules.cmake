@@ -9,7 +9,7 @@
 #   instruction_sets no header outside kernel/ names an instruction set, in code or in a comment
 #   conditions       what includes headers of ours does not depend on the instruction set
 #   warnings         functions of vectors stand where warnings about a compiler's own vector headers are off
-#   mirror           a public header has tests/<floor>/<header>.cpp with a suite of its name, and a test of a floor its header
+#   mirror           a public header has tests/<floor>/<header>.cpp, and a test of a floor a header and the suite of its name
 #   licence          C++ files begin with the SPDX line
 #   width            no line of a C++ file passes 100 columns
 #   sentences        Markdown has one sentence a line
@@ -232,21 +232,29 @@ elseif(RULE STREQUAL "mirror")
       if(public)
         if(NOT EXISTS ${ROOT}/tests/${name}.cpp)
           violation("${header} has no tests/${name}.cpp")
-        else()
-          file(STRINGS ${ROOT}/tests/${name}.cpp suite REGEX "TEST_SUITE(_BEGIN)?[(]\"${name}\"[)]")
-          if(NOT suite)
-            violation("tests/${name}.cpp has no TEST_SUITE(\"${name}\")")
-          endif()
         endif()
       endif()
     endif()
   endforeach()
+  # What else there is to say of a header stands in <header>_<what>.cpp, in the same suite. Files without cases are no tests.
   foreach(floor IN ITEMS core policy matrix kernel product distill io interop)
     file(GLOB_RECURSE tests RELATIVE ${ROOT}/tests ${ROOT}/tests/${floor}/*.cpp)
     foreach(test IN LISTS tests)
       string(REGEX REPLACE "[.]cpp$" "" name ${test})
-      if(NOT EXISTS ${ROOT}/include/edgerazor/${name}.hpp)
-        violation("tests/${test} is named after no header")
+      file(STRINGS ${ROOT}/tests/${test} cases REGEX "TEST_CASE")
+      while(cases AND NOT EXISTS ${ROOT}/include/edgerazor/${name}.hpp)
+        if(name MATCHES "^(.*)_[^_/]+$")
+          set(name ${CMAKE_MATCH_1})
+        else()
+          violation("tests/${test} is named after no header")
+          set(cases "")
+        endif()
+      endwhile()
+      if(cases)
+        file(STRINGS ${ROOT}/tests/${test} suite REGEX "TEST_SUITE(_BEGIN)?[(]\"${name}\"[)]")
+        if(NOT suite)
+          violation("tests/${test} has no TEST_SUITE(\"${name}\")")
+        endif()
       endif()
     endforeach()
   endforeach()
