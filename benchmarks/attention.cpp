@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attention over the int8 cache: what a token costs beside the products with the weights.
 //
 //   <scores|softmax|mix|attention>/head:<size>/queries:<n>/<kernel>/positions:<n>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with several tokens: prefill, and decoding several sequences at once.
 //
 //   gemm/<format>/<kernel>/<rows>x<cols>/tokens:<n>/threads:<n>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with one token: how fast weights are read and multiplied.
 //
 //   gemv/<format>/<kernel>/<rows>x<cols>/<hot|dram>/threads:<n>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Losses over a large vocabulary: value and gradient of 16 tokens of 151,936 float logits, one
 // thread, from DRAM.
 //

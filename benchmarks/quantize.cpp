@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a user waits for when converting, and what every token costs: float32 to packed weights,
 // activations to int8.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The limits of this machine: how fast memory can be read, and how many products of bytes a second
 // there are.
 //

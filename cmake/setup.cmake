@@ -1,6 +1,7 @@
 # Gets what a command of this project needs and the machine lacks. Looks before it acts: where nothing is missing, nothing
-# runs. Debian and its kin get packages, quietly; elsewhere CMake fetches libraries at configure time (dependencies.cmake),
-# and a missing program is named in one sentence.
+# runs. Debian and its kin get packages, named before they are installed; elsewhere CMake fetches libraries at configure time
+# (dependencies.cmake), and a missing program is named in one sentence. With -D INSTALL=OFF nothing is installed: all that is
+# missing is named, one sentence each.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH EDGERAZOR_ROOT)
@@ -18,6 +19,7 @@ endfunction()
 #   aarch64-g++ riscv64-g++                Debian's cross compilers
 #   qemu                                   user emulation of both, and of x86
 #   venv pip                               modules of python3
+#   ctags                                  Universal Ctags
 #   sanitizers                             clang++'s runtime for libFuzzer and AddressSanitizer
 #   xsimd eigen doctest cli11 nlohmann_json benchmark
 function(edgerazor_has need result)
@@ -36,6 +38,8 @@ function(edgerazor_has need result)
         set(found FALSE)
       endif()
     endforeach()
+  elseif(need STREQUAL "ctags")
+    find_program(program NAMES ctags-universal universal-ctags ctags NO_CACHE)
   elseif(need MATCHES "^(g\\+\\+|clang\\+\\+|ninja|git)$")
     find_program(program NAMES ${need} NO_CACHE)
   elseif(need STREQUAL "venv" OR need STREQUAL "pip")
@@ -172,34 +176,55 @@ function(edgerazor_xsimd_of_debian_13 result)
   set(${result} "${files}" PARENT_SCOPE)
 endfunction()
 
+# Debian's packages; a library's headers may be unpacked where nobody may install.
+set(package_c++ g++)
+set(package_g++ g++)
+set(package_clang++ clang)
+set(package_ninja ninja-build)
+set(package_git git ca-certificates)
+set(package_pkg-config pkg-config)
+set(package_aarch64-g++ g++-aarch64-linux-gnu)
+set(package_riscv64-g++ g++-riscv64-linux-gnu)
+set(package_qemu qemu-user)
+set(package_ctags universal-ctags)
+set(package_venv python3-venv)
+set(package_pip python3-pip)
+set(package_sanitizers libclang-rt-dev)
+set(package_xsimd libxsimd-dev)
+set(package_eigen libeigen3-dev)
+set(package_doctest doctest-dev)
+set(package_cli11 libcli11-dev)
+set(package_nlohmann_json nlohmann-json3-dev)
+set(package_benchmark libbenchmark-dev)
+
 function(edgerazor_install_missing missing)
   file(MAKE_DIRECTORY ${EDGERAZOR_SETUP_DIR})
-  set(package_c++ g++)
-  set(package_g++ g++)
-  set(package_clang++ clang)
-  set(package_ninja ninja-build)
-  set(package_git git ca-certificates)
-  set(package_pkg-config pkg-config)
-  set(package_aarch64-g++ g++-aarch64-linux-gnu)
-  set(package_riscv64-g++ g++-riscv64-linux-gnu)
-  set(package_qemu qemu-user)
-  set(package_venv python3-venv)
-  set(package_pip python3-pip)
-  set(package_sanitizers libclang-rt-dev)
-  set(package_eigen libeigen3-dev)
-  set(package_doctest doctest-dev)
-  set(package_cli11 libcli11-dev)
-  set(package_nlohmann_json nlohmann-json3-dev)
-  set(package_benchmark libbenchmark-dev)
-
-  edgerazor_as_root(root)
-  list(JOIN missing " " names)
-  edgerazor_print("Setting up: ${names}")
   set(ENV{DEBIAN_FRONTEND} noninteractive)
   set(packages "")
   foreach(need IN LISTS missing)
-    list(APPEND packages ${package_${need}})
+    if(NOT need STREQUAL "xsimd")  # which the release may have too old
+      list(APPEND packages ${package_${need}})
+    endif()
   endforeach()
+
+  edgerazor_as_root(root)
+  set(announced ${packages})
+  if(root STREQUAL "FALSE")
+    list(FILTER packages INCLUDE REGEX "^(libeigen3-dev|doctest-dev|libcli11-dev|nlohmann-json3-dev)$")
+    set(announced ${packages})
+    set(act "Unpacking below build/setup, since nothing can be installed without root")
+  elseif(root)
+    set(act "Installing with sudo apt-get")
+  else()
+    set(act "Installing with apt-get")
+  endif()
+  if("xsimd" IN_LIST missing)
+    list(APPEND announced "libxsimd-dev (13.2 or newer; from Debian 13 where this release has none)")
+  endif()
+  if(announced)
+    list(JOIN announced ", " announced)
+    edgerazor_print("${act}: ${announced}. Log: build/setup/log. (-D INSTALL=OFF names what is missing instead.)")
+  endif()
 
   if(NOT root STREQUAL "FALSE")
     edgerazor_logged(done ${root} apt-get update)
@@ -207,7 +232,6 @@ function(edgerazor_install_missing missing)
       edgerazor_logged(done ${root} apt-get install -y --no-install-recommends ${packages})
     endif()
   else()
-    list(FILTER packages INCLUDE REGEX "^(libeigen3-dev|doctest-dev|libcli11-dev|nlohmann-json3-dev)$")
     edgerazor_download(files PACKAGES ${packages})
     edgerazor_unpack(${files})
   endif()
@@ -227,6 +251,22 @@ function(edgerazor_install_missing missing)
   endif()
 endfunction()
 
+# With INSTALL=OFF: a sentence for each that is missing; ends the script unless all of them are optional.
+function(edgerazor_name_missing)
+  cmake_parse_arguments(PARSE_ARGV 0 missing "" "" "REQUIRED;OPTIONAL")
+  foreach(need IN LISTS missing_REQUIRED missing_OPTIONAL)
+    list(JOIN package_${need} " and " package)
+    set(use "")
+    if(need IN_LIST missing_OPTIONAL)
+      set(use " What needs it is skipped.")
+    endif()
+    edgerazor_print("${need} is missing (Debian's package: ${package}).${use}")
+  endforeach()
+  if(missing_REQUIRED)
+    message(FATAL_ERROR "Something is missing and INSTALL is OFF.")
+  endif()
+endfunction()
+
 # edgerazor_setup(PROGRAMS <need>... LIBRARIES <need>... OPTIONAL <need>...): afterwards the programs are there, or the
 # script ends in a sentence. A library may still be missing: it is then fetched at configure time. So may what is
 # optional: what needs it asks edgerazor_missing().
@@ -234,6 +274,12 @@ function(edgerazor_setup)
   cmake_parse_arguments(PARSE_ARGV 0 needed "" "" "PROGRAMS;LIBRARIES;OPTIONAL")
   edgerazor_missing(missing ${needed_PROGRAMS} ${needed_LIBRARIES} ${needed_OPTIONAL})
   if(NOT missing)
+    return()
+  endif()
+  if(DEFINED INSTALL AND NOT INSTALL)
+    edgerazor_missing(required ${needed_PROGRAMS} ${needed_LIBRARIES})
+    edgerazor_missing(optional ${needed_OPTIONAL})
+    edgerazor_name_missing(REQUIRED ${required} OPTIONAL ${optional})
     return()
   endif()
   find_program(apt_get NAMES apt-get NO_CACHE)
@@ -251,23 +297,29 @@ function(edgerazor_setup)
   endif()
 endfunction()
 
-# edgerazor_build(<preset> <result> [-D...]...): configures where needed and builds; <result> is TRUE where that succeeds.
-# What configuring has to say is shown where it fails.
+# edgerazor_parallel(): what is run from here on uses JOBS processors, or all, and finds what was unpacked.
+function(edgerazor_parallel)
+  if(NOT JOBS)
+    cmake_host_system_information(RESULT JOBS QUERY NUMBER_OF_LOGICAL_CORES)
+  endif()
+  set(ENV{CMAKE_BUILD_PARALLEL_LEVEL} ${JOBS})
+  set(ENV{CTEST_PARALLEL_LEVEL} ${JOBS})
+  if(EXISTS ${EDGERAZOR_UNPACKED})
+    set(ENV{CMAKE_PREFIX_PATH} "${EDGERAZOR_UNPACKED}/usr:$ENV{CMAKE_PREFIX_PATH}")
+  endif()
+endfunction()
+
+# edgerazor_build(<preset> <result>): configures where needed and builds; <result> is TRUE where that succeeds. What configuring
+# has to say is shown where it fails.
 function(edgerazor_build preset result)
   set(${result} FALSE PARENT_SCOPE)
-  if(EXISTS ${EDGERAZOR_UNPACKED})
-    list(APPEND ARGN -DCMAKE_PREFIX_PATH=${EDGERAZOR_UNPACKED}/usr)
-  endif()
-  if(JOBS)
-    set(jobs -j ${JOBS})
-  endif()
-  execute_process(COMMAND ${CMAKE_COMMAND} --preset ${preset} ${ARGN} WORKING_DIRECTORY ${EDGERAZOR_ROOT}
+  execute_process(COMMAND ${CMAKE_COMMAND} --preset ${preset} WORKING_DIRECTORY ${EDGERAZOR_ROOT}
     RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT code EQUAL 0)
     edgerazor_print("${output}")
     return()
   endif()
-  execute_process(COMMAND ${CMAKE_COMMAND} --build --preset ${preset} ${jobs} -- -k 0 WORKING_DIRECTORY ${EDGERAZOR_ROOT}
+  execute_process(COMMAND ${CMAKE_COMMAND} --build --preset ${preset} WORKING_DIRECTORY ${EDGERAZOR_ROOT}
     RESULT_VARIABLE code)
   if(code EQUAL 0)
     set(${result} TRUE PARENT_SCOPE)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Our products beside ggml's, in one process, taking turns: the same float weights, tokens, shapes
 // and threads.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A matrix product by ggml's CPU backend: a graph of products, as its users' models are.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// How many multiply-adds of 8-bit integers a second this processor can do: the limit that a
 /// product of many tokens is held against. Operands stay in registers; nothing is loaded, unpacked
 /// or scaled.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Measuring side by side: pieces of work are timed one after the other, pass after pass, so that
 /// what changes meanwhile (the clock, the neighbours) changes for all of them. Medians over the
 /// passes; ratios are taken within a pass.

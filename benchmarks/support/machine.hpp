@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What a benchmark must know of the machine: how many threads, how large the caches, how fast the
 /// clock just now.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The weight matrices of models people run, by name: what a shape in a benchmark stands for.
 #pragma once
 

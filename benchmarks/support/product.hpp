@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One product of a packed matrix with tokens: set up, checked against the scalar kernel, timed
 /// beside its limits.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A matrix, tokens to multiply it with, and the scalar kernel's result: what is set up before a
 /// product is timed.
 #pragma once

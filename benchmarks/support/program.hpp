@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What the benchmark programs share around Google Benchmark: arguments of our own, and how a
 /// measurement is reported.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Numbers to fill matrices with: the same on every machine, in whatever order they are asked for.
 #pragma once
 

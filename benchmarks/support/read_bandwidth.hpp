@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// How fast this process can read memory: the limit that a product of a large matrix and one token
 /// is held against.
 #pragma once

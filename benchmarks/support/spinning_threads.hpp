@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Threads that wait for work by looking at a counter, never by sleeping: a product of ten
 /// microseconds would be lost in the waking.
 #pragma once

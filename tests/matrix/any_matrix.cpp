@@ -42,7 +42,13 @@ constexpr const char* all_names[] = {"f32",
                                      "int8_g20_f32",
                                      "int4_g64+ternary2_g64:every_8_rows",
                                      "int4_row+ternary5_row:rows_4_of_8",
-                                     "int8_g32_f32+int4_g32:every_3_rows"};
+                                     "int8_g32_f32+int4_g32:every_3_rows",
+                                     "int3_g32",
+                                     "int5_row",
+                                     "int6_g20_bf16",
+                                     "binary_g64",
+                                     "int6_g32+int3_g32:every_3_rows",
+                                     "int5_g64+binary_g64:every_4_rows"};
 
 }  // namespace
 
@@ -66,6 +72,14 @@ TEST_CASE("any_matrix: the default rules are the typed policies'") {
         er::pack<er::ternary<er::per_group<32>, er::bfloat16>, er::codecs::ternary5>(weights)
             .bytes());
   equal("int4_row", er::pack<er::int4<er::per_channel>>(weights).bytes());
+  equal("int3_g64", er::pack<er::int3<er::per_group<64>>>(weights).bytes());
+  equal("int5_g32", er::pack<er::int5<er::per_group<32>>>(weights).bytes());
+  equal("int6_row_f32", er::pack<er::int6<er::per_channel, float>>(weights).bytes());
+  equal("binary_g20", er::pack<er::binary<er::per_group<20>>>(weights).bytes());
+  equal("int6_g64+binary_g64:every_8_rows",
+        er::pack_mixed<er::int6<er::per_group<64>>, er::binary<er::per_group<64>>>(
+            weights, er::every_nth_row{8})
+            .bytes());
   equal("int8_g20_f32", er::pack<er::int8<er::per_group<20>, float>>(weights).bytes());
   equal("int4_g64+ternary2_g64:every_8_rows",
         er::pack_mixed<er::int4<er::per_group<64>>, er::ternary<er::per_group<64>>>(

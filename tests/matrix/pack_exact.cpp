@@ -72,7 +72,10 @@ void check_all_policies(std::mt19937& random) {
   check_recovers<er::int2<Granularity, Scale>>(random);
   check_recovers<er::int4<Granularity, Scale>>(random);
   check_recovers<er::int4_asymmetric<Granularity, Scale>>(random);
+  check_recovers<er::int3<Granularity, Scale>>(random);
   check_recovers<er::int5<Granularity, Scale>>(random);
+  check_recovers<er::int6<Granularity, Scale>>(random);
+  check_recovers<er::binary<Granularity, Scale>>(random);
   check_recovers<er::int8<Granularity, Scale>>(random);
 }
 

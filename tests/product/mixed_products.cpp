@@ -56,6 +56,8 @@ void check_map(std::size_t rows, std::size_t cols, const Map& map, std::mt19937&
   const er::mixed_matrix w = er::pack_mixed<high, low>(weights, map);
   const er::mixed_matrix base3 =
       er::pack_mixed<high, low, er::codecs::int4, er::codecs::ternary5>(weights, map);
+  const er::mixed_matrix two_planes =
+      er::pack_mixed<high, low, er::codecs::int6, er::codecs::int3>(weights, map);
 
   const std::size_t tokens = 6;
   const er::packed_activations x8 =
@@ -63,7 +65,7 @@ void check_map(std::size_t rows, std::size_t cols, const Map& map, std::mt19937&
   const std::vector<float> x = samples::draw(samples::kind::uniform, tokens * cols, random);
   std::size_t wrong = 0;
   for (const er::kernel& k : er::available_kernels()) {
-    for (const er::mixed_matrix* matrix : {&w, &base3}) {
+    for (const er::mixed_matrix* matrix : {&w, &base3, &two_planes}) {
       std::vector<float> y8(tokens * rows, -3.0f), y(tokens * rows, -3.0f);
       er::gemm(*matrix, x8.view(), er::matrix_view<float>{y8.data(), tokens, rows}, {.kernel = &k});
       er::gemm(*matrix, er::unquantized{er::matrix_view<const float>{x.data(), tokens, cols}},

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // docs/kernels.md, as dispatch.hpp's list has it.
 //
 //   kernel_table <file>           fails unless the file's tables are what this build's list says

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The slope of a function by central differences, to check gradients with. Tests only.
 #pragma once
 

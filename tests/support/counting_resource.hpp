@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A memory resource that counts what is out, dirties what it hands out, and can refuse. Tests
 /// only.
 #pragma once

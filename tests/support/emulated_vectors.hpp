@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Included before everything else (`-include`) where the library is to be compiled for xsimd's
 /// emulated vectors of EDGERAZOR_TEST_EMULATED bits: on any machine, also one whose vectors xsimd
 /// does not know, for which it declares nothing but scalars. Tests only.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Golden data: JSON files of tests/data, read with nlohmann-json. Tests only.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Arrays that end exactly where memory that can't be touched begins, or begin exactly where it
 /// ends: one byte too far, read or written, ends the test program. Tests only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Operands of products to test with: packed bytes of any content, int8 activations, kernels. Tests
 /// only.
 #pragma once

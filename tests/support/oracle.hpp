@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What a product is, from the words of DESIGN and kernel.hpp alone: levels as the layout's walk
 /// finds them, sums in 64 bits, std::fma by hand. Shares no code with the kernels. Tests only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Numbers to test with: distributions as weights and activations have them, and the extremes that
 /// break things. Tests only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Formats and shapes to test with. Tests only.
 #pragma once
 

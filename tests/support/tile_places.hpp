@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The packed layout a second time, as a walk over its bytes in the order in which they lie. Tests
 /// only: what the library computes with formulas is compared with this.
 #pragma once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Packing values that already lie on a grid, without quantizing them again.
 ///
-/// A checkpoint of the reference holds fake-quantized numbers. Quantizing those once more keeps
+/// A checkpoint of EdgeRazor (Python) holds fake-quantized numbers. Quantizing those once more keeps
 /// ternary codes but shrinks the scale (by twice the density of nonzeros), so it must not be done.
 /// `pack_exact` finds for each group a scale s of the stored type and levels q with `value ==
 /// float(q) * s` for every element, bit for bit, or refuses.
@@ -44,12 +44,12 @@ inline std::array<float, 3> scale_candidates(float scale, scale_kind kind) noexc
 }
 
 /// codes[i] = the level q with group[i] == float(q) * scale, plus `zero_code`. Returns the index of
-/// the first element that has none in [Low, High], the size where all have one; codes from that
-/// element's vector on are not written.
+/// the first element that has none among Low, Low + Step, ..., High, the size where all have one;
+/// codes from that element's vector on are not written.
 ///
 /// The quotient of such an element is within a unit in the last place of its level, so rounding
 /// finds that; clamping changes no element that has a level, and gives none to another.
-template <int Low, int High>
+template <int Low, int High, int Step>
 inline std::size_t put_exact_codes(std::span<const float> group, float scale, int zero_code,
                                    std::uint8_t* codes) noexcept {
   using reals = xsimd::batch<float>;
@@ -62,6 +62,7 @@ inline std::size_t put_exact_codes(std::span<const float> group, float scale, in
       const reals values = reals::load_unaligned(group.data() + i + j);
       const auto level = policy::round_lanes<Low, High>(values / reals{scale});
       exact = exact && xsimd::all(xsimd::to_float(level) * reals{scale} == values);
+      if constexpr (Step == 2) exact = exact && xsimd::all(((level - Low) & 1) == 0);
       level.store_unaligned(levels + j);
     }
     if (!exact) break;
@@ -70,7 +71,7 @@ inline std::size_t put_exact_codes(std::span<const float> group, float scale, in
   }
   for (; i < group.size(); ++i) {
     const int level = round_to_level<Low, High>(group[i] / scale);
-    if (static_cast<float>(level) * scale != group[i]) return i;
+    if (static_cast<float>(level) * scale != group[i] || (level - Low) % Step != 0) return i;
     codes[i] = static_cast<std::uint8_t>(level + zero_code);
   }
   return i;
@@ -84,19 +85,21 @@ struct exact_scale {
 
 /// The largest-magnitude element has some level k; every k is tried from the largest down, so the
 /// coarsest grid wins. Codes are written by that grid, or are of no use.
-template <int Low, int High>
+template <int Low, int High, int Step>
 inline exact_scale find_exact_scale(std::span<const float> group, scale_kind kind, int zero_code,
                                     std::uint8_t* codes) noexcept {
   const float largest = max_magnitude(policy::vector_group<xsimd::default_arch>{group});
   if (largest == 0) {
-    std::fill_n(codes, group.size(), static_cast<std::uint8_t>(zero_code));
+    // Any level times a scale of zero; without a level zero the one above it.
+    std::fill_n(codes, group.size(), static_cast<std::uint8_t>(zero_code + (Step == 2 ? 1 : 0)));
     return {0, group.size()};
   }
   exact_scale best;
-  for (int k = std::max(High, -Low); k >= 1; --k) {
+  static_assert(Step == 1 || Step == 2);
+  for (int k = std::max(High, -Low); k >= 1; k -= Step) {
     for (const float scale : scale_candidates(largest / static_cast<float>(k), kind)) {
       if (!(scale > 0) || scale > largest_scale(kind)) continue;
-      const std::size_t off_grid = put_exact_codes<Low, High>(group, scale, zero_code, codes);
+      const std::size_t off_grid = put_exact_codes<Low, High, Step>(group, scale, zero_code, codes);
       if (off_grid == group.size()) return {scale, off_grid};
       if (off_grid >= best.off_grid) best = {scale, off_grid};
     }
@@ -122,7 +125,8 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
       const std::size_t begin = g * layout.group_cols(),
                         count = std::min(layout.group_cols(), values.cols - begin);
       const detail::matrix::exact_scale found =
-          detail::matrix::find_exact_scale<Policy::min_level, Policy::max_level>(
+          detail::matrix::find_exact_scale<Policy::min_level, Policy::max_level,
+                                           detail::matrix::level_step<Policy>>(
               std::span{row + begin, count}, layout.fmt().scale, layout.codec().zero_code,
               codes.at(begin));
       if (found.off_grid != count) {

