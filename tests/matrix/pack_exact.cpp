@@ -12,6 +12,7 @@
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>
