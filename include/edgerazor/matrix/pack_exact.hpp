@@ -126,7 +126,7 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
                         count = std::min(layout.group_cols(), values.cols - begin);
       const detail::matrix::exact_scale found =
           detail::matrix::find_exact_scale<Policy::min_level, Policy::max_level,
-                                           detail::matrix::level_step<Policy>>(
+                                           detail::policy::level_step<Policy>>(
               std::span{row + begin, count}, layout.fmt().scale, layout.codec().zero_code,
               codes.at(begin));
       if (found.off_grid != count) {

@@ -125,18 +125,11 @@ class packed_storage {
 };
 
 namespace detail::matrix {
-/// 2 where a policy says that only every second level exists (`binary`), else 1.
-template <quantizer Policy>
-inline constexpr int level_step = [] {
-  if constexpr (requires { Policy::level_step; }) return int{Policy::level_step};
-  return 1;
-}();
-
 /// Whether a codec has all levels of a policy.
 template <quantizer Policy>
 [[nodiscard]] constexpr bool holds_levels(const codec_info& codec) noexcept {
   return Policy::min_level >= codec.min_level && Policy::max_level <= codec.max_level() &&
-         level_step<Policy> % codec.level_step == 0;
+         policy::level_step<Policy> % codec.level_step == 0;
 }
 
 /// The codec of fewest bits, base 3 aside.
