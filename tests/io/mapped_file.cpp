@@ -16,6 +16,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("io/mapped_file");
+
 TEST_CASE("mapped and read files hold the same bytes, at a page") {
   const temporary_folder folder;
   std::vector<std::byte> bytes(3 * er::mapped_file::page + 17);
@@ -69,3 +71,5 @@ TEST_CASE("what is no readable regular file is refused in a sentence with its pa
     CHECK(error.find("missing") != std::string::npos);
   }
 }
+
+TEST_SUITE_END();
