@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // libFuzzer on everything a host does with a GGUF file it was given: parse, read all metadata,
 // decode, load, write a copy. A file is refused with io_error or understood; anything else is a
 // finding.

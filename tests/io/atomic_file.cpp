@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file appears whole or not at all, also through the writer that models are written with.
 #include <csignal>
 #include <cstddef>

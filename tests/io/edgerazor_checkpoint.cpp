@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The packed layouts of EdgeRazor (Python): its golden bytes, and copies that lose nothing.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The GGUF block layouts. What the `gguf` package decodes is compared in tests/io/gguf_reader.cpp;
 // here: encoding, the place of every element, and base 3 exhaustively.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The list of GGUF tensor types: what a row says is what its functions do.
 #include <cmath>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Export copies codes: what the exported file decodes to is what the matrix dequantizes to, bit for
 // bit.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a name may be, and arithmetic on sizes that a file claims.
 #include <cstddef>
 #include <limits>

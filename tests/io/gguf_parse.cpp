@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fuzzer's seeds (tests/fuzz/make_gguf_corpus.py): valid files, and one for each way in which a
 // file can lie. Each of the latter is refused, and for its own reason.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // tests/data/gguf_package.gguf was written by the `gguf` Python package
 // (tests/python/make_gguf_data.py).
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Metadata values as C++ values: what is taken for what.
 #include <cstdint>
 #include <filesystem>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the writer wrote, our reader and (tests/python/check_gguf.py) the `gguf` package read alike.
 #include <array>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The keys of packed matrices: what add_packed() sets is what a copy leaves out.
 #include <string>
 #include <vector>

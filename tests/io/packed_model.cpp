@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packed matrices through a file. What a matrix is multiplied with is the kernels' business; here
 // its bytes, format and place come back, and a host gets a matrix of whatever a tensor is.
 #include <cstdint>

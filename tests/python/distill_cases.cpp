@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Computes the losses and selections that distill_conformance.py asks for: a JSON array of cases on
 // standard input, an array of answers in the same order on standard output. Logits in parity mode.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files for check_gguf.py to read with the `gguf` package.
 //
 //     write_gguf_sample OUT          metadata of every type; for every type that we decode or export a tensor of random
