@@ -4,12 +4,14 @@
 /// GGUF has no types for them, so each is an I8 tensor of one dimension, its bytes, and metadata
 /// says what they are:
 ///
-///     edgerazor.layout_version   u32              packed_layout_version of the writer; another is refused
-///     edgerazor.tensor.names     array of string  the packed tensors, in any order
-///     edgerazor.tensor.formats   array of string  "ternary2_g64", "int4_g64+ternary2_g64:every_8_rows", ...
-///     edgerazor.tensor.rows      array of u64     output features
-///     edgerazor.tensor.cols      array of u64     input features
+///     edgerazor.layout_version  u32              packed_layout_version of the writer; another one
+///                                                is refused
+///     edgerazor.tensor.names    array of string  the packed tensors, in any order
+///     edgerazor.tensor.formats  array of string  "ternary2_g64", ...
+///     edgerazor.tensor.rows     array of u64     output features
+///     edgerazor.tensor.cols     array of u64     input features
 ///
+/// A mixed matrix has a format such as "int4_g64+ternary2_g64:every_8_rows".
 /// All tensors begin at multiples of 64 bytes, so a mapped file is multiplied in place. Tensors
 /// that are not named are plain ones.
 #pragma once
