@@ -203,7 +203,7 @@ inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
 }  // namespace detail::io
 
 /// Adds a matrix as a tensor of type F32, F16, BF16, Q4_0, TQ1_0 or TQ2_0, dims {cols, rows}. The
-/// matrix must live until write() returns. Fails in one sentence where the type can't hold it (see
+/// matrix must live until write() returns. Fails where the type can't hold it (see
 /// above); whether the values fit F16, and whether a matrix from a file holds levels that its
 /// format does not have, shows during write().
 inline void add_exported(gguf_writer& writer, std::string_view name, const any_matrix& matrix,

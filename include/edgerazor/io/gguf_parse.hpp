@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The bytes of a GGUF file to its keys and tensors. Every count, length and offset is taken for
-/// hostile: it is compared with what is left of the file before anything is allocated or read, with
-/// arithmetic that can't wrap.
+/// The bytes of a GGUF file to its keys and tensors. No count, length or offset is trusted: each is
+/// compared with what is left of the file before anything is allocated or read, with arithmetic
+/// that can't wrap.
 ///
 /// Nothing is copied: keys, strings and tensors refer to the file's memory, so what a parse
 /// allocates is a small multiple of the keys and tensors that really are in the file.
@@ -55,14 +55,14 @@ struct gguf_contents {
   }
 };
 
-/// One pass over one file. Each step returns false after it has set the sentence; parse() is the
-/// only way out.
+/// One pass over one file. Each step returns false after it has set the error message; parse() is
+/// the only way out.
 class gguf_parser {
  public:
   explicit gguf_parser(std::span<const std::byte> file) noexcept
       : file_(file), header_(file.first(std::min(file.size(), max_header_bytes))) {}
 
-  /// The file's contents, or nothing and one sentence in `error`.
+  /// The file's contents, or nothing and an error message in `error`.
   [[nodiscard]] std::optional<gguf_contents> parse(std::string& error) {
     if (header() && metadata() && alignment() && tensor_infos() && tensor_data())
       return std::move(found_);
@@ -71,8 +71,8 @@ class gguf_parser {
   }
 
  private:
-  [[nodiscard]] bool refuse(std::string sentence) {
-    error_ = std::move(sentence);
+  [[nodiscard]] bool refuse(std::string message) {
+    error_ = std::move(message);
     return false;
   }
   [[nodiscard]] bool refuse_end(const std::string& what) {

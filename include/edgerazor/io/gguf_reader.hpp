@@ -23,8 +23,8 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// An open GGUF file. Either it was accepted whole or there is no reader: io_error in one sentence
-/// that names the key or tensor at fault. Movable; names, strings and bytes it gives out live as
+/// An open GGUF file. Either it was accepted whole or there is no reader, but an io_error that
+/// names the key or tensor that is wrong. Movable; names, strings and bytes it gives out live as
 /// long as the file, or the memory it reads.
 ///
 /// All members are const and may be called from several threads.
@@ -39,8 +39,8 @@ class gguf_reader {
     return std::move(*reader);
   }
 
-  /// As open(), but gives the sentence through `error` and returns nothing: for hosts without
-  /// exceptions.
+  /// As open(), but for hosts without exceptions: on an error it returns nothing and sets `error`
+  /// to the message.
   [[nodiscard]] static std::optional<gguf_reader> try_open(const std::filesystem::path& path,
                                                            std::string& error,
                                                            file_access access = file_access::map) {
@@ -63,6 +63,7 @@ class gguf_reader {
     *this = std::move(*reader);
   }
 
+  /// The same from memory. On an error it returns nothing and sets `error` to the message.
   [[nodiscard]] static std::optional<gguf_reader> try_parse(std::span<const std::byte> bytes,
                                                             std::string& error) {
     std::optional<detail::io::gguf_contents> contents = detail::io::gguf_parser(bytes).parse(error);

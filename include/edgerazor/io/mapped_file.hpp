@@ -75,7 +75,7 @@ class mapped_file {
     return std::move(*file);
   }
 
-  /// As open(), but tells the sentence through `error` and returns nothing.
+  /// As open(), but on an error it returns nothing and sets `error` to the message.
   [[nodiscard]] static std::optional<mapped_file> try_open(const std::filesystem::path& path,
                                                            std::string& error,
                                                            file_access access = file_access::map) {
