@@ -30,6 +30,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/codec.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
@@ -51,6 +52,11 @@ namespace detail::io {
 }
 [[nodiscard]] constexpr int checkpoint_zero_code(checkpoint_code code) noexcept {
   return code == checkpoint_code::int4 ? 8 : 2;
+}
+/// Levels are -zero_code .. zero_code - 1.
+[[nodiscard]] constexpr bool holds_levels(checkpoint_code code, const codec_info& codec) noexcept {
+  const int zero_code = checkpoint_zero_code(code);
+  return codec.min_level >= -zero_code && codec.max_level() < zero_code;
 }
 /// Lowest bit of the level of a column.
 [[nodiscard]] constexpr unsigned checkpoint_shift(checkpoint_code code, std::size_t col) noexcept {
@@ -142,7 +148,8 @@ namespace detail::io {
 template <row_quantizer Policy>
 format checkpoint_quantize_format(std::size_t cols, std::size_t scale_block) {
   constexpr code_type code = default_codec<Policy>::type;
-  static_assert(code != code_type::int8, "the checkpoint layout holds levels of at most 4 bits");
+  static_assert(holds_levels(checkpoint_code::int4, codec_of(code)),
+                "the checkpoint layout holds levels of at most 4 bits");
   const std::size_t group = group_columns<typename Policy::granularity>(cols),
                     block = std::max(group, scale_block);
   if (scale_block == 0 || block % scale_block != 0 || cols % block != 0) {
@@ -198,9 +205,11 @@ inline void copy_row_to_checkpoint(const packed_view& matrix, std::size_t from,
   }
 }
 
+/// int2 where it holds every level of the codec, else int4; levels that do not fit that either are
+/// refused one by one.
 [[nodiscard]] constexpr checkpoint_code checkpoint_code_for(code_type code) noexcept {
-  return code == code_type::ternary2 || code == code_type::ternary5 ? checkpoint_code::int2
-                                                                    : checkpoint_code::int4;
+  return holds_levels(checkpoint_code::int2, codec_of(code)) ? checkpoint_code::int2
+                                                             : checkpoint_code::int4;
 }
 
 inline void require_whole_blocks(std::size_t group_cols, std::size_t scale_block) {
