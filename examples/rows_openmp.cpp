@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrix products on OpenMP's threads: a parallel loop is all the executor that the library asks
 /// for.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrix products on threads of one's own: a pool of std::thread as the library's executor.
 ///
 /// The feed-forward layer of a small model, one token: y = down (silu(gate x) * (up x)). The pool's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Causal attention of query heads over the cached positions of one layer.
 #pragma once
 

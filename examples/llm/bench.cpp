@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The sub-command `bench`: tokens a second of every recipe, of a file or of random weights in a
 /// published shape.
 #include <algorithm>

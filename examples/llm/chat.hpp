@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The ChatML conversation format, which SmolLM2, Qwen2 and Qwen3 were trained on:
-///   <|im_start|>role\ntext<|im_end|>\n        for each message, then <|im_start|>assistant\n, and the model goes on.
+///
+///     <|im_start|>role\ntext<|im_end|>\n     for each message, then
+///     <|im_start|>assistant\n                 and the model goes on
 #pragma once
 
 #include <optional>

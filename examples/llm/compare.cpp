@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The sub-command `compare`: what each recipe saves and what it costs, side by side.
 #include <algorithm>
 #include <filesystem>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "convert.hpp"
 
 #include <algorithm>
@@ -115,7 +116,7 @@ conversion write_exported(const model_file& input, const er::recipe& how, er::gg
   }
   progress_bar progress("exporting", tensor_bytes(file));
   er::gguf_writer writer = writer_for(file, er::gguf_file_type(type));
-  const bool real = !er::info_of(type).quantized;
+  const bool real = !er::info_of(type).quantized();
   std::deque<er::any_matrix> matrices;  // the writer refers to them
   for (const er::tensor_info& tensor : file.tensors()) {
     progress.advance(tensor.bytes.size());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Writing models to GGUF files: quantized by a recipe and packed, or as ordinary tensors for other
 /// engines.
 #pragma once

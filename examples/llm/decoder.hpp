@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Runs a model over tokens: the forward pass of a Llama or Qwen3 decoder, with its cache of keys
 /// and values.
 #pragma once
@@ -21,8 +22,10 @@ namespace llm {
 
 /// One sequence. For each token x = embedding, then for each layer
 ///
-///     x += Wo attention(rope(norm(Wq n)), rope(norm(Wk n)), Wv n)     n = rms_norm(x); norm only for Qwen3
-///     x += Wdown (silu(Wgate n) * (Wup n))                            n = rms_norm(x)
+///     n = rms_norm(x)     x += Wo attention(rope(norm(Wq n)), rope(norm(Wk n)), Wv n)
+///     n = rms_norm(x)     x += Wdown (silu(Wgate n) * (Wup n))
+///
+/// (norm: for Qwen3 only)
 ///
 /// and logits = head rms_norm(x). Where a matrix is quantized, its input is quantized to int8 once
 /// for all matrices that share it, and their rows are one job for the threads. Results depend

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The text on which `compare` measures a model when the user gives none: plain English prose,
 /// about 2,200 tokens, written for this purpose.
 #pragma once

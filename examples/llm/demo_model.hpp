@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A small complete model made on the spot, for trying the program where no model can be had.
 #pragma once
 

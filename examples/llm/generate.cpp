@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The sub-command `generate`: text from a model, as it comes.
 #include <chrono>
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The shape of a decoder: what a file's metadata, or a name, says before any weight is read.
 #pragma once
 

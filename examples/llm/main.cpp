@@ -1,4 +1,5 @@
-/// llm: a language model quantized, measured and run with edgerazor. See --help.
+// SPDX-License-Identifier: Apache-2.0
+/// llm, an application: a language model quantized, measured and run with edgerazor. See --help.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

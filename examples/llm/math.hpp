@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The arithmetic of a decoder between its matrix products, on one token's numbers.
 ///
 /// Plain loops a compiler vectorizes; softmax, SiLU and their exponential are the library's.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A decoder's weights in memory, whatever their formats.
 #pragma once
 

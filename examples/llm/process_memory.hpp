@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The largest amount of physical memory that this process has held.
 #pragma once
 

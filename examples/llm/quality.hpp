@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What quantization costs: perplexity, and the distance from the 16-bit model's predictions.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Tokens a second of several models, each in a process of its own, in turn.
 #pragma once
 

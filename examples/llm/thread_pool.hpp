@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Threads of the host: the library owns none, so a program that wants several brings them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Byte-level byte-pair encoding, as GPT-2 defined it and GGUF stores it (`tokenizer.ggml.model` =
 /// "gpt2").
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Letters, numbers and white space of Unicode 14.0.0, as sorted closed ranges of code points.
 /// Written by unicode_ranges.py.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// UTF-8: reading code points from any bytes, writing them, and a stream that never lets half a
 /// character out.
 #pragma once

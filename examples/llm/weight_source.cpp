@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "weight_source.hpp"
 
 #include <algorithm>
@@ -138,8 +139,8 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
 void file_weights::refuse_leftovers() const {
   for (const er::tensor_info& tensor : file_.tensors()) {
     if (asked_.contains(std::string{tensor.name})) continue;
-    throw er::io_error("the model has a tensor " + er::gguf::quoted(tensor.name) +
-                       " that this program does not know");
+    throw er::io_error("the model has a tensor '" + std::string{tensor.name} +
+                       "' that this program does not know");
   }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Where a decoder's weights come from: a file, as it is or quantized while it is read, or a random
 /// generator.
 #pragma once

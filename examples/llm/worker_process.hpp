@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A process of its own for one model, so that its memory can be measured apart from that of
 /// others, while several are asked in turn.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// AdamW (arXiv 1711.05101) over one buffer of parameters.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Learning a byte-level byte-pair encoding (Gage 1994; Sennrich et al., arXiv 1508.07909) from a
 /// text.
 #pragma once

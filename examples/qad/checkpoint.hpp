@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A training run on the disk: enough to go on with, or to use what it has learned.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// How well a model predicts a text it has not seen, and how far it is from its teacher.
 #pragma once
 

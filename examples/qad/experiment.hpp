@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Everything that docs/results.md reports: teachers, rounding, QAT and QAD at every width, and the
 /// ablation, for several seeds.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Trained models as GGUF files that examples/llm runs.
 #pragma once
 

@@ -1,4 +1,5 @@
-/// qad: trains a small language model, and low-bit students of it. See --help.
+// SPDX-License-Identifier: Apache-2.0
+/// qad, an application: trains a small language model, and low-bit students of it. See --help.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The shape of the decoder and all of its weights in one buffer.
 #pragma once
 
@@ -42,8 +43,11 @@ struct weight_entry {
 
 /// All matrices, `out x in`, row-major, one after the other without gaps; names are GGUF's:
 ///
-///     token_embd.weight  blk.0.{attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up,
-///     ffn_down}.weight  ...  output_norm.weight
+///     token_embd.weight
+///     blk.0.{attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up,
+///            ffn_down}.weight
+///     ...
+///     output_norm.weight
 ///
 /// Query, key and value rows are thus one matrix, and so are gate and up.
 std::vector<weight_entry> weight_layout(const shape& s);

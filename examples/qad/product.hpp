@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrix products of row-major matrices on one thread, at most of the speed that the processor
 /// has: a tile of 6 rows by two vectors stays in registers, a packed panel of the right factor in
 /// the first level of cache, a block of the left one in the second (Goto and van de Geijn, doi

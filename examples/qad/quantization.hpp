@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What a decoder's weights and states become under a recipe, still as floats: exactly what
 /// examples/llm computes with.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One training run and the folder it lives in.
 ///
 ///     options.json   what decides the course of the run, and where its text and its teacher are

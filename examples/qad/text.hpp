@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The text a model learns and the text it is measured on.
 #pragma once
 

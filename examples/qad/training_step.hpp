@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Training of a teacher, or of a student under quantization, one step at a time.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The kernel that a user of our own programs names. The library never reads the environment: a
 /// host decides.
 #pragma once

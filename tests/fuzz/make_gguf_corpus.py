@@ -6,7 +6,7 @@
     bad-*      refused by the reader
     scale-*    accepted, refused by validate()
     packed-*   accepted, the description of their packed tensors refused
-tests/io/test_gguf_corpus.cpp says which sentence refuses which.
+tests/io/gguf_parse.cpp says which sentence refuses which.
 """
 import math
 import pathlib

@@ -1,4 +1,5 @@
-/// The reference's packed layouts: its golden bytes, and copies that lose nothing.
+// SPDX-License-Identifier: Apache-2.0
+// The packed layouts of EdgeRazor (Python): its golden bytes, and copies that lose nothing.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -67,8 +68,8 @@ std::vector<float> dequantized(const Matrix& matrix) {
 /// Wrong bytes and scales, and wrong numbers after reading them back.
 template <class Policy>
 void check_plain(const packing_case& item) {
-  const er::reference_matrix made =
-      er::quantize_reference<Policy>(item.weights(), item.scale_block);
+  const er::checkpoint_matrix made =
+      er::quantize_to_checkpoint<Policy>(item.weights(), item.scale_block);
   CHECK(made.qweight == item.bytes("qweight"));
   CHECK(widened(made.scales) == item.scales("scale_bf16"));
 
@@ -80,23 +81,24 @@ void check_plain(const packing_case& item) {
     for (const er::scale_kind kind :
          {er::scale_kind::bfloat16, er::scale_kind::float32, er::scale_kind::float16}) {
       const er::packed_storage read =
-          er::from_reference(made, {code, static_cast<std::uint32_t>(group), kind});
+          er::from_checkpoint_layout(made, {code, static_cast<std::uint32_t>(group), kind});
       CHECK(dequantized(read.view()) == item.dequantized);
       if (group % item.scale_block != 0) continue;
-      const er::reference_matrix again = er::to_reference(read.view(), item.scale_block);
+      const er::checkpoint_matrix again = er::to_checkpoint_layout(read.view(), item.scale_block);
       CHECK(again.qweight == made.qweight);
       CHECK(widened(again.scales) == widened(made.scales));
     }
   }
-  const auto typed = er::from_reference<Policy>(made);
+  const auto typed = er::from_checkpoint_layout<Policy>(made);
   CHECK(dequantized(typed.view()) == item.dequantized);
 }
 
 void check_mixed(const packing_case& item) {
   const bool sparse = item.data.at("bits") == 1.88;
   REQUIRE((sparse || item.data.at("bits") == 2.79));
-  const er::reference_mixed_matrix made = er::quantize_reference_mixed<w4<256>, w158<256>>(
-      item.weights(), sparse ? er::reference_rows_1_88 : er::reference_rows_2_79, item.scale_block);
+  const er::checkpoint_mixed_matrix made = er::quantize_to_checkpoint_mixed<w4<256>, w158<256>>(
+      item.weights(), sparse ? er::checkpoint_rows_1_88 : er::checkpoint_rows_2_79,
+      item.scale_block);
   CHECK(made.int4.qweight == item.bytes("qweight_int4"));
   CHECK(made.int2.qweight == item.bytes("qweight_int2"));
   CHECK(widened(made.int4.scales) == item.scales("scale_int4"));
@@ -104,10 +106,10 @@ void check_mixed(const packing_case& item) {
   CHECK(made.inverse_perm == item.data.at("inverse_perm").get<std::vector<std::int64_t>>());
 
   for (const er::code_type low : {er::code_type::ternary2, er::code_type::ternary5}) {
-    const er::mixed_matrix read =
-        er::from_reference(made, {er::code_type::int4, 256}, {low, 256, er::scale_kind::bfloat16});
+    const er::mixed_matrix read = er::from_checkpoint_layout(made, {er::code_type::int4, 256},
+                                                             {low, 256, er::scale_kind::bfloat16});
     CHECK(dequantized(read) == item.dequantized);
-    const er::reference_mixed_matrix again = er::to_reference(read, item.scale_block);
+    const er::checkpoint_mixed_matrix again = er::to_checkpoint_layout(read, item.scale_block);
     CHECK(again.int4.qweight == made.int4.qweight);
     CHECK(again.int2.qweight == made.int2.qweight);
     CHECK(widened(again.int4.scales) == widened(made.int4.scales));
@@ -118,7 +120,9 @@ void check_mixed(const packing_case& item) {
 
 }  // namespace
 
-TEST_CASE("reference layout: the golden cases, byte for byte, and back to the same numbers") {
+TEST_SUITE_BEGIN("io/edgerazor_checkpoint");
+
+TEST_CASE("checkpoint layout: the golden cases, byte for byte, and back to the same numbers") {
   const nlohmann::json all = golden::load("packing.json").at("cases");
   CHECK(all.size() == 10);
   for (const nlohmann::json& data : all) {
@@ -139,11 +143,11 @@ TEST_CASE("reference layout: the golden cases, byte for byte, and back to the sa
   }
 }
 
-TEST_CASE("reference layout: where each level lies") {
+TEST_CASE("checkpoint layout: where each level lies") {
   // By hand from quant_ops.py: the even column of int4 in the high nibble; ternary + 2 from the
   // lowest bits up.
-  er::reference_matrix nibbles(er::reference_code::int4, 1, 4, 4),
-      pairs(er::reference_code::int2, 1, 4, 4);
+  er::checkpoint_matrix nibbles(er::checkpoint_code::int4, 1, 4, 4),
+      pairs(er::checkpoint_code::int2, 1, 4, 4);
   const int levels[] = {-7, 7, 0, 1}, ternary[] = {-1, 0, 1, -1};
   for (std::size_t c = 0; c < 4; ++c) {
     nibbles.put_level(0, c, levels[c]);
@@ -152,12 +156,12 @@ TEST_CASE("reference layout: where each level lies") {
   CHECK(nibbles.qweight == std::vector<std::uint8_t>{0x1f, 0x89});
   CHECK(pairs.qweight == std::vector<std::uint8_t>{1 | 2 << 2 | 3 << 4 | 1 << 6});
   for (std::size_t c = 0; c < 4; ++c) {
-    CHECK(er::reference_view(nibbles).level(0, c) == levels[c]);
-    CHECK(er::reference_view(pairs).level(0, c) == ternary[c]);
+    CHECK(er::checkpoint_view(nibbles).level(0, c) == levels[c]);
+    CHECK(er::checkpoint_view(pairs).level(0, c) == ternary[c]);
   }
 }
 
-TEST_CASE("reference layout: ours to theirs copies codes, it does not quantize again") {
+TEST_CASE("checkpoint layout: ours to theirs copies codes, it does not quantize again") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
@@ -166,27 +170,29 @@ TEST_CASE("reference layout: ours to theirs copies codes, it does not quantize a
   const auto packed = er::pack<er::ternary<er::per_group<128>, er::bfloat16>>(weights);
   // The density of nonzeros is far from 1/2, so a second quantization would change every scale.
   for (const std::size_t block : sizes{32, 64, 128}) {
-    const er::reference_matrix theirs = er::to_reference(packed, block);
-    const auto back = er::from_reference<er::ternary<er::per_group<128>, er::bfloat16>>(theirs);
+    const er::checkpoint_matrix theirs = er::to_checkpoint_layout(packed, block);
+    const auto back =
+        er::from_checkpoint_layout<er::ternary<er::per_group<128>, er::bfloat16>>(theirs);
     CHECK(std::memcmp(back.bytes().data(), packed.bytes().data(), packed.bytes().size()) == 0);
   }
   const auto base3 =
       er::pack<er::ternary<er::per_group<128>, er::bfloat16>, er::codecs::ternary5>(weights);
-  CHECK(er::to_reference(base3, 64).qweight == er::to_reference(packed, 64).qweight);
+  CHECK(er::to_checkpoint_layout(base3, 64).qweight ==
+        er::to_checkpoint_layout(packed, 64).qweight);
 }
 
-TEST_CASE("reference layout: any permutation of rows is read, not only the reference's order") {
-  er::reference_mixed_matrix matrix{
-      {er::reference_code::int4, 2, 8, 8}, {er::reference_code::int2, 3, 8, 8}, {}};
+TEST_CASE("checkpoint layout: any permutation of rows is read, not only the plugin's order") {
+  er::checkpoint_mixed_matrix matrix{
+      {er::checkpoint_code::int4, 2, 8, 8}, {er::checkpoint_code::int2, 3, 8, 8}, {}};
   for (std::size_t r = 0; r < 5; ++r) {
-    er::reference_matrix& part = r < 2 ? matrix.int4 : matrix.int2;
+    er::checkpoint_matrix& part = r < 2 ? matrix.int4 : matrix.int2;
     const std::size_t row = r < 2 ? r : r - 2;
     for (std::size_t c = 0; c < 8; ++c) part.put_level(row, c, c % 2 == 0 ? 1 : -1);
     part.put_scale(row, 0, 8, static_cast<float>(r + 1));
   }
   matrix.inverse_perm = {4, 1, 3, 0, 2};
   const er::mixed_matrix read =
-      er::from_reference(matrix, {er::code_type::int4, 8}, {er::code_type::ternary2, 8});
+      er::from_checkpoint_layout(matrix, {er::code_type::int4, 8}, {er::code_type::ternary2, 8});
   const std::vector<float> values = dequantized(read);
   for (std::size_t r = 0; r < 5; ++r) {
     CHECK(values[8 * r] == static_cast<float>(matrix.inverse_perm[r] + 1));
@@ -194,133 +200,137 @@ TEST_CASE("reference layout: any permutation of rows is read, not only the refer
   }
 }
 
-TEST_CASE("reference layout: rows all of one precision") {
+TEST_CASE("checkpoint layout: rows all of one precision") {
   const std::vector<float> w(4 * 64, 0.5f);
   const er::matrix_view<const float> weights{w.data(), 4, 64};
   for (const er::rows_modulo map : {er::rows_modulo{1, 1}, er::rows_modulo{8, 0}}) {
     const auto made =
-        er::quantize_reference_mixed<er::int4<er::per_channel>, er::ternary<er::per_channel>>(
+        er::quantize_to_checkpoint_mixed<er::int4<er::per_channel>, er::ternary<er::per_channel>>(
             weights, map, 32, {}, {.factor = 1.0f});
     CHECK(made.int4.rows == (map.below == 1 ? 4 : 0));
-    const auto read = er::from_reference(made, {er::code_type::int4, 0, er::scale_kind::bfloat16},
-                                         {er::code_type::ternary2, 0, er::scale_kind::bfloat16});
+    const auto read =
+        er::from_checkpoint_layout(made, {er::code_type::int4, 0, er::scale_kind::bfloat16},
+                                   {er::code_type::ternary2, 0, er::scale_kind::bfloat16});
     // 0.5 / 7 is no bfloat16: its rounding moves level 7 by at most 2^-9 of 0.5. The ternary scale
     // 0.5 is exact.
     const float bound = map.below == 1 ? 0x1p-10f : 0.0f;
     std::size_t wrong = 0;
     for (const float value : dequantized(read)) wrong += !(std::fabs(value - 0.5f) <= bound);
     CHECK(wrong == 0);
-    const auto again = er::to_reference(read, 32);
+    const auto again = er::to_checkpoint_layout(read, 32);
     CHECK(again.inverse_perm == made.inverse_perm);
     CHECK(again.int2.qweight == made.int2.qweight);
     CHECK(again.int4.qweight == made.int4.qweight);
   }
 }
 
-TEST_CASE("reference layout: what can't be copied is refused by name") {
+TEST_CASE("checkpoint layout: what can't be copied is refused by name") {
   const std::vector<float> w(4 * 64, 0.5f);
   const er::matrix_view<const float> weights{w.data(), 4, 64};
-  const auto made = er::quantize_reference<w4<64>>(weights, 32);
+  const auto made = er::quantize_to_checkpoint<w4<64>>(weights, 32);
   using error = std::invalid_argument;
 
   SUBCASE("sizes") {
-    CHECK_THROWS_WITH_AS((void)er::quantize_reference<w4<64>>(weights, 24),
-                         "reference layout: groups of 64 and scales of 24 columns do not divide "
+    CHECK_THROWS_WITH_AS((void)er::quantize_to_checkpoint<w4<64>>(weights, 24),
+                         "checkpoint layout: groups of 64 and scales of 24 columns do not divide "
                          "each other and 64 columns",
                          error);
     CHECK_THROWS_AS(
-        (void)er::quantize_reference<w4<64>>(er::matrix_view<const float>{w.data(), 1, 96}, 32),
+        (void)er::quantize_to_checkpoint<w4<64>>(er::matrix_view<const float>{w.data(), 1, 96}, 32),
         error);
-    CHECK_THROWS_AS((void)er::quantize_reference<w4<64>>(weights, 0), error);
-    CHECK_THROWS_AS((void)er::to_reference(er::pack<w4<32>>(weights), 64), error);
-    CHECK_THROWS_AS((void)er::to_reference(er::pack<w4<32>>(weights), 0), error);
+    CHECK_THROWS_AS((void)er::quantize_to_checkpoint<w4<64>>(weights, 0), error);
+    CHECK_THROWS_AS((void)er::to_checkpoint_layout(er::pack<w4<32>>(weights), 64), error);
+    CHECK_THROWS_AS((void)er::to_checkpoint_layout(er::pack<w4<32>>(weights), 0), error);
     const std::vector<float> odd(3 * 33, 0.5f);
-    CHECK_THROWS_AS((void)er::to_reference(
+    CHECK_THROWS_AS((void)er::to_checkpoint_layout(
                         er::pack<w4<32>>(er::matrix_view<const float>{odd.data(), 3, 33}), 32),
                     error);
-    er::reference_matrix cut = made;
+    er::checkpoint_matrix cut = made;
     cut.qweight.pop_back();
-    CHECK_THROWS_WITH_AS((void)er::from_reference(cut, er::format{}),
-                         "reference layout: 127 bytes and 8 scales are no matrix of 4 x 64 with a "
+    CHECK_THROWS_WITH_AS((void)er::from_checkpoint_layout(cut, er::format{}),
+                         "checkpoint layout: 127 bytes and 8 scales are no matrix of 4 x 64 with a "
                          "scale for 32 columns",
                          error);
     cut = made;
     cut.scales.pop_back();
-    CHECK_THROWS_AS((void)er::from_reference(cut, er::format{}), error);
-    er::reference_view hostile = made;
+    CHECK_THROWS_AS((void)er::from_checkpoint_layout(cut, er::format{}), error);
+    er::checkpoint_view hostile = made;
     hostile.rows = SIZE_MAX / 32 + 1 + 4;  // rows * bytes a row wraps to the true size
-    CHECK_THROWS_AS((void)er::from_reference(hostile, er::format{}), error);
+    CHECK_THROWS_AS((void)er::from_checkpoint_layout(hostile, er::format{}), error);
     hostile = made;
     hostile.scale_block = 0;
-    CHECK_THROWS_AS((void)er::from_reference(hostile, er::format{}), error);
+    CHECK_THROWS_AS((void)er::from_checkpoint_layout(hostile, er::format{}), error);
   }
   SUBCASE("levels") {
-    er::reference_matrix pairs = er::quantize_reference<w158<64>>(weights, 64);
+    er::checkpoint_matrix pairs = er::quantize_to_checkpoint<w158<64>>(weights, 64);
     pairs.qweight[16 * 2 + 5] &= 0xf3;  // level -2 at row 2, column 21
     CHECK_THROWS_WITH_AS(
-        (void)er::from_reference(pairs, {er::code_type::ternary2, 64}),
-        "reference layout: the level -2 at row 2, column 21 is none of ternary2_g64", error);
-    CHECK(dequantized(er::from_reference(pairs, {er::code_type::int4, 64}).view())[2 * 64 + 21] ==
+        (void)er::from_checkpoint_layout(pairs, {er::code_type::ternary2, 64}),
+        "checkpoint layout: the level -2 at row 2, column 21 is none of ternary2_g64", error);
+    CHECK(dequantized(
+              er::from_checkpoint_layout(pairs, {er::code_type::int4, 64}).view())[2 * 64 + 21] ==
           -2.0f);
     const auto wide = er::pack<er::int8<er::per_group<64>>>(weights);
-    CHECK_THROWS_WITH_AS((void)er::to_reference(wide, 64),
-                         "reference layout: the level 127 at row 0, column 0 is out of its range",
+    CHECK_THROWS_WITH_AS((void)er::to_checkpoint_layout(wide, 64),
+                         "checkpoint layout: the level 127 at row 0, column 0 is out of its range",
                          error);
   }
   SUBCASE("scales") {
-    er::reference_matrix changed = made;
+    er::checkpoint_matrix changed = made;
     changed.scales[2 * 3 + 1] = er::bfloat16{0.25f};
     CHECK_THROWS_WITH_AS(
-        (void)er::from_reference(changed, {er::code_type::int4, 64}),
-        "reference layout: the scale of row 3, columns 0 to 64 is not one: choose a smaller group",
+        (void)er::from_checkpoint_layout(changed, {er::code_type::int4, 64}),
+        "checkpoint layout: the scale of row 3, columns 0 to 64 is not one: choose a smaller group",
         error);
-    CHECK_NOTHROW((void)er::from_reference(changed, {er::code_type::int4, 32}));
+    CHECK_NOTHROW((void)er::from_checkpoint_layout(changed, {er::code_type::int4, 32}));
     changed.scales[5] = er::bfloat16{INFINITY};
-    CHECK_THROWS_WITH_AS((void)er::from_reference(changed, {er::code_type::int4, 32}),
-                         "reference layout: the scale of row 2, columns 32 to 64 is not finite",
+    CHECK_THROWS_WITH_AS((void)er::from_checkpoint_layout(changed, {er::code_type::int4, 32}),
+                         "checkpoint layout: the scale of row 2, columns 32 to 64 is not finite",
                          error);
     for (const float scale :
          {0x1p-18f * 1.5078125f, 131072.0f}) {  // 8 bits below 2^-17; past 65504
       changed = made;
       changed.scales[4] = er::bfloat16{scale};
       CHECK_THROWS_WITH_AS(
-          (void)er::from_reference(changed, {er::code_type::int4, 32}),
-          "reference layout: the scale of row 2, columns 0 to 32 is not exact in the stored type; "
+          (void)er::from_checkpoint_layout(changed, {er::code_type::int4, 32}),
+          "checkpoint layout: the scale of row 2, columns 0 to 32 is not exact in the stored type; "
           "choose another scale type",
           error);
-      CHECK_NOTHROW(
-          (void)er::from_reference(changed, {er::code_type::int4, 32, er::scale_kind::bfloat16}));
+      CHECK_NOTHROW((void)er::from_checkpoint_layout(
+          changed, {er::code_type::int4, 32, er::scale_kind::bfloat16}));
       // Where no level needs the scale, it may go.
       std::fill_n(changed.qweight.begin() + 32 * 2, 16, std::uint8_t{0x88});
       const std::vector<float> values =
-          dequantized(er::from_reference(changed, {er::code_type::int4, 32}).view());
+          dequantized(er::from_checkpoint_layout(changed, {er::code_type::int4, 32}).view());
       CHECK(std::count(values.begin() + 2 * 64, values.begin() + 2 * 64 + 32, 0.0f) == 32);
     }
   }
   SUBCASE("weights") {
     std::vector<float> bad = w;
     bad[64 + 3] = NAN;
-    CHECK_THROWS_WITH_AS(
-        (void)er::quantize_reference<w4<64>>(er::matrix_view<const float>{bad.data(), 4, 64}, 64),
-        "weight at row 1, column 3 is NaN: expected finite values", error);
+    CHECK_THROWS_WITH_AS((void)er::quantize_to_checkpoint<w4<64>>(
+                             er::matrix_view<const float>{bad.data(), 4, 64}, 64),
+                         "weight at row 1, column 3 is NaN: expected finite values", error);
   }
   SUBCASE("permutations and parts") {
-    er::reference_mixed_matrix mixed =
-        er::quantize_reference_mixed<w4<64>, w158<64>>(weights, er::reference_rows_2_79, 64);
+    er::checkpoint_mixed_matrix mixed =
+        er::quantize_to_checkpoint_mixed<w4<64>, w158<64>>(weights, er::checkpoint_rows_2_79, 64);
     const er::format high{er::code_type::int4, 64, er::scale_kind::float32};
     const er::format low{er::code_type::ternary2, 64, er::scale_kind::float32};
-    CHECK_NOTHROW((void)er::from_reference(mixed, high, low));
+    CHECK_NOTHROW((void)er::from_checkpoint_layout(mixed, high, low));
     mixed.inverse_perm[3] = 0;
-    CHECK_THROWS_WITH_AS((void)er::from_reference(mixed, high, low),
-                         "reference layout: inverse_perm is no permutation of its rows", error);
+    CHECK_THROWS_WITH_AS((void)er::from_checkpoint_layout(mixed, high, low),
+                         "checkpoint layout: inverse_perm is no permutation of its rows", error);
     mixed.inverse_perm[3] = -1;
-    CHECK_THROWS_AS((void)er::from_reference(mixed, high, low), error);
+    CHECK_THROWS_AS((void)er::from_checkpoint_layout(mixed, high, low), error);
     mixed.inverse_perm[3] = 4;
-    CHECK_THROWS_AS((void)er::from_reference(mixed, high, low), error);
+    CHECK_THROWS_AS((void)er::from_checkpoint_layout(mixed, high, low), error);
     mixed.inverse_perm.pop_back();
-    CHECK_THROWS_AS((void)er::from_reference(mixed, high, low), error);
+    CHECK_THROWS_AS((void)er::from_checkpoint_layout(mixed, high, low), error);
     const auto columns = er::pack_mixed<w4<32>, w158<32>>(weights, er::leading_columns{0.5});
-    CHECK_THROWS_WITH_AS((void)er::to_reference(columns, 32),
-                         "reference layout: a row of the mixed matrix has two precisions", error);
+    CHECK_THROWS_WITH_AS((void)er::to_checkpoint_layout(columns, 32),
+                         "checkpoint layout: a row of the mixed matrix has two precisions", error);
   }
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Export copies codes: what the exported file decodes to is what the matrix dequantizes to, bit for
 // bit.
 #include <cstdint>
@@ -72,6 +73,8 @@ std::vector<float> exported(const er::any_matrix& matrix, er::ggml_type type) {
 }
 
 }  // namespace
+
+TEST_SUITE_BEGIN("io/gguf_export");
 
 TEST_CASE("codes and scales arrive in every type that can hold them") {
   const unsigned seed = std::random_device{}();
@@ -229,3 +232,5 @@ TEST_CASE("a whole file converted to F32: every tensor as it decodes") {
     CHECK(decode(converted, name.c_str()) == decode(source, name.c_str()));
   }
 }
+
+TEST_SUITE_END();

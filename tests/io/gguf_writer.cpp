@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the writer wrote, our reader and (tests/python/check_gguf.py) the `gguf` package read alike.
 #include <array>
 #include <cstdint>
@@ -13,12 +14,6 @@
 
 #include "temporary_folder.hpp"
 #include <edgerazor/io/gguf_writer.hpp>
-
-#if EDGERAZOR_POSIX
-#include <csignal>
-
-#include <sys/resource.h>
-#endif
 
 namespace er = edgerazor;
 
@@ -38,6 +33,8 @@ bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
 }
 
 }  // namespace
+
+TEST_SUITE_BEGIN("io/gguf_writer");
 
 TEST_CASE("metadata comes back as it was set, and the last value of a key counts") {
   const temporary_folder folder;
@@ -273,43 +270,4 @@ TEST_CASE("an error leaves the old file and nothing else") {
   check_untouched();
 }
 
-#if EDGERAZOR_POSIX
-TEST_CASE("a disk that takes no more is reported, and what was written is removed") {
-  // A limit on the size of files stands in for a full disk: the same write() fails, at the same
-  // place.
-  const temporary_folder folder;
-  er::gguf_writer writer;
-  writer.set_string("general.architecture", "test");
-  const std::vector<std::byte> megabyte(std::size_t{1} << 20);
-  writer.add_tensor("a", er::ggml_type::i8, {megabyte.size()}, megabyte);
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
-  rlimit limited = before;
-  limited.rlim_cur = 100000;
-  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limited) == 0);
-  std::string sentence;
-  try {
-    writer.write(folder / "model.gguf");
-  } catch (const er::io_error& error) {
-    sentence = error.what();
-  }
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  std::signal(SIGXFSZ, handler);
-  CHECK(sentence.find("can't write") != std::string::npos);
-  CHECK(sentence.find("model.gguf") != std::string::npos);
-  CHECK(folder.files() == 0);
-  writer.write(folder / "model.gguf");
-  CHECK(er::gguf_reader::open(folder / "model.gguf").tensors().size() == 1);
-}
-#endif
-
-TEST_CASE("the partial file of a crash does not stand in the way") {
-  const temporary_folder folder;
-  write_bytes(folder / "model.gguf.partial-0", numbered(10));
-  er::gguf_writer writer;
-  writer.set_string("general.architecture", "test");
-  writer.write(folder / "model.gguf");
-  CHECK(er::gguf_reader::open(folder / "model.gguf").get_string("general.architecture") == "test");
-  CHECK(folder.files() == 2);
-}
+TEST_SUITE_END();

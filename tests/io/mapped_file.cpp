@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +16,8 @@
 #endif
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("io/mapped_file");
 
 TEST_CASE("mapped and read files hold the same bytes, at a page") {
   const temporary_folder folder;
@@ -69,3 +72,5 @@ TEST_CASE("what is no readable regular file is refused in a sentence with its pa
     CHECK(error.find("missing") != std::string::npos);
   }
 }
+
+TEST_SUITE_END();

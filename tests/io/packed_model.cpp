@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packed matrices through a file. What a matrix is multiplied with is the kernels' business; here
 // its bytes, format and place come back, and a host gets a matrix of whatever a tensor is.
 #include <cstdint>
@@ -37,6 +38,8 @@ bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
 }
 
 }  // namespace
+
+TEST_SUITE_BEGIN("io/packed_model");
 
 TEST_CASE(
     "matrices of every format come back with format, shape and bytes, ready to be multiplied in "
@@ -165,7 +168,7 @@ TEST_CASE("plain tensors become dense matrices: real ones in place, quantized on
     CHECK(matrix.is_dense());
     CHECK(matrix.rows() == tensor.rows());
     CHECK(matrix.cols() == tensor.cols());
-    if (er::info_of(tensor.type).quantized) {
+    if (er::info_of(tensor.type).quantized()) {
       CHECK(matrix.fmt().name() == "f32");
       CHECK(same(matrix.bytes(), reader.get(std::string{name} + ".decoded").bytes));
     } else {
@@ -185,3 +188,5 @@ TEST_CASE("real tensors in memory at an odd address are copied, not refused") {
     CHECK(same(matrix.bytes(), reader.get(name).bytes));
   }
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "llm/decoder.hpp"
 
 #include <algorithm>

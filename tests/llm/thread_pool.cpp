@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "llm/thread_pool.hpp"
 
 #include <atomic>
@@ -13,8 +14,8 @@ TEST_CASE("every grain runs once, and all have run when run() returns") {
     CHECK(pool.size() == (threads == 0 ? 1 : threads));
     for (std::size_t round = 0; round < 500; ++round) {
       const std::size_t grains = round % 23;
-      std::vector<int> runs(
-          grains);  // plain ints: a grain that ran twice, or late, is a race for the thread sanitizer
+      // Plain ints: a grain that ran twice, or late, is a race for the thread sanitizer.
+      std::vector<int> runs(grains);
       pool.run(grains, [&](std::size_t grain) { ++runs[grain]; });
       CHECK(runs == std::vector<int>(grains, 1));
     }

@@ -74,12 +74,12 @@ void write_sample(const char* path) {
   std::deque<std::vector<float>> decoded;
   const std::size_t rows = 3, cols = 768;
   for (const er::ggml_type_info& info : er::ggml_types) {
-    if (!info.decoded || !info.quantized) continue;
+    if (!info.decoded() || !info.quantized()) continue;
     blocks.push_back(random_blocks(random, info, rows * cols / info.block));
     decoded.emplace_back(rows * cols);
     const std::size_t row_bytes = cols / info.block * info.block_bytes;
     for (std::size_t r = 0; r < rows; ++r) {
-      er::decode_ggml_row(info.type, blocks.back().data() + r * row_bytes,
+      er::decode_ggml_row(info.type, std::span{blocks.back()}.subspan(r * row_bytes, row_bytes),
                           std::span{decoded.back()}.subspan(r * cols, cols));
     }
     const std::string name = "blocks." + std::string{info.name};

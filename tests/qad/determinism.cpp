@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A training run depends on its seed and its batches alone: not on threads, not on being
 /// interrupted.
 #include <algorithm>

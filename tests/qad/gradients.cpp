@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The decoder's backward pass against central differences of the whole model, in double and
 /// unquantized.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What training computes with is what storage gives back, and gradients pass the rounding
 /// unchanged.
 #include <algorithm>

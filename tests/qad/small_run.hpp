@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A text and a run small enough for a test. Tests only.
 #pragma once
 

@@ -1,47 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The row-major block layouts of GGUF tensors: every decoded type to float, and codes into Q4_0,
-/// TQ1_0, TQ2_0.
+/// The block layouts of GGUF tensors: blocks of every decoded type to floats, and codes into Q4_0,
+/// TQ1_0, TQ2_0. The list of types in ggml_type.hpp refers to these functions.
 ///
 /// Bytes, in order; d and m are float16, codes unsigned; x[i] is element i of the block:
 ///
-///     Q4_0    32 in  18   d | qs[16]                  x[j + 16 n] = (nibble n of qs[j] - 8) d             n = 0, 1
-///     Q4_1    32 in  20   d | m | qs[16]              x[j + 16 n] = (nibble n of qs[j]) d + m
-///     Q5_0    32 in  22   d | h (u32) | qs[16]        x[i] = (nibble as above + 16 (bit i of h) - 16) d
-///     Q8_0    32 in  34   d | i8 qs[32]               x[i] = qs[i] d
-///     Q6_K   256 in 210   ql[128] | qh[64] | i8 s[16] | d      x[i] = (q[i] - 32) s[i / 16] d, where q of element
-///                         128 h + 32 g + l is nibble g / 2 of ql[64 h + 32 (g % 2) + l] + 16 (bits 2g of qh[32 h + l])
-///     TQ2_0  256 in  66   qs[64] | d                  x[128 h + 32 g + l] = (bits 2g of qs[32 h + l] - 1) d
-///     TQ1_0  256 in  54   qs[48] | qh[4] | d          five base-3 digits t a byte, x = (t - 1) d:
-///                         x[32 n + l] from qs[l], x[160 + 16 n + l] from qs[32 + l], x[240 + 4 n + l] from qh[l]
+///     Q4_0    32 in  18   d | qs[16]             x[j + 16 n] = (nibble n of qs[j] - 8) d, n = 0, 1
+///     Q4_1    32 in  20   d | m | qs[16]         x[j + 16 n] = (nibble n of qs[j]) d + m
+///     Q5_0    32 in  22   d | h (u32) | qs[16]   x[i] = (nibble as above + 16 (bit i of h) - 16) d
+///     Q8_0    32 in  34   d | i8 qs[32]          x[i] = qs[i] d
+///     Q6_K   256 in 210   ql[128] | qh[64] | i8 s[16] | d      x[i] = (q[i] - 32) s[i / 16] d
+///                         q of element 128 h + 32 g + l is nibble g / 2 of
+///                         ql[64 h + 32 (g % 2) + l] + 16 (bits 2g of qh[32 h + l])
+///     TQ2_0  256 in  66   qs[64] | d             x[128 h + 32 g + l] =
+///                                                    (bits 2g of qs[32 h + l] - 1) d
+///     TQ1_0  256 in  54   qs[48] | qh[4] | d     five base-3 digits t a byte, x = (t - 1) d:
+///                         x[32 n + l] from qs[l], x[160 + 16 n + l] from qs[32 + l],
+///                         x[240 + 4 n + l] from qh[l]
 ///
-/// A TQ1_0 byte is ceil(256 v / 243) with v = sum t[n] 3^(4 - n), so t[n] is the integer part of 3
-/// (3^n byte / 256 mod 1). Source: the GGUF types' own definitions; every byte value decodes to
-/// something (TQ2_0's code 3 is 2 d).
+/// A TQ1_0 byte is ceil(256 v / 243) with v = sum t[n] 3^(4 - n), so its digits are
+///
+///     t[n] = floor(3 frac(3^n byte / 256))
+///
+/// Source: the GGUF types' own definitions; every byte value decodes to something (TQ2_0's code 3
+/// is 2 d).
 ///
 /// A product of a code and a float16 has at most 19 significant bits and is exact in float, so a
 /// result does not depend on whether the compiler contracts a product and a sum.
 #pragma once
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 #include <edgerazor/core/float16.hpp>
-#include <edgerazor/io/ggml_type.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-namespace ggml {
+namespace detail::io {
 
 inline float read_f16(const std::byte* at) noexcept {
   std::uint16_t bits;
   std::memcpy(&bits, at, sizeof bits);
   return float16::from_bits(bits);
+}
+inline float read_bf16(const std::byte* at) noexcept {
+  std::uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return bfloat16::from_bits(bits);
+}
+inline float read_f32(const std::byte* at) noexcept {
+  float value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
 }
 inline unsigned read_u8(const std::byte* at) noexcept {
   return std::to_integer<unsigned>(*at);
@@ -166,107 +178,7 @@ inline void encode_tq1_0(const std::int8_t* levels, float16 d, std::byte* out) n
   std::memcpy(out + 52, &d.bits, 2);
 }
 
-// One element.
-
-inline void decode_f32(const std::byte* in, float* x) noexcept {
-  std::memcpy(x, in, sizeof *x);
-}
-inline void decode_f16(const std::byte* in, float* x) noexcept {
-  *x = read_f16(in);
-}
-inline void decode_bf16(const std::byte* in, float* x) noexcept {
-  std::uint16_t bits;
-  std::memcpy(&bits, in, sizeof bits);
-  *x = bfloat16::from_bits(bits);
-}
-
-/// Whether the block's scales (for plain types the value) are finite numbers.
-inline bool has_finite_scale(ggml_type type, const std::byte* block) noexcept {
-  float value = 0;
-  switch (type) {
-    case ggml_type::f32:
-      decode_f32(block, &value);
-      break;
-    case ggml_type::bf16:
-      decode_bf16(block, &value);
-      break;
-    case ggml_type::q4_1:
-      return std::isfinite(read_f16(block)) && std::isfinite(read_f16(block + 2));
-    case ggml_type::q6_k:
-      value = read_f16(block + 208);
-      break;
-    case ggml_type::tq1_0:
-      value = read_f16(block + 52);
-      break;
-    case ggml_type::tq2_0:
-      value = read_f16(block + 64);
-      break;
-    default:
-      value = read_f16(block);
-      break;  // F16, Q4_0, Q5_0, Q8_0
-  }
-  return std::isfinite(value);
-}
-
-using block_decoder = void (*)(const std::byte* in, float* x) noexcept;
-
-/// The decoder of a type's block; null for a type that is not decoded.
-constexpr block_decoder decoder_of(ggml_type type) noexcept {
-  switch (type) {
-    case ggml_type::f32:
-      return decode_f32;
-    case ggml_type::f16:
-      return decode_f16;
-    case ggml_type::bf16:
-      return decode_bf16;
-    case ggml_type::q8_0:
-      return decode_q8_0;
-    case ggml_type::q4_0:
-      return decode_q4_0;
-    case ggml_type::q4_1:
-      return decode_q4_1;
-    case ggml_type::q5_0:
-      return decode_q5_0;
-    case ggml_type::q6_k:
-      return decode_q6_k;
-    case ggml_type::tq1_0:
-      return decode_tq1_0;
-    case ggml_type::tq2_0:
-      return decode_tq2_0;
-    default:
-      return nullptr;
-  }
-}
-
-/// A row of float16 or bfloat16 at any address.
-template <real_element T>
-inline void decode_elements(const std::byte* row, std::span<float> values) noexcept {
-  constexpr std::size_t block = 64;
-  T elements[block];
-  for (std::size_t c = 0; c < values.size(); c += block) {
-    const std::size_t count = std::min(block, values.size() - c);
-    std::memcpy(elements, row + c * sizeof(T), count * sizeof(T));
-    detail::core::convert_elements(elements, count, values.data() + c);
-  }
-}
-
-}  // namespace ggml
-
-/// One row of a GGUF tensor to floats. Preconditions: the type is decoded, values.size() is a
-/// multiple of its block, and `row` has values.size() / block * block_bytes bytes.
-inline void decode_ggml_row(ggml_type type, const std::byte* row,
-                            std::span<float> values) noexcept {
-  const ggml_type_info& info = info_of(type);
-  if (type == ggml_type::f32) {
-    if (!values.empty()) std::memcpy(values.data(), row, values.size_bytes());
-    return;
-  }
-  if (type == ggml_type::f16) return ggml::decode_elements<float16>(row, values);
-  if (type == ggml_type::bf16) return ggml::decode_elements<bfloat16>(row, values);
-  const ggml::block_decoder decode = ggml::decoder_of(type);
-  for (std::size_t c = 0; c < values.size(); c += info.block, row += info.block_bytes)
-    decode(row, values.data() + c);
-}
+}  // namespace detail::io
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,7 +26,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
-#include <edgerazor/io/ggml_blocks.hpp>
+#include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
@@ -139,40 +140,44 @@ inline void write_reals(tensor_sink& sink, ggml_type type, std::span<const float
   sink.write(bytes);
 }
 
-/// Levels in -1..1 of TQ1_0 and TQ2_0, or in -8..7 of Q4_0.
-constexpr int lowest_level(ggml_type type) noexcept {
-  return type == ggml_type::q4_0 ? -8 : -1;
-}
-constexpr int highest_level(ggml_type type) noexcept {
-  return type == ggml_type::q4_0 ? 7 : 1;
+/// "F32, F16 and BF16": the listed types that satisfy `predicate`.
+template <class Predicate>
+std::string names_of_types(Predicate predicate) {
+  std::vector<std::string_view> names;
+  for (const ggml_type_info& info : ggml_types)
+    if (std::invoke(predicate, info)) names.push_back(info.name);
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i != 0) text += i + 1 < names.size() ? ", " : " and ";
+    text += names[i];
+  }
+  return text;
 }
 
-inline void write_blocks(tensor_sink& sink, ggml_type type, const level_rows& row,
+/// Preconditions: the type has an encoder, and its range holds the levels.
+inline void write_blocks(tensor_sink& sink, const ggml_type_info& info, const level_rows& row,
                          std::vector<std::byte>& bytes) {
-  const ggml_type_info& info = info_of(type);
   bytes.resize(row.levels().size() / info.block * info.block_bytes);
   std::byte* out = bytes.data();
   for (std::size_t col = 0; col < row.levels().size(); col += info.block, out += info.block_bytes) {
     const std::int8_t* const levels = row.levels().data() + col;
     const float16 scale{row.scale_of_col(col)};
-    if (type == ggml_type::q4_0) ggml::encode_q4_0(levels, scale, out);
-    if (type == ggml_type::tq1_0) ggml::encode_tq1_0(levels, scale, out);
-    if (type == ggml_type::tq2_0) ggml::encode_tq2_0(levels, scale, out);
+    info.encode(levels, scale, out);
   }
   sink.write(bytes);
 }
 
 /// Fails unless the type holds the format's codes and groups, and every scale.
-inline void require_exact(const any_matrix& matrix, ggml_type type, const std::string& what) {
-  const ggml_type_info& info = info_of(type);
+inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
+                          const std::string& what) {
   const std::string refusal = what + " can't become " + std::string{info.name} + ": ";
   if (matrix.is_dense())
     core::fail(refusal + "it is not quantized, and exporting does not quantize");
   const auto require_codes = [&](const format& fmt) {
     const codec_info& codec = codec_of(fmt.code);
-    if (codec.min_level >= lowest_level(type) && codec.max_level() <= highest_level(type)) return;
+    if (codec.min_level >= info.min_level && codec.max_level() <= info.max_level) return;
     core::fail(refusal + "levels of " + std::string{codec.name} + " lie outside " +
-               std::to_string(lowest_level(type)) + " to " + std::to_string(highest_level(type)));
+               std::to_string(info.min_level) + " to " + std::to_string(info.max_level));
   };
   require_codes(matrix.fmt().first);
   if (matrix.mixed() != nullptr) require_codes(matrix.fmt().second);
@@ -198,21 +203,22 @@ inline void require_exact(const any_matrix& matrix, ggml_type type, const std::s
 }  // namespace detail::io
 
 /// Adds a matrix as a tensor of type F32, F16, BF16, Q4_0, TQ1_0 or TQ2_0, dims {cols, rows}. The
-/// matrix must live until write() returns. Fails in one sentence where the type can't hold it (see
-/// above); that the values fit F16, and that a matrix from a file holds no level that its format
-/// has no right to, shows during write().
+/// matrix must live until write() returns. Fails where the type can't hold it (see
+/// above); whether the values fit F16, and whether a matrix from a file holds levels that its
+/// format does not have, shows during write().
 inline void add_exported(gguf_writer& writer, std::string_view name, const any_matrix& matrix,
                          ggml_type type) {
-  const std::string what = "tensor " + gguf::quoted(name) + " (" + matrix.fmt().name() + ", " +
-                           detail::core::shape_text(matrix.rows(), matrix.cols()) + ")";
-  const bool real = type == ggml_type::f32 || type == ggml_type::f16 || type == ggml_type::bf16;
-  const bool blocks =
-      type == ggml_type::q4_0 || type == ggml_type::tq1_0 || type == ggml_type::tq2_0;
-  if (!real && !blocks) {
-    detail::core::fail(what + " can't become " + std::string{info_of(type).name} +
-                       ": F32, F16, BF16, Q4_0, TQ1_0 and TQ2_0 are exported");
+  const std::string what = "tensor " + detail::io::quoted(name) + " (" + matrix.fmt().name() +
+                           ", " + detail::core::shape_text(matrix.rows(), matrix.cols()) + ")";
+  const ggml_type_info& info = info_of(type);
+  if (!info.real() && info.encode == nullptr) {
+    detail::core::fail(what + " can't become " + std::string{info.name} + ": " +
+                       detail::io::names_of_types([](const ggml_type_info& one) {
+                         return one.real() || one.encode != nullptr;
+                       }) +
+                       " are exported");
   }
-  if (blocks) detail::io::require_exact(matrix, type, what);
+  if (!info.real()) detail::io::require_exact(matrix, info, what);
 
   const auto write_dense = [&matrix, type, what](tensor_sink& sink) {
     const ggml_type from = matrix.fmt().element == scale_kind::float32   ? ggml_type::f32
@@ -223,29 +229,29 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
     std::vector<std::byte> bytes;
     const std::size_t row_bytes = matrix.cols() * info_of(from).block_bytes;
     for (std::size_t r = 0; r < matrix.rows(); ++r) {
-      decode_ggml_row(from, matrix.bytes().data() + r * row_bytes, values);
+      decode_ggml_row(from, matrix.bytes().subspan(r * row_bytes, row_bytes), values);
       detail::io::write_reals(sink, type, values, bytes, what);
     }
   };
-  const auto write_levels = [&matrix, type, what, real](tensor_sink& sink) {
+  const auto write_levels = [&matrix, &info, what](tensor_sink& sink) {
     detail::io::level_rows row(matrix);
     std::vector<float> values(matrix.cols());
     std::vector<std::byte> bytes;
     for (std::size_t r = 0; r < matrix.rows(); ++r) {
       row.read(r);
-      if (real) {
+      if (info.real()) {
         for (std::size_t c = 0; c < values.size(); ++c) {
           values[c] = static_cast<float>(row.levels()[c]) * row.scale_of_col(c);
         }
-        detail::io::write_reals(sink, type, values, bytes, what);
+        detail::io::write_reals(sink, info.type, values, bytes, what);
         continue;
       }
       const auto [low, high] = std::ranges::minmax(row.levels());
-      if (low < detail::io::lowest_level(type) || high > detail::io::highest_level(type)) {
+      if (low < info.min_level || high > info.max_level) {
         detail::core::fail(what + " holds a code that its format does not have, in row " +
                            std::to_string(r));
       }
-      detail::io::write_blocks(sink, type, row, bytes);
+      detail::io::write_blocks(sink, info, row, bytes);
     }
   };
   const std::size_t dims[] = {matrix.cols(), matrix.rows()};
@@ -261,10 +267,10 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
 /// on other types and on values out of F16's range.
 inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const tensor_info& tensor,
                           ggml_type type) {
-  const std::string what = "tensor " + gguf::quoted(tensor.name);
-  if (type != ggml_type::f32 && type != ggml_type::f16 && type != ggml_type::bf16) {
-    detail::core::fail(what + " can't become " + std::string{info_of(type).name} +
-                       ": F32, F16 and BF16 are converted to");
+  const std::string what = "tensor " + detail::io::quoted(tensor.name);
+  if (!info_of(type).real()) {
+    detail::core::fail(what + " can't become " + std::string{info_of(type).name} + ": " +
+                       detail::io::names_of_types(&ggml_type_info::real) + " are converted to");
   }
   if (tensor.type == type) return writer.copy_tensor(tensor);
   const std::size_t dim_count = std::max<std::size_t>(tensor.dim_count, 1);

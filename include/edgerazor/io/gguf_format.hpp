@@ -4,8 +4,10 @@
 /// GGUF v3 (little-endian, nothing aligned before the data):
 ///
 ///     file   = "GGUF" | u32 version | u64 tensors | u64 keys | key... | tensor... | padding | data
-///     key    = string name | u32 type | value        string = u64 length | bytes        array = u32 type | u64 n | n
-///     values tensor = string name | u32 n_dims | u64 dims[n_dims] | u32 type | u64 offset in data
+///     key    = string name | u32 type | value
+///     string = u64 length | bytes
+///     array  = u32 type | u64 n | n values
+///     tensor = string name | u32 n_dims | u64 dims[n_dims] | u32 type | u64 offset in data
 ///
 /// The data and every tensor in it begin at multiples of `general.alignment` (32 by default).
 /// dims[0] varies fastest: it is the number of columns of a matrix.
@@ -68,15 +70,16 @@ struct tensor_info {
     return dims[1] * dims[2] * dims[3];
   }
   /// Bytes of one row.
-  [[nodiscard]] std::size_t row_bytes() const noexcept {
+  [[nodiscard]] std::size_t row_bytes() const {
     return dims[0] / info_of(type).block * info_of(type).block_bytes;
   }
 };
 
-namespace gguf {
+namespace detail::io {
 
-inline constexpr std::uint32_t version = 3;
-inline constexpr std::uint32_t default_alignment = 32;
+inline constexpr std::uint32_t gguf_version = 3;
+inline constexpr std::uint32_t gguf_default_alignment = 32;
+inline constexpr std::string_view alignment_key = "general.alignment";
 
 // What a reader accepts at most. ggml's own limits where it has some (name, dimensions), else far
 // above any model.
@@ -89,11 +92,11 @@ inline constexpr std::size_t max_tensors = std::size_t{1} << 20;
 /// Everything before the tensors' data, together: the budget that all counts and lengths draw on.
 inline constexpr std::size_t max_header_bytes = std::size_t{1} << 28;
 
-inline constexpr std::array<std::string_view, 13> type_names{
+inline constexpr std::array<std::string_view, 13> gguf_type_names{
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 
 [[nodiscard]] constexpr std::string_view name_of(gguf_type type) noexcept {
-  return type_names[static_cast<std::size_t>(type)];
+  return gguf_type_names[static_cast<std::size_t>(type)];
 }
 
 /// Bytes of a scalar; 0 for strings and arrays, whose length is in the file.
@@ -130,7 +133,7 @@ inline constexpr gguf_type type_of<bool> = gguf_type::boolean;
 
 /// A C++ type with a GGUF scalar type of its own.
 template <class T>
-concept scalar = type_of<T> != gguf_type::array;
+concept gguf_scalar = type_of<T> != gguf_type::array;
 
 /// a * b, or nothing where it exceeds the machine's size_t.
 [[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a,
@@ -183,8 +186,8 @@ concept scalar = type_of<T> != gguf_type::array;
   return true;
 }
 
-/// A name from a file as the sentences show it: quoted, at most 80 bytes, no byte that a terminal
-/// might obey.
+/// A name from a file as error messages show it: quoted, at most 80 bytes, control characters and
+/// bytes past ASCII replaced by '?'.
 [[nodiscard]] inline std::string quoted(std::string_view name) {
   constexpr std::size_t shown = 80;
   std::string text = "'";
@@ -192,6 +195,6 @@ concept scalar = type_of<T> != gguf_type::array;
   return text + (name.size() > shown ? "...'" : "'");
 }
 
-}  // namespace gguf
+}  // namespace detail::io
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

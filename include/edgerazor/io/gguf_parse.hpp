@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The bytes of a GGUF file to its keys and tensors. Every count, length and offset is taken for
-/// hostile: it is compared with what is left of the file before anything is allocated or read, with
-/// arithmetic that can't wrap.
+/// The bytes of a GGUF file to its keys and tensors. No count, length or offset is trusted: each is
+/// compared with what is left of the file before anything is allocated or read, with arithmetic
+/// that can't wrap.
 ///
 /// Nothing is copied: keys, strings and tensors refer to the file's memory, so what a parse
 /// allocates is a small multiple of the keys and tensors that really are in the file.
@@ -26,12 +26,12 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-namespace gguf {
+namespace detail::io {
 
 /// What a GGUF file holds. Refers to the file's bytes.
-struct contents {
+struct gguf_contents {
   std::uint32_t version = 0;
-  std::uint32_t alignment = default_alignment;
+  std::uint32_t alignment = gguf_default_alignment;
   std::vector<metadata_entry> entries;  ///< in file order
   std::vector<tensor_info> tensors;     ///< in file order
   std::vector<std::uint32_t> entries_by_key, tensors_by_name;
@@ -55,15 +55,15 @@ struct contents {
   }
 };
 
-/// One pass over one file. Each step returns false after it has set the sentence; parse() is the
-/// only way out.
-class parser {
+/// One pass over one file. Each step returns false after it has set the error message; parse() is
+/// the only way out.
+class gguf_parser {
  public:
-  explicit parser(std::span<const std::byte> file) noexcept
+  explicit gguf_parser(std::span<const std::byte> file) noexcept
       : file_(file), header_(file.first(std::min(file.size(), max_header_bytes))) {}
 
-  /// The file's contents, or nothing and one sentence in `error`.
-  [[nodiscard]] std::optional<contents> parse(std::string& error) {
+  /// The file's contents, or nothing and an error message in `error`.
+  [[nodiscard]] std::optional<gguf_contents> parse(std::string& error) {
     if (header() && metadata() && alignment() && tensor_infos() && tensor_data())
       return std::move(found_);
     error = std::move(error_);
@@ -71,8 +71,8 @@ class parser {
   }
 
  private:
-  [[nodiscard]] bool refuse(std::string sentence) {
-    error_ = std::move(sentence);
+  [[nodiscard]] bool refuse(std::string message) {
+    error_ = std::move(message);
     return false;
   }
   [[nodiscard]] bool refuse_end(const std::string& what) {
@@ -113,7 +113,7 @@ class parser {
     if ((found_.version & 0xffffu) == 0 && found_.version != 0) {
       return refuse("the file is big-endian; only little-endian GGUF is read");
     }
-    if (found_.version != 2 && found_.version != version) {
+    if (found_.version != 2 && found_.version != gguf_version) {
       return refuse("the file has GGUF version " + std::to_string(found_.version) +
                     "; versions 2 and 3 are read");
     }
@@ -153,7 +153,7 @@ class parser {
   bool type(const std::string& name, gguf_type& result) {
     std::uint32_t id = 0;
     if (!number(id)) return refuse_end("the type of " + name);
-    if (id >= type_names.size())
+    if (id >= gguf_type_names.size())
       return refuse(name + " has the unknown value type " + std::to_string(id));
     result = static_cast<gguf_type>(id);
     return true;
@@ -209,12 +209,13 @@ class parser {
   }
 
   bool alignment() {
-    const metadata_entry* const entry = found_.find_entry("general.alignment");
+    const metadata_entry* const entry = found_.find_entry(alignment_key);
     if (entry == nullptr) return true;
-    if (entry->type != gguf_type::u32) return refuse("key 'general.alignment' is not a u32");
+    if (entry->type != gguf_type::u32)
+      return refuse("key " + quoted(alignment_key) + " is not a u32");
     std::memcpy(&found_.alignment, entry->value.data(), sizeof found_.alignment);
     if (std::has_single_bit(found_.alignment) && found_.alignment <= max_alignment) return true;
-    return refuse("key 'general.alignment' is " + std::to_string(found_.alignment) +
+    return refuse("key " + quoted(alignment_key) + " is " + std::to_string(found_.alignment) +
                   ", not a power of two up to 1048576");
   }
 
@@ -333,10 +334,10 @@ class parser {
   std::size_t at_ = 0;
   std::size_t tensor_count_ = 0, key_count_ = 0;
   std::vector<std::size_t> offsets_;
-  contents found_;
+  gguf_contents found_;
   std::string error_;
 };
 
-}  // namespace gguf
+}  // namespace detail::io
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

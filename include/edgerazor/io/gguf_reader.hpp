@@ -14,7 +14,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/io/ggml_blocks.hpp>
+#include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_format.hpp>
 #include <edgerazor/io/gguf_parse.hpp>
 #include <edgerazor/io/gguf_value.hpp>
@@ -23,8 +23,8 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// An open GGUF file. Either it was accepted whole or there is no reader: io_error in one sentence
-/// that names the key or tensor at fault. Movable; names, strings and bytes it gives out live as
+/// An open GGUF file. Either it was accepted whole or there is no reader, but an io_error that
+/// names the key or tensor that is wrong. Movable; names, strings and bytes it gives out live as
 /// long as the file, or the memory it reads.
 ///
 /// All members are const and may be called from several threads.
@@ -39,8 +39,8 @@ class gguf_reader {
     return std::move(*reader);
   }
 
-  /// As open(), but gives the sentence through `error` and returns nothing: for hosts without
-  /// exceptions.
+  /// As open(), but for hosts without exceptions: on an error it returns nothing and sets `error`
+  /// to the message.
   [[nodiscard]] static std::optional<gguf_reader> try_open(const std::filesystem::path& path,
                                                            std::string& error,
                                                            file_access access = file_access::map) {
@@ -63,9 +63,10 @@ class gguf_reader {
     *this = std::move(*reader);
   }
 
+  /// The same from memory. On an error it returns nothing and sets `error` to the message.
   [[nodiscard]] static std::optional<gguf_reader> try_parse(std::span<const std::byte> bytes,
                                                             std::string& error) {
-    std::optional<gguf::contents> contents = gguf::parser(bytes).parse(error);
+    std::optional<detail::io::gguf_contents> contents = detail::io::gguf_parser(bytes).parse(error);
     if (!contents) return std::nullopt;
     gguf_reader reader;
     reader.contents_ = std::move(*contents);
@@ -94,20 +95,14 @@ class gguf_reader {
   [[nodiscard]] double get_f64(std::string_view key) const { return get<double>(key); }
   [[nodiscard]] bool get_bool(std::string_view key) const { return get<bool>(key); }
   [[nodiscard]] std::string_view get_string(std::string_view key) const {
-    return gguf::string_of(entry(key));
+    return detail::io::string_of(entry(key));
   }
 
   [[nodiscard]] std::optional<std::uint32_t> optional_u32(std::string_view key) const {
     return optional<std::uint32_t>(key);
   }
-  [[nodiscard]] std::optional<std::uint64_t> optional_u64(std::string_view key) const {
-    return optional<std::uint64_t>(key);
-  }
   [[nodiscard]] std::optional<std::int32_t> optional_i32(std::string_view key) const {
     return optional<std::int32_t>(key);
-  }
-  [[nodiscard]] std::optional<std::int64_t> optional_i64(std::string_view key) const {
-    return optional<std::int64_t>(key);
   }
   [[nodiscard]] std::optional<float> optional_f32(std::string_view key) const {
     return optional<float>(key);
@@ -120,12 +115,12 @@ class gguf_reader {
   }
   [[nodiscard]] std::optional<std::string_view> optional_string(std::string_view key) const {
     const metadata_entry* const found = find_entry(key);
-    return found ? std::optional{gguf::string_of(*found)} : std::nullopt;
+    return found ? std::optional{detail::io::string_of(*found)} : std::nullopt;
   }
 
   /// Arrays. Strings are views into the file; their bytes are the writer's, UTF-8 or not.
   [[nodiscard]] std::vector<std::string_view> get_strings(std::string_view key) const {
-    return gguf::strings_of(entry(key));
+    return detail::io::strings_of(entry(key));
   }
   [[nodiscard]] std::vector<std::uint32_t> get_u32s(std::string_view key) const {
     return array<std::uint32_t>(key);
@@ -160,26 +155,29 @@ class gguf_reader {
   /// The tensor of that name, or io_error.
   [[nodiscard]] const tensor_info& get(std::string_view name) const {
     const tensor_info* const tensor = find(name);
-    if (tensor == nullptr) detail::core::fail_io("the file has no tensor " + gguf::quoted(name));
+    if (tensor == nullptr)
+      detail::core::fail_io("the file has no tensor " + detail::io::quoted(name));
     return *tensor;
   }
 
   /// Rows [rows.begin, rows.end) of a tensor of this file as floats, rows.size() x tensor.cols().
   /// Fails where the range or the output does not fit the tensor; io_error for a type that is not
-  /// decoded (Q5_1, Q2_K to Q5_K, integers).
+  /// decoded (see ggml_types).
   void read_rows(const tensor_info& tensor, row_range rows, matrix_view<float> out) const {
     require_decoded(tensor);
     if (rows.begin > rows.end || rows.end > tensor.rows() || out.rows != rows.size() ||
         out.cols != tensor.cols()) {
-      detail::core::fail("read_rows: rows " + std::to_string(rows.begin) + " to " +
-                         std::to_string(rows.end) + " of tensor " + gguf::quoted(tensor.name) +
-                         " of " + detail::core::shape_text(tensor.rows(), tensor.cols()) +
-                         " do not fit an output of " +
-                         detail::core::shape_text(out.rows, out.cols));
+      detail::core::fail(
+          "read_rows: rows " + std::to_string(rows.begin) + " to " + std::to_string(rows.end) +
+          " of tensor " + detail::io::quoted(tensor.name) + " of " +
+          detail::core::shape_text(tensor.rows(), tensor.cols()) + " do not fit an output of " +
+          detail::core::shape_text(out.rows, out.cols));
     }
     for (std::size_t r = 0; r < out.rows; ++r) {
-      decode_ggml_row(tensor.type, tensor.bytes.data() + (rows.begin + r) * tensor.row_bytes(),
-                      out.row(r));
+      decode_ggml_row(
+          tensor.type,
+          tensor.bytes.subspan((rows.begin + r) * tensor.row_bytes(), tensor.row_bytes()),
+          out.row(r));
     }
   }
 
@@ -189,9 +187,9 @@ class gguf_reader {
     require_decoded(tensor);
     const ggml_type_info& info = info_of(tensor.type);
     for (std::size_t at = 0; at < tensor.bytes.size(); at += info.block_bytes) {
-      if (ggml::has_finite_scale(tensor.type, tensor.bytes.data() + at)) continue;
+      if (detail::io::has_finite_scales(info, tensor.bytes.data() + at)) continue;
       const std::size_t element = at / info.block_bytes * info.block;
-      detail::core::fail_io("tensor " + gguf::quoted(tensor.name) +
+      detail::core::fail_io("tensor " + detail::io::quoted(tensor.name) +
                             " has a NaN or an infinity at row " +
                             std::to_string(element / tensor.cols()) + ", column " +
                             std::to_string(element % tensor.cols()));
@@ -207,30 +205,30 @@ class gguf_reader {
 
   [[nodiscard]] const metadata_entry& entry(std::string_view key) const {
     const metadata_entry* const found = find_entry(key);
-    if (found == nullptr) detail::core::fail_io("the file has no key " + gguf::quoted(key));
+    if (found == nullptr) detail::core::fail_io("the file has no key " + detail::io::quoted(key));
     return *found;
   }
-  template <gguf::scalar T>
+  template <detail::io::gguf_scalar T>
   [[nodiscard]] T get(std::string_view key) const {
-    return gguf::scalar_of<T>(entry(key));
+    return detail::io::scalar_of<T>(entry(key));
   }
-  template <gguf::scalar T>
+  template <detail::io::gguf_scalar T>
   [[nodiscard]] std::optional<T> optional(std::string_view key) const {
     const metadata_entry* const found = find_entry(key);
-    return found ? std::optional{gguf::scalar_of<T>(*found)} : std::nullopt;
+    return found ? std::optional{detail::io::scalar_of<T>(*found)} : std::nullopt;
   }
-  template <gguf::scalar T>
+  template <detail::io::gguf_scalar T>
   [[nodiscard]] std::vector<T> array(std::string_view key) const {
-    return gguf::array_of<T>(entry(key));
+    return detail::io::array_of<T>(entry(key));
   }
   static void require_decoded(const tensor_info& tensor) {
-    if (info_of(tensor.type).decoded) return;
-    detail::core::fail_io("tensor " + gguf::quoted(tensor.name) + " has type " +
+    if (info_of(tensor.type).decoded()) return;
+    detail::core::fail_io("tensor " + detail::io::quoted(tensor.name) + " has type " +
                           std::string{info_of(tensor.type).name} + ", which is not decoded");
   }
 
   mapped_file file_;
-  gguf::contents contents_;
+  detail::io::gguf_contents contents_;
 };
 
 }  // namespace EDGERAZOR_ABI

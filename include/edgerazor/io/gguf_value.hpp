@@ -17,7 +17,7 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-namespace gguf {
+namespace detail::io {
 
 template <class T>
 [[nodiscard]] T load(const std::byte* at) noexcept {
@@ -29,21 +29,21 @@ template <class T>
 [[noreturn]] inline void fail_type(const metadata_entry& entry, std::string_view wanted) {
   std::string has{name_of(entry.type)};
   if (entry.type == gguf_type::array) has += " of " + std::string{name_of(entry.element)};
-  detail::core::fail_io("key " + quoted(entry.key) + ": expected " + std::string{wanted} +
-                        ", the file has " + has);
+  core::fail_io("key " + quoted(entry.key) + ": expected " + std::string{wanted} +
+                ", the file has " + has);
 }
 
 /// Stored integer `value` as a T; fails where it does not fit.
 template <std::integral T, std::integral Stored>
 [[nodiscard]] T fit(const metadata_entry& entry, Stored value) {
   if (std::in_range<T>(value)) return static_cast<T>(value);
-  detail::core::fail_io("key " + quoted(entry.key) + ": " + std::to_string(value) +
-                        " does not fit " + std::string{name_of(type_of<T>)});
+  core::fail_io("key " + quoted(entry.key) + ": " + std::to_string(value) + " does not fit " +
+                std::string{name_of(type_of<T>)});
 }
 
 /// Element `index` as a T. Integers of every width and sign are taken where the value fits,
 /// floating point where the file has it; nothing turns from one into the other, or into a bool.
-template <scalar T>
+template <gguf_scalar T>
 [[nodiscard]] T element_at(const metadata_entry& entry, std::size_t index) {
   const std::byte* const at = entry.value.data() + index * size_of(entry.element);
   if constexpr (std::same_as<T, bool>) {
@@ -76,13 +76,13 @@ template <scalar T>
   fail_type(entry, name_of(type_of<T>));
 }
 
-template <scalar T>
+template <gguf_scalar T>
 [[nodiscard]] T scalar_of(const metadata_entry& entry) {
   if (entry.type == gguf_type::array) fail_type(entry, name_of(type_of<T>));
   return element_at<T>(entry, 0);
 }
 
-template <scalar T>
+template <gguf_scalar T>
 [[nodiscard]] std::vector<T> array_of(const metadata_entry& entry) {
   if (entry.type != gguf_type::array || entry.element == gguf_type::string) {
     fail_type(entry, "array of " + std::string{name_of(type_of<T>)});
@@ -118,6 +118,6 @@ template <scalar T>
   return texts;
 }
 
-}  // namespace gguf
+}  // namespace detail::io
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

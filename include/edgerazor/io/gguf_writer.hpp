@@ -24,6 +24,7 @@
 #include <edgerazor/io/atomic_file.hpp>
 #include <edgerazor/io/gguf_format.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
+#include <edgerazor/io/packed_keys.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -35,7 +36,8 @@ class tensor_sink {
   void write(std::span<const std::byte> bytes) {
     if (bytes.size() > left_) {
       file_.discard();
-      detail::core::fail("the source of tensor " + gguf::quoted(name_) + " gives too many bytes");
+      detail::core::fail("the source of tensor " + detail::io::quoted(name_) +
+                         " gives too many bytes");
     }
     left_ -= bytes.size();
     file_.write(bytes);
@@ -60,7 +62,8 @@ using tensor_source = std::function<void(tensor_sink&)>;
 ///     gguf_writer writer;
 ///     writer.copy_metadata(reader);
 ///     writer.set_string("general.name", "mine");
-///     writer.add_tensor("output.weight", ggml_type::f16, {cols, rows}, [&](tensor_sink& sink) { ... });
+///     writer.add_tensor("output.weight", ggml_type::f16, {cols, rows},
+///                       [&](tensor_sink& sink) { ... });
 ///     writer.write("mine.gguf");
 ///
 /// Setting a key again replaces its value. write() sets `general.alignment` itself, and
@@ -84,9 +87,9 @@ class gguf_writer {
     entry.count = 1;
   }
   /// An array of scalars: set_array<float>(key, scores).
-  template <gguf::scalar T>
+  template <detail::io::gguf_scalar T>
   void set_array(std::string_view key, std::span<const std::type_identity_t<T>> values) {
-    reset(key, gguf_type::array, gguf::type_of<T>);
+    reset(key, gguf_type::array, detail::io::type_of<T>);
     for (const T value : values) append<T>(key, value);
   }
   void set_strings(std::string_view key, std::span<const std::string_view> values) {
@@ -95,9 +98,9 @@ class gguf_writer {
   }
 
   /// One more element of an array, which begins empty. Fails where the key has another type.
-  template <gguf::scalar T>
+  template <detail::io::gguf_scalar T>
   void append(std::string_view key, std::type_identity_t<T> value) {
-    stored& entry = array(key, gguf::type_of<T>);
+    stored& entry = array(key, detail::io::type_of<T>);
     put(entry.value, value);
     ++entry.count;
   }
@@ -108,13 +111,12 @@ class gguf_writer {
   }
 
   /// Takes over all keys of a file but those that are set already, those in `except`, and those
-  /// that describe its bytes and not its model: `general.alignment`, `edgerazor.layout_version`,
-  /// `edgerazor.tensor.*`.
+  /// that describe its bytes and not its model: `general.alignment` and the keys of packed
+  /// matrices.
   void copy_metadata(const gguf_reader& reader, std::span<const std::string_view> except = {}) {
     for (const metadata_entry& entry : reader.entries()) {
-      const bool of_bytes = entry.key == "general.alignment" ||
-                            entry.key == "edgerazor.layout_version" ||
-                            entry.key.starts_with("edgerazor.tensor.");
+      const bool of_bytes =
+          entry.key == detail::io::alignment_key || detail::io::packed_keys::contains(entry.key);
       if (of_bytes || find(entry.key) != nullptr ||
           std::ranges::find(except, entry.key) != except.end())
         continue;
@@ -127,7 +129,7 @@ class gguf_writer {
   /// Tensors will begin at multiples of at least this many bytes, a power of two up to 1 MiB. 32
   /// unless asked for more.
   void require_alignment(std::size_t bytes) {
-    if (!std::has_single_bit(bytes) || bytes > gguf::max_alignment) {
+    if (!std::has_single_bit(bytes) || bytes > detail::io::max_alignment) {
       detail::core::fail("gguf_writer: an alignment of " + std::to_string(bytes) +
                          " is not a power of two up to 1048576");
     }
@@ -139,14 +141,15 @@ class gguf_writer {
   /// rows are not whole blocks of the type.
   void add_tensor(std::string_view name, ggml_type type, std::span<const std::size_t> dims,
                   tensor_source source) {
-    const std::string what = "gguf_writer: tensor " + gguf::quoted(name);
-    if (name.empty() || name.size() > gguf::max_tensor_name_bytes || !gguf::is_valid_name(name)) {
+    const std::string what = "gguf_writer: tensor " + detail::io::quoted(name);
+    if (name.empty() || name.size() > detail::io::max_tensor_name_bytes ||
+        !detail::io::is_valid_name(name)) {
       detail::core::fail(what + ": expected a name of 1 to 63 bytes of UTF-8 without NUL");
     }
     if (std::ranges::any_of(tensors_, [&](const pending& other) { return other.name == name; })) {
       detail::core::fail(what + " is there already");
     }
-    if (dims.empty() || dims.size() > gguf::max_dims)
+    if (dims.empty() || dims.size() > detail::io::max_dims)
       detail::core::fail(what + ": expected 1 to 4 dimensions");
     const ggml_type_info& info = info_of(type);
     if (dims[0] % info.block != 0) {
@@ -154,7 +157,7 @@ class gguf_writer {
                          " elements are no multiple of " + std::to_string(info.block) +
                          ", the block of " + std::string{info.name});
     }
-    const std::optional<std::size_t> size = gguf::tensor_bytes(info, dims);
+    const std::optional<std::size_t> size = detail::io::tensor_bytes(info, dims);
     if (!size) detail::core::fail(what + ": its size overflows");
     tensors_.push_back(
         {std::string{name}, type, {dims.begin(), dims.end()}, *size, std::move(source)});
@@ -171,7 +174,7 @@ class gguf_writer {
     if (tensors_.back().size == bytes.size()) return;
     const std::size_t size = tensors_.back().size;
     tensors_.pop_back();
-    detail::core::fail("gguf_writer: tensor " + gguf::quoted(name) + ": expected " +
+    detail::core::fail("gguf_writer: tensor " + detail::io::quoted(name) + ": expected " +
                        std::to_string(size) + " bytes, got " + std::to_string(bytes.size()));
   }
   void add_tensor(std::string_view name, ggml_type type, std::initializer_list<std::size_t> dims,
@@ -195,11 +198,11 @@ class gguf_writer {
           "gguf_writer: the string 'general.architecture' is not set, and GGUF requires it");
     }
     const bool quantized = std::ranges::any_of(
-        tensors_, [](const pending& tensor) { return info_of(tensor.type).quantized; });
+        tensors_, [](const pending& tensor) { return info_of(tensor.type).quantized(); });
     if (quantized && find("general.quantization_version") == nullptr)
       set_u32("general.quantization_version", 2);
     // Also where it is the default: the file then says so itself.
-    set_u32("general.alignment", static_cast<std::uint32_t>(alignment_));
+    set_u32(detail::io::alignment_key, static_cast<std::uint32_t>(alignment_));
 
     atomic_file file(path);
     file.write(header());
@@ -209,7 +212,7 @@ class gguf_writer {
       tensor.source(sink);
       if (sink.left_ != 0) {
         file.discard();
-        detail::core::fail("the source of tensor " + gguf::quoted(tensor.name) + " gave " +
+        detail::core::fail("the source of tensor " + detail::io::quoted(tensor.name) + " gave " +
                            std::to_string(sink.left_) + " bytes too few");
       }
       pad(file);
@@ -250,8 +253,8 @@ class gguf_writer {
 
   /// The key's entry, new or emptied.
   stored& reset(std::string_view key, gguf_type type, gguf_type element) {
-    if (key.empty() || key.size() > gguf::max_key_bytes || !gguf::is_valid_name(key)) {
-      detail::core::fail("gguf_writer: key " + gguf::quoted(key) +
+    if (key.empty() || key.size() > detail::io::max_key_bytes || !detail::io::is_valid_name(key)) {
+      detail::core::fail("gguf_writer: key " + detail::io::quoted(key) +
                          ": expected 1 to 65535 bytes of UTF-8 without NUL");
     }
     stored* entry = find(key);
@@ -263,14 +266,14 @@ class gguf_writer {
     stored* const entry = find(key);
     if (entry == nullptr) return reset(key, gguf_type::array, element);
     if (entry->type != gguf_type::array || entry->element != element) {
-      detail::core::fail("gguf_writer: key " + gguf::quoted(key) + " is not an array of " +
-                         std::string{gguf::name_of(element)});
+      detail::core::fail("gguf_writer: key " + detail::io::quoted(key) + " is not an array of " +
+                         std::string{detail::io::name_of(element)});
     }
     return *entry;
   }
   template <class T>
   void set_scalar(std::string_view key, T value) {
-    stored& entry = reset(key, gguf::type_of<T>, gguf::type_of<T>);
+    stored& entry = reset(key, detail::io::type_of<T>, detail::io::type_of<T>);
     put(entry.value, value);
     entry.count = 1;
   }
@@ -278,7 +281,7 @@ class gguf_writer {
   [[nodiscard]] std::vector<std::byte> header() const {
     std::vector<std::byte> out;
     for (const char c : {'G', 'G', 'U', 'F'}) put(out, c);
-    put(out, gguf::version);
+    put(out, detail::io::gguf_version);
     put(out, static_cast<std::uint64_t>(tensors_.size()));
     put(out, static_cast<std::uint64_t>(entries_.size()));
     for (const stored& entry : entries_) {
@@ -297,7 +300,7 @@ class gguf_writer {
       for (const std::size_t dim : tensor.dims) put(out, static_cast<std::uint64_t>(dim));
       put(out, tensor.type);
       put(out, static_cast<std::uint64_t>(offset));
-      const std::optional<std::size_t> padded = gguf::checked_align(tensor.size, alignment_);
+      const std::optional<std::size_t> padded = detail::io::checked_align(tensor.size, alignment_);
       if (!padded || *padded > std::numeric_limits<std::size_t>::max() - offset)
         detail::core::fail("gguf_writer: the size overflows");
       offset += *padded;
@@ -312,7 +315,7 @@ class gguf_writer {
 
   std::vector<stored> entries_;
   std::vector<pending> tensors_;
-  std::size_t alignment_ = gguf::default_alignment;
+  std::size_t alignment_ = detail::io::gguf_default_alignment;
 };
 
 }  // namespace EDGERAZOR_ABI

@@ -30,8 +30,11 @@ inline namespace EDGERAZOR_ABI {
 
 /// How a file's bytes come into memory. Without POSIX `mmap` both are `read`.
 enum class file_access {
-  map,  ///< pages arrive when touched and may be dropped again; a file cut short meanwhile by others raises SIGBUS
-  read  ///< all bytes are copied at once; for files on a network, or that others may change
+  /// Pages arrive when touched and may be dropped again. A file cut short by others in the meantime
+  /// raises SIGBUS.
+  map,
+  /// All bytes are copied at once: for files on a network, or that others may change.
+  read
 };
 
 /// The bytes of a regular file, read-only, first byte at a multiple of `page`. Movable; the bytes
@@ -72,7 +75,7 @@ class mapped_file {
     return std::move(*file);
   }
 
-  /// As open(), but tells the sentence through `error` and returns nothing.
+  /// As open(), but on an error it returns nothing and sets `error` to the message.
   [[nodiscard]] static std::optional<mapped_file> try_open(const std::filesystem::path& path,
                                                            std::string& error,
                                                            file_access access = file_access::map) {

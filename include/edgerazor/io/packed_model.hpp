@@ -4,12 +4,14 @@
 /// GGUF has no types for them, so each is an I8 tensor of one dimension, its bytes, and metadata
 /// says what they are:
 ///
-///     edgerazor.layout_version   u32                packed_layout_version of the writer; another one is refused
-///     edgerazor.tensor.names     array of string    the packed tensors, in any order
-///     edgerazor.tensor.formats   array of string    "ternary2_g64", "int4_g64+ternary2_g64:every_8_rows", ...
-///     edgerazor.tensor.rows      array of u64       output features
-///     edgerazor.tensor.cols      array of u64       input features
+///     edgerazor.layout_version  u32              packed_layout_version of the writer; another one
+///                                                is refused
+///     edgerazor.tensor.names    array of string  the packed tensors, in any order
+///     edgerazor.tensor.formats  array of string  "ternary2_g64", ...
+///     edgerazor.tensor.rows     array of u64     output features
+///     edgerazor.tensor.cols     array of u64     input features
 ///
+/// A mixed matrix has a format such as "int4_g64+ternary2_g64:every_8_rows".
 /// All tensors begin at multiples of 64 bytes, so a mapped file is multiplied in place. Tensors
 /// that are not named are plain ones.
 #pragma once
@@ -29,33 +31,26 @@
 #include <edgerazor/core/storage.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
+#include <edgerazor/io/packed_keys.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/version.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-namespace packed_keys {
-inline constexpr std::string_view layout_version = "edgerazor.layout_version";
-inline constexpr std::string_view names = "edgerazor.tensor.names";
-inline constexpr std::string_view formats = "edgerazor.tensor.formats";
-inline constexpr std::string_view rows = "edgerazor.tensor.rows";
-inline constexpr std::string_view cols = "edgerazor.tensor.cols";
-}  // namespace packed_keys
-
 /// Adds a packed matrix of `byte_count` bytes that `source` gives during write().
 inline void add_packed(gguf_writer& writer, std::string_view name, std::string_view format_name,
                        std::size_t rows, std::size_t cols, std::size_t byte_count,
                        tensor_source source) {
   if (rows == 0 || cols == 0)
-    detail::core::fail("packed tensor " + gguf::quoted(name) + ": no elements");
+    detail::core::fail("packed tensor " + detail::io::quoted(name) + ": no elements");
   writer.require_alignment(byte_storage::cache_line);
   writer.add_tensor(name, ggml_type::i8, {byte_count}, std::move(source));
-  writer.set_u32(packed_keys::layout_version, packed_layout_version);
-  writer.append_string(packed_keys::names, name);
-  writer.append_string(packed_keys::formats, format_name);
-  writer.append<std::uint64_t>(packed_keys::rows, rows);
-  writer.append<std::uint64_t>(packed_keys::cols, cols);
+  writer.set_u32(detail::io::packed_keys::layout_version, packed_layout_version);
+  writer.append_string(detail::io::packed_keys::names, name);
+  writer.append_string(detail::io::packed_keys::formats, format_name);
+  writer.append<std::uint64_t>(detail::io::packed_keys::rows, rows);
+  writer.append<std::uint64_t>(detail::io::packed_keys::cols, cols);
 }
 
 /// As above from memory, which must live until write() returns.
@@ -81,21 +76,24 @@ class packed_tensors {
   /// names a tensor that is not there. A file without it has no packed tensors. Whether the bytes
   /// fit the format is for the format to say.
   explicit packed_tensors(const gguf_reader& reader) {
-    if (!reader.has(packed_keys::layout_version) && !reader.has(packed_keys::names)) return;
-    if (const std::uint32_t version = reader.get_u32(packed_keys::layout_version);
+    if (!reader.has(detail::io::packed_keys::layout_version) &&
+        !reader.has(detail::io::packed_keys::names))
+      return;
+    if (const std::uint32_t version = reader.get_u32(detail::io::packed_keys::layout_version);
         version != packed_layout_version) {
       detail::core::fail_io("the packed tensors have layout version " + std::to_string(version) +
                             "; this library reads " + std::to_string(packed_layout_version));
     }
-    const std::vector<std::string_view> names = reader.get_strings(packed_keys::names);
-    const std::vector<std::string_view> formats = reader.get_strings(packed_keys::formats);
-    const std::vector<std::uint64_t> rows = reader.get_u64s(packed_keys::rows);
-    const std::vector<std::uint64_t> cols = reader.get_u64s(packed_keys::cols);
-    for (const auto& [key, size] : {std::pair{packed_keys::formats, formats.size()},
-                                    {packed_keys::rows, rows.size()},
-                                    {packed_keys::cols, cols.size()}}) {
+    const std::vector<std::string_view> names = reader.get_strings(detail::io::packed_keys::names);
+    const std::vector<std::string_view> formats =
+        reader.get_strings(detail::io::packed_keys::formats);
+    const std::vector<std::uint64_t> rows = reader.get_u64s(detail::io::packed_keys::rows);
+    const std::vector<std::uint64_t> cols = reader.get_u64s(detail::io::packed_keys::cols);
+    for (const auto& [key, size] : {std::pair{detail::io::packed_keys::formats, formats.size()},
+                                    {detail::io::packed_keys::rows, rows.size()},
+                                    {detail::io::packed_keys::cols, cols.size()}}) {
       if (size == names.size()) continue;
-      detail::core::fail_io("key " + gguf::quoted(key) + " has " + std::to_string(size) +
+      detail::core::fail_io("key " + detail::io::quoted(key) + " has " + std::to_string(size) +
                             " elements and not one for each of the " +
                             std::to_string(names.size()) + " packed tensors");
     }
@@ -105,7 +103,8 @@ class packed_tensors {
     std::ranges::sort(items_, {}, &packed_tensor::name);
     const auto twice = std::ranges::adjacent_find(items_, {}, &packed_tensor::name);
     if (twice != items_.end())
-      detail::core::fail_io("packed tensor " + gguf::quoted(twice->name) + " is described twice");
+      detail::core::fail_io("packed tensor " + detail::io::quoted(twice->name) +
+                            " is described twice");
   }
 
   /// Null where no packed tensor has that name; the file may have a plain one.
@@ -119,7 +118,7 @@ class packed_tensors {
  private:
   void add(const gguf_reader& reader, std::string_view name, std::string_view format,
            std::uint64_t rows, std::uint64_t cols) {
-    const std::string what = "packed tensor " + gguf::quoted(name);
+    const std::string what = "packed tensor " + detail::io::quoted(name);
     const tensor_info* const tensor = reader.find(name);
     if (tensor == nullptr) detail::core::fail_io(what + " is not in the file");
     if (tensor->type != ggml_type::i8 || tensor->dim_count != 1)
@@ -156,10 +155,10 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
 /// A packed tensor as a matrix in the file's memory. io_error where its bytes are not one of its
 /// format and shape.
 [[nodiscard]] inline any_matrix load_matrix(const packed_tensor& tensor) {
-  const std::string what = "packed tensor " + gguf::quoted(tensor.name);
+  const std::string what = "packed tensor " + detail::io::quoted(tensor.name);
   const std::optional<matrix_format> fmt = matrix_format::parse(tensor.format);
   if (!fmt || fmt->type == matrix_format::kind::dense) {
-    detail::core::fail_io(what + " has the unknown format " + gguf::quoted(tensor.format));
+    detail::core::fail_io(what + " has the unknown format " + detail::io::quoted(tensor.format));
   }
   if (fmt->first.group == 0 && tensor.cols > format::largest_group) {
     detail::core::fail_io(what + " has groups of " + std::to_string(tensor.cols) +
@@ -177,11 +176,11 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
 /// decoded, or where what is decoded is NaN or infinite.
 [[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, const tensor_info& tensor) {
   if (tensor.rows() == 0)
-    detail::core::fail_io("tensor " + gguf::quoted(tensor.name) + " has no elements");
+    detail::core::fail_io("tensor " + detail::io::quoted(tensor.name) + " has no elements");
   matrix_format fmt;
   if (tensor.type == ggml_type::f16) fmt.element = scale_kind::float16;
   if (tensor.type == ggml_type::bf16) fmt.element = scale_kind::bfloat16;
-  const bool dense = !info_of(tensor.type).quantized && info_of(tensor.type).decoded;
+  const bool dense = info_of(tensor.type).real();
   const bool aligned =
       reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % scale_size(fmt.element) == 0;
   if (dense && aligned)

@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fuzzer's seeds (tests/fuzz/make_gguf_corpus.py): valid files, and one for each way in which a
 // file can lie. Each of the latter is refused, and for its own reason.
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -11,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "temporary_folder.hpp"
+#include <edgerazor/io/gguf_parse.hpp>
 #include <edgerazor/io/packed_model.hpp>
 
 namespace er = edgerazor;
@@ -183,7 +186,7 @@ void load_all(const er::gguf_reader& reader) {
   for (const er::tensor_info& tensor : reader.tensors()) {
     if (const er::packed_tensor* const found = packed.find(tensor.name)) {
       (void)er::load_matrix(*found);
-    } else if (er::info_of(tensor.type).decoded) {
+    } else if (er::info_of(tensor.type).decoded()) {
       reader.validate(tensor);
       if (tensor.rows() != 0) (void)er::load_matrix(reader, tensor);
     }
@@ -191,6 +194,8 @@ void load_all(const er::gguf_reader& reader) {
 }
 
 }  // namespace
+
+TEST_SUITE_BEGIN("io/gguf_parse");
 
 TEST_CASE("every seed is accepted, or refused with an io_error for its own reason") {
   const std::filesystem::path corpus =
@@ -263,3 +268,47 @@ TEST_CASE("valid seeds hold what they say") {
   codes.read_rows(codes.get("one"), {0, 1}, {values.data(), 1, 256});
   CHECK(values == std::vector<float>(256, 1.0f));
 }
+
+TEST_CASE("every prefix of a good file is refused or, past its last tensor, whole") {
+  const std::vector<std::byte> bytes =
+      read_bytes(std::filesystem::path{EDGERAZOR_TEST_DATA} / "gguf_package.gguf");
+  const er::gguf_reader whole{std::span<const std::byte>{bytes}};
+  const er::tensor_info& last = whole.tensors().back();
+  const std::size_t end =
+      static_cast<std::size_t>(last.bytes.data() + last.bytes.size() - bytes.data());
+  for (std::size_t size = 0; size < bytes.size(); size += size < 6000 ? 1 : 97) {
+    std::string error;
+    const bool accepted =
+        er::gguf_reader::try_parse(std::span<const std::byte>{bytes}.first(size), error)
+            .has_value();
+    CHECK(accepted == (size >= end));
+    CHECK(accepted == error.empty());
+  }
+}
+
+TEST_CASE("a header may not exceed its budget, whatever the file's size") {
+  // One string of 300 MiB, all of it a hole in the file: refused without reading it.
+  const temporary_folder folder;
+  const std::uint64_t length = std::uint64_t{300} << 20;
+  std::vector<std::byte> bytes;
+  const auto put = [&bytes](const auto& value) {
+    const auto* const at = reinterpret_cast<const std::byte*>(&value);
+    bytes.insert(bytes.end(), at, at + sizeof value);
+  };
+  for (const char c : {'G', 'G', 'U', 'F'}) put(c);
+  put(std::uint32_t{3});
+  put(std::uint64_t{0});
+  put(std::uint64_t{1});
+  put(std::uint64_t{1});
+  put('k');
+  put(er::gguf_type::string);
+  put(length);
+  write_bytes(folder / "large.gguf", bytes);
+  std::filesystem::resize_file(folder / "large.gguf", bytes.size() + length);
+  CHECK_THROWS_WITH_AS(
+      (void)er::gguf_reader::open(folder / "large.gguf"),
+      doctest::Contains("a string of key 'k' lies beyond the 256 MiB that a header may take"),
+      er::io_error);
+}
+
+TEST_SUITE_END();

@@ -1,9 +1,9 @@
-// expect: the reference packs levels of at most 4 bits
+// expect: the checkpoint layout holds levels of at most 4 bits
 #include <edgerazor/io/edgerazor_checkpoint.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 
 namespace er = edgerazor;
 
 auto wrong(er::matrix_view<const float> w) {
-  return er::quantize_reference<er::int8<>>(w, 32);
+  return er::quantize_to_checkpoint<er::int8<>>(w, 32);
 }

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Files: GGUF read, written and exported, packed matrices in it, EdgeRazor (Python)'s checkpoints.
+#pragma once
+
+#include <edgerazor/io/atomic_file.hpp>
+#include <edgerazor/io/edgerazor_checkpoint.hpp>
+#include <edgerazor/io/ggml_type.hpp>
+#include <edgerazor/io/gguf_export.hpp>
+#include <edgerazor/io/gguf_format.hpp>
+#include <edgerazor/io/gguf_reader.hpp>
+#include <edgerazor/io/gguf_writer.hpp>
+#include <edgerazor/io/mapped_file.hpp>
+#include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/version.hpp>

@@ -1,0 +1,6 @@
+int main() {
+  // ---- README.md
+  const char* text = "a; b [c]";
+  // ----
+  return text == nullptr;
+}
