@@ -37,13 +37,13 @@ template <class Executor>
 concept row_executor = std::invocable<Executor&, std::size_t, grain_work>;
 
 namespace detail::core {
-/// Gives a job to an executor; refuses a callable that is none with a sentence.
+/// Hands a job out. The one place that says what an executor is to those whose callable is none.
 template <class Executor, class Work>
 void execute(Executor& executor, std::size_t count, const Work& work) {
   static_assert(row_executor<Executor>,
                 "an executor is called as executor(std::size_t count, edgerazor::grain_work work): "
-                "it calls work(i) once for every i below count and returns when all calls have "
-                "returned");
+                "it calls work(i) once "
+                "for every i below count and returns when all calls have returned");
   if constexpr (row_executor<Executor>) executor(count, grain_work(work));
 }
 }  // namespace detail::core

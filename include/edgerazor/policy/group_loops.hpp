@@ -20,25 +20,19 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::policy {
 
-/// codes[i] = (level of weights[i] at a given scale + offset) / Step.
-template <quantizer Q, class Arch, int Step, class Byte>
-void write_codes(const float* weights, std::size_t count, float scale, int offset,
-                 Byte* codes) noexcept {
-  static_assert(Step == 1 || Step == 2);
+/// codes[i] = level of weights[i] at a given scale, plus `zero_code`.
+template <quantizer Q, class Arch = xsimd::default_arch, class Byte>
+void quantize_codes(const float* weights, std::size_t count, float scale, int zero_code,
+                    Byte* codes) noexcept {
   std::size_t done = 0;
   if constexpr (lanes_quantizer<Q, Arch>) {
     using reals = xsimd::batch<float, Arch>;
     constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
     const float_lanes<Arch> scales{scale};
-    const int_lanes<Arch> offsets{offset};
+    const int_lanes<Arch> zero_codes{zero_code};
     const auto codes_from = [&](std::size_t i, std::int32_t* wide) {
       const float_lanes<Arch> lanes{reals::load_unaligned(weights + i)};
-      const auto sums = (Q::level(lanes, scales) + offsets).values;
-      if constexpr (Step == 1) {
-        sums.store_unaligned(wide);
-      } else {
-        (sums >> 1).store_unaligned(wide);
-      }
+      (Q::level(lanes, scales) + zero_codes).values.store_unaligned(wide);
     };
     for (; done + step <= count; done += step) {
       std::int32_t wide[step];
@@ -54,15 +48,7 @@ void write_codes(const float* weights, std::size_t count, float scale, int offse
     }
   }
   for (; done < count; ++done)
-    codes[done] = static_cast<Byte>((Q::level(weights[done], scale) + offset) / Step);
-}
-
-/// Stored codes: those of a policy whose levels are two apart are half as many. `zero_code` is what
-/// a level of 0 would have as its code, times the step: 1 for ternary and binary, 7 for int4.
-template <quantizer Q, class Arch = xsimd::default_arch, class Byte>
-void quantize_codes(const float* weights, std::size_t count, float scale, int zero_code,
-                    Byte* codes) noexcept {
-  write_codes<Q, Arch, level_step<Q>>(weights, count, scale, zero_code, codes);
+    codes[done] = static_cast<Byte>(Q::level(weights[done], scale) + zero_code);
 }
 
 /// out[i] = level(values[i]) * scale, for values that may lie exactly where out does: each is read

@@ -7,8 +7,6 @@
 #include <span>
 #include <string>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
@@ -25,8 +23,7 @@ void quantize_levels(std::span<const float> weights, float scale, std::span<std:
     detail::core::fail("quantize_levels: " + std::to_string(weights.size()) + " weights, " +
                        std::to_string(levels.size()) + " levels");
   }
-  detail::policy::write_codes<Policy, xsimd::default_arch, 1>(weights.data(), weights.size(), scale,
-                                                              0, levels.data());
+  detail::policy::quantize_codes<Policy>(weights.data(), weights.size(), scale, 0, levels.data());
 }
 
 /// Quantizes one group: writes group.size() levels and returns the scale, so that w ~ levels[i] *
