@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The 219 golden cases of EdgeRazor (Python), each under the policy that its function's name says.
 #include <cstdint>
 #include <cstring>

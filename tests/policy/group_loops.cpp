@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Codes and values of a group whose scale is known, against one weight at a time, at every length.
 #include <cmath>
 #include <cstddef>

@@ -10,9 +10,12 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+
+EDGERAZOR_BEGIN_INTRINSICS
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -153,3 +156,5 @@ float check_finite(matrix_view<T> matrix, const char* what = "weight") {
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS

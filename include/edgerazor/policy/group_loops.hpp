@@ -16,6 +16,8 @@
 #include <edgerazor/policy/lanes.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
+
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::policy {
@@ -142,3 +144,5 @@ float learned_step_gradient(const float* weights, std::size_t count, float scale
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
