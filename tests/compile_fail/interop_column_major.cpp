@@ -1,4 +1,5 @@
 // expect: a column-major Eigen matrix has no row-major view
+// SPDX-License-Identifier: Apache-2.0
 // Eigen's default is column-major.
 #include <edgerazor/interop/eigen.hpp>
 #include <edgerazor/matrix/pack.hpp>

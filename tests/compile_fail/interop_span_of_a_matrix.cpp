@@ -1,4 +1,5 @@
 // expect: span_of: expected an Eigen object of one row or one column
+// SPDX-License-Identifier: Apache-2.0
 // A matrix is no vector, though its elements may lie in one run.
 #include <edgerazor/interop/eigen.hpp>
 

@@ -1,4 +1,5 @@
 // expect: an Eigen expression, or a matrix that is a temporary, has no elements that last
+// SPDX-License-Identifier: Apache-2.0
 // The memory is gone before the view is used.
 #include <edgerazor/interop/eigen.hpp>
 #include <edgerazor/matrix/pack.hpp>

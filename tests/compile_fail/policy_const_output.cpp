@@ -1,4 +1,5 @@
 // expect: writable_element
+// SPDX-License-Identifier: Apache-2.0
 // The output is written.
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>

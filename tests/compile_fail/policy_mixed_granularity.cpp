@@ -1,4 +1,5 @@
 // expect: satisf.*mixable_quantizers
+// SPDX-License-Identifier: Apache-2.0
 // Both policies of a mixed matrix have the same groups.
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/symmetric.hpp>

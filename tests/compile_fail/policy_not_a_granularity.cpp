@@ -1,4 +1,5 @@
 // expect: granularity_policy
+// SPDX-License-Identifier: Apache-2.0
 // A group size is not a granularity: per_group<64> is.
 #include <type_traits>
 

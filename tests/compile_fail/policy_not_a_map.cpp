@@ -1,4 +1,5 @@
 // expect: satisf.*precision_map
+// SPDX-License-Identifier: Apache-2.0
 // A number is no precision map: every_nth_row{8} is.
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/symmetric.hpp>

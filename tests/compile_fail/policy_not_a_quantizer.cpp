@@ -1,4 +1,5 @@
 // expect: satisf.*quantizer
+// SPDX-License-Identifier: Apache-2.0
 // A granularity alone is no policy: int4<per_group<64>> is.
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>

@@ -1,4 +1,5 @@
 // expect: real_element
+// SPDX-License-Identifier: Apache-2.0
 // Scales are stored as float16, bfloat16 or float.
 #include <edgerazor/policy/symmetric.hpp>
 

@@ -1,4 +1,5 @@
 // expect: satisf.*real_element
+// SPDX-License-Identifier: Apache-2.0
 // Elements are float, float16 or bfloat16.
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>

@@ -1,4 +1,5 @@
 // expect: satisf.*row_quantizer
+// SPDX-License-Identifier: Apache-2.0
 // Groups that run over row ends can't be split by rows.
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The macros say 0 or 1, and at most one machine and one system.
 #include <type_traits>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Violated contracts: which exception, with which sentence.
 #include <stdexcept>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What an executor is, and that it is given each grain once.
 #include <cstddef>
 #include <vector>

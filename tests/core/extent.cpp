@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Extents of any integral type as std::size_t.
 #include <cstddef>
 #include <limits>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The two 16-bit types against formulations of their own: values by powers of two in double,
 /// rounding by the distance to the two neighbours.
 #include <bit>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Owned bytes: zero, aligned, from the memory a caller chooses, and in one pair of hands.
 #include <algorithm>
 #include <cstddef>

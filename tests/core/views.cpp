@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Views address the caller's memory as they say, and take extents of every integral type.
 #include <cstddef>
 #include <cstdint>

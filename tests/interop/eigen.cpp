@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Eigen objects as views and views as Eigen maps: the same memory, the same elements.
 #include <concepts>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// std::mdspan and our views: the same memory. Empty where the standard library has no mdspan.
 #include <edgerazor/interop/mdspan.hpp>
 

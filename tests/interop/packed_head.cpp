@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A quantized head in a fused loss gives what its dequantized matrix gives.
 #include <cstdint>
 #include <random>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The asymmetric grid by hand.
 #include <cmath>
 #include <vector>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Binary weights against brute force: signs, the scale, fake quantization and its gradients.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Division of vectors rounds as the division of floats does.
 #include <bit>
 #include <cstddef>

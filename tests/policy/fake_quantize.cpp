@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// fake_quantize over granularities, element types, strides and ranges, and what it refuses.
 #include <algorithm>
 #include <limits>

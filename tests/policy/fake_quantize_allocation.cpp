@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What is promised to need no memory asks for none: operator new counts, see counted_new.cpp.
 #include <cstddef>
 #include <cstdint>

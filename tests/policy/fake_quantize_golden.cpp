@@ -1,5 +1,5 @@
-/// The 219 golden cases of the published Python reference, each under the policy that its
-/// function's name says.
+// SPDX-License-Identifier: Apache-2.0
+/// The 219 golden cases of EdgeRazor (Python), each under the policy that its function's name says.
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -45,8 +45,8 @@ struct golden_case {
   }
 };
 
-/// Bit for bit, but that the reference has -0 where a small negative weight becomes zero: a level
-/// has no sign of zero.
+/// Bit for bit, but that EdgeRazor (Python) has -0 where a small negative weight becomes zero: a
+/// level has no sign of zero.
 std::size_t count_differences(const std::vector<float>& result,
                               const std::vector<float>& expected) {
   std::size_t count = 0;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Fake quantization of states: activations as `quantize_activations` stores them, keys and values
 /// as `kv_cache` does, bit for bit.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The search for numbers that are not finite, or too large: at every place, beside every limit.
 #include <algorithm>
 #include <cmath>

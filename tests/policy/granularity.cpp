@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Groups of a row, counted, from integers of every type.
 #include <cstddef>
 #include <stdexcept>

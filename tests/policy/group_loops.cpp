@@ -1,4 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Codes and values of a group whose scale is known, against one weight at a time, at every length.
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -57,6 +59,34 @@ TEST_CASE_TEMPLATE("group loops: codes and values, weight by weight", Policy, er
       CHECK(codes[i] == level - Policy::min_level);
       CHECK(values[i] == static_cast<float>(level) * unit);
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("group loops: gradients pass where `within_levels` says so, in place too",
+                   Policy, er::ternary<>, er::binary<>, er::int3<>, er::int8<>,
+                   er::int4_asymmetric<>, odd_levels) {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1.5f, 1.5f);
+  for (std::size_t size = 0; size < 150; ++size) {
+    CAPTURE(size);
+    std::vector<float> w(size), grad(size), expected(size + 1, 99.0f);
+    for (std::size_t i = 0; i < size; ++i) {
+      // Up to beyond the levels; every second one a half or a whole level, where it is decided.
+      w[i] = uniform(random) * static_cast<float>(Policy::max_level - Policy::min_level);
+      if (i % 2 == 0) w[i] = std::nearbyint(2 * w[i]) / 2;
+      grad[i] = uniform(random);
+      expected[i] = er::within_levels<Policy>(w[i], 1.0f) ? grad[i] : 0.0f;
+    }
+    std::vector<float> result(size + 1, 99.0f), in_place = grad;
+    er::detail::policy::pass_within_levels<Policy>(w.data(), size, 1.0f, grad.data(),
+                                                   result.data());
+    er::detail::policy::pass_within_levels<Policy>(w.data(), size, 1.0f, in_place.data(),
+                                                   in_place.data());
+    CHECK(result == expected);
+    in_place.push_back(99.0f);
+    CHECK(in_place == expected);
   }
 }
 

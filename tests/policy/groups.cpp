@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The walk over the groups of a matrix: each element once, in order, whatever the granularity.
 #include <cstddef>
 #include <span>

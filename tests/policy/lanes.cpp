@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Vectors of weights: their rounding, signs and arithmetic are those of single numbers.
 #include <cmath>
 #include <cstddef>

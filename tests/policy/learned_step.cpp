@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Learned step size: the quantized value, both gradients against their definitions, the first
 /// scales, and what is refused.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Rounding to levels: ties, clamping, and everything that is not a finite number.
 #include <algorithm>
 #include <cmath>

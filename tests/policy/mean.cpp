@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The order of additions of a mean, against a second account of it that stores every partial sum
 /// it can.
 #include <algorithm>

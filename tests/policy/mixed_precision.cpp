@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Quantization at two precisions: each group by the policy that a mask or a map names.
 #include <algorithm>
 #include <cstddef>

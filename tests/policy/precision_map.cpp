@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Precision maps: the masks of all six on small shapes, and quantization at two precisions.
 #include <cstdint>
 #include <limits>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One group to levels: vectors against single weights, and groups that are extreme.
 #include <cmath>
 #include <cstddef>

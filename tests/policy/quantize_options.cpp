@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The options of functions that quantize: what they say of rows and groups, and what is refused.
 #include <algorithm>
 #include <cstddef>

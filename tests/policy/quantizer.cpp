@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What is a quantizer and what is not; and `as_stored`: the values that storage gives back.
 #include <cmath>
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Recipes: the formats they give to the names that checkpoints and GGUF files use.
 #include <stdexcept>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The backward of fake quantization, plain and clipped.
 #include <limits>
 #include <numeric>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Symmetric integers by hand and by brute force.
 #include <cmath>
 #include <cstddef>

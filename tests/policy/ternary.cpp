@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Ternary by hand: the scale, the ties, and the division.
 #include <cmath>
 #include <vector>

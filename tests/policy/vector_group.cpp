@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A group's vector functions give the bits of the plain ones, and policies get them.
 #include <bit>
 #include <cmath>

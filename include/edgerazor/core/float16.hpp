@@ -19,8 +19,7 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::core {
-// Masks instead of conditions: compilers make vectors of loops over these functions, and g++ of
-// nothing that it could turn into a branch.
+// Branch-free: GCC does not vectorize loops over these functions if they contain a conditional.
 
 /// All bits where a < b, else none; where 32 bits hold the difference.
 constexpr std::int32_t mask_less(std::int32_t a, std::int32_t b) noexcept {
@@ -124,8 +123,7 @@ namespace detail::core {
 constexpr float element_value(const float& x) noexcept {
   return x;
 }
-// By the member: compilers make vectors of loops over numbers, not of loops over conversions of
-// classes.
+// By the member: compilers vectorize loops over numbers, not loops over conversions of classes.
 constexpr float element_value(const float16& x) noexcept {
   return half_bits_to_float(x.bits);
 }

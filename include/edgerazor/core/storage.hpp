@@ -23,8 +23,8 @@ inline namespace EDGERAZOR_ABI {
 /// Without a memory resource they are aligned to a cache line, from 4 KiB on to a page, and from 4
 /// MiB on to a huge page, for which the system is asked (reading large matrices through 4 KiB pages
 /// costs up to a third of the bandwidth). A caller's resource is asked for the alignment of a cache
-/// line: pages are its own affair. It must outlive the bytes; what it throws, for want of memory,
-/// reaches the caller, and nothing is left behind.
+/// line; its page size is its own choice. It must outlive the bytes. Its exceptions, and
+/// std::bad_alloc of the own allocation, propagate; nothing leaks.
 class byte_storage {
  public:
   static constexpr std::size_t cache_line = 64, page = 4096, huge_page = std::size_t{2} << 20,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Views of the caller's memory: a row-major matrix and a range of rows. They own nothing, and check
-/// nothing but that an extent is not negative.
+/// Views of the caller's memory: a row-major matrix and a range of rows. They own nothing, and
+/// check nothing but that an extent is not negative.
 #pragma once
 
 #include <concepts>

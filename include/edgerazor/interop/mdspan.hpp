@@ -36,9 +36,10 @@ concept strided_mdspan =
                                    typename Span::layout_type,
                                    std::default_accessor<typename Span::element_type>>>;
 
-/// The same memory as a row-major view, valid as long as the memory; static extents become ordinary ones. Fails where the
-/// elements of a row are not neighbours (std::layout_left, or a stride). Other mdspans are refused
-/// when compiled, by a sentence; ask `strided_mdspan` where code is to choose.
+/// The same memory as a row-major view, valid as long as the memory; static extents become ordinary
+/// ones. Fails where the elements of a row are not neighbours (std::layout_left, or a stride).
+/// Other mdspans are refused when compiled, by a sentence; ask `strided_mdspan` where code is to
+/// choose.
 template <strided_mdspan Span>
 [[nodiscard]] matrix_view<typename Span::element_type> view_of(const Span& span) {
   const auto rows = static_cast<std::size_t>(span.extent(0)),

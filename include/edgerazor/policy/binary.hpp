@@ -17,7 +17,8 @@ inline namespace EDGERAZOR_ABI {
 ///
 ///     s = max(mean|w|, epsilon)        level = -1 where w < 0, else 1
 ///
-/// 0 and -0 count as 1: there is no level 0 (`level_step` is 2). A NaN has no level: functions of a matrix refuse it before they ask.
+/// 0 and -0 count as 1: there is no level 0 (`level_step` is 2), and one bit, (level + 1) / 2,
+/// stores a weight. A NaN has no level: functions of a matrix refuse it before they ask.
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
 struct binary {
   using granularity = Granularity;

@@ -33,9 +33,9 @@ inline constexpr float largest_finite = std::is_same_v<U, float16>    ? 65504.0f
                                                                       : 0x1.fffffep127f;
 
 /// Fails where a group's values, the largest level times the scale, leave the range of U, or a
-/// rounded scale that of its type. Scales are of the size of the weights, and a sum of 2^40 weights
-/// below 2^80 is finite, so this is looked at only past that size (past 2^6 where float16 is one of
-/// the types).
+/// rounded scale that of its type. Scales are of the size of the weights, and the sum of
+/// 2^40 weights below 2^80 is finite, so only larger weights need the check (from 2^6 on where
+/// float16 is one of the types).
 template <quantizer Q, real_element U, class Grouping, real_element T>
 void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float largest,
                   const Q& policy) {
@@ -93,10 +93,11 @@ void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy =
 /// The same for some of the rows, or with groups of a size known at run time: what quantized layers
 /// make of their inputs, and attention of its keys and values. Rows are tokens then.
 ///
-///     fake_quantize<int8<>>(x, out, {}, {.group = 64});         // = quantize_activations, level * scale
-///     fake_quantize<int8<>>(x, out, {}, {.group = 0});          // one scale a token
-///     fake_quantize<int8<>>(k, out, {}, {.group = head_size});  // = kv_cache; k: tokens x (kv_heads * head_size)
+///     fake_quantize<int8<>>(x, out, {}, {.group = 64});         // as quantize_activations
+///     fake_quantize<int8<>>(x, out, {}, {.group = 0});          // one scale per token
+///     fake_quantize<int8<>>(k, out, {}, {.group = head_size});  // as kv_cache
 ///
+/// with k of tokens x (kv_heads * head_size).
 /// Where a head's columns have several groups of which the last is shorter, give rows of one head
 /// each: `matrix_view{k, tokens * kv_heads, head_size}`. The gradient passes unchanged
 /// (`straight_through`): the largest magnitude is a level, nothing is clipped. A NaN is refused

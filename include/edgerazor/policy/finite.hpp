@@ -10,9 +10,12 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+
+EDGERAZOR_BEGIN_INTRINSICS
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -80,8 +83,8 @@ template <class T>
   return largest;
 }
 
-/// Whether all magnitudes are below a limit, which is positive and may be infinity. Cheaper than
-/// the largest where there is no instruction for that.
+/// Whether all magnitudes are below a limit, which is positive and may be infinity. Faster than the
+/// largest on targets without an integer maximum.
 template <class T>
 [[nodiscard]] inline bool all_below(const T* elements, std::size_t count, float limit) noexcept {
   const auto largest = static_cast<std::uint16_t>(largest_magnitude_bits(elements, count));
@@ -93,7 +96,7 @@ template <class T>
   using words = xsimd::batch<std::uint32_t>;
   constexpr std::size_t step = 4 * words::size;
   const std::size_t whole = count - count % step;
-  // Added to the bits of a magnitude, it makes a sign of those from the limit on.
+  // Added to the bits of a magnitude, it sets the sign bit of those at the limit or above.
   const words offset{0x80000000u - static_cast<std::uint32_t>(magnitude_bits(limit))};
   words signs{0u};
   for (std::size_t i = 0; i < whole; i += step) {
@@ -153,3 +156,5 @@ float check_finite(matrix_view<T> matrix, const char* what = "weight") {
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS

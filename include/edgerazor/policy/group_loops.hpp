@@ -16,11 +16,13 @@
 #include <edgerazor/policy/lanes.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
+
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::policy {
 
-/// codes[i] = level of weights[i] at a given scale + zero_code.
+/// codes[i] = level of weights[i] at a given scale, plus `zero_code`.
 template <quantizer Q, class Arch = xsimd::default_arch, class Byte>
 void quantize_codes(const float* weights, std::size_t count, float scale, int zero_code,
                     Byte* codes) noexcept {
@@ -83,6 +85,27 @@ void write_values(const float* values, std::size_t count, float scale, U* out) n
     out[i] = U{static_cast<float>(Q::level(values[i], scale)) * unit};
 }
 
+/// grad_in[i] = grad_out[i] where rounding alone gives a level (`within_levels`), else 0. The two
+/// may be the same memory.
+template <quantizer Q, class Arch = xsimd::default_arch>
+void pass_within_levels(const float* weights, std::size_t count, float scale, const float* grad_out,
+                        float* grad_in) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  constexpr int step = level_step<Q>, low = Q::min_level, high = Q::max_level;
+  const std::size_t whole = count - count % reals::size;
+  const reals scales{scale}, zero{0.0f};
+  for (std::size_t i = 0; i < whole; i += reals::size) {
+    reals position = quotient(reals::load_unaligned(weights + i), scales);
+    if constexpr (step == 1) position = xsimd::to_float(round_lanes<low - 1, high + 1>(position));
+    const reals least{static_cast<float>(low - step / 2)},
+        most{static_cast<float>(high + step / 2)};
+    const auto inside = (position >= least) & (position <= most);
+    xsimd::select(inside, reals::load_unaligned(grad_out + i), zero).store_unaligned(grad_in + i);
+  }
+  for (std::size_t i = whole; i < count; ++i)
+    grad_in[i] = within_levels<Q>(weights[i], scale) ? grad_out[i] : 0.0f;
+}
+
 /// Learned step size: writes the weights' gradients of one group (which may lie where grad_out
 /// does) and returns sum of g * d.
 ///
@@ -121,3 +144,5 @@ float learned_step_gradient(const float* weights, std::size_t count, float scale
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS

@@ -14,6 +14,8 @@
 #include <edgerazor/policy/levels.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
+
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::policy {
@@ -104,3 +106,5 @@ concept lanes_quantizer =
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS

@@ -30,7 +30,7 @@ concept weight_or_vector = std::same_as<V, float> || weight_vector<V>;
 /// Clamping first is the same as clamping last, because Low and High are integers and rounding is
 /// monotone. The sum with 1.5 * 2^23 then lies where floats are the integers, so the addition
 /// itself rounds to nearest even, and the sum's low bits are the level: no rounding instruction
-/// (SSE2 has none), and nothing that reassociation could cancel.
+/// (which not every machine has), and nothing that reassociation could cancel.
 template <int Low, int High>
 [[nodiscard]] constexpr int round_to_level(float x) noexcept {
   static_assert(Low > -(1 << 22) && High < (1 << 22));

@@ -6,7 +6,8 @@
 /// The order is that of EdgeRazor (Python) on PyTorch 1.13 (float32, CPU with 8-lane vectors), so
 /// that its scales are reproduced to the bit:
 ///
-///     lanes L = 8 (L = 1 for groups of fewer than 8); vectors v_0, v_1, ... of L consecutive elements
+///     lanes L = 8 (L = 1 for groups of fewer than 8); vectors v_0, v_1, ... of L consecutive
+///         elements
 ///     four interleaved rows: row k takes v_k, v_{k+4}, v_{k+8}, ...; the vectors past the last
 ///         whole four go to row 0
 ///     a row is a cascade of four levels: 2^p vectors sum into level 0, 2^p such sums into level 1,

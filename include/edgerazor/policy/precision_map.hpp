@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Precision maps: which groups of a matrix are kept at the higher precision (int4 in the paper),
-/// the others at the lower (ternary). The five of EdgeRazor (Python), and the one its packer uses at
-/// 2.79 bits.
+/// the others at the lower (ternary). The five of EdgeRazor (Python), and the one its packer uses
+/// at 2.79 bits.
 ///
 /// A map is called with the matrix, the columns of a group (0: the whole row) and a mask of
 /// rows * ceil(cols / group) entries, row-major, and writes 1 (higher) or 0 (lower) to each. It
@@ -97,8 +97,8 @@ inline double variance(std::span<const float> group) noexcept {
 }
 }  // namespace detail::policy
 
-/// Rows 0, n, 2n, ... (EdgeRazor (Python) ..._static_row_wise_sparse with proportion 1/n): n = 8 is the
-/// paper's 1.88 bits, n = 2 its 2.79 bits, as trained. n = 0: no row.
+/// Rows 0, n, 2n, ... (EdgeRazor (Python) ..._static_row_wise_sparse with proportion 1/n): n = 8 is
+/// the paper's 1.88 bits, n = 2 its 2.79 bits, as trained. n = 0: no row.
 struct every_nth_row {
   static constexpr bool reads_values = false;
   std::size_t n = 8;
@@ -155,8 +155,8 @@ struct leading_columns {
   }
 };
 
-/// The first floor(groups * proportion) groups of the matrix, in row-major order (EdgeRazor (Python)
-/// ..._static).
+/// The first floor(groups * proportion) groups of the matrix, in row-major order
+/// (EdgeRazor (Python) ..._static).
 struct leading_blocks {
   static constexpr bool reads_values = false;
   double proportion = 0.125;
@@ -184,9 +184,10 @@ struct leading_blocks_of_hundred {
 };
 
 /// The floor(groups * proportion) groups of largest sample variance, but not fewer than `at_least`
-/// (EdgeRazor (Python) ..._mp_int1_58_int4_dynamic with 0, and ..._mp_int4_int8_dynamic, for activations,
-/// with 1). Of equal variances the earlier group is taken. A NaN or an infinity leaves the choice
-/// unspecified (functions of whole matrices refuse them first). Fails where data is null; allocates.
+/// (EdgeRazor (Python) ..._mp_int1_58_int4_dynamic with 0, and ..._mp_int4_int8_dynamic, for
+/// activations, with 1). Of equal variances the earlier group is taken. A NaN or an infinity leaves
+/// the choice unspecified (functions of whole matrices refuse them first). Fails where data is
+/// null; allocates.
 struct largest_variance {
   static constexpr bool reads_values = true;
   double proportion = 0.125;

@@ -7,8 +7,6 @@
 #include <span>
 #include <string>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>

@@ -78,7 +78,7 @@ concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>
 /// the rule gives it, values from that scale rounded to `Policy::scale_type`. What a student sees
 /// in training, when it is to be exactly what it will be in use.
 ///
-///     fake_quantize<as_stored<int4<>>>(w, out)        // out = dequantize(pack<int4<>>(w)), bit for bit
+///     fake_quantize<as_stored<int4<>>>(w, out)  // out = dequantize(pack<int4<>>(w)), bit for bit
 template <quantizer Policy>
 struct as_stored : Policy {
   static constexpr bool rounds_scale = true;
@@ -93,6 +93,26 @@ template <quantizer Q>
   return scale;
 }
 }  // namespace detail::policy
+
+/// True where rounding alone gives a level of the policy, so that the clamp is the identity too.
+/// A rounding error in the scale can't put a group's largest weight outside.
+///
+///     levels one apart     min_level <= round_half_even(w / scale) <= max_level
+///     levels two apart     min_level - 1 <= w / scale <= max_level + 1
+///
+/// For `binary` that is |w| <= 2 scale. False where the quotient is NaN.
+template <quantizer Q>
+[[nodiscard]] constexpr bool within_levels(float weight, float scale) noexcept {
+  constexpr int step = detail::policy::level_step<Q>;
+  if constexpr (step != 1) {
+    static_assert(step % 2 == 0);
+    const float position = weight / scale;
+    return position >= static_cast<float>(Q::min_level - step / 2) &&
+           position <= static_cast<float>(Q::max_level + step / 2);
+  }
+  const int level = round_to_level<Q::min_level - 1, Q::max_level + 1>(weight / scale);
+  return level >= Q::min_level && level <= Q::max_level;
+}
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

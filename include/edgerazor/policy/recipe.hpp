@@ -2,17 +2,17 @@
 /// Recipes: what the paper ships, by name. A recipe says which format each weight of a model gets,
 /// and how wide activations and cached keys and values are.
 ///
-///     | name          | linear layers                                    | bits a weight, scales aside |
-///     | w4_a8_kv8     | int4                                             | 4                           |
-///     | w2_79_a8_kv8  | rows 0, 2, 4, ... int4, the others ternary       | 2.79 = (4 + 1.58) / 2       |
-///     | w1_88_a8_kv8  | rows 0, 8, 16, ... int4, the others ternary      | 1.88 = (4 + 7 * 1.58) / 8   |
-///     | w1_58_a8_kv8  | ternary                                          | 1.58 = log2(3)              |
-///     | w16           | one 16-bit type, activations and cache unquantized                             |
-///     | none          | every weight keeps the type it has, likewise                                   |
+///     | name         | linear layers                               | bits per weight           |
+///     | w4_a8_kv8    | int4                                        | 4                         |
+///     | w2_79_a8_kv8 | rows 0, 2, 4, ... int4, the others ternary  | 2.79 = (4 + 1.58) / 2     |
+///     | w1_88_a8_kv8 | rows 0, 8, 16, ... int4, the others ternary | 1.88 = (4 + 7 * 1.58) / 8 |
+///     | w1_58_a8_kv8 | ternary                                     | 1.58 = log2(3)            |
+///     | w16          | one 16-bit type; activations and cache are not quantized                |
+///     | none         | every weight keeps the type it has; likewise                            |
 ///
-/// Embeddings and the head are int4 in all four. At 2.79 bits these are the rows that are trained
-/// at the higher precision; the packer of EdgeRazor (Python) takes rows r % 8 < 4
-/// instead, see `rows_modulo`.
+/// Scales come on top of these bits. Embeddings and the head are int4 in all four. At 2.79 bits
+/// these are the rows that are trained at the higher precision; the packer of EdgeRazor (Python)
+/// takes rows r % 8 < 4 instead, see `rows_modulo`.
 #pragma once
 
 #include <array>
@@ -89,7 +89,7 @@ struct recipe {
 
 /// What a named recipe leaves open.
 struct recipe_options {
-  column_group group = 256;          ///< columns a scale: 256 for Qwen3, 64 for MobileLLM
+  column_group group = 256;          ///< columns per scale: 256 for Qwen3, 64 for MobileLLM
   column_group kv_group = 128;       ///< 128 for Qwen3, 64 for MobileLLM
   std::string ternary = "ternary2";  ///< "ternary5" stores ternary codes in base 3, at 1.6 bits
   std::string dense = "f16";         ///< the type that `w16` means, "bf16" or "f16"

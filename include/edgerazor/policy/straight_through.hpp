@@ -12,6 +12,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
@@ -31,35 +32,7 @@ inline void straight_through(std::span<const float> grad_out, std::span<float> g
     std::memmove(grad_in.data(), grad_out.data(), grad_out.size() * sizeof(float));
 }
 
-/// True where rounding alone gives a level of the policy, so that the clamp is the identity too.
-/// A rounding error in the scale can't put a group's largest weight outside.
-///
-///     levels one apart     min_level <= round_half_even(w / scale) <= max_level
-///     levels two apart     min_level - 1 <= w / scale <= max_level + 1         (binary: |w| <= 2 scale)
-///
-/// False for NaN.
-template <quantizer Q>
-[[nodiscard]] constexpr bool within_levels(float weight, float scale) noexcept {
-  constexpr int step = detail::policy::level_step<Q>;
-  if constexpr (step != 1) {
-    static_assert(step % 2 == 0);
-    const float position = weight / scale;
-    return position >= static_cast<float>(Q::min_level - step / 2) &&
-           position <= static_cast<float>(Q::max_level + step / 2);
-  }
-  const int level = round_to_level<Q::min_level - 1, Q::max_level + 1>(weight / scale);
-  return level >= Q::min_level && level <= Q::max_level;
-}
-
 namespace detail::policy {
-/// grad_in[i] = grad_out[i] where rounding alone gives a level, else 0.
-template <quantizer Q>
-void pass_within_levels(const float* weights, std::size_t count, float scale, const float* grad_out,
-                        float* grad_in) noexcept {
-  for (std::size_t i = 0; i < count; ++i)
-    grad_in[i] = within_levels<Q>(weights[i], scale) ? grad_out[i] : 0.0f;
-}
-
 template <real_element T>
 void check_gradients(const matrix_view<T>& weights, const matrix_view<const float>& grad_out,
                      const matrix_view<float>& grad_in, const char* function) {

@@ -17,6 +17,8 @@
 #include <edgerazor/policy/mean.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
+
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::policy {
@@ -115,3 +117,5 @@ template <class Arch = xsimd::default_arch, quantizer Q>
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
