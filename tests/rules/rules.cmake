@@ -200,7 +200,7 @@ elseif(RULE STREQUAL "conditions")
 elseif(RULE STREQUAL "warnings")
   # g++ 12 reports its own AVX-512 headers from whatever function they are inlined into, in a consumer's -march=native build.
   foreach(header IN LISTS headers)
-    file(STRINGS ${ROOT}/include/${header} vectors REGEX "#include <(xsimd/xsimd[.]hpp|immintrin[.]h|arm_neon[.]h)>")
+    file(STRINGS ${ROOT}/include/${header} vectors REGEX "^[^/]*xsimd::|#include <(immintrin[.]h|arm_neon[.]h)>")
     file(STRINGS ${ROOT}/include/${header} begin REGEX "^ *EDGERAZOR_BEGIN_INTRINSICS")
     file(STRINGS ${ROOT}/include/${header} end REGEX "^ *EDGERAZOR_END_INTRINSICS")
     if(vectors AND NOT (begin AND end))

@@ -1,2 +1,3 @@
 #pragma once
 #include <xsimd/xsimd.hpp>
+using lanes = xsimd::batch<float>;
