@@ -70,7 +70,8 @@ TEST_CASE("hidden_mse: values and gradients of EdgeRazor (Python), hidden states
     std::vector<std::int64_t> labels;
     if (!golden_case["labels"].is_null())
       labels = golden_case["labels"].get<std::vector<std::int64_t>>();
-    // The `sum` and `none` of EdgeRazor (Python) add features up, and heads too; l is a mean over heads.
+    // The `sum` and `none` of EdgeRazor (Python) add features up, and heads too; l is a mean over
+    // heads.
     const bool adds = how == "sum" || how == "none";
     const double scale = adds ? static_cast<double>(heads) : 1.0;
     std::vector<float> gradient(student.size(), -77.0f), token_values(samples * sample_tokens);
@@ -84,8 +85,8 @@ TEST_CASE("hidden_mse: values and gradients of EdgeRazor (Python), hidden states
         loss(er::head_view<const float>({student.data(), rows, width}, heads),
              er::head_view<const float>({teacher.data(), rows, width}, heads), tokens,
              er::head_view<float>({gradient.data(), rows, width}, heads));
-    // EdgeRazor (Python) adds up to 240 float32 squares, pairwise: a few ulp of the sum, and one of each
-    // gradient.
+    // EdgeRazor (Python) adds up to 240 float32 squares, pairwise: a few ulp of the sum, and one of
+    // each gradient.
     if (how != "none") {
       CHECK(result.value * scale == doctest::Approx(value[0]).epsilon(1e-6));
       for (std::size_t i = 0; i < gradient.size(); ++i)

@@ -185,9 +185,9 @@ TEST_CASE("a NaN or plus infinity is not hidden") {
 
 namespace {
 
-/// EdgeRazor (Python) works in float32: a probability is a few roundings off, its logarithm (down to ln
-/// 1e-8 = -18.4) too, and 23 such terms are added. 2^-24 * 18.4 * 2 = 2.2e-6 for a term of size 1;
-/// T^2 = 4 and a sum over 10 tokens scale it.
+/// EdgeRazor (Python) works in float32: a probability is a few roundings off, its logarithm (down
+/// to ln 1e-8 = -18.4) too, and 23 such terms are added. 2^-24 * 18.4 * 2 = 2.2e-6 for a term of
+/// size 1; T^2 = 4 and a sum over 10 tokens scale it.
 constexpr double rounding = 2.2e-6;
 
 std::optional<std::vector<std::int64_t>> read_labels(const nlohmann::json& data) {

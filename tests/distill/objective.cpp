@@ -1,5 +1,5 @@
-/// Composed objectives: that of EdgeRazor (Python), of cross-entropy, EAKLD and adaptive features, and any
-/// other.
+/// Composed objectives: that of EdgeRazor (Python), of cross-entropy, EAKLD and adaptive features,
+/// and any other.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -84,8 +84,8 @@ TEST_CASE(
                              er::matrix_view<float>{hidden_gradients[layer].data(), tokens, width});
                        });
 
-      // EdgeRazor (Python) works in float32: sums of 5 x 23 terms, within a few 2^-23 of values of a few
-      // units.
+      // EdgeRazor (Python) works in float32: sums of 5 x 23 terms, within a few 2^-23 of values of
+      // a few units.
       const auto near = [](const nlohmann::json& x) {
         return doctest::Approx(x.get<double>()).epsilon(2e-6);
       };

@@ -14,6 +14,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/gamma.hpp>
+#include <edgerazor/distill/kl.hpp>
 #include <edgerazor/distill/row/softmax.hpp>
 #include <edgerazor/distill/tokens.hpp>
 #include <edgerazor/distill/vocabulary_head.hpp>
@@ -35,7 +36,8 @@ struct fused_result : loss_result {
 /// any temperature, in stable mode.
 ///
 ///     er::fused_head<er::entropy_aware_kl> loss{.task_weight = 0.1, .loss_weight = 2};
-///     auto r = loss(student_hidden, student_head, teacher_hidden, teacher_head, tokens, hidden_gradient, workspace);
+///     auto r = loss(student_hidden, student_head, teacher_hidden, teacher_head, tokens,
+///                   hidden_gradient, workspace);
 ///
 /// Hidden states are `tokens x hidden`, each model with its own width; both heads have the same
 /// vocabulary. The gradient with respect to the student's hidden states is written (added where

@@ -131,8 +131,8 @@ struct adaptive_layers {
   std::size_t count = 3;  ///< layers
 
   /// The metric of layer `index` of `hidden_states`, at least 1. Tokens whose `mask` is 0 are left
-  /// out; an empty mask takes all, padding included, as EdgeRazor (Python) does. Without a token (two
-  /// for the variance) it is 0; a row of zeros has cosine 0.
+  /// out; an empty mask takes all, padding included, as EdgeRazor (Python) does. Without a token
+  /// (two for the variance) it is 0; a row of zeros has cosine 0.
   template <real_element T>
   [[nodiscard]] double score(std::span<const matrix_view<T>> hidden_states, std::size_t index,
                              std::span<const std::uint8_t> mask = {}) const {

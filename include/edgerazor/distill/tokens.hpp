@@ -42,9 +42,9 @@ class rows_of_tokens {
         cols_(rows.cols),
         stride_(rows.stride),
         sample_tokens_(rows.rows) {}
-  /// Token i of sample s lies at data + s * sample_stride + i * stride. The logits [batch, sequence,
-  /// vocabulary] without each sequence's last position: {data, batch, sequence - 1, vocabulary,
-  /// sequence * vocabulary, vocabulary}.
+  /// Token i of sample s lies at data + s * sample_stride + i * stride. The logits [batch,
+  /// sequence, vocabulary] without each sequence's last position: {data, batch, sequence - 1,
+  /// vocabulary, sequence * vocabulary, vocabulary}.
   template <class T>
     requires(read_only || !std::is_const_v<T>)
   rows_of_tokens(T* data, std::size_t samples, std::size_t sample_tokens, std::size_t cols,

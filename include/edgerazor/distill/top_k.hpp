@@ -24,6 +24,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/gamma.hpp>
+#include <edgerazor/distill/kl.hpp>
 #include <edgerazor/distill/logits.hpp>
 #include <edgerazor/distill/row/outcomes.hpp>
 #include <edgerazor/distill/tokens.hpp>

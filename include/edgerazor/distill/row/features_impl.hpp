@@ -12,8 +12,8 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-/// sum of f(i) over the vectors of a row of `size` columns, in two accumulators. `begin_block(first,
-/// count)` stands before a block's calls f(column - first).
+/// sum of f(i) over the vectors of a row of `size` columns, in two accumulators.
+/// `begin_block(first, count)` stands before a block's calls f(column - first).
 template <class Begin, class F>
 [[nodiscard]] double sum_blocks(std::size_t size, Begin&& begin_block, F&& f) {
   doubles even{0.0}, odd{0.0};

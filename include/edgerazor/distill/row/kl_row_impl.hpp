@@ -75,7 +75,7 @@ class kl_passes {
   void observe_teacher(logit_statistics& seen) noexcept {
     for_each_block(cols_, [&](std::size_t first, std::size_t count) {
       Real buffer[block_cols];
-      const Real* values = teacher_.block(first, count, lanes_, buffer);
+      const Real* values = teacher_.block(first, count, lanes, buffer);
       if (seen.teacher_reference == logit_statistics::unset) raise_teacher(seen, first, count);
       const std::size_t padded = pad(count);
       teacher_sums sums = sum_teacher<false>(values, padded, scaling(seen));
@@ -216,10 +216,11 @@ class kl_passes {
   [[nodiscard]] bool guarded() const noexcept { return guarded_; }
 
  private:
+  static constexpr std::size_t lanes = vector<Real>::size;
   static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
   [[nodiscard]] std::size_t pad(std::size_t count) const noexcept {
-    return (count + lanes_ - 1) / lanes_ * lanes_;
+    return (count + lanes - 1) / lanes * lanes;
   }
   /// Calls visit(first, count, student, teacher) for the blocks of both rows. Columns past the last
   /// block's end, up to a whole vector, are impossible in both; a finite `padding` makes their
@@ -229,8 +230,8 @@ class kl_passes {
                      Real padding = -std::numeric_limits<Real>::infinity()) const noexcept {
     for_each_block(cols, [&](std::size_t first, std::size_t count) {
       Real buffers[2][block_cols];
-      const Real* student = student_.block(first, count, lanes_, buffers[0]);
-      const Real* teacher = teacher_.block(first, count, lanes_, buffers[1]);
+      const Real* student = student_.block(first, count, lanes, buffers[0]);
+      const Real* teacher = teacher_.block(first, count, lanes, buffers[1]);
       for (std::size_t i = count; i < pad(count); ++i) buffers[0][i] = buffers[1][i] = padding;
       visit(first, count, student, teacher);
     });
@@ -259,7 +260,6 @@ class kl_passes {
   std::size_t cols_;
   double inverse_temperature_;
   bool guarded_;
-  std::size_t lanes_ = vector_elements<Real>();
 };
 
 /// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the

@@ -2,7 +2,7 @@
 /// The sums of `logit_statistics`, and the gradient of a blend, over one block of columns, in
 /// vectors of Real: float or double.
 ///
-/// `count` is a multiple of vector_elements. Guarded: for blocks that hold minus infinity; others
+/// `count` is a multiple of the vector's length. Guarded: for blocks that hold minus infinity; others
 /// then give NaN or infinity, and are to be done again guarded.
 #pragma once
 
@@ -60,23 +60,11 @@ class lane_sums {
   reals sum[Count];
 
   lane_sums() noexcept { clear(); }
-  /// body(i) for every vector of `count` columns; adds to `sum`.
-  template <class Body>
-  void over(std::size_t count, Body&& body) noexcept {
-    constexpr std::size_t step = 32 * reals::size;
-    for (std::size_t first = 0; first < count; first += step) {
-      const std::size_t end = first + step < count ? first + step : count;
-      for (std::size_t i = first; i < end; i += reals::size) body(i);
-      fold();
-    }
+  /// Columns between two folds, and the end of those from `first` on.
+  static constexpr std::size_t step = 32 * reals::size;
+  [[nodiscard]] static std::size_t end(std::size_t first, std::size_t count) noexcept {
+    return first + step < count ? first + step : count;
   }
-  [[nodiscard]] double total(std::size_t k) const noexcept {
-    double result = 0;
-    for (const double lane : total_[k]) result += lane;
-    return result;
-  }
-
- private:
   void fold() noexcept {
     for (std::size_t k = 0; k < Count; ++k) {
       Real lanes[reals::size];
@@ -85,6 +73,13 @@ class lane_sums {
     }
     clear();
   }
+  [[nodiscard]] double total(std::size_t k) const noexcept {
+    double result = 0;
+    for (const double lane : total_[k]) result += lane;
+    return result;
+  }
+
+ private:
   void clear() noexcept {
     for (reals& s : sum) s = reals{Real{0}};
   }
@@ -107,13 +102,16 @@ teacher_sums sum_teacher(const Real* teacher, std::size_t count, const logit_sca
   const exponents<Real> of_teacher{by.teacher_reference, by.inverse_temperature};
   lane_sums<Real, 2> sums;
   reals largest{-std::numeric_limits<Real>::infinity()};
-  sums.over(count, [&](std::size_t i) {
-    const reals b = of_teacher(teacher + i);
-    const reals p = exp_of_units(b);
-    largest = xsimd::max(largest, b);
-    sums.sum[0] += p;
-    sums.sum[1] = xsimd::fma(p, where_positive<Guarded>(p, b), sums.sum[1]);
-  });
+  for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
+    const std::size_t end = sums.end(first, count);
+    for (std::size_t i = first; i < end; i += reals::size) {
+      const reals b = of_teacher(teacher + i);
+      const reals p = exp_of_units(b);
+      largest = xsimd::max(largest, b);
+      sums.sum[0] += p;
+      sums.sum[1] = xsimd::fma(p, where_positive<Guarded>(p, b), sums.sum[1]);
+    }
+  }
   return {sums.total(0), sums.total(1) / exponent_unit<Real>,
           static_cast<double>(xsimd::reduce_max(largest)) / exponent_unit<Real>};
 }
@@ -127,15 +125,18 @@ student_sums sum_student(const Real* student, const Real* teacher, std::size_t c
   const exponents<Real> of_teacher{by.teacher_reference, by.inverse_temperature};
   lane_sums<Real, 2> sums;
   reals largest{-std::numeric_limits<Real>::infinity()};
-  sums.over(count, [&](std::size_t i) {
-    const reals a = of_student(student + i);
-    const reals b = of_teacher(teacher + i);
-    const reals q = exp_of_units(a);
-    largest = xsimd::max(largest, a);
-    if (kept != nullptr) q.store_unaligned(kept + i);
-    sums.sum[0] += q;
-    sums.sum[1] = xsimd::fma(q, where_positive<Guarded>(q, a - b), sums.sum[1]);
-  });
+  for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
+    const std::size_t end = sums.end(first, count);
+    for (std::size_t i = first; i < end; i += reals::size) {
+      const reals a = of_student(student + i);
+      const reals b = of_teacher(teacher + i);
+      const reals q = exp_of_units(a);
+      largest = xsimd::max(largest, a);
+      if (kept != nullptr) q.store_unaligned(kept + i);
+      sums.sum[0] += q;
+      sums.sum[1] = xsimd::fma(q, where_positive<Guarded>(q, a - b), sums.sum[1]);
+    }
+  }
   return {sums.total(0), sums.total(1) / exponent_unit<Real>,
           static_cast<double>(xsimd::reduce_max(largest)) / exponent_unit<Real>};
 }
@@ -148,12 +149,15 @@ double sum_forward(const Real* student, const Real* teacher, std::size_t count,
   const exponents<Real> of_student{by.student_reference, by.inverse_temperature};
   const exponents<Real> of_teacher{by.teacher_reference, by.inverse_temperature};
   lane_sums<Real, 1> sums;
-  sums.over(count, [&](std::size_t i) {
-    const reals a = of_student(student + i);
-    const reals b = of_teacher(teacher + i);
-    const reals p = exp_of_units(b);
-    sums.sum[0] = xsimd::fma(p, where_positive<Guarded>(p, b - a), sums.sum[0]);
-  });
+  for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
+    const std::size_t end = sums.end(first, count);
+    for (std::size_t i = first; i < end; i += reals::size) {
+      const reals a = of_student(student + i);
+      const reals b = of_teacher(teacher + i);
+      const reals p = exp_of_units(b);
+      sums.sum[0] = xsimd::fma(p, where_positive<Guarded>(p, b - a), sums.sum[0]);
+    }
+  }
   return sums.total(0) / exponent_unit<Real>;
 }
 
@@ -171,23 +175,20 @@ double blend_gradient(const Real* student, const Real* teacher, const Real* kept
   const reals student_part{static_cast<Real>(blend.student)},
       teacher_part{static_cast<Real>(blend.teacher)};
   lane_sums<Real, 1> sums;
-  sums.over(count, [&](std::size_t i) {
-    const reals a = of_student(student + i);
-    const reals b = of_teacher(teacher + i);
-    const reals p = exp_of_units(b);
-    const reals q = kept != nullptr ? reals::load_unaligned(kept + i) : exp_of_units(a);
-    const reals u = a - b;
-    sums.sum[0] = xsimd::fnma(p, where_positive<Guarded>(p, u), sums.sum[0]);
-    const reals weight = xsimd::fma(where_finite<Guarded>(u), slope, student_part);
-    xsimd::fms(q, weight, p * teacher_part).store_unaligned(gradient + i);
-  });
+  for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
+    const std::size_t end = sums.end(first, count);
+    for (std::size_t i = first; i < end; i += reals::size) {
+      const reals a = of_student(student + i);
+      const reals b = of_teacher(teacher + i);
+      const reals p = exp_of_units(b);
+      const reals q = kept != nullptr ? reals::load_unaligned(kept + i) : exp_of_units(a);
+      const reals u = a - b;
+      sums.sum[0] = xsimd::fnma(p, where_positive<Guarded>(p, u), sums.sum[0]);
+      const reals weight = xsimd::fma(where_finite<Guarded>(u), slope, student_part);
+      xsimd::fms(q, weight, p * teacher_part).store_unaligned(gradient + i);
+    }
+  }
   return sums.total(0) / exponent_unit<Real>;
-}
-
-/// Elements of a vector of Real.
-template <class Real>
-std::size_t vector_elements() noexcept {
-  return vector<Real>::size;
 }
 
 /// Two distributions that are close, in float without cancellation.
@@ -255,21 +256,25 @@ struct logit_differences {
   }
 };
 
-/// The first pass over a block. `count` is a multiple of vector_elements<float>.
+/// The first pass over a block. `count` is a multiple of floats::size.
 inline difference_sums sum_differences(const float* student, const float* teacher,
                                        std::size_t count, const logit_scaling& by) noexcept {
   const exponents<float> of_student{by.student_reference, by.inverse_temperature};
   const exponents<float> of_teacher{by.teacher_reference, by.inverse_temperature};
   const logit_differences differences{by};
   lane_sums<float, 2> sums;
-  sums.over(count, [&](std::size_t i) {
-    const floats u = differences(student + i, teacher + i);
-    const floats p = exp2_approx(of_teacher(teacher + i)), q = exp2_approx(of_student(student + i));
-    const auto small = xsimd::abs(u) <= floats{small_difference};
-    const floats difference = xsimd::select(small, p * (u + exponential_excess(u)), q - p);
-    sums.sum[0] += difference;
-    sums.sum[1] = xsimd::fma(q, u, sums.sum[1]);
-  });
+  for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
+    const std::size_t end = sums.end(first, count);
+    for (std::size_t i = first; i < end; i += floats::size) {
+      const floats u = differences(student + i, teacher + i);
+      const floats p = exp2_approx(of_teacher(teacher + i)),
+                   q = exp2_approx(of_student(student + i));
+      const auto small = xsimd::abs(u) <= floats{small_difference};
+      const floats difference = xsimd::select(small, p * (u + exponential_excess(u)), q - p);
+      sums.sum[0] += difference;
+      sums.sum[1] = xsimd::fma(q, u, sums.sum[1]);
+    }
+  }
   return {sums.total(0), sums.total(1)};
 }
 
@@ -286,19 +291,22 @@ inline kl_divergences compare_near(const float* student, const float* teacher, s
   const floats log_ratio{static_cast<float>(with.log_ratio)}, mean{static_cast<float>(with.mean)};
   const floats forward{static_cast<float>(with.forward)}, reverse{static_cast<float>(with.reverse)};
   lane_sums<float, 2> sums;
-  sums.over(count, [&](std::size_t i) {
-    const floats u = differences(student + i, teacher + i), x = u - log_ratio;
-    const floats p = exp2_approx(of_teacher(teacher + i)) * teacher_scale;
-    const floats q = exp2_approx(of_student(student + i)) * student_scale;
-    const auto small = xsimd::abs(x) <= floats{small_difference};
-    const floats excess = exponential_excess(x), rise = x + excess;  // e^x - 1 - x, e^x - 1
-    const floats difference = xsimd::select(small, p * rise, q - p);
-    sums.sum[0] += xsimd::select(small, p * excess, difference - p * x);
-    sums.sum[1] += xsimd::select(small, p * (x * rise - excess), q * x - difference);
-    if (gradient != nullptr) {
-      xsimd::fma(reverse * q, u - mean, forward * difference).store_unaligned(gradient + i);
+  for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
+    const std::size_t end = sums.end(first, count);
+    for (std::size_t i = first; i < end; i += floats::size) {
+      const floats u = differences(student + i, teacher + i), x = u - log_ratio;
+      const floats p = exp2_approx(of_teacher(teacher + i)) * teacher_scale;
+      const floats q = exp2_approx(of_student(student + i)) * student_scale;
+      const auto small = xsimd::abs(x) <= floats{small_difference};
+      const floats excess = exponential_excess(x), rise = x + excess;  // e^x - 1 - x, e^x - 1
+      const floats difference = xsimd::select(small, p * rise, q - p);
+      sums.sum[0] += xsimd::select(small, p * excess, difference - p * x);
+      sums.sum[1] += xsimd::select(small, p * (x * rise - excess), q * x - difference);
+      if (gradient != nullptr) {
+        xsimd::fma(reverse * q, u - mean, forward * difference).store_unaligned(gradient + i);
+      }
     }
-  });
+  }
   return {sums.total(0), sums.total(1)};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Distributions over positions: a query's over keys, student's and the mean of several of the
-/// teacher's; and a token's over the tokens of its sample, R = softmax(x_i . x_j / sqrt(width)) over
-/// j, kept as logarithms in rows of doubles.
+/// teacher's; and a token's over the tokens of its sample, R = softmax(x_i . x_j / sqrt(width))
+/// over j, kept as logarithms in rows of doubles.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +53,8 @@ inline constexpr std::size_t relation_padding = 64;
 EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::size_t width,
                                std::size_t i, double* out) noexcept;
 
-/// H(p) in nats of a row of ln p. Parity: as EdgeRazor (Python) has it (compute_teacher_confidence),
-/// of softmax(p).
+/// H(p) in nats of a row of ln p. Parity: as EdgeRazor (Python) has it
+/// (compute_teacher_confidence), of softmax(p).
 [[nodiscard]] EDGERAZOR_FUNCTION double relation_entropy(const double* ln_p, std::size_t tokens,
                                                          bool parity) noexcept;
 

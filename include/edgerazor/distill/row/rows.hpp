@@ -90,14 +90,15 @@ struct input_row {
   }
 
   /// Columns [begin, begin + count) as Real: where they lie if they are of that type and make whole
-  /// vectors of `lanes`, else copied into `buffer` (block_cols elements) and continued to a whole
-  /// vector. Columns past the row's end are `beyond`: by default the logit of an impossible token.
+  /// vectors of `lanes` (a power of two), else copied into `buffer` (block_cols elements) and
+  /// continued to a whole vector. Columns past the row's end are `beyond`: by default the logit of
+  /// an impossible token.
   template <class Real>
   [[nodiscard]] const Real* block(
       std::size_t begin, std::size_t count, std::size_t lanes, Real* buffer,
       Real beyond = -std::numeric_limits<Real>::infinity()) const noexcept {
     const std::size_t present = present_in(begin, count);
-    if (type == detail::row::element_of<Real>() && present == count && count % lanes == 0)
+    if (type == detail::row::element_of<Real>() && present == count && (count & (lanes - 1)) == 0)
       return static_cast<const Real*>(data) + begin;
     detail::row::with_elements(data, type, [&](const auto* x) noexcept {
       for (std::size_t i = 0; i < present; ++i) {
@@ -108,7 +109,7 @@ struct input_row {
         }
       }
     });
-    for (std::size_t i = present; i < count || i % lanes != 0; ++i) buffer[i] = beyond;
+    for (std::size_t i = present; i < count || (i & (lanes - 1)) != 0; ++i) buffer[i] = beyond;
     return buffer;
   }
 
