@@ -146,7 +146,7 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
     if (options.logits_loss == "eakld") {
       const er::entropy_aware_kl loss{.confidence_k = options.confidence_k};
       piece.values.logits =
-          loss(logits, target, tokens, piece.gradient_view(), piece.statistics).value;
+          loss(logits, target, tokens, piece.gradient_view(), {.workspace = piece.statistics}).value;
     } else if (options.logits_loss == "forward") {
       piece.values.logits = er::forward_kl{}(logits, target, tokens, piece.gradient_view()).value;
     } else if (options.logits_loss == "reverse") {
@@ -164,7 +164,7 @@ void trainer::parts::add_feature_loss(shard& piece, double upstream) {
   for (std::size_t i = 0; i <= size.layers; ++i)
     piece.hidden_states.push_back(piece.teacher->hidden(i));
   std::ranges::fill(piece.hidden_gradients, er::matrix_view<const float>{});
-  const er::adaptive_layers select{.top_k = piece.selected.size()};
+  const er::adaptive_layers select{.count = piece.selected.size()};
   const double each = 1.0 / static_cast<double>(piece.selected.size());
   piece.values.features = 0;
   std::size_t next = 0;

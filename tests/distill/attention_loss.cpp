@@ -15,6 +15,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/attention_loss");
+
 namespace {
 
 /// `rows` distributions over `width` positions.
@@ -75,7 +77,8 @@ one_row row_of(const er::attention_kl& loss, const std::vector<float>& q,
 
 }  // namespace
 
-TEST_CASE("attention_kl: the reference's value on the maps that its self-relation test makes") {
+TEST_CASE(
+    "attention_kl: the value of EdgeRazor (Python) on the maps that its self-relation test makes") {
   const nlohmann::json file = golden::load("relation.json");
   int seen = 0;
   for (const auto& golden_case : file["cases"]) {
@@ -265,3 +268,5 @@ TEST_CASE("attention_kl: heads and shapes that don't fit are refused") {
                        "attention_kl: confidence_k is 1, expected at least 2",
                        std::invalid_argument);
 }
+
+TEST_SUITE_END();

@@ -13,6 +13,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/cross_entropy");
+
 TEST_CASE("cross-entropy and its gradient agree with long double") {
   for (const std::size_t size : {2, 5, 100, 8192, 20000}) {
     for (const float scale : {1e-3f, 1.0f, 30.0f, 1000.0f}) {
@@ -106,3 +108,5 @@ TEST_CASE("cross-entropy adds to a gradient, scales it, and may overwrite the lo
   for (std::size_t i = 0; i < plain.size(); ++i)
     CHECK(added[i] == doctest::Approx(1 + 3 * plain[i]).epsilon(1e-6));
 }
+
+TEST_SUITE_END();

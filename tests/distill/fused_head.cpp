@@ -14,6 +14,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/fused_head");
+
 namespace {
 
 constexpr std::size_t tokens = 70, vocabulary = 1300, student_width = 20, teacher_width = 33;
@@ -114,7 +116,7 @@ void check(const Loss& loss, double task_weight, double loss_weight) {
     CHECK(r.distillation == doctest::Approx(distillation).epsilon(1e-6));
     CHECK(r.value ==
           doctest::Approx(task_weight * task + loss_weight * distillation).epsilon(1e-6));
-    if constexpr (requires(const Loss& l) { l.policy(); }) {
+    if constexpr (requires(const Loss& l) { l.rule(); }) {
       if (loss_weight != 0) CHECK(std::fabs(r.gamma - gamma) <= 1e-6);
     }
     check_close(fused_hidden, hidden, vocabulary);
@@ -152,3 +154,5 @@ TEST_CASE("what a fused head refuses") {
            m.batch(), g, workspace),
       "fused_head: hidden states are 70 x 20 and 70 x 33, the heads take 33 and 33 columns");
 }
+
+TEST_SUITE_END();

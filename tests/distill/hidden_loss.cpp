@@ -16,6 +16,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/hidden_loss");
+
 namespace {
 
 std::vector<float> normal(std::size_t size, std::mt19937& random) {
@@ -46,7 +48,7 @@ double cosine_distance(const float* s, const float* t, std::size_t width) {
 
 }  // namespace
 
-TEST_CASE("hidden_mse: the reference's values and gradients, hidden states and cached keys") {
+TEST_CASE("hidden_mse: values and gradients of EdgeRazor (Python), hidden states and cached keys") {
   int seen = 0;
   const nlohmann::json file = golden::load("losses.json");
   for (const auto& golden_case : file["cases"]) {
@@ -68,7 +70,8 @@ TEST_CASE("hidden_mse: the reference's values and gradients, hidden states and c
     std::vector<std::int64_t> labels;
     if (!golden_case["labels"].is_null())
       labels = golden_case["labels"].get<std::vector<std::int64_t>>();
-    // The reference's `sum` and `none` add features up, and heads too; l is a mean over heads.
+    // The `sum` and `none` of EdgeRazor (Python) add features up, and heads too; l is a mean over
+    // heads.
     const bool adds = how == "sum" || how == "none";
     const double scale = adds ? static_cast<double>(heads) : 1.0;
     std::vector<float> gradient(student.size(), -77.0f), token_values(samples * sample_tokens);
@@ -82,8 +85,8 @@ TEST_CASE("hidden_mse: the reference's values and gradients, hidden states and c
         loss(er::head_view<const float>({student.data(), rows, width}, heads),
              er::head_view<const float>({teacher.data(), rows, width}, heads), tokens,
              er::head_view<float>({gradient.data(), rows, width}, heads));
-    // The reference adds up to 240 float32 squares, pairwise: a few ulp of the sum, and one of each
-    // gradient.
+    // EdgeRazor (Python) adds up to 240 float32 squares, pairwise: a few ulp of the sum, and one of
+    // each gradient.
     if (how != "none") {
       CHECK(result.value * scale == doctest::Approx(value[0]).epsilon(1e-6));
       for (std::size_t i = 0; i < gradient.size(); ++i)
@@ -276,3 +279,5 @@ TEST_CASE("hidden losses: shapes that don't fit are refused") {
   CHECK(er::hidden_mse{}(er::matrix_view<const float>{}, er::matrix_view<const float>{}, batch)
             .value == 0);
 }
+
+TEST_SUITE_END();

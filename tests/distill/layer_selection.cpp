@@ -15,6 +15,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/layer_selection");
+
 namespace {
 
 using indices = std::vector<std::size_t>;
@@ -30,7 +32,7 @@ er::layer_metric metric_named(const std::string& name) {
 indices select(const er::adaptive_layers& policy, const std::vector<view>& layers,
                std::span<const std::uint8_t> mask = {}) {
   std::vector<double> scores(layers.size(), -77);
-  indices result(policy.top_k, 77);
+  indices result(policy.count, 77);
   const auto selected = policy(std::span<const view>(layers), scores, result, mask);
   for (std::size_t l = 1; l < layers.size(); ++l) {
     const double score = policy.score(std::span<const view>(layers), l, mask);
@@ -47,7 +49,7 @@ indices fixed(const std::vector<er::layer_choice>& choices, std::size_t count) {
 
 }  // namespace
 
-TEST_CASE("adaptive_layers: the layers the reference selects, best first") {
+TEST_CASE("adaptive_layers: the layers that EdgeRazor (Python) selects, best first") {
   const nlohmann::json file = golden::load("layer_selection.json");
   CHECK(file["cases"].size() == 9);
   for (const auto& golden_case : file["cases"]) {
@@ -58,7 +60,7 @@ TEST_CASE("adaptive_layers: the layers the reference selects, best first") {
     for (const auto& state : states)
       layers.push_back({state.data(), shape[0] * shape[1], shape[2]});
     const er::adaptive_layers policy{.metric = metric_named(golden_case["metric"]),
-                                     .top_k = golden_case["topk"]};
+                                     .count = golden_case["topk"]};
     CAPTURE(golden_case["metric"].get<std::string>());
     CHECK(select(policy, layers) == golden_case["selected"].get<indices>());
   }
@@ -120,8 +122,8 @@ TEST_CASE(
   const std::array<float, 7> states{0, 2, -3, nan, 3, 2, 1};
   std::vector<view> layers;
   for (const float& x : states) layers.push_back({&x, 1, 1});
-  const auto by_norm = [](std::size_t top_k) {
-    return er::adaptive_layers{.metric = er::layer_metric::norm, .top_k = top_k};
+  const auto by_norm = [](std::size_t count) {
+    return er::adaptive_layers{.metric = er::layer_metric::norm, .count = count};
   };
   CHECK(select(by_norm(1), layers) == indices{2});
   CHECK(select(by_norm(3), layers) == indices{2, 4, 1});
@@ -131,10 +133,10 @@ TEST_CASE(
   // Cosines of numbers are their signs: -1 for layer 2 alone once NaN is gone, lowest first; 0
   // against the embedding.
   layers.erase(layers.begin() + 3);
-  CHECK(select({.metric = er::layer_metric::cosine_similarity, .top_k = 4}, layers) ==
+  CHECK(select({.metric = er::layer_metric::cosine_similarity, .count = 4}, layers) ==
         indices{2, 3, 1, 4});
   // One token has no variance.
-  CHECK(select({.metric = er::layer_metric::variance, .top_k = 2}, layers) == indices{1, 2});
+  CHECK(select({.metric = er::layer_metric::variance, .count = 2}, layers) == indices{1, 2});
   CHECK(select(by_norm(3), {layers[0]}).empty());
   CHECK(select(by_norm(3), {}).empty());
 }
@@ -143,7 +145,7 @@ TEST_CASE("adaptive_layers: what the mask leaves out has no say") {
   const std::array<float, 3> none{0, 0, 0}, early{1, 1, 9}, late{2, 2, 0};
   const std::vector<view> layers{{none.data(), 3, 1}, {early.data(), 3, 1}, {late.data(), 3, 1}};
   const std::vector<std::uint8_t> mask{1, 1, 0}, nobody{0, 0, 0};
-  const er::adaptive_layers best{.metric = er::layer_metric::norm, .top_k = 1};
+  const er::adaptive_layers best{.metric = er::layer_metric::norm, .count = 1};
   CHECK(select(best, layers) == indices{1});
   CHECK(select(best, layers, mask) == indices{2});
   CHECK(select(best, layers, nobody) == indices{1});
@@ -184,3 +186,5 @@ TEST_CASE("adaptive_layers: shapes that don't fit are refused") {
   CHECK_THROWS_AS(static_cast<void>(er::adaptive_layers{}.score(std::span<const view>(fine), 0)),
                   std::invalid_argument);
 }
+
+TEST_SUITE_END();

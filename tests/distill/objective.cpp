@@ -1,5 +1,5 @@
-/// Composed objectives: the reference's, of cross-entropy, EAKLD and adaptive features, and any
-/// other.
+/// Composed objectives: that of EdgeRazor (Python), of cross-entropy, EAKLD and adaptive features,
+/// and any other.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -21,8 +21,10 @@ namespace er = edgerazor;
 
 using view = er::matrix_view<const float>;
 
+TEST_SUITE_BEGIN("distill/objective");
+
 TEST_CASE(
-    "objective: the reference's total, parts and gradients, with the weights of published "
+    "objective: total, parts and gradients of EdgeRazor (Python), with the weights of published "
     "configurations") {
   const nlohmann::json file = golden::load("objective.json");
   // The three cases hold the weights of these.
@@ -36,7 +38,7 @@ TEST_CASE(
     CHECK(recipe.logits == golden_case["alpha_logits"].get<double>());
     CHECK(recipe.features == golden_case["alpha_features"].get<double>());
     CHECK(recipe.confidence_k == golden_case["confidence_k"].get<std::size_t>());
-    CHECK(recipe.top_k == golden_case["topk"].get<std::size_t>());
+    CHECK(recipe.layers == golden_case["topk"].get<std::size_t>());
     REQUIRE(golden_case["metric"] == "cosine_similarity");
 
     const auto logits_shape = golden_case["logits_shape"].get<std::vector<std::size_t>>();
@@ -60,7 +62,7 @@ TEST_CASE(
       std::vector<std::vector<float>> hidden_gradients(layers,
                                                        std::vector<float>(tokens * width, 0.0f));
       std::vector<double> scores(layers);
-      std::vector<std::size_t> room(recipe.top_k);
+      std::vector<std::size_t> room(recipe.layers);
       const auto selected =
           recipe.layer_selection()(std::span<const view>(teacher_views), scores, room);
 
@@ -82,8 +84,8 @@ TEST_CASE(
                              er::matrix_view<float>{hidden_gradients[layer].data(), tokens, width});
                        });
 
-      // The reference works in float32: sums of 5 x 23 terms, within a few 2^-23 of values of a few
-      // units.
+      // EdgeRazor (Python) works in float32: sums of 5 x 23 terms, within a few 2^-23 of values of
+      // a few units.
       const auto near = [](const nlohmann::json& x) {
         return doctest::Approx(x.get<double>()).epsilon(2e-6);
       };
@@ -91,11 +93,11 @@ TEST_CASE(
       CHECK(total["logits"].value == near(golden_case["details"]["loss_1"]));
       CHECK(total["features"].value == near(golden_case["details"]["loss_2"]));
       CHECK(total.value() == near(golden_case["total"][0]));
-      const std::vector<float> reference = golden::floats(golden_case["grad_logits"]);
+      const std::vector<float> published = golden::floats(golden_case["grad_logits"]);
       // Gradients of at most 1; a part of EAKLD's is a difference of float32 logarithms of up to
       // 20.
-      for (std::size_t i = 0; i < reference.size(); ++i)
-        CHECK(std::fabs(gradient[i] - reference[i]) < 3e-6);
+      for (std::size_t i = 0; i < published.size(); ++i)
+        CHECK(std::fabs(gradient[i] - published[i]) < 3e-6);
       for (std::size_t l = 0; l < layers; ++l) {
         const auto& expected = golden_case["grad_hidden"][l];
         CHECK(expected.is_null() == (std::ranges::find(selected, l) == selected.end()));
@@ -164,3 +166,5 @@ TEST_CASE("objective: names are taken once, and there is room for so many") {
 
 static_assert(er::published::qwen3_w1_58.task == 0.1 && er::published::mobilellm_w2_79.task == 0.5);
 static_assert(er::published::qwen3_w4.logit_loss().confidence_k == 16);
+
+TEST_SUITE_END();

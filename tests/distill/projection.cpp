@@ -12,6 +12,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/projection");
+
 namespace {
 
 std::vector<float> normal(std::size_t size, std::mt19937& random, float scale = 1) {
@@ -129,3 +131,5 @@ TEST_CASE("projected: shapes and workspaces that don't fit are refused") {
                         er::matrix_view<float>{x.data(), 4, 2}, {}, {}, {}, workspace),
       "projected: the projection is 3 x 2, expected 2 x 3", std::invalid_argument);
 }
+
+TEST_SUITE_END();

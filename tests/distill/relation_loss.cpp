@@ -16,6 +16,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/relation_loss");
+
 namespace {
 
 using view = er::matrix_view<const float>;
@@ -54,7 +56,8 @@ constexpr er::kl_direction directions[]{er::kl_direction::forward, er::kl_direct
 
 }  // namespace
 
-TEST_CASE("key_value_relation_kl: the reference's composed objective, values and gradients") {
+TEST_CASE(
+    "key_value_relation_kl: the composed objective of EdgeRazor (Python), values and gradients") {
   const nlohmann::json file = golden::load("relation.json");
   CHECK(file["cases"].size() == 9);
   for (const auto& golden_case : file["cases"]) {
@@ -109,10 +112,10 @@ TEST_CASE("key_value_relation_kl: the reference's composed objective, values and
             CHECK(gradients[k] == std::vector<float>(rows * width, -77.0f));
             continue;
           }
-          const std::vector<float> reference = golden::floats(expected);
+          const std::vector<float> published = golden::floats(expected);
           // Float32 through softmax and two products of 5 and 8 terms; gradients are 0.1 at most.
-          for (std::size_t i = 0; i < reference.size(); ++i)
-            CHECK(std::fabs(gradients[k][i] - reference[i]) < 1e-7);
+          for (std::size_t i = 0; i < published.size(); ++i)
+            CHECK(std::fabs(gradients[k][i] - published[i]) < 1e-7);
         }
       }
       CHECK(value == doctest::Approx(golden_case["loss"].get<double>()).epsilon(1e-6));
@@ -256,3 +259,5 @@ TEST_CASE("relation_kl: heads, shapes and workspaces that don't fit are refused"
                   std::invalid_argument);
   CHECK_NOTHROW(er::relation_kl{}(heads(2, 4, 4), heads(2, 4, 5), {}, {}, plenty));
 }
+
+TEST_SUITE_END();

@@ -16,7 +16,9 @@ namespace er = edgerazor;
 
 using view = er::matrix_view<const float>;
 
-TEST_CASE("router_z: the reference's mean over layers") {
+TEST_SUITE_BEGIN("distill/router_z");
+
+TEST_CASE("router_z: the mean over layers of EdgeRazor (Python)") {
   const nlohmann::json file = golden::load("router_z.json");
   CHECK(file["cases"].size() == 3);
   for (const auto& golden_case : file["cases"]) {
@@ -92,3 +94,5 @@ TEST_CASE("router_z: shapes that don't fit are refused") {
   CHECK_THROWS_WITH_AS(er::router_z{}(view{x.data(), 3, 0}), "router_z: logits of 0 experts",
                        std::invalid_argument);
 }
+
+TEST_SUITE_END();

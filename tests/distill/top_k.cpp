@@ -20,10 +20,12 @@
 namespace er = edgerazor;
 using oracle::real;
 
+TEST_SUITE_BEGIN("distill/top_k");
+
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr auto renormalise = er::top_k_tail::renormalise;
+constexpr auto renormalize = er::top_k_tail::renormalize;
 constexpr auto bucket = er::top_k_tail::bucket;
 
 /// One token.
@@ -68,7 +70,7 @@ std::vector<real> student_outcomes(const row& r, const Logits& student, er::top_
     known[static_cast<std::size_t>(id)] = true;
     z.push_back(static_cast<real>(student[static_cast<std::size_t>(id)]));
   }
-  if (tail == renormalise || z.size() == student.size()) return z;
+  if (tail == renormalize || z.size() == student.size()) return z;
   real largest = -std::numeric_limits<real>::infinity(), sum = 0;
   for (std::size_t i = 0; i < student.size(); ++i) {
     if (!known[i]) largest = std::max(largest, static_cast<real>(student[i]));
@@ -217,7 +219,7 @@ TEST_CASE("every loss over known outcomes agrees with long double") {
           INFO("seed " << seed << ", " << size << " columns, " << k << " known, scale " << scale
                        << ", temperature " << temperature);
           for_each_loss(temperature, [&](const auto& loss) {
-            check(loss, r, renormalise);
+            check(loss, r, renormalize);
             check(loss, r, bucket);
           });
         }
@@ -238,7 +240,7 @@ TEST_CASE("a student that is the teacher has no divergence at any temperature") 
     r.log_p[i] = static_cast<float>(log_p[static_cast<std::size_t>(r.ids[i])]);
   }
   for (const float temperature : {0.5f, 1.0f, 4.0f}) {
-    for (const auto tail : {renormalise, bucket}) {
+    for (const auto tail : {renormalize, bucket}) {
       std::vector<float> gradient(700, 7);
       const er::matrix_view<float> g{gradient.data(), 1, 700};
       // Log-probabilities up to 20, in float: 1e-6 each, and the divergence is of second order in
@@ -263,7 +265,7 @@ TEST_CASE("a teacher known everywhere gives the whole loss") {
           loss(r.logits(), er::matrix_view<const float>{teacher.data(), 1, size}, er::token_batch{},
                er::matrix_view<float>{whole.data(), 1, size})
               .value;
-      for (const auto tail : {renormalise, bucket}) {  // no column is left for a bucket
+      for (const auto tail : {renormalize, bucket}) {  // no column is left for a bucket
         const auto result = er::top_k_loss{loss}(r.logits(), r.teacher(tail), er::token_batch{},
                                                  er::matrix_view<float>{known.data(), 1, size});
         CHECK(result.value == doctest::Approx(expected).epsilon(1e-9));
@@ -331,11 +333,11 @@ TEST_CASE("impossible tokens of the student and of the teacher") {
   for_each_loss(1.0f, [&](const auto& loss) { check(loss, r, bucket); });
   r.student[static_cast<std::size_t>(r.ids[2])] = r.log_p[2] = -infinity;  // of both
   for_each_loss(2.0f, [&](const auto& loss) { check(loss, r, bucket); });
-  for_each_loss(2.0f, [&](const auto& loss) { check(loss, r, renormalise); });
+  for_each_loss(2.0f, [&](const auto& loss) { check(loss, r, renormalize); });
   r.log_p[2] = -2;  // the teacher has mass where the student has none
   CHECK(er::top_k_loss{er::forward_kl{}}(r.logits(), r.teacher(bucket), {}).value == infinity);
   check(er::reverse_kl{}, r, bucket);
-  check(er::generalized_js{}, r, renormalise);
+  check(er::generalized_js{}, r, renormalize);
   check(er::skew_kl{}, r, bucket);
 
   row no_tail = plain;  // the student knows the same tokens only
@@ -369,7 +371,7 @@ TEST_CASE("entries that are not in use") {
   padded.ids.push_back(-1);
   padded.log_p.push_back(-1);
   const row nothing{r.student, {-1, -1}, {-0.5f, -0.5f}};
-  for (const auto tail : {renormalise, bucket}) {
+  for (const auto tail : {renormalize, bucket}) {
     for_each_loss(2.0f, [&](const auto& loss) {
       std::vector<float> expected(40), gradient(40);
       const auto run = [&](const row& of, std::vector<float>& g) {
@@ -530,7 +532,7 @@ TEST_CASE_TEMPLATE("16-bit students, whose gradient takes their place", Half, er
     half.emplace_back(x);
     x = static_cast<float>(half.back());
   }
-  for (const auto tail : {renormalise, bucket}) {
+  for (const auto tail : {renormalize, bucket}) {
     std::vector<float> expected(700);
     std::vector<Half> place = half;
     const double value =
@@ -543,3 +545,5 @@ TEST_CASE_TEMPLATE("16-bit students, whose gradient takes their place", Half, er
       REQUIRE(static_cast<float>(place[i]) == static_cast<float>(Half{expected[i]}));
   }
 }
+
+TEST_SUITE_END();

@@ -18,6 +18,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("distill/vocabulary_pieces");
+
 namespace {
 
 struct pieces {
@@ -159,3 +161,5 @@ TEST_CASE("pieces must cover the same columns") {
   CHECK_THROWS_WITH(er::observe_piece(std::span{logits}, std::span{logits}, 0, seen),
                     "observe_piece: the temperature is 0.000000, expected one above 0");
 }
+
+TEST_SUITE_END();

@@ -17,7 +17,7 @@
 #include <edgerazor/distill/hidden_loss.hpp>
 #include <edgerazor/distill/kl.hpp>
 #include <edgerazor/distill/layer_selection.hpp>
-#include <edgerazor/distill/reduction.hpp>
+#include <edgerazor/distill/tokens.hpp>
 #include <edgerazor/distill/router_z.hpp>
 
 namespace er = edgerazor;
@@ -101,7 +101,7 @@ json adaptive_answer(const json& c) {
                                              : metric == "variance"
                                                  ? er::layer_metric::variance
                                                  : er::layer_metric::cosine_similarity,
-                                   .top_k = c["top_k"]};
+                                   .count = c["top_k"]};
   std::vector<double> scores(views.size());
   std::vector<std::size_t> indices(views.size());
   const auto selected =

@@ -7,20 +7,16 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
-#include <type_traits>
-
-#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/distill/cross_entropy.hpp>
+#include <edgerazor/distill/gamma.hpp>
 #include <edgerazor/distill/kl.hpp>
-#include <edgerazor/distill/logit_statistics.hpp>
-#include <edgerazor/distill/reduction.hpp>
-#include <edgerazor/distill/teacher_confidence.hpp>
+#include <edgerazor/distill/row/softmax.hpp>
+#include <edgerazor/distill/tokens.hpp>
 #include <edgerazor/distill/vocabulary_head.hpp>
 #include <edgerazor/distill/vocabulary_pieces.hpp>
 
@@ -40,7 +36,8 @@ struct fused_result : loss_result {
 /// any temperature, in stable mode.
 ///
 ///     er::fused_head<er::entropy_aware_kl> loss{.task_weight = 0.1, .loss_weight = 2};
-///     auto r = loss(student_hidden, student_head, teacher_hidden, teacher_head, tokens, hidden_gradient, workspace);
+///     auto r = loss(student_hidden, student_head, teacher_hidden, teacher_head, tokens,
+///                   hidden_gradient, workspace);
 ///
 /// Hidden states are `tokens x hidden`, each model with its own width; both heads have the same
 /// vocabulary. The gradient with respect to the student's hidden states is written (added where
@@ -60,8 +57,7 @@ struct fused_head {
     return 3 * block_tokens * columns + tokens;
   }
 
-  template <class Arch = xsimd::default_arch, vocabulary_head StudentHead,
-            vocabulary_head TeacherHead>
+  template <vocabulary_head StudentHead, vocabulary_head TeacherHead>
   fused_result operator()(matrix_view<const float> student, const StudentHead& student_head,
                           matrix_view<const float> teacher, const TeacherHead& teacher_head,
                           const token_batch& tokens, matrix_view<float> hidden_gradient,
@@ -69,14 +65,15 @@ struct fused_head {
     check(student, student_head.rows(), student_head.cols(), teacher, teacher_head.rows(),
           teacher_head.cols(), tokens, hidden_gradient, workspace.size());
     const detail::distill::token_plan plan{"fused_head", tokens, student.rows};
-    check_labels(tokens, plan, student_head.rows());
-    pass<Arch, StudentHead, TeacherHead> run{*this,        student, student_head, teacher,
+    if ((task_weight != 0 || requires { Loss::reads_labels; }) && !tokens.labels.empty())
+      plan.check_labels("the vocabulary", student_head.rows());
+    const pass<StudentHead, TeacherHead> run{*this,        student, student_head, teacher,
                                              teacher_head, tokens,  plan,         workspace};
     return run.all(hidden_gradient);
   }
 
  private:
-  static constexpr bool is_blend = requires(const Loss& l) { l.policy(); };
+  static constexpr bool is_blend = requires(const Loss& l) { l.rule(); };
 
   void check(const matrix_view<const float>& student, std::size_t student_vocabulary,
              std::size_t student_width, const matrix_view<const float>& teacher,
@@ -94,12 +91,8 @@ struct fused_head {
           " and " + detail::core::shape_text(teacher.rows, teacher.cols) + ", the heads take " +
           std::to_string(student_width) + " and " + std::to_string(teacher_width) + " columns");
     }
-    if (gradient.data != nullptr &&
-        (gradient.rows != student.rows || gradient.cols != student.cols)) {
-      detail::core::fail("fused_head: the student's hidden states are " +
-                         detail::core::shape_text(student.rows, student.cols) + ", the gradient " +
-                         detail::core::shape_text(gradient.rows, gradient.cols));
-    }
+    detail::distill::check_gradient("fused_head", "the student's hidden states", student.rows,
+                                    student.cols, gradient);
     if (columns == 0 || workspace < workspace_size(student.rows)) {
       detail::core::fail("fused_head: a workspace of " + std::to_string(workspace) +
                          " floats, expected " + std::to_string(workspace_size(student.rows)));
@@ -113,22 +106,8 @@ struct fused_head {
     }
   }
 
-  /// Where labels are read: a counted token's must be a column.
-  void check_labels(const token_batch& tokens, const detail::distill::token_plan& plan,
-                    std::size_t vocabulary) const {
-    if (task_weight == 0 && !std::is_same_v<Loss, confidence_aware_kl>) return;
-    for (std::size_t i = 0; i < tokens.labels.size(); ++i) {
-      const std::int64_t label = tokens.labels[i];
-      if (!plan.counts(i) || (label >= 0 && static_cast<std::uint64_t>(label) < vocabulary))
-        continue;
-      detail::core::fail("fused_head: the label of token " + std::to_string(i) + " is " +
-                         std::to_string(label) + ", the vocabulary has " +
-                         std::to_string(vocabulary));
-    }
-  }
-
   /// One call. Blocks of tokens, and for each several rounds over the vocabulary.
-  template <class Arch, class StudentHead, class TeacherHead>
+  template <class StudentHead, class TeacherHead>
   struct pass {
     const fused_head& self;
     matrix_view<const float> student;
@@ -146,6 +125,11 @@ struct fused_head {
       piece_sums sums;
       double label_logit = 0;
       double gamma = 0;
+
+      /// The label's column in a piece, or something past its end.
+      [[nodiscard]] std::size_t label_column(std::size_t first) const noexcept {
+        return static_cast<std::size_t>(token.label) - first;  // wraps before the piece
+      }
     };
 
     [[nodiscard]] matrix_view<float> piece(std::size_t which, std::size_t rows,
@@ -154,9 +138,6 @@ struct fused_head {
     }
     [[nodiscard]] float& confidence(std::size_t token) const noexcept {
       return workspace[3 * block_tokens * self.columns + token];
-    }
-    [[nodiscard]] double inverse_temperature() const noexcept {
-      return 1 / static_cast<double>(self.loss.temperature);
     }
 
     /// Calls visit(first, student's logits, teacher's logits) for the pieces of the vocabulary of
@@ -174,155 +155,102 @@ struct fused_head {
       }
     }
 
-    /// The teacher's confidence in every token, for gammas that are means over more than one.
-    void measure_confidence() const {
-      if constexpr (is_blend) {
-        const auto policy = self.loss.policy();
-        if constexpr (decltype(policy)::reads_teacher) {
-          if (!policy.is_known(tokens) || self.loss_weight == 0) return;
-          for (std::size_t begin = 0; begin < student.rows; begin += block_tokens) {
-            const std::size_t end = std::min(begin + block_tokens, student.rows);
-            std::array<logit_statistics, block_tokens> seen{};
-            std::array<float, block_tokens> at_label{};
-            for_each_piece(
-                begin, end, false, true, [&](std::size_t first, auto, matrix_view<float> t) {
-                  for (std::size_t i = 0; i < end - begin; ++i) {
-                    observe_piece<Arch>(t.row(i), t.row(i), 1.0f, seen[i]);
-                    if (const std::size_t at = label_column(begin + i, first, t.cols); at < t.cols)
-                      at_label[i] = t.row(i)[at];
-                  }
-                });
-            for (std::size_t i = 0; i < end - begin; ++i) {
-              confidence(begin + i) = static_cast<float>(policy.confidence(
-                  seen[i], detail::distill::logit_row<float>{&at_label[i], 1}, 0));
-            }
-          }
-        }
-      }
-    }
-
-    /// The label's column in a piece, or something past its end.
-    [[nodiscard]] std::size_t label_column(std::size_t token, std::size_t first,
-                                           std::size_t cols) const noexcept {
-      if (tokens.labels.empty() || !plan.counts(token)) return cols;
-      return static_cast<std::size_t>(tokens.labels[token]) -
-             first;  // wraps to a large number before the piece
-    }
-
-    [[nodiscard]] double sample_confidence(std::size_t sample, double of_empty) const {
-      double sum = 0;
-      std::size_t counted = 0;
-      for (std::size_t i = sample == 0 ? 0 : plan.sample_end(sample - 1);
-           i < plan.sample_end(sample); ++i) {
-        if (!plan.counts(i)) continue;
-        sum += static_cast<double>(confidence(i));
-        ++counted;
-      }
-      return counted == 0 ? of_empty : sum / static_cast<double>(counted);
-    }
-
-    [[nodiscard]] double gamma_of(const detail::distill::counted_token& token) const {
-      if constexpr (!is_blend) {
-        return 0;
-      } else {
-        const auto policy = self.loss.policy();
-        using policy_type = std::remove_const_t<decltype(policy)>;
-        if constexpr (!policy_type::reads_teacher) {
-          return policy.gamma;
-        } else {
-          if (!policy.is_known(tokens)) return policy_type::without_labels;
-          if (policy.scope == gamma_scope::token)
-            return detail::distill::clamp_gamma(static_cast<double>(confidence(token.index)));
-          if (policy.scope == gamma_scope::sample) {
-            return detail::distill::clamp_gamma(
-                sample_confidence(token.sample, policy_type::of_empty_sample));
-          }
-          double sum = 0;
-          for (std::size_t s = 0; s < plan.samples(); ++s)
-            sum += sample_confidence(s, policy_type::of_empty_sample);
-          return detail::distill::clamp_gamma(sum / static_cast<double>(plan.samples()));
-        }
-      }
-    }
-
-    fused_result all(matrix_view<float> hidden_gradient) const {
-      fused_result result;
-      measure_confidence();
+    /// Calls run(tokens) for the tokens in blocks.
+    template <class Run>
+    void for_each_block(Run&& run) const {
       std::array<token_state, block_tokens> block{};
-      std::size_t count = 0, begin = 0, gamma_sample = plan.samples();
-      double gamma = 0, gamma_sum = 0, gammas = 0;
+      std::size_t count = 0;
       plan.for_each_token([&](const detail::distill::counted_token& token) {
-        if (token.counts && self.loss_weight != 0) {
-          const bool own = scope() == gamma_scope::token;
-          if (own || gamma_sample == plan.samples() ||
-              (scope() == gamma_scope::sample && gamma_sample != token.sample)) {
-            gamma = gamma_of(token);
-            gamma_sum += gamma;
-            ++gammas;
-          }
-          gamma_sample = token.sample;
-        }
         block[count] = {};
         block[count].token = token;
-        block[count].gamma = gamma;
-        if (++count == block_tokens || token.index + 1 == student.rows) {
-          run_block(begin, std::span{block}.first(count), hidden_gradient, result);
-          begin += count;
-          count = 0;
+        if (++count != block_tokens && token.index + 1 != student.rows) return;
+        run(std::span{block}.first(count));
+        count = 0;
+      });
+    }
+
+    /// The teacher's confidence in every token, for gammas that are means over more than one.
+    void measure_confidence(const detail::distill::gamma_rule& rule) const {
+      for_each_block([&](std::span<token_state> block) {
+        const std::size_t begin = block.front().token.index, end = begin + block.size();
+        for_each_piece(begin, end, false, true,
+                       [&](std::size_t first, auto&&, const matrix_view<float>& t) {
+                         for (std::size_t i = 0; i < block.size(); ++i) {
+                           observe_piece(t.row(i), t.row(i), 1.0f, block[i].seen);
+                           if (const std::size_t at = block[i].label_column(first); at < t.cols)
+                             block[i].label_logit = static_cast<double>(t.row(i)[at]);
+                         }
+                       });
+        for (const token_state& state : block) {
+          confidence(state.token.index) =
+              static_cast<float>(rule.from == detail::distill::gamma_rule::source::label
+                                     ? std::exp(state.label_logit - state.seen.teacher_log_sum())
+                                     : rule.of_entropy(state.seen.teacher_entropy()));
         }
       });
-      result.gamma = gammas == 0 ? 0 : gamma_sum / gammas;
+    }
+
+    [[nodiscard]] fused_result all(matrix_view<float> hidden_gradient) const {
+      fused_result result;
+      detail::distill::gamma_rule rule;
+      if constexpr (is_blend) rule = self.loss.rule().with("fused_head", std::nullopt, tokens);
+      const bool distills = self.loss_weight != 0;
+      if (distills && rule.from != detail::distill::gamma_rule::source::constant)
+        measure_confidence(rule);
+      const auto confidence_of = [&](const detail::distill::counted_token& token) {
+        return static_cast<double>(confidence(token.index));
+      };
+      detail::distill::scope_gammas gammas{rule, plan, confidence_of};
+      for_each_block([&](std::span<token_state> block) {
+        for (token_state& state : block) {
+          if (state.token.counts && distills) state.gamma = gammas.of(state.token);
+        }
+        run_block(block, hidden_gradient, result);
+      });
+      if (distills) result.gamma = gammas.mean();
       return result;
     }
 
-    [[nodiscard]] gamma_scope scope() const noexcept {
-      if constexpr (requires { self.loss.scope; }) return self.loss.scope;
-      return gamma_scope::batch;
-    }
-
-    void run_block(std::size_t begin, std::span<token_state> block,
-                   matrix_view<float> hidden_gradient, fused_result& result) const {
-      const std::size_t end = begin + block.size();
+    void run_block(std::span<token_state> block, matrix_view<float> hidden_gradient,
+                   fused_result& result) const {
+      const std::size_t begin = block.front().token.index, end = begin + block.size();
       const bool distills = self.loss_weight != 0, labelled = self.task_weight != 0;
-      for_each_piece(begin, end, true, distills,
-                     [&](std::size_t first, matrix_view<float> s, matrix_view<float> t) {
-                       for (std::size_t i = 0; i < block.size(); ++i) {
-                         if (!block[i].token.counts) continue;
-                         if (distills)
-                           observe_piece<Arch>(s.row(i), t.row(i), self.loss.temperature,
-                                               block[i].seen);
-                         if (labelled)
-                           observe_piece<Arch>(s.row(i), s.row(i), 1.0f, block[i].plain);
-                         const std::size_t at = label_column(begin + i, first, s.cols);
-                         if (at < s.cols) block[i].label_logit = static_cast<double>(s.row(i)[at]);
-                       }
-                     });
+      // visit(state, first, its rows of both pieces) for the tokens that count.
+      const auto for_each_row = [&](auto&& visit) {
+        for_each_piece(begin, end, true, distills,
+                       [&](std::size_t first, const auto& s, const auto& t) {
+                         for (std::size_t i = 0; i < block.size(); ++i) {
+                           if (block[i].token.counts) visit(block[i], first, s.row(i), t.row(i));
+                         }
+                       });
+      };
+      for_each_row([&](token_state& state, std::size_t first, auto s, auto t) {
+        if (distills) observe_piece(s, t, self.loss.temperature, state.seen);
+        if (labelled) observe_piece(s, s, 1.0f, state.plain);
+        const std::size_t at = state.label_column(first);
+        if (at < s.size()) state.label_logit = static_cast<double>(s[at]);
+      });
       if constexpr (!is_blend) {
         if (distills) {
-          for_each_piece(
-              begin, end, true, true, [&](std::size_t, matrix_view<float> s, matrix_view<float> t) {
-                for (std::size_t i = 0; i < block.size(); ++i) {
-                  if (!block[i].token.counts) continue;
-                  observe_terms<Arch>(self.loss, s.row(i), t.row(i), block[i].seen, block[i].sums);
-                }
-              });
+          for_each_row([&](token_state& state, std::size_t, auto s, auto t) {
+            observe_terms(self.loss, s, t, state.seen, state.sums);
+          });
         }
       }
-      for (const token_state& state : block) add_values(state, result);
-      if (hidden_gradient.data != nullptr && !tokens.accumulate) {
-        for (std::size_t i = begin; i < end; ++i)
-          detail::distill::clear_gradient_row(false, hidden_gradient.row(i));
+      for (const token_state& state : block) {
+        add_values(state, result);
+        if (hidden_gradient.data != nullptr)
+          output_row{hidden_gradient.row(state.token.index), tokens.accumulate}.clear();
       }
       for_each_piece(begin, end, true, distills,
-                     [&](std::size_t first, matrix_view<float> s, matrix_view<float> t) {
+                     [&](std::size_t first, const auto& s, const auto& t) {
                        matrix_view<float> g = piece(2, block.size(), s.cols);
                        for (std::size_t i = 0; i < block.size(); ++i)
-                         write_gradient(block[i], begin + i, first, s.row(i), t.row(i), g.row(i));
-                       const matrix_view<float> into =
-                           hidden_gradient.data == nullptr
-                               ? matrix_view<float>{}
-                               : hidden_gradient.rows_between(begin, end);
-                       student_head.backward(g, first, student.rows_between(begin, end), into);
+                         write_gradient(block[i], first, s.row(i), t.row(i), g.row(i));
+                       student_head.backward(g, first, student.rows_between(begin, end),
+                                             hidden_gradient.data == nullptr
+                                                 ? matrix_view<float>{}
+                                                 : hidden_gradient.rows_between(begin, end));
                      });
     }
 
@@ -339,8 +267,8 @@ struct fused_head {
       }
       if (state.token.counts && self.loss_weight != 0) {
         if constexpr (is_blend) {
-          distillation = (state.gamma < 1 ? (1 - state.gamma) * state.seen.forward_kl() : 0) +
-                         (state.gamma > 0 ? state.gamma * state.seen.reverse_kl() : 0);
+          distillation =
+              detail::row::blended(state.gamma, state.seen.forward_kl(), state.seen.reverse_kl());
         } else {
           distillation = state.sums.value < 0 ? 0 : state.sums.value;
         }
@@ -348,35 +276,32 @@ struct fused_head {
       }
       const double value = (self.task_weight != 0 ? self.task_weight * task : 0) +
                            (self.loss_weight != 0 ? self.loss_weight * distillation : 0);
-      detail::distill::add_token(result, tokens, state.token, value);
+      plan.add(result, state.token, value);
       if (state.token.share != 0) {
         result.task += state.token.share * task;
         result.distillation += state.token.share * distillation;
       }
     }
 
-    void write_gradient(const token_state& state, std::size_t token, std::size_t first,
-                        std::span<float> s, std::span<float> t, std::span<float> g) const {
+    void write_gradient(const token_state& state, std::size_t first, std::span<float> s,
+                        std::span<float> t, std::span<float> g) const {
       std::fill(g.begin(), g.end(), 0.0f);
       if (!state.token.counts) return;
       if (self.loss_weight != 0) {
         const double factor = self.loss_weight * state.token.upstream * square();
         if constexpr (is_blend) {
-          piece_gradient<Arch>(s, t, self.loss.temperature, state.seen, (1 - state.gamma) * factor,
-                               state.gamma * factor, g);
+          piece_gradient(s, t, self.loss.temperature, state.seen, (1 - state.gamma) * factor,
+                         state.gamma * factor, g);
         } else {
-          piece_gradient<Arch>(self.loss, s, t, state.seen, state.sums, factor, g);
+          piece_gradient(self.loss, s, t, state.seen, state.sums, factor, g);
         }
       }
       if (self.task_weight != 0) {
-        const double factor = self.task_weight * state.token.upstream,
-                     log_sum = state.plain.student_log_sum();
-        detail::distill::softmax_gradient<double, Arch>(
-            detail::distill::logit_row<float>{s.data(), s.size()}, log_sum, factor, 0.0, true,
-            g.data());
-        if (const std::size_t at = label_column(token, first, s.size()); at < s.size()) {
+        const double factor = self.task_weight * state.token.upstream;
+        detail::row::softmax_gradient(s, state.plain.student_log_sum(), factor, 0.0,
+                                      output_row{g, true});
+        if (const std::size_t at = state.label_column(first); at < s.size())
           g[at] -= static_cast<float>(factor);
-        }
       }
     }
   };

@@ -14,7 +14,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/distill/wide_lanes.hpp>
+#include <edgerazor/distill/row/features.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -37,8 +37,8 @@ class layer_choice {
     }
   }
 
-  /// The index among `count` layers (reference resolve_layer_indices). Fails where there is none
-  /// such; the reference leaves it out with a warning.
+  /// The index among `count` layers (EdgeRazor (Python), resolve_layer_indices). Fails where
+  /// there is none such; EdgeRazor (Python) leaves it out with a warning.
   [[nodiscard]] constexpr std::size_t among(std::size_t count) const {
     const auto layers = static_cast<std::ptrdiff_t>(count);
     std::ptrdiff_t index = index_ < 0 ? layers + index_ : index_;
@@ -70,11 +70,12 @@ inline std::span<std::size_t> select_layers(std::span<const layer_choice> choice
   return indices.first(choices.size());
 }
 
-/// What makes a layer stand out (reference: layer_index_adaptive_metric).
+/// What makes a layer stand out (EdgeRazor (Python), layer_index_adaptive_metric).
 enum class layer_metric {
-  cosine_similarity,  ///< mean over tokens of cos(h_l, h_(l-1)): lowest first, where the layer changes most
-  norm,               ///< mean over tokens of |h_l|: largest first (reference: "l2")
-  variance            ///< mean over features of the unbiased variance over tokens: largest first
+  /// Mean over tokens of cos(h_l, h_(l-1)): lowest first, where the layer changes most.
+  cosine_similarity,
+  norm,     ///< mean over tokens of |h_l|: largest first (EdgeRazor (Python): "l2")
+  variance  ///< mean over features of the unbiased variance over tokens: largest first
 };
 
 namespace detail::distill {
@@ -92,66 +93,47 @@ std::size_t for_each_counted(std::size_t tokens, std::span<const std::uint8_t> m
   return count;
 }
 
-template <class Arch, class T>
+template <class T>
 [[nodiscard]] double mean_cosine(const matrix_view<T>& layer, const matrix_view<T>& before,
                                  std::span<const std::uint8_t> mask) {
   double sum = 0;
   const std::size_t count = for_each_counted(layer.rows, mask, [&](std::size_t i) {
-    const T *a = layer.row(i).data(), *b = before.row(i).data();
-    const double dot = wide_dot<Arch>(a, b, layer.cols);
-    const double norms =
-        std::sqrt(wide_dot<Arch>(a, a, layer.cols)) * std::sqrt(wide_dot<Arch>(b, b, layer.cols));
-    sum += norms == 0 ? 0 : dot / norms;
+    const input_row a = layer.row(i), b = before.row(i);
+    const double product = row::dot(a, b);
+    const double norms = std::sqrt(row::dot(a, a)) * std::sqrt(row::dot(b, b));
+    sum += norms == 0 ? 0 : product / norms;
   });
   return count == 0 ? 0 : sum / static_cast<double>(count);
 }
 
-template <class Arch, class T>
+template <class T>
 [[nodiscard]] double mean_norm(const matrix_view<T>& layer, std::span<const std::uint8_t> mask) {
   double sum = 0;
   const std::size_t count = for_each_counted(layer.rows, mask, [&](std::size_t i) {
-    const T* a = layer.row(i).data();
-    sum += std::sqrt(wide_dot<Arch>(a, a, layer.cols));
+    sum += std::sqrt(row::dot(layer.row(i), layer.row(i)));
   });
   return count == 0 ? 0 : sum / static_cast<double>(count);
 }
 
-/// Two passes over a vector of features at a time: their means, then the squares of what differs
-/// from them.
-template <class Arch, class T>
+template <class T>
 [[nodiscard]] double mean_variance(const matrix_view<T>& layer,
                                    std::span<const std::uint8_t> mask) {
-  double total = 0;
-  for (std::size_t c = 0; c < layer.cols; c += wide_lanes<Arch>) {
-    const auto features = [&](std::size_t i) {
-      return wide_row<Arch, T>{layer.row(i).data(), layer.cols}[c];
-    };
-    wide<Arch> sum{0.0}, squares{0.0};
-    const std::size_t count =
-        for_each_counted(layer.rows, mask, [&](std::size_t i) { sum += features(i); });
-    if (count < 2) return 0;
-    const wide<Arch> mean = sum / wide<Arch>{static_cast<double>(count)};
-    for_each_counted(layer.rows, mask, [&](std::size_t i) {
-      const wide<Arch> difference = features(i) - mean;
-      squares += difference * difference;
-    });
-    total += xsimd::reduce_add(squares) / static_cast<double>(count - 1);
-  }
-  return total / static_cast<double>(std::max<std::size_t>(layer.cols, 1));
+  return row::summed_variance({layer.data, layer.cols}, layer.rows, layer.stride, mask) /
+         static_cast<double>(std::max<std::size_t>(layer.cols, 1));
 }
 
 }  // namespace detail::distill
 
 /// The layers that stand out by a metric of the teacher's hidden states (the paper's adaptive
-/// feature distillation; reference resolve_layer_indices_adaptive).
+/// feature distillation; EdgeRazor (Python), resolve_layer_indices_adaptive).
 struct adaptive_layers {
   layer_metric metric = layer_metric::cosine_similarity;
-  std::size_t top_k = 3;
+  std::size_t count = 3;  ///< layers
 
   /// The metric of layer `index` of `hidden_states`, at least 1. Tokens whose `mask` is 0 are left
-  /// out; an empty mask takes all, padding included, as the reference does. Without a token (two
-  /// for the variance) it is 0; a row of zeros has cosine 0.
-  template <class Arch = xsimd::default_arch, real_element T>
+  /// out; an empty mask takes all, padding included, as EdgeRazor (Python) does. Without a token
+  /// (two for the variance) it is 0; a row of zeros has cosine 0.
+  template <real_element T>
   [[nodiscard]] double score(std::span<const matrix_view<T>> hidden_states, std::size_t index,
                              std::span<const std::uint8_t> mask = {}) const {
     check(hidden_states, mask.size());
@@ -160,31 +142,30 @@ struct adaptive_layers {
                          std::to_string(hidden_states.size()) +
                          " hidden states has no layer before it");
     }
-    return unchecked_score<Arch>(hidden_states, index, mask);
+    return unchecked_score(hidden_states, index, mask);
   }
 
-  /// Writes up to `top_k` indices into `hidden_states`, best first and equal ones in order, to the
+  /// Writes up to `count` indices into `hidden_states`, best first and equal ones in order, to the
   /// front of `indices` and returns that part. `hidden_states[0]` is the embedding, which is never
   /// selected; every other has its shape, tokens x features, the samples of a batch one after the
   /// other. `scores` holds a double for every hidden state: the metric of layer l stands in
   /// scores[l] afterwards, 0 in scores[0]. A metric that is NaN comes last.
   ///
   /// Fails where shapes differ or the spans are too short.
-  template <class Arch = xsimd::default_arch, real_element T>
+  template <real_element T>
   std::span<std::size_t> operator()(std::span<const matrix_view<T>> hidden_states,
                                     std::span<double> scores, std::span<std::size_t> indices,
                                     std::span<const std::uint8_t> mask = {}) const {
     check(hidden_states, mask.size());
     const std::size_t layers = hidden_states.empty() ? 0 : hidden_states.size() - 1;
-    const std::size_t selected = std::min(top_k, layers);
+    const std::size_t selected = std::min(count, layers);
     if (scores.size() < hidden_states.size() || indices.size() < selected) {
       detail::core::fail("adaptive_layers: room for " + std::to_string(scores.size()) +
                          " scores and " + std::to_string(indices.size()) + " indices, expected " +
                          std::to_string(hidden_states.size()) + " and " + std::to_string(selected));
     }
     if (layers != 0) scores[0] = 0;
-    for (std::size_t l = 1; l <= layers; ++l)
-      scores[l] = unchecked_score<Arch>(hidden_states, l, mask);
+    for (std::size_t l = 1; l <= layers; ++l) scores[l] = unchecked_score(hidden_states, l, mask);
     // Insertion into the best so far, behind its equals.
     std::size_t held = 0;
     for (std::size_t l = 1; l <= layers; ++l) {
@@ -219,18 +200,18 @@ struct adaptive_layers {
     }
   }
 
-  template <class Arch, class T>
+  template <class T>
   [[nodiscard]] double unchecked_score(std::span<const matrix_view<T>> hidden_states,
                                        std::size_t index,
                                        std::span<const std::uint8_t> mask) const {
     const matrix_view<T>& layer = hidden_states[index];
     switch (metric) {
       case layer_metric::cosine_similarity:
-        return detail::distill::mean_cosine<Arch>(layer, hidden_states[index - 1], mask);
+        return detail::distill::mean_cosine(layer, hidden_states[index - 1], mask);
       case layer_metric::norm:
-        return detail::distill::mean_norm<Arch>(layer, mask);
+        return detail::distill::mean_norm(layer, mask);
       case layer_metric::variance:
-        return detail::distill::mean_variance<Arch>(layer, mask);
+        return detail::distill::mean_variance(layer, mask);
     }
     return 0;
   }

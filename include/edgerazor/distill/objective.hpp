@@ -11,7 +11,7 @@
 #include <type_traits>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/distill/reduction.hpp>
+#include <edgerazor/distill/tokens.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -46,12 +46,16 @@ template <term_value Value>
 
 }  // namespace detail::distill
 
-/// total = sum of weight * value over the terms added (reference: KD.compute_loss).
+/// total = sum of weight * value over the terms added (EdgeRazor (Python), KD.compute_loss).
 ///
 ///     er::objective total{tokens};
-///     total.add("task", 0.1, [&](const er::token_batch& t) { return er::cross_entropy{}(s, t, gradient); });
-///     total.add("logits", 2, [&](const er::token_batch& t) { return er::entropy_aware_kl{}(s, teacher, t, gradient);
-///     }); total.add_layers("features", 0.1, selected, [&](std::size_t l, const er::token_batch& t) {
+///     total.add("task", 0.1, [&](const er::token_batch& t) {
+///       return er::cross_entropy{}(s, t, gradient);
+///     });
+///     total.add("logits", 2, [&](const er::token_batch& t) {
+///       return er::entropy_aware_kl{}(s, teacher, t, gradient);
+///     });
+///     total.add_layers("features", 0.1, selected, [&](std::size_t l, const er::token_batch& t) {
 ///       return er::hidden_mse{}(hidden[l], teacher_hidden[l], t, hidden_gradient[l]);
 ///     });
 ///     total.value();  total["logits"].value;

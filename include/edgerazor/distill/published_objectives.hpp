@@ -21,21 +21,22 @@ struct distillation_recipe {
   double features = 1;
   std::size_t confidence_k = 16;
   layer_metric metric = layer_metric::cosine_similarity;
-  std::size_t top_k = 3;
+  std::size_t layers = 3;  ///< whose features are compared
 
   [[nodiscard]] constexpr entropy_aware_kl logit_loss() const noexcept {
     return {.confidence_k = confidence_k};
   }
   [[nodiscard]] constexpr adaptive_layers layer_selection() const noexcept {
-    return {.metric = metric, .top_k = top_k};
+    return {.metric = metric, .count = layers};
   }
 };
 
-/// From the reference's repository, example/edgerazor-llm/script/<model>/<bits>/train.yaml
-/// (loss_task_alpha, and the alpha of loss_1 and loss_2), where the temperature is 1 and
-/// confidence_k 16; metric and number of layers are those of the reference's LossConfig, which the
-/// files leave as they are. Qwen3-0.6B and Qwen3-1.7B share theirs; MobileLLM is the model of 350M
-/// parameters. Named by the bits of the weights, as the recipes of quantization are.
+/// From the repository of EdgeRazor (Python),
+/// example/edgerazor-llm/script/<model>/<bits>/train.yaml (loss_task_alpha, and the alpha of loss_1
+/// and loss_2), where the temperature is 1 and confidence_k 16; metric and number of layers are
+/// those of its LossConfig, which the files leave as they are. Qwen3-0.6B and Qwen3-1.7B share
+/// theirs; MobileLLM is the model of 350M parameters. Named by the bits of the weights, as the
+/// recipes of quantization are.
 namespace published {
 inline constexpr distillation_recipe qwen3_w4{.task = 0.05, .logits = 2, .features = 0.5};
 inline constexpr distillation_recipe qwen3_w2_79{.task = 0.1, .logits = 2, .features = 0.1};

@@ -3,49 +3,42 @@
 /// is large.
 #pragma once
 
-#include <cmath>
-#include <cstdint>
-#include <span>
 #include <string>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/core/views.hpp>
-#include <edgerazor/distill/element_divergence.hpp>
-#include <edgerazor/distill/exponential.hpp>
-#include <edgerazor/distill/logit_options.hpp>
-#include <edgerazor/distill/reduction.hpp>
+#include <edgerazor/distill/logits.hpp>
+#include <edgerazor/distill/tokens.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::distill {
-inline void check_alpha(const char* loss, float alpha) {
-  if (alpha >= 0 && alpha < 1) return;
-  core::fail(std::string{loss} + ": alpha is " + std::to_string(alpha) + ", expected 0 to below 1");
-}
+template <bool Reverse>
+struct one_way_skew_kl {
+  static constexpr const char* name = Reverse ? "skew_reverse_kl" : "skew_kl";
 
-struct skew_forward_term {
-  double alpha;
+  float temperature = 1;
+  bool temperature_squared = true;
+  vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
+  float alpha = 0.1f;  ///< in [0, 1)
 
-  template <class Reals>
-  [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
-    const Reals log_m = log_mixture(std::log(alpha), x.log_p, std::log1p(-alpha), x.log_q);
-    const Reals ratio = if_possible(x.q, detail::distill::exponential(x.log_q - log_m));
-    return {x.p * if_possible(x.p, x.log_p - log_m), Reals{alpha - 1} * x.p * ratio};
+  [[nodiscard]] row::divergence_term term() const noexcept {
+    return {Reverse ? row::term_kind::skew_reverse : row::term_kind::skew_forward,
+            static_cast<double>(alpha)};
   }
-};
 
-struct skew_reverse_term {
-  double alpha;
-
-  template <class Reals>
-  [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
-    const Reals log_m = log_mixture(std::log1p(-alpha), x.log_p, std::log(alpha), x.log_q);
-    const Reals log_ratio = if_possible(x.q, x.log_q - log_m);
-    return {x.q * log_ratio,
-            x.q * (log_ratio - Reals{alpha} * detail::distill::exponential(log_ratio))};
+  loss_result operator()(const token_rows& student, const token_rows& teacher,
+                         const token_batch& tokens, const gradient_rows& gradient = {}) const {
+    if (!(alpha >= 0 && alpha < 1)) {
+      core::fail(std::string{name} + ": alpha is " + std::to_string(alpha) +
+                 ", expected 0 to below 1");
+    }
+    return sum_divergence(name, *this, student, teacher, tokens, gradient);
+  }
+  loss_result operator()(const token_rows& student, const token_rows& teacher,
+                         const label_span& labels, reduction how,
+                         const gradient_rows& gradient = {}) const {
+    return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 };
 }  // namespace detail::distill
@@ -55,63 +48,11 @@ struct skew_reverse_term {
 ///     d / ds = (1 - alpha) q (sum p q / m - p / m) / T
 ///
 /// alpha 0 is the forward divergence. Arguments and guarantees as in kl.hpp.
-struct skew_kl {
-  float temperature = 1;
-  bool temperature_squared = true;
-  vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
-  float alpha = 0.1f;  ///< in [0, 1)
-
-  /// One column, for vocabulary_pieces.hpp.
-  [[nodiscard]] auto term() const noexcept {
-    return detail::distill::skew_forward_term{static_cast<double>(alpha)};
-  }
-
-  template <class Arch = xsimd::default_arch, real_element S, real_element T,
-            detail::distill::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
-                         matrix_view<G> gradient = {}) const {
-    detail::distill::check_alpha("skew_kl", alpha);
-    return detail::distill::element_divergence<Arch>("skew_kl",
-                                                     {temperature, temperature_squared, vocabulary},
-                                                     term(), student, teacher, tokens, gradient);
-  }
-  template <real_element S, real_element T, detail::distill::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
-                         std::span<const std::int64_t> labels, reduction how,
-                         matrix_view<G> gradient = {}) const {
-    return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
-  }
-};
+using skew_kl = detail::distill::one_way_skew_kl<false>;
 
 /// KL(q || m), m = (1 - alpha) p + alpha q: the reverse divergence, skewed. alpha 0 is the reverse
 /// divergence.
-struct skew_reverse_kl {
-  float temperature = 1;
-  bool temperature_squared = true;
-  vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
-  float alpha = 0.1f;  ///< in [0, 1)
-
-  /// One column, for vocabulary_pieces.hpp.
-  [[nodiscard]] auto term() const noexcept {
-    return detail::distill::skew_reverse_term{static_cast<double>(alpha)};
-  }
-
-  template <class Arch = xsimd::default_arch, real_element S, real_element T,
-            detail::distill::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
-                         matrix_view<G> gradient = {}) const {
-    detail::distill::check_alpha("skew_reverse_kl", alpha);
-    return detail::distill::element_divergence<Arch>("skew_reverse_kl",
-                                                     {temperature, temperature_squared, vocabulary},
-                                                     term(), student, teacher, tokens, gradient);
-  }
-  template <real_element S, real_element T, detail::distill::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
-                         std::span<const std::int64_t> labels, reduction how,
-                         matrix_view<G> gradient = {}) const {
-    return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
-  }
-};
+using skew_reverse_kl = detail::distill::one_way_skew_kl<true>;
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -15,33 +15,26 @@
 /// column's share of the tail's e^s, and without a bucket 0.
 #pragma once
 
+#include <array>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
-#include <type_traits>
-
-#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/distill/element_divergence.hpp>
-#include <edgerazor/distill/generalized_js.hpp>
+#include <edgerazor/distill/gamma.hpp>
 #include <edgerazor/distill/kl.hpp>
-#include <edgerazor/distill/logit_options.hpp>
-#include <edgerazor/distill/reduction.hpp>
-#include <edgerazor/distill/teacher_confidence.hpp>
-#include <edgerazor/distill/top_k_rows.hpp>
+#include <edgerazor/distill/logits.hpp>
+#include <edgerazor/distill/row/outcomes.hpp>
+#include <edgerazor/distill/tokens.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// What becomes of the mass of tokens that are not known.
 enum class top_k_tail {
-  renormalise,  ///< both distributions are those of the known tokens alone
+  renormalize,  ///< both distributions are those of the known tokens alone
   bucket        ///< it is one outcome, unless every column is known
 };
 
@@ -49,8 +42,8 @@ enum class top_k_tail {
 /// any order; an entry whose id is negative is not in use, and its log-probability not read.
 struct top_k_teacher {
   matrix_view<const std::int32_t> ids;
-  matrix_view<const float>
-      log_probabilities;  ///< natural logarithms, at temperature 1; minus infinity is allowed
+  /// Natural logarithms, at temperature 1; minus infinity is allowed.
+  matrix_view<const float> log_probabilities;
   top_k_tail tail = top_k_tail::bucket;
   /// Least mass of the bucket, in [0, 1). A sure teacher's probabilities may be rounded to a sum of
   /// 1: it then has none, and the reverse divergence is infinite.
@@ -59,100 +52,39 @@ struct top_k_teacher {
 
 namespace detail::distill {
 
-struct blended_kl_term {
-  double forward, reverse;
-
-  template <class Reals>
-  [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
-    element_term<Reals> result{Reals{0}, Reals{0}};
-    if (forward != 0) {
-      result.value += Reals{forward} * x.p * if_possible(x.p, x.log_p - x.log_q);
-      result.slope -= Reals{forward} * x.p;
-    }
-    if (reverse != 0) {
-      const Reals of_q = Reals{reverse} * x.q * if_possible(x.q, x.log_q - x.log_p);
-      result.value += of_q;
-      result.slope += of_q;
-    }
-    return result;
-  }
-};
-
-[[nodiscard]] inline fixed_gamma gamma_of(const forward_kl&) noexcept {
-  return {0};
-}
-[[nodiscard]] inline fixed_gamma gamma_of(const reverse_kl&) noexcept {
-  return {1};
-}
-[[nodiscard]] inline fixed_gamma gamma_of(const symmetric_kl& loss) noexcept {
-  return {static_cast<double>(loss.gamma)};
-}
-[[nodiscard]] inline entropy_gamma gamma_of(const entropy_aware_kl& loss) noexcept {
-  return {static_cast<double>(loss.confidence_k), loss.scope};
-}
-
+/// Blends whose gamma the outcomes can say: not that of a label.
 template <class Loss>
-concept blended_kl_loss = requires(const Loss& loss) { gamma_of(loss); };
+concept outcome_blend =
+    requires(const Loss& loss) { loss.rule(); } && !requires { Loss::reads_labels; };
 /// Losses whose divergence is a sum over outcomes.
 template <class Loss>
-concept outcome_loss = blended_kl_loss<Loss> || requires(const Loss& loss) { loss.term(); };
+concept outcome_loss = outcome_blend<Loss> || requires(const Loss& loss) { loss.term(); };
 
-/// gamma of the counted tokens, asked for in order. confidence(token) is that of one.
-template <class Gamma, class Confidence>
-class scope_gammas {
- public:
-  scope_gammas(const Gamma& rule, const token_plan& plan, const Confidence& confidence)
-      : rule_(rule), plan_(plan), confidence_(confidence) {}
-
-  double of(const counted_token& token) {
-    if constexpr (!Gamma::reads_teacher) {
-      return rule_.gamma;
-    } else {
-      const bool next_sample = rule_.scope == gamma_scope::sample && token.sample != sample_;
-      if (count_ == 0 || next_sample || rule_.scope == gamma_scope::token) {
-        gamma_ = clamp_gamma(rule_.scope == gamma_scope::token    ? confidence_(token.index)
-                             : rule_.scope == gamma_scope::sample ? of_sample(token.sample)
-                                                                  : of_batch());
-        sum_ += gamma_;
-        ++count_;
+/// Ids of tokens that count are columns, each at most once a row, or the loss fails.
+inline void check_ids(const char* loss, matrix_view<const std::int32_t> ids, std::size_t cols,
+                      const token_plan& plan) {
+  const auto refuse = [loss](std::size_t token, std::int32_t id, const std::string& why) {
+    core::fail(std::string{loss} + ": token " + std::to_string(token) + " has id " +
+               std::to_string(id) + why);
+  };
+  constexpr std::size_t window = 32768;  // columns of which one bit each is kept
+  plan.for_each_token([&](const counted_token& token) {
+    for (std::size_t first = 0; token.counts && first < cols; first += window) {
+      std::array<std::uint64_t, window / 64> seen{};
+      for (const std::int32_t id : ids.row(token.index)) {
+        if (id < 0) continue;
+        if (static_cast<std::size_t>(id) >= cols) {
+          refuse(token.index, id, ", the student's vocabulary has " + std::to_string(cols));
+        }
+        const std::size_t column = static_cast<std::size_t>(id) - first;
+        if (column >= window) continue;
+        const std::uint64_t bit = std::uint64_t{1} << column % 64;
+        if ((seen[column / 64] & bit) != 0) refuse(token.index, id, " twice");
+        seen[column / 64] |= bit;
       }
-      sample_ = token.sample;
-      return gamma_;
     }
-  }
-  /// Over scopes; that of the batch if no token counts.
-  [[nodiscard]] double mean() const {
-    if constexpr (!Gamma::reads_teacher)
-      return rule_.gamma;
-    else
-      return count_ == 0 ? clamp_gamma(of_batch()) : sum_ / static_cast<double>(count_);
-  }
-
- private:
-  [[nodiscard]] double of_sample(std::size_t sample) const {
-    double sum = 0;
-    std::size_t counted = 0;
-    for (std::size_t i = sample == 0 ? 0 : plan_.sample_end(sample - 1);
-         i < plan_.sample_end(sample); ++i) {
-      if (!plan_.counts(i)) continue;
-      sum += confidence_(i);
-      ++counted;
-    }
-    return counted == 0 ? Gamma::of_empty_sample : sum / static_cast<double>(counted);
-  }
-  [[nodiscard]] double of_batch() const {
-    double sum = 0;
-    for (std::size_t sample = 0; sample < plan_.samples(); ++sample) sum += of_sample(sample);
-    return plan_.samples() == 0 ? Gamma::of_empty_sample
-                                : sum / static_cast<double>(plan_.samples());
-  }
-
-  const Gamma& rule_;
-  const token_plan& plan_;
-  const Confidence& confidence_;
-  std::size_t sample_ = 0, count_ = 0;
-  double gamma_ = 0, sum_ = 0;
-};
+  });
+}
 
 }  // namespace detail::distill
 
@@ -172,65 +104,39 @@ template <detail::distill::outcome_loss Loss>
 struct top_k_loss {
   Loss loss;
 
-  template <class Arch = xsimd::default_arch, real_element S,
-            detail::distill::gradient_element G = float>
-  auto operator()(matrix_view<S> student, const top_k_teacher& teacher, const token_batch& tokens,
-                  matrix_view<G> gradient = {}) const {
+  auto operator()(const token_rows& student, const top_k_teacher& teacher,
+                  const token_batch& tokens, const gradient_rows& gradient = {}) const {
     const detail::distill::token_plan plan = check(student, teacher, tokens, gradient);
-    if constexpr (detail::distill::blended_kl_loss<Loss>) {
-      return blended<Arch>(detail::distill::gamma_of(loss), student, teacher, tokens, gradient,
-                           plan);
+    const call here{*this, student, teacher, gradient, plan};
+    if constexpr (detail::distill::outcome_blend<Loss>) {
+      return here.blend(loss.rule());
     } else {
-      if constexpr (std::same_as<Loss, generalized_js>) {
-        if (loss.beta == 0 || loss.beta == 1) {
-          const detail::distill::fixed_gamma end{static_cast<double>(loss.beta)};
-          return loss_result{blended<Arch>(end, student, teacher, tokens, gradient, plan)};
-        }
+      if constexpr (requires { loss.end_rule(); }) {
+        if (const auto end = loss.end_rule()) return loss_result{here.blend(*end)};
       }
-      loss_result result;
-      for_each_token<Arch>(
-          student, teacher, tokens, gradient, plan, result,
-          [&](const detail::distill::counted_token& token, const auto& pair, G* out) {
-            const detail::distill::term_sums sums = pair.sum(loss.term());
-            if (out != nullptr && !std::isinf(sums.value)) {
-              pair.gradient(loss.term(), sums.slope, square() * token.upstream, tokens.accumulate,
-                            out);
-            } else if (out != nullptr) {  // an infinite divergence has no direction
-              detail::distill::clear_gradient_row(tokens.accumulate, gradient.row(token.index));
-            }
-            return square() * not_negative(sums.value);
-          });
-      return result;
+      return here.terms(loss.term());
     }
   }
-  template <real_element S, detail::distill::gradient_element G = float>
-  auto operator()(matrix_view<S> student, const top_k_teacher& teacher,
-                  std::span<const std::int64_t> labels, reduction how,
-                  matrix_view<G> gradient = {}) const {
+  auto operator()(const token_rows& student, const top_k_teacher& teacher, const label_span& labels,
+                  reduction how, const gradient_rows& gradient = {}) const {
     return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 
  private:
   static constexpr const char* name = "top_k_loss";
 
-  [[nodiscard]] double temperature() const noexcept {
-    return static_cast<double>(loss.temperature);
-  }
-  [[nodiscard]] double square() const noexcept {
-    return loss.temperature_squared ? temperature() * temperature() : 1;
-  }
-  static double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
-
-  template <class S, class G>
-  detail::distill::token_plan check(matrix_view<S> student, const top_k_teacher& teacher,
-                                    const token_batch& tokens, matrix_view<G> gradient) const {
-    detail::distill::check_logits(name, student, student, gradient, vocabulary_mismatch::fail);
+  [[nodiscard]] detail::distill::token_plan check(const token_rows& student,
+                                                  const top_k_teacher& teacher,
+                                                  const token_batch& tokens,
+                                                  const gradient_rows& gradient) const {
+    static_cast<void>(
+        detail::distill::logit_rows{name, student, student, gradient, vocabulary_mismatch::fail});
     const matrix_view<const std::int32_t>& ids = teacher.ids;
     const matrix_view<const float>& log_probabilities = teacher.log_probabilities;
-    if (ids.rows != student.rows || log_probabilities.rows != ids.rows ||
+    if (ids.rows != student.rows() || log_probabilities.rows != ids.rows ||
         log_probabilities.cols != ids.cols) {
       detail::core::fail(std::string{name} + ": the student's logits are " +
-                         detail::core::shape_text(student.rows, student.cols) +
+                         detail::core::shape_text(student.rows(), student.cols()) +
                          ", the teacher's ids " + detail::core::shape_text(ids.rows, ids.cols) +
                          ", its log-probabilities " +
                          detail::core::shape_text(log_probabilities.rows, log_probabilities.cols));
@@ -243,81 +149,85 @@ struct top_k_loss {
       if (loss.mode == loss_mode::parity)
         detail::core::fail(std::string{name} + ": parity mode knows no teacher's top k");
     }
-    const matrix_view<const float> nothing;
-    loss(nothing, nothing, token_batch{});  // checks its own parameters
-    const detail::distill::token_plan plan{name, tokens, student.rows};
-    detail::distill::check_ids(name, ids, student.cols, plan);
+    loss(token_rows{}, token_rows{}, token_batch{});  // checks its own parameters
+    const detail::distill::token_plan plan{name, tokens, student.rows()};
+    detail::distill::check_ids(name, ids, student.cols(), plan);
     return plan;
   }
 
-  [[nodiscard]] static detail::distill::top_k_outcomes outcomes(const top_k_teacher& teacher,
-                                                                std::size_t cols,
-                                                                std::size_t token) noexcept {
-    return {teacher.ids.row(token), teacher.log_probabilities.row(token).data(), cols,
-            teacher.tail == top_k_tail::bucket, static_cast<double>(teacher.tail_floor)};
-  }
+  /// One call's arguments.
+  struct call {
+    const top_k_loss& self;
+    const token_rows& student;
+    const top_k_teacher& teacher;
+    const gradient_rows& gradient;
+    const detail::distill::token_plan& plan;
 
-  /// value_of(token, pair, its row of the gradient or null) is the token's l.
-  template <class Arch, class S, class G, class ValueOf>
-  void for_each_token(matrix_view<S> student, const top_k_teacher& teacher,
-                      const token_batch& tokens, matrix_view<G> gradient,
-                      const detail::distill::token_plan& plan, loss_result& result,
-                      ValueOf&& value_of) const {
-    plan.for_each_token([&](const detail::distill::counted_token& token) {
-      if (!token.counts) {
-        if (gradient.data != nullptr)
-          detail::distill::clear_gradient_row(tokens.accumulate, gradient.row(token.index));
-        detail::distill::add_token(result, tokens, token, 0);
-        return;
-      }
-      using element = std::remove_const_t<S>;
-      const detail::distill::logit_row<element> row{student.data + token.index * student.stride,
-                                                    student.cols};
-      const detail::distill::top_k_outcomes known = outcomes(teacher, student.cols, token.index);
-      const detail::distill::top_k_pair<Arch, element> pair{row, known, 1 / temperature()};
-      G* out = gradient.data == nullptr ? nullptr : gradient.data + token.index * gradient.stride;
-      detail::distill::add_token(result, tokens, token, value_of(token, pair, out));
-    });
-  }
+    [[nodiscard]] double square() const noexcept {
+      const auto temperature = static_cast<double>(self.loss.temperature);
+      return self.loss.temperature_squared ? temperature * temperature : 1;
+    }
+    static double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
 
-  template <class Arch, class Gamma, class S, class G>
-  blended_result blended(const Gamma& gamma_rule, matrix_view<S> student,
-                         const top_k_teacher& teacher, const token_batch& tokens,
-                         matrix_view<G> gradient, const detail::distill::token_plan& plan) const {
-    const auto confidence = [&](std::size_t i) {
-      if constexpr (!Gamma::reads_teacher)
-        return gamma_rule.gamma;
-      else
-        return 1 - outcomes(teacher, student.cols, i).entropy() / std::log(gamma_rule.k);
-    };
-    blended_result result;
-    detail::distill::scope_gammas<Gamma, decltype(confidence)> gammas{gamma_rule, plan, confidence};
-    for_each_token<Arch>(
-        student, teacher, tokens, gradient, plan, result,
-        [&](const detail::distill::counted_token& token, const auto& pair, G* out) {
-          const double gamma = gammas.of(token);
-          const double forward =
-              square() * not_negative(pair.sum(detail::distill::blended_kl_term{1, 0}).value);
-          const double reverse =
-              square() * not_negative(pair.sum(detail::distill::blended_kl_term{0, 1}).value);
-          if (out != nullptr) {
-            // The reverse part of a token whose KL(q||p) is infinite has no direction; the forward
-            // one always has.
-            const detail::distill::blended_kl_term blend{1 - gamma,
-                                                         std::isinf(reverse) ? 0 : gamma};
-            pair.gradient(blend, pair.sum(blend).slope, square() * token.upstream,
-                          tokens.accumulate, out);
-          }
-          if (token.share != 0) {
-            result.forward += token.share * forward;
-            result.reverse += token.share * reverse;
-          }
-          // 0 * infinity: a direction without weight adds nothing.
-          return (gamma < 1 ? (1 - gamma) * forward : 0) + (gamma > 0 ? gamma * reverse : 0);
-        });
-    result.gamma = gammas.mean();
-    return result;
-  }
+    [[nodiscard]] detail::row::teacher_outcomes outcomes(std::size_t token) const noexcept {
+      return {teacher.ids.row(token), teacher.log_probabilities.row(token).data(), student.cols(),
+              teacher.tail == top_k_tail::bucket, static_cast<double>(teacher.tail_floor)};
+    }
+
+    /// value_of(token, both distributions, its row of the gradient) is the token's l.
+    template <class ValueOf>
+    void for_each(loss_result& result, ValueOf&& value_of) const {
+      plan.for_each_counted_row(
+          result, gradient,
+          [&](const detail::distill::counted_token& token, const output_row& out) {
+            const detail::row::teacher_outcomes known = outcomes(token.index);
+            const input_row row = student.row(token.index);
+            const detail::row::outcome_pair pair{row, known,
+                                                 1 / static_cast<double>(self.loss.temperature)};
+            return value_of(token, pair, out);
+          });
+    }
+
+    [[nodiscard]] loss_result terms(const detail::row::divergence_term& term) const {
+      loss_result result;
+      for_each(result, [&](const detail::distill::counted_token& token,
+                           const detail::row::outcome_pair& pair, const output_row& out) {
+        const detail::row::term_sums sums = pair.sum(term);
+        if (std::isinf(sums.value)) {
+          out.clear();  // an infinite divergence has no direction
+        } else if (out) {
+          pair.gradient(term, sums.slope, square() * token.upstream, out);
+        }
+        return square() * not_negative(sums.value);
+      });
+      return result;
+    }
+
+    [[nodiscard]] blended_result blend(const detail::distill::gamma_rule& rule) const {
+      using detail::row::term_kind;
+      const auto confidence = [&](const detail::distill::counted_token& token) {
+        return rule.of_entropy(outcomes(token.index).entropy());
+      };
+      detail::distill::scope_gammas gammas{rule, plan, confidence};
+      blended_result result;
+      for_each(result, [&](const detail::distill::counted_token& token,
+                           const detail::row::outcome_pair& pair, const output_row& out) {
+        const double gamma = gammas.of(token);
+        const double forward = square() * not_negative(pair.sum({term_kind::kl_blend, 1, 0}).value);
+        const double reverse = square() * not_negative(pair.sum({term_kind::kl_blend, 0, 1}).value);
+        if (out) {
+          // The reverse part of a token whose KL(q||p) is infinite has no direction; the forward
+          // one always has.
+          const detail::row::divergence_term both{term_kind::kl_blend, 1 - gamma,
+                                                  std::isinf(reverse) ? 0 : gamma};
+          pair.gradient(both, pair.sum(both).slope, square() * token.upstream, out);
+        }
+        return detail::distill::add_divergences(result, token, gamma, forward, reverse);
+      });
+      result.gamma = gammas.mean();
+      return result;
+    }
+  };
 };
 template <class Loss>
 top_k_loss(Loss) -> top_k_loss<Loss>;

@@ -2,30 +2,11 @@
 /// Total variation: the mass that would have to move.
 #pragma once
 
-#include <cstdint>
-#include <span>
-
-#include <xsimd/xsimd.hpp>
-
-#include <edgerazor/core/views.hpp>
-#include <edgerazor/distill/element_divergence.hpp>
-#include <edgerazor/distill/logit_options.hpp>
-#include <edgerazor/distill/reduction.hpp>
+#include <edgerazor/distill/logits.hpp>
+#include <edgerazor/distill/tokens.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
-
-namespace detail::distill {
-struct total_variation_term {
-  template <class Reals>
-  [[nodiscard]] element_term<Reals> operator()(const probability_pair<Reals>& x) const noexcept {
-    const Reals half = Reals{0.5} * x.q;
-    const Reals above = xsimd::select(x.q > x.p, half, Reals{0}),
-                below = xsimd::select(x.q < x.p, half, Reals{0});
-    return {Reals{0.5} * xsimd::abs(x.p - x.q), above - below};
-  }
-};
-}  // namespace detail::distill
 
 /// sum |p - q| / 2, in [0, 1]:
 ///
@@ -37,21 +18,18 @@ struct total_variation {
   bool temperature_squared = true;
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
 
-  /// One column, for vocabulary_pieces.hpp.
-  [[nodiscard]] auto term() const noexcept { return detail::distill::total_variation_term{}; }
-
-  template <class Arch = xsimd::default_arch, real_element S, real_element T,
-            detail::distill::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher, const token_batch& tokens,
-                         matrix_view<G> gradient = {}) const {
-    return detail::distill::element_divergence<Arch>("total_variation",
-                                                     {temperature, temperature_squared, vocabulary},
-                                                     term(), student, teacher, tokens, gradient);
+  [[nodiscard]] detail::row::divergence_term term() const noexcept {
+    return {detail::row::term_kind::total_variation};
   }
-  template <real_element S, real_element T, detail::distill::gradient_element G = float>
-  loss_result operator()(matrix_view<S> student, matrix_view<T> teacher,
-                         std::span<const std::int64_t> labels, reduction how,
-                         matrix_view<G> gradient = {}) const {
+
+  loss_result operator()(const token_rows& student, const token_rows& teacher,
+                         const token_batch& tokens, const gradient_rows& gradient = {}) const {
+    return detail::distill::sum_divergence("total_variation", *this, student, teacher, tokens,
+                                           gradient);
+  }
+  loss_result operator()(const token_rows& student, const token_rows& teacher,
+                         const label_span& labels, reduction how,
+                         const gradient_rows& gradient = {}) const {
     return (*this)(student, teacher, token_batch{.labels = labels, .how = how}, gradient);
   }
 };

@@ -18,22 +18,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <limits>
 #include <type_traits>
 
-#include <xsimd/xsimd.hpp>
-
-#include <edgerazor/core/float16.hpp>
-#include <edgerazor/distill/exponential.hpp>
-#include <edgerazor/distill/logit_blocks.hpp>
+#include <edgerazor/core/config.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// The sums above, over the columns seen so far. Trivially copyable: shards of the vocabulary, on
 /// threads or on ranks of a cluster, each make one, send it as bytes and `merge` what they receive;
-/// any order, the same up to rounding.
+/// any order, the same up to rounding. A NaN or a logit of plus infinity makes the sums NaN.
 struct logit_statistics {
   static constexpr double unset = -std::numeric_limits<double>::infinity();
 
@@ -94,6 +89,7 @@ struct logit_statistics {
   [[nodiscard]] double student_log_sum(double inverse_temperature = 1) const noexcept {
     return student_reference * inverse_temperature + std::log(student_sum);
   }
+  /// ln sum e^(t / T).
   [[nodiscard]] double teacher_log_sum(double inverse_temperature = 1) const noexcept {
     return teacher_reference * inverse_temperature + std::log(teacher_sum);
   }
@@ -104,5 +100,37 @@ struct logit_statistics {
 };
 static_assert(std::is_trivially_copyable_v<logit_statistics>);
 
+namespace detail::row {
+
+/// How a logit becomes the exponent of its probability: (x - reference) / T. The subtraction comes
+/// first, because it is exact for the logits near the reference, which are those that count.
+struct logit_scaling {
+  double inverse_temperature = 1;
+  double student_reference = 0;
+  double teacher_reference = 0;
+};
+
+/// KL(p||q) and KL(q||p) of a row.
+struct kl_divergences {
+  double forward = 0;
+  double reverse = 0;
+};
+
+/// forward * KL(p||q) + reverse * KL(q||p), what a gradient is taken of.
+struct kl_blend {
+  double forward = 0;
+  double reverse = 0;
+};
+
+/// (1 - gamma) forward + gamma reverse, gamma in [0, 1] or NaN. 0 * infinity: a direction without
+/// weight adds nothing.
+[[nodiscard]] inline double blended(double gamma, double forward, double reverse) noexcept {
+  return (gamma == 1 ? 0 : (1 - gamma) * forward) + (gamma == 0 ? 0 : gamma * reverse);
+}
+
+/// The smallest probability EdgeRazor (Python) takes a logarithm of (compute_kld: EPS).
+inline constexpr double parity_epsilon = 1e-8;
+
+}  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -1,35 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The divergences as the reference computes them, clamp included. Plain loops in double: for
+/// The divergences as EdgeRazor (Python) computes them, clamp included. Plain loops in double: for
 /// comparing, not for speed.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 
-#include <edgerazor/core/float16.hpp>
-#include <edgerazor/distill/logit_blocks.hpp>
-#include <edgerazor/distill/logit_pair.hpp>
+#include <edgerazor/distill/row/kl_statistics.hpp>
+#include <edgerazor/distill/row/rows.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
-namespace detail::distill {
-
-/// The smallest probability the reference takes a logarithm of (reference compute_kld: EPS). A
-/// clamped probability has no gradient.
-inline constexpr double parity_epsilon = 1e-8;
-
-struct kl_divergences {
-  double forward = 0;
-  double reverse = 0;
-};
+namespace detail::row {
 
 /// Softmax of a row: its largest logit and the sum beside it, enough to name each probability.
-template <real_element T>
 class parity_softmax {
  public:
-  parity_softmax(logit_row<T> row, double inverse_temperature) noexcept
+  parity_softmax(const input_row& row, double inverse_temperature) noexcept
       : row_(row), inverse_temperature_(inverse_temperature), largest_(row.largest(0, row.size)) {
     for (std::size_t i = 0; i < row_.size; ++i) sum_ += exponential(i);
   }
@@ -37,11 +25,10 @@ class parity_softmax {
 
  private:
   [[nodiscard]] double exponential(std::size_t i) const noexcept {
-    const double logit = static_cast<double>(static_cast<float>(row_.data[i]));
-    return std::exp((logit - static_cast<double>(largest_)) * inverse_temperature_);
+    return std::exp((row_[i] - static_cast<double>(largest_)) * inverse_temperature_);
   }
 
-  logit_row<T> row_;
+  const input_row& row_;
   double inverse_temperature_;
   float largest_;
   double sum_ = 0;
@@ -49,16 +36,16 @@ class parity_softmax {
 
 /// sum over columns of exp(target) (target - input), target and input the logarithms of clamped
 /// probabilities, both ways round; the rows have the same length. With `out`, the gradient of the
-/// blend with respect to the student.
+/// blend with respect to the student. A clamped probability has no gradient.
 ///
 /// With p and q clamped to p' and q':
+///
 ///     d KL(p||q) / dq = -p'/q        d KL(q||p) / dq = q'/q (ln q' - ln p' + 1)        0 where q was clamped
 ///     d / ds_i = q_i (d / dq_i - sum_j q_j d / dq_j) / T
-template <real_element S, real_element T, real_element G>
-kl_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inverse_temperature,
-                         const kl_blend& blend, bool accumulate, G* out) noexcept {
-  const parity_softmax<S> q{student, inverse_temperature};
-  const parity_softmax<T> p{teacher, inverse_temperature};
+inline kl_divergences parity_kl(const input_row& student, const input_row& teacher,
+                                double inverse_temperature, const kl_blend& blend,
+                                const output_row& out) noexcept {
+  const parity_softmax q{student, inverse_temperature}, p{teacher, inverse_temperature};
   kl_divergences result;
   double mean_slope = 0;
   // q times the slope of the blend, at one column.
@@ -74,24 +61,23 @@ kl_divergences parity_kl(logit_row<S> student, logit_row<T> teacher, double inve
     result.reverse += qc * (std::log(qc) - std::log(pc));
     mean_slope += slope(pi, qi);
   }
-  if (out == nullptr) return result;
+  if (!out) return result;
   for (std::size_t i = 0; i < student.size; ++i) {
     const double qi = q[i];
-    const float g = static_cast<float>((slope(p[i], qi) - qi * mean_slope) * inverse_temperature);
-    out[i] = G{accumulate ? static_cast<float>(out[i]) + g : g};
+    const double g = (slope(p[i], qi) - qi * mean_slope) * inverse_temperature;
+    out.store(i, 1, &g);
   }
   return result;
 }
 
-/// - sum p ln(p + 1e-8) (reference compute_teacher_confidence).
-template <real_element T>
-[[nodiscard]] double parity_entropy(logit_row<T> teacher) noexcept {
-  const parity_softmax<T> p{teacher, 1};
+/// - sum p ln(p + 1e-8) (EdgeRazor (Python), compute_teacher_confidence).
+[[nodiscard]] inline double parity_entropy(const input_row& teacher) noexcept {
+  const parity_softmax p{teacher, 1};
   double entropy = 0;
   for (std::size_t i = 0; i < teacher.size; ++i) entropy -= p[i] * std::log(p[i] + parity_epsilon);
   return entropy;
 }
 
-}  // namespace detail::distill
+}  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The passes over a row that kl_row.hpp promises.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <type_traits>
+
+#include <edgerazor/distill/row/kl_row.hpp>
+#include <edgerazor/distill/row/kl_sums_impl.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::row {
+
+/// e^a of a row's columns, where a first pass left them for the second, with the references they
+/// were made with.
+template <class Real>
+class kept_exponentials {
+ public:
+  kept_exponentials() = default;
+  explicit kept_exponentials(Real* data) noexcept : data_(data) {}
+
+  [[nodiscard]] Real* at(std::size_t column) const noexcept {
+    return data_ == nullptr ? nullptr : data_ + column;
+  }
+  /// From `column` on the reference is another. At most 16 changes are recorded; on overflow the
+  /// values kept before are dropped.
+  void change_reference(std::size_t column, double reference) noexcept {
+    if (count_ == changes_.size()) count_ = 0;
+    changes_[count_++] = {column, reference};
+  }
+  /// e^a of `column` seen through `reference`, over what is kept; 0 if it isn't.
+  [[nodiscard]] double factor(std::size_t column, double reference,
+                              double inverse_temperature) const noexcept {
+    std::size_t last = count_;
+    while (last > 0 && changes_[last - 1].column > column) --last;
+    return last == 0 ? 0
+                     : std::exp((changes_[last - 1].reference - reference) * inverse_temperature);
+  }
+
+ private:
+  struct change {
+    std::size_t column;
+    double reference;
+  };
+  Real* data_ = nullptr;
+  std::array<change, 16> changes_{};
+  std::size_t count_ = 0;
+};
+
+/// Works in vectors of Real. A block with a logit well above the reference is done again with that
+/// as reference, so that the largest exponentials, which matter, are of small exponents, which are
+/// exact. A block whose sums are not finite is done again with 0 * infinity = 0: ordinary blocks
+/// are passed over once, and tested for nothing.
+template <class Real>
+class kl_passes {
+ public:
+  /// `observed`: this object will see both rows before it makes their gradient, and so learn
+  /// whether they hold minus infinity; else it must expect some.
+  kl_passes(const input_row& student, const input_row& teacher, double inverse_temperature,
+            bool observed = true) noexcept
+      : student_(student),
+        teacher_(teacher),
+        cols_(std::max(student.size, teacher.size)),
+        inverse_temperature_(inverse_temperature),
+        guarded_(!observed) {}
+
+  /// Adds S_t and B of the teacher's row.
+  void observe_teacher(logit_statistics& seen) noexcept {
+    for_each_block(cols_, [&](std::size_t first, std::size_t count) {
+      Real buffer[block_cols];
+      const Real* values = teacher_.block(first, count, lanes, buffer);
+      if (seen.teacher_reference == logit_statistics::unset) raise_teacher(seen, first, count);
+      const std::size_t padded = pad(count);
+      teacher_sums sums = sum_teacher<false>(values, padded, scaling(seen));
+      if (sums.largest > 1 && raise_teacher(seen, first, count))
+        sums = sum_teacher<false>(values, padded, scaling(seen));
+      if (!std::isfinite(sums.weighted) || !std::isfinite(sums.largest)) {
+        guarded_ = seen.teacher_guarded = true;
+        sums = sum_teacher<true>(values, padded, scaling(seen));
+        if (teacher_.holds_nan(first, count)) sums.sum = nan;
+      }
+      seen.teacher_sum += sums.sum;
+      seen.teacher_weighted += sums.weighted;
+    });
+  }
+
+  /// For a row whose teacher was seen through another object. An infinite logit shows in no sum of
+  /// its own: a teacher with probabilities of 0 must be taken to have some.
+  void expect_infinities(const logit_statistics& seen) noexcept {
+    guarded_ = guarded_ || seen.teacher_guarded;
+  }
+
+  /// Adds S_s and U, and keeps e^a of every column where there is room.
+  void observe_student(logit_statistics& seen, kept_exponentials<Real>& kept) noexcept {
+    for_each_pair(
+        cols_, [&](std::size_t first, std::size_t count, const Real* student, const Real* teacher) {
+          if (seen.student_reference == logit_statistics::unset) raise_student(seen, first, count);
+          if (first == 0) kept.change_reference(0, scaling(seen).student_reference);
+          const std::size_t padded = pad(count);
+          Real* to_keep = padded == count ? kept.at(first) : nullptr;
+          student_sums sums = sum_student<false>(student, teacher, padded, scaling(seen), to_keep);
+          if (sums.largest > 1 && raise_student(seen, first, count)) {
+            kept.change_reference(first, seen.student_reference);
+            sums = sum_student<false>(student, teacher, padded, scaling(seen), to_keep);
+          }
+          if (!std::isfinite(sums.excess) || !std::isfinite(sums.largest)) {
+            guarded_ = true;
+            sums = sum_student<true>(student, teacher, padded, scaling(seen), to_keep);
+            if (student_.holds_nan(first, count)) sums.sum = nan;
+          }
+          seen.student_sum += sums.sum;
+          seen.student_excess += sums.excess;
+        });
+  }
+
+  /// Sets W, of a row whose other sums are complete.
+  void observe_forward(logit_statistics& seen) const noexcept {
+    seen.teacher_excess = 0;
+    for_each_pair(cols_,
+                  [&](std::size_t, std::size_t count, const Real* student, const Real* teacher) {
+                    double sum = sum_forward<false>(student, teacher, pad(count), scaling(seen));
+                    if (!std::isfinite(sum))
+                      sum = sum_forward<true>(student, teacher, pad(count), scaling(seen));
+                    seen.teacher_excess += sum;
+                  });
+  }
+
+  /// Gradient of the blend with respect to the student's logits; sets W on the way. `seen` holds
+  /// everything but W. The reverse part of a row whose KL(q||p) is infinite has no direction and is
+  /// left out.
+  void gradient(logit_statistics& seen, const kept_exponentials<Real>& kept, const kl_blend& blend,
+                const output_row& out) const noexcept {
+    const double mean_excess = seen.student_excess / seen.student_sum;  // sum of q (a - b)
+    const double reverse = std::isinf(mean_excess) ? 0 : blend.reverse * inverse_temperature_;
+    const double forward = blend.forward * inverse_temperature_;
+    // d KL(q||p) / ds = q ((a - b) - sum of q (a - b)) / T        d KL(p||q) / ds = (q - p) / T
+    const blend_coefficients coefficients{
+        .slope = reverse / seen.student_sum,
+        .student = (forward - (reverse == 0 ? 0 : reverse * mean_excess)) / seen.student_sum,
+        .teacher = forward / seen.teacher_sum};
+    const logit_scaling by = scaling(seen);
+    const bool in_place = out.type == element_of<Real>() && !out.accumulate;
+    double total = 0;
+    for_each_pair(student_.size, [&](std::size_t first, std::size_t count, const Real* student,
+                                     const Real* teacher) {
+      Real buffer[block_cols];
+      const std::size_t padded = pad(count);
+      const Real* exponentials = padded == count ? kept.at(first) : nullptr;
+      blend_coefficients here = coefficients;
+      if (exponentials != nullptr) {
+        const double factor = kept.factor(first, by.student_reference, inverse_temperature_);
+        if (factor == 0) exponentials = nullptr;
+        if (factor != 0) here.slope *= factor, here.student *= factor;
+      }
+      Real* const result =
+          in_place && padded == count ? static_cast<Real*>(out.data) + first : buffer;
+      if (guarded_ || padded != count || teacher_.present_in(first, count) != count) {
+        total += blend_gradient<true>(student, teacher, exponentials, padded, by, here, result);
+      } else {
+        total += blend_gradient<false>(student, teacher, exponentials, padded, by, here, result);
+      }
+      if (result == buffer) out.store(first, count, result);
+    });
+    for (std::size_t i = student_.size; i < teacher_.size; ++i) {
+      if (teacher_[i] > -std::numeric_limits<double>::infinity()) {
+        total = std::numeric_limits<double>::infinity();  // mass where the student has none
+        break;
+      }
+    }
+    seen.teacher_excess = total;
+  }
+
+  /// For rows in float whose divergences are small: both of them and the gradient, without
+  /// cancellation. `seen` holds the sums of both rows, none of them infinite.
+  kl_divergences near(const logit_statistics& seen, const kl_blend& blend,
+                      const output_row& out) const noexcept {
+    const logit_scaling by = scaling(seen);
+    difference_sums differences;
+    for_each_pair(
+        cols_,
+        [&](std::size_t, std::size_t count, const float* student, const float* teacher) {
+          const difference_sums sums = sum_differences(student, teacher, pad(count), by);
+          differences.sum += sums.sum;
+          differences.excess += sums.excess;
+        },
+        -1e30f);
+    const double student_sum = seen.teacher_sum + differences.sum;
+    const near_coefficients with{.teacher = 1 / seen.teacher_sum,
+                                 .student = 1 / student_sum,
+                                 .log_ratio = std::log1p(differences.sum / seen.teacher_sum),
+                                 .mean = differences.excess / student_sum,
+                                 .forward = blend.forward * inverse_temperature_,
+                                 .reverse = blend.reverse * inverse_temperature_};
+    kl_divergences result;
+    for_each_pair(
+        cols_,
+        [&](std::size_t first, std::size_t count, const float* student, const float* teacher) {
+          float gradient[block_cols];
+          const kl_divergences part =
+              compare_near(student, teacher, pad(count), by, with, out ? gradient : nullptr);
+          result.forward += part.forward;
+          result.reverse += part.reverse;
+          if (out) out.store(first, count, gradient);
+        },
+        -1e30f);
+    return result;
+  }
+
+  [[nodiscard]] bool guarded() const noexcept { return guarded_; }
+
+ private:
+  static constexpr std::size_t lanes = vector<Real>::size;
+  static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+  [[nodiscard]] std::size_t pad(std::size_t count) const noexcept {
+    return (count + lanes - 1) / lanes * lanes;
+  }
+  /// Calls visit(first, count, student, teacher) for the blocks of both rows. Columns past the last
+  /// block's end, up to a whole vector, are impossible in both; a finite `padding` makes their
+  /// difference finite.
+  template <class Visit>
+  void for_each_pair(std::size_t cols, Visit&& visit,
+                     Real padding = -std::numeric_limits<Real>::infinity()) const noexcept {
+    for_each_block(cols, [&](std::size_t first, std::size_t count) {
+      Real buffers[2][block_cols];
+      const Real* student = student_.block(first, count, lanes, buffers[0]);
+      const Real* teacher = teacher_.block(first, count, lanes, buffers[1]);
+      for (std::size_t i = count; i < pad(count); ++i) buffers[0][i] = buffers[1][i] = padding;
+      visit(first, count, student, teacher);
+    });
+  }
+  [[nodiscard]] logit_scaling scaling(const logit_statistics& seen) const noexcept {
+    return {inverse_temperature_,
+            seen.student_reference == logit_statistics::unset ? 0 : seen.student_reference,
+            seen.teacher_reference == logit_statistics::unset ? 0 : seen.teacher_reference};
+  }
+  /// Makes the block's largest logit the reference, if that is larger.
+  bool raise_teacher(logit_statistics& seen, std::size_t first, std::size_t count) const noexcept {
+    const auto largest = static_cast<double>(teacher_.largest(first, count));
+    if (!(largest > seen.teacher_reference)) return false;
+    seen.move_references(seen.student_reference, largest, inverse_temperature_);
+    return true;
+  }
+  bool raise_student(logit_statistics& seen, std::size_t first, std::size_t count) const noexcept {
+    const auto largest = static_cast<double>(student_.largest(first, count));
+    if (!(largest > seen.student_reference)) return false;
+    seen.move_references(largest, seen.teacher_reference, inverse_temperature_);
+    return true;
+  }
+
+  const input_row& student_;
+  const input_row& teacher_;
+  std::size_t cols_;
+  double inverse_temperature_;
+  bool guarded_;
+};
+
+/// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the
+/// exponentials of improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a row
+/// with few likely tokens is made of.
+[[nodiscard]] inline bool float_is_enough(const logit_statistics& seen) noexcept {
+  if (!(std::fabs(seen.student_excess / seen.student_sum) < 8)) return false;
+  return seen.teacher_sum > 4 || seen.reverse_kl() < 1e-3 || seen.reverse_kl() > 2e-2;
+}
+/// True where the difference of two rounded probabilities would be mostly rounding.
+[[nodiscard]] inline bool are_near(const logit_statistics& seen) noexcept {
+  return seen.reverse_kl() < 2e-2;
+}
+
+/// The gradient's row, not yet written, as room for e^a, unless it is the memory of a row that is
+/// still to be read.
+[[nodiscard]] inline float* room_for_exponentials(const input_row& student,
+                                                  const input_row& teacher,
+                                                  const output_row& out) noexcept {
+  if (!out || out.type != element::float32 || out.accumulate || student.size < teacher.size)
+    return nullptr;
+  const auto* const begin = static_cast<const std::byte*>(out.data);
+  const auto apart = [&](const input_row& row) {
+    const std::less<const void*> before{};
+    const auto* const first = static_cast<const std::byte*>(row.data);
+    return !before(begin, first + row.size * size_of(row.type)) ||
+           !before(first, begin + student.size * sizeof(float));
+  };
+  return apart(student) && apart(teacher) ? static_cast<float*>(out.data) : nullptr;
+}
+
+/// kl_row in one precision. Nothing where that is float and not enough.
+template <class Real>
+std::optional<kl_divergences> kl_row_in(const input_row& student, const input_row& teacher,
+                                        double inverse_temperature, logit_statistics seen,
+                                        const kl_blend& blend, const output_row& out) noexcept {
+  kl_passes<Real> passes{student, teacher, inverse_temperature};
+  if (seen.teacher_sum == 0) {
+    passes.observe_teacher(seen);
+  } else {
+    passes.expect_infinities(seen);
+  }
+  kept_exponentials<Real> kept;
+  if constexpr (std::is_same_v<Real, float>)
+    kept = kept_exponentials<float>{room_for_exponentials(student, teacher, out)};
+  passes.observe_student(seen, kept);
+  if constexpr (std::is_same_v<Real, float>) {
+    if (!float_is_enough(seen)) return std::nullopt;
+    if (are_near(seen)) {
+      if (passes.guarded() || student.size != teacher.size) return std::nullopt;
+      return passes.near(seen, blend, out);
+    }
+  }
+  if (out) {
+    passes.gradient(seen, kept, blend, out);
+  } else {
+    passes.observe_forward(seen);
+  }
+  return kl_divergences{seen.forward_kl(), seen.reverse_kl()};
+}
+
+EDGERAZOR_FUNCTION logit_statistics teacher_statistics(const input_row& teacher, std::size_t cols,
+                                                       double inverse_temperature) noexcept {
+  logit_statistics result;
+  if (cols < float_cols) {
+    kl_passes<double>{teacher, teacher, inverse_temperature}.observe_teacher(result);
+  } else {
+    kl_passes<float>{teacher, teacher, inverse_temperature}.observe_teacher(result);
+  }
+  return result;
+}
+
+EDGERAZOR_FUNCTION logit_statistics row_statistics(const input_row& student,
+                                                   const input_row& teacher,
+                                                   double inverse_temperature,
+                                                   bool forward) noexcept {
+  kl_passes<double> passes{student, teacher, inverse_temperature};
+  logit_statistics result;
+  passes.observe_teacher(result);
+  kept_exponentials<double> none;
+  passes.observe_student(result, none);
+  if (forward) passes.observe_forward(result);
+  return result;
+}
+
+EDGERAZOR_FUNCTION kl_divergences kl_row(const input_row& student, const input_row& teacher,
+                                         double inverse_temperature, const logit_statistics& known,
+                                         const kl_blend& blend, const output_row& out) noexcept {
+  if (std::max(student.size, teacher.size) < float_cols)
+    return *kl_row_in<double>(student, teacher, inverse_temperature, known, blend, out);
+  if (const auto result =
+          kl_row_in<float>(student, teacher, inverse_temperature, known, blend, out))
+    return *result;
+  return *kl_row_in<double>(student, teacher, inverse_temperature, {}, blend, out);
+}
+
+EDGERAZOR_FUNCTION void kl_gradient(const input_row& student, const input_row& teacher,
+                                    double inverse_temperature, const logit_statistics& whole,
+                                    const kl_blend& blend, const output_row& out) noexcept {
+  logit_statistics seen = whole;
+  const kl_passes<double> passes{student, teacher, inverse_temperature, false};
+  passes.gradient(seen, kept_exponentials<double>{}, blend, out);
+}
+
+}  // namespace detail::row
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

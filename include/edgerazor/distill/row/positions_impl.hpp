@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The loops of positions.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <edgerazor/distill/row/features_impl.hpp>
+#include <edgerazor/distill/row/positions.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::row {
+
+/// Columns [first, first + count) of the group's mean, continued by 0 to whole vectors.
+inline void mean_block(const row_group& group, std::size_t first, std::size_t count,
+                       double (&out)[block_cols]) noexcept {
+  std::fill(out, out + block_cols, 0.0);
+  for (std::size_t g = 0; g < group.count; ++g) {
+    double buffer[block_cols];
+    const double* x = group[g].block(first, count, doubles::size, buffer, 0.0);
+    for (std::size_t i = 0; i < count; ++i) out[i] += x[i];
+  }
+  const auto rows = static_cast<double>(group.count);
+  for (std::size_t i = 0; group.count != 1 && i < count; ++i) out[i] /= rows;
+}
+
+EDGERAZOR_FUNCTION double attention_entropy(const row_group& teacher, bool parity) noexcept {
+  double p[block_cols];
+  const std::size_t width = teacher.first.size;
+  if (!parity) {
+    return -sum_blocks(
+        width, [&](std::size_t first, std::size_t count) { mean_block(teacher, first, count, p); },
+        [&](std::size_t i) {
+          const doubles pi = doubles::load_unaligned(p + i);
+          return xsimd::select(pi > doubles{0.0}, pi * xsimd::log(pi), doubles{0.0});
+        });
+  }
+  double sum = 0, result = 0;
+  for_each_block(width, [&](std::size_t first, std::size_t count) {
+    mean_block(teacher, first, count, p);
+    for (std::size_t i = 0; i < count; ++i) sum += std::exp(p[i]);
+  });
+  for_each_block(width, [&](std::size_t first, std::size_t count) {
+    mean_block(teacher, first, count, p);
+    for (std::size_t i = 0; i < count; ++i) {
+      const double again = std::exp(p[i]) / sum;
+      result -= again * std::log(again + parity_epsilon);
+    }
+  });
+  return result;
+}
+
+EDGERAZOR_FUNCTION kl_divergences attention_row(const input_row& student, const row_group& teacher,
+                                                const kl_blend& blend, bool parity,
+                                                const output_row& out) noexcept {
+  const doubles zero{0.0}, least{parity ? parity_epsilon : 0.0};
+  doubles forward{0.0}, reverse{0.0};
+  for_each_block(student.size, [&](std::size_t first, std::size_t count) {
+    double buffer[block_cols], of_teacher[block_cols], slopes[block_cols];
+    const double* of_student = student.block(first, count, doubles::size, buffer, 0.0);
+    mean_block(teacher, first, count, of_teacher);
+    for (std::size_t i = 0; i < count; i += doubles::size) {
+      const doubles seen = doubles::load_unaligned(of_student + i), q = xsimd::max(seen, least),
+                    p = xsimd::max(doubles::load_unaligned(of_teacher + i), least);
+      const auto in_p = p > zero, in_q = q > zero;
+      const doubles ratio = xsimd::log(q / p);
+      forward -= xsimd::select(in_p, p * ratio, zero);
+      reverse += xsimd::select(in_q, q * ratio, zero);
+      if (!out) continue;
+      doubles slope = zero;
+      if (blend.forward != 0) slope -= xsimd::select(in_p, doubles{blend.forward} * (p / q), zero);
+      if (blend.reverse != 0) {
+        slope += xsimd::select(in_p || in_q, doubles{blend.reverse} * (ratio + doubles{1.0}), zero);
+      }
+      xsimd::select(seen >= least, slope, zero).store_unaligned(slopes + i);
+    }
+    if (out) out.store_wide(first, count, slopes);
+  });
+  return {xsimd::reduce_add(forward), xsimd::reduce_add(reverse)};
+}
+
+static_assert(relation_padding % doubles::size == 0);
+
+EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::size_t width,
+                               std::size_t i, double* out) noexcept {
+  constexpr double no_relation = -1e30;
+  const double inverse_root = 1 / std::sqrt(static_cast<double>(width));
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::size_t j = 0; j < tokens; ++j) {
+    out[j] = inverse_root * dot({states + i * width, width}, {states + j * width, width});
+    largest = std::max(largest, out[j]);
+  }
+  const std::size_t cols = relation_cols(tokens);
+  std::fill(out + tokens, out + cols, no_relation);
+  const doubles shift{largest};
+  const double sum =
+      sum_over({out, cols}, [&](const doubles& z) noexcept { return row::exp(z - shift); });
+  const double ln_sum = largest + std::log(sum);
+  for (std::size_t j = 0; j < tokens; ++j) out[j] -= ln_sum;
+}
+
+EDGERAZOR_FUNCTION double relation_entropy(const double* ln_p, std::size_t tokens,
+                                           bool parity) noexcept {
+  if (!parity) {
+    return -sum_over({ln_p, relation_cols(tokens)},
+                     [](const doubles& ln) noexcept { return row::exp(ln) * ln; });
+  }
+  double sum = 0, result = 0;
+  for (std::size_t j = 0; j < tokens; ++j) sum += std::exp(std::exp(ln_p[j]));
+  for (std::size_t j = 0; j < tokens; ++j) {
+    const double again = std::exp(std::exp(ln_p[j])) / sum;
+    result -= again * std::log(again + parity_epsilon);
+  }
+  return result;
+}
+
+EDGERAZOR_FUNCTION kl_divergences relation_row(const double* ln_q, const double* ln_p,
+                                               std::size_t tokens, const kl_blend& blend,
+                                               bool parity, double* slopes) noexcept {
+  const std::size_t cols = relation_cols(tokens);
+  if (!parity) {
+    const auto of_first = [](const doubles& ln_a, const doubles& ln_b) noexcept {
+      return row::exp(ln_a) * (ln_a - ln_b);
+    };
+    const kl_divergences both{.forward = sum_over({ln_p, cols}, {ln_q, cols}, of_first),
+                              .reverse = sum_over({ln_q, cols}, {ln_p, cols}, of_first)};
+    for (std::size_t j = 0; slopes != nullptr && j < cols; j += doubles::size) {
+      const doubles of_q = doubles::load_unaligned(ln_q + j),
+                    of_p = doubles::load_unaligned(ln_p + j);
+      const doubles q = row::exp(of_q), p = row::exp(of_p);
+      const doubles turn = of_q - of_p - doubles{both.reverse};
+      (doubles{blend.forward} * (q - p) + doubles{blend.reverse} * q * turn)
+          .store_unaligned(slopes + j);
+    }
+    return both;
+  }
+  kl_divergences both;
+  double mean_slope = 0;
+  const double ln_least = std::log(parity_epsilon);
+  const auto slope = [&](std::size_t j) noexcept {
+    if (ln_q[j] < ln_least) return 0.0;
+    const double p = std::max(ln_p[j], ln_least), q = std::max(ln_q[j], ln_least);
+    return blend.reverse * std::exp(q) * (q - p + 1) - blend.forward * std::exp(p);
+  };
+  for (std::size_t j = 0; j < cols; ++j) {
+    const double p = std::max(ln_p[j], ln_least), q = std::max(ln_q[j], ln_least);
+    both.forward += std::exp(p) * (p - q);
+    both.reverse += std::exp(q) * (q - p);
+    mean_slope += slope(j);
+  }
+  for (std::size_t j = 0; slopes != nullptr && j < cols; ++j)
+    slopes[j] = slope(j) - std::exp(ln_q[j]) * mean_slope;
+  return both;
+}
+
+EDGERAZOR_FUNCTION void relate_back(const double* states, std::size_t tokens, std::size_t width,
+                                    std::size_t i, const double* slopes,
+                                    double* gradient) noexcept {
+  const double inverse_root = 1 / std::sqrt(static_cast<double>(width));
+  for (std::size_t j = 0; j < tokens; ++j) {
+    const double slope = slopes[j] * inverse_root;
+    add_multiple(slope, {states + j * width, width}, gradient + i * width);
+    add_multiple(slope, {states + i * width, width}, gradient + j * width);
+  }
+}
+
+}  // namespace detail::row
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor

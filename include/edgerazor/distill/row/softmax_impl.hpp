@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The loops of softmax.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <edgerazor/distill/row/features_impl.hpp>
+#include <edgerazor/distill/row/kl_row.hpp>
+#include <edgerazor/distill/row/kl_sums_impl.hpp>
+#include <edgerazor/distill/row/softmax.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::row {
+
+template <class Real>
+void softmax_gradient_in(const input_row& row, double log_sum, double factor, double offset,
+                         const output_row& out) noexcept {
+  using reals = vector<Real>;
+  const exponents<Real> of_row{log_sum, 1};
+  // What rounding took from the reference goes into the factor.
+  const reals scale{static_cast<Real>(
+      factor * std::exp(static_cast<double>(static_cast<Real>(log_sum)) - log_sum))};
+  const reals shift{static_cast<Real>(offset)};
+  for_each_block(row.size, [&](std::size_t first, std::size_t count) {
+    Real buffers[2][block_cols];
+    const Real* values = row.block(first, count, reals::size, buffers[0]);
+    for (std::size_t i = 0; i < count; i += reals::size) {
+      const reals q = exp_of_units(of_row(values + i));
+      xsimd::fms(q, scale, shift).store_unaligned(buffers[1] + i);
+    }
+    out.store(first, count, buffers[1]);
+  });
+}
+
+EDGERAZOR_FUNCTION void softmax_gradient(const input_row& row, double log_sum, double factor,
+                                         double offset, const output_row& out) noexcept {
+  softmax_gradient_in<double>(row, log_sum, factor, offset, out);
+}
+
+EDGERAZOR_FUNCTION double cross_entropy_row(const input_row& logits, std::size_t label,
+                                            double smoothing, double upstream,
+                                            const output_row& out) noexcept {
+  const double at_label = logits[label];
+  const auto smoothed = [&](double loss, double log_sum) noexcept {
+    if (smoothing == 0) return loss;
+    double sum = 0;
+    for (std::size_t i = 0; i < logits.size; ++i) sum += logits[i];
+    return (1 - smoothing) * loss + smoothing * (log_sum - sum / static_cast<double>(logits.size));
+  };
+  const auto differentiate = [&](double log_sum, bool in_float) noexcept {
+    if (!out) return;
+    const double each = upstream * smoothing / static_cast<double>(logits.size);
+    const double before = out.accumulate ? out.as_input()[label] : 0;
+    if (in_float) {
+      softmax_gradient_in<float>(logits, log_sum, upstream, each, out);
+    } else {
+      softmax_gradient_in<double>(logits, log_sum, upstream, each, out);
+    }
+    // q - 1 without cancellation in float.
+    const double slope = upstream * (std::expm1(at_label - log_sum) + smoothing) - each;
+    out.set(label, static_cast<float>(before) + static_cast<float>(slope));
+  };
+  if (logits.size >= float_cols) {
+    const double log_sum = teacher_statistics(logits, logits.size, 1).teacher_log_sum();
+    // Rounding of the sum is 1e-8 of what is near the loss itself.
+    if (const double loss = log_sum - at_label; loss > 2e-2 || !(loss == loss)) {
+      const double value = smoothed(loss, log_sum);  // before `out` overwrites the row
+      differentiate(log_sum, true);
+      return value;
+    }
+  }
+  const logit_statistics seen = teacher_statistics(logits, 0, 1);  // in double
+  const double above = at_label - seen.teacher_reference;
+  const double value = smoothed(std::log(seen.teacher_sum) - above, seen.teacher_log_sum());
+  differentiate(seen.teacher_log_sum(), false);
+  return value;
+}
+
+EDGERAZOR_FUNCTION double router_z_row(const input_row& logits, double upstream,
+                                       const output_row& out) noexcept {
+  /// Stands behind the last expert: its exponential is 0, whatever is subtracted.
+  constexpr double impossible = -std::numeric_limits<double>::max() / 2;
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < logits.size; ++i) largest = std::max(largest, logits[i]);
+  double log_sum = largest;
+  if (!std::isinf(largest)) {
+    const doubles shift{largest};
+    log_sum += std::log(sum_over(
+        logits, [&](const doubles& z) noexcept { return row::exp(z - shift); }, impossible));
+  }
+  if (!out) return log_sum * log_sum;
+  const doubles slope{2 * upstream * log_sum}, shift{log_sum};
+  for_each_block(logits.size, [&](std::size_t first, std::size_t count) {
+    double values[2][block_cols];
+    const double* z = logits.block(first, count, doubles::size, values[0], impossible);
+    if (std::isinf(log_sum)) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const bool is_infinite_term = upstream != 0 && z[i] == log_sum;
+        values[1][i] = is_infinite_term ? upstream * log_sum : 0.0;
+      }
+    } else {
+      for (std::size_t i = 0; i < count; i += doubles::size) {
+        (slope * row::exp(doubles::load_unaligned(z + i) - shift)).store_unaligned(values[1] + i);
+      }
+    }
+    out.store_wide(first, count, values[1]);
+  });
+  return log_sum * log_sum;
+}
+
+}  // namespace detail::row
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
