@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What an executor is, and that it is given each grain once.
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -31,18 +32,26 @@ static_assert(er::row_executor<in_order> && er::row_executor<const in_order> &&
               er::row_executor<int_count> && !er::row_executor<without_work> &&
               !er::row_executor<int>);
 
+static_assert(std::is_trivially_copyable_v<er::executor_ref> &&
+              sizeof(er::executor_ref) == 2 * sizeof(void*));
+
 TEST_SUITE_BEGIN("core/executor");
 
 TEST_CASE("executor: each grain once, none of zero, through one reference to the work") {
   for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{17}}) {
     std::vector<int> times(count);
     const auto work = [&times](std::size_t i) noexcept { ++times[i]; };
-    in_order forwards;
+    const in_order forwards;
     int_count backwards;
-    er::detail::core::execute(forwards, count, work);
+    const er::executor_ref by_host = forwards, by_other = backwards, nobody;
+    CHECK(by_host);
+    CHECK_FALSE(nobody);
+    by_host(count, work);
     CHECK(times == std::vector<int>(count, 1));
-    er::detail::core::execute(backwards, count, work);
+    by_other(count, work);
     CHECK(times == std::vector<int>(count, 2));
+    nobody(count, work);  // on this thread
+    CHECK(times == std::vector<int>(count, 3));
   }
 }
 

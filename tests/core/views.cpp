@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -106,6 +107,19 @@ TEST_CASE("matrix_view: rows begin `stride` elements apart and have `cols` eleme
   const er::matrix_view<int> dense{memory.data(), 5, 7};
   CHECK(dense.stride == 7);
   CHECK(er::matrix_view<int>{}.rows == 0);
+}
+
+TEST_CASE("matrix_view: a run of elements is one row") {
+  std::vector<float> memory(7);
+  const std::span<float> run{memory};
+  for (const er::matrix_view<const float>& view :
+       {er::matrix_view<const float>{memory}, er::matrix_view<const float>{run}}) {
+    CHECK(view.data == memory.data());
+    CHECK(view.rows == 1);
+    CHECK(view.cols == 7);
+    CHECK(view.row(0).size() == 7);
+  }
+  static_assert(!std::is_convertible_v<const std::vector<float>&, er::matrix_view<float>>);
 }
 
 TEST_SUITE_END();
