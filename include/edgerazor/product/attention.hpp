@@ -13,6 +13,7 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
+#include <edgerazor/product/kernels.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
 #include <edgerazor/product/quantize_activations.hpp>

@@ -8,6 +8,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/product/kernels.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
 

@@ -7,12 +7,14 @@
 
 #include <optional>
 
+#include <edgerazor/core/config.hpp>
 #include <edgerazor/core/executor.hpp>
 #include <edgerazor/core/views.hpp>
-#include <edgerazor/product/kernels.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
+
+struct kernel;  // product/kernels.hpp
 
 struct product_options {
   std::optional<row_range> rows{};            ///< of the result: no others are computed or written
