@@ -16,11 +16,14 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
+using kernel_functions = er::detail::kernel::functions;
 
 namespace {
 
@@ -44,7 +47,7 @@ constexpr std::array descriptions{
     description{"neon", "arm/neon.hpp", "every AArch64 processor", "`smlal` and `smlal2` in 16 bits, no more of them than a `static_assert` allows, then `saddlp`"},
     description{"generic", "portable/generic.hpp", "any; vectors of the build's own instruction set, through xsimd",
                 "multiplies of 16 or 32 bits, as xsimd has them"},
-    description{"scalar", "portable/scalar.hpp", "any", "one by one: the truth that the others are compared with"},
+    description{"scalar", "portable/scalar.hpp", "any", "one by one: the reference implementation that the others are compared with"},
 };
 // clang-format on
 
@@ -57,57 +60,56 @@ const description* describe(std::string_view name) {
 /// A function of the table, and whether two kernels have the same one.
 struct function {
   std::string_view name;
-  std::string_view code;  ///< of one per code
-  bool (*same)(const er::kernel&, const er::kernel&);
+  std::string_view plane;  ///< of one per plane
+  bool (*same)(const kernel_functions&, const kernel_functions&);
 };
 template <auto Member>
-bool same(const er::kernel& a, const er::kernel& b) {
+bool same(const kernel_functions& a, const kernel_functions& b) {
   return a.*Member == b.*Member;
 }
-template <auto Member, std::size_t Code>
-bool same_of_code(const er::kernel& a, const er::kernel& b) {
-  return (a.*Member)[Code] == (b.*Member)[Code];
+template <auto Member, std::size_t Plane>
+bool same_of_plane(const kernel_functions& a, const kernel_functions& b) {
+  return (a.*Member)[Plane] == (b.*Member)[Plane];
 }
 
 template <auto Member>
-void add_codes(std::vector<function>& functions, std::string_view name) {
-  static_assert(er::codec_list.size() == 4);
-  functions.push_back({name, er::codec_list[0].name, &same_of_code<Member, 0>});
-  functions.push_back({name, er::codec_list[1].name, &same_of_code<Member, 1>});
-  functions.push_back({name, er::codec_list[2].name, &same_of_code<Member, 2>});
-  functions.push_back({name, er::codec_list[3].name, &same_of_code<Member, 3>});
+void add_planes(std::vector<function>& functions, std::string_view name) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (functions.push_back({name, er::plane_list[I].name, &same_of_plane<Member, I>}), ...);
+  }(std::make_index_sequence<er::plane_list.size()>{});
 }
 
 std::vector<function> all_functions() {
   std::vector<function> functions;
-  add_codes<&er::kernel::dot>(functions, "dot");
-  add_codes<&er::kernel::unpack>(functions, "unpack");
-  add_codes<&er::kernel::panel_product>(functions, "panel_product");
-  functions.push_back({"panel_float", {}, &same<&er::kernel::panel_float>});
-  functions.push_back({"scale_sums", {}, &same<&er::kernel::scale_sums>});
-  functions.push_back({"read_scales", {}, &same<&er::kernel::read_scales>});
-  functions.push_back({"scale_floats", {}, &same<&er::kernel::scale_floats>});
-  functions.push_back({"dense_float", {}, &same<&er::kernel::dense_float>});
-  functions.push_back({"dense_float16", {}, &same<&er::kernel::dense_float16>});
-  functions.push_back({"dense_bfloat16", {}, &same<&er::kernel::dense_bfloat16>});
-  functions.push_back({"max_magnitude", {}, &same<&er::kernel::max_magnitude>});
-  functions.push_back({"quantize", {}, &same<&er::kernel::quantize>});
-  functions.push_back({"mix", {}, &same<&er::kernel::mix>});
-  functions.push_back({"exponentials", {}, &same<&er::kernel::exponentials>});
+  add_planes<&kernel_functions::dot>(functions, "dot");
+  add_planes<&kernel_functions::unpack>(functions, "unpack");
+  functions.push_back({"panel_product", {}, &same<&kernel_functions::panel_product>});
+  functions.push_back({"panel_float", {}, &same<&kernel_functions::panel_float>});
+  functions.push_back({"scale_sums", {}, &same<&kernel_functions::scale_sums>});
+  functions.push_back({"read_scales", {}, &same<&kernel_functions::read_scales>});
+  functions.push_back({"scale_floats", {}, &same<&kernel_functions::scale_floats>});
+  functions.push_back({"dense_float", {}, &same<&kernel_functions::dense_float>});
+  functions.push_back({"dense_float16", {}, &same<&kernel_functions::dense_float16>});
+  functions.push_back({"dense_bfloat16", {}, &same<&kernel_functions::dense_bfloat16>});
+  functions.push_back({"max_magnitude", {}, &same<&kernel_functions::max_magnitude>});
+  functions.push_back({"quantize", {}, &same<&kernel_functions::quantize>});
+  functions.push_back({"weighted_sum", {}, &same<&kernel_functions::weighted_sum>});
+  functions.push_back({"exponentials", {}, &same<&kernel_functions::exponentials>});
   return functions;
 }
 
-/// The kernel whose function it is: the one nearest to the truth that has it too.
+/// The kernel whose function it is: the one nearest to the reference implementation that has it too.
 std::string_view owner(std::size_t index, const function& f) {
   std::size_t last = index;
-  for (std::size_t i = index + 1; i < er::detail::kernel::kernel_list.size(); ++i) {
-    if (f.same(*er::detail::kernel::kernel_list[i], *er::detail::kernel::kernel_list[index]))
+  for (std::size_t i = index + 1; i < er::detail::product::known_kernels().size(); ++i) {
+    if (f.same(*er::detail::product::known_kernels()[i],
+               *er::detail::product::known_kernels()[index]))
       last = i;
   }
-  return er::detail::kernel::kernel_list[last]->name;
+  return er::detail::product::known_kernels()[last]->name;
 }
 
-/// "all", or "`dot`, `unpack` (ternary5)": functions that the kernel at `index` has from `from`.
+/// "all", or "`dot`, `unpack` (base3)": functions that the kernel at `index` has from `from`.
 std::string functions_from(std::size_t index, std::string_view from) {
   const std::vector<function> functions = all_functions();
   std::string text;
@@ -115,16 +117,16 @@ std::string functions_from(std::size_t index, std::string_view from) {
   for (std::size_t i = 0; i < functions.size();) {
     std::size_t end = i + 1;
     while (end < functions.size() && functions[end].name == functions[i].name) ++end;
-    std::string codes;
+    std::string planes;
     std::size_t count = 0;
     for (std::size_t f = i; f < end; ++f) {
       if (owner(index, functions[f]) != from) continue;
       ++count;
-      codes.append(codes.empty() ? "" : ", ").append(functions[f].code);
+      planes.append(planes.empty() ? "" : ", ").append(functions[f].plane);
     }
     all = all && count == end - i;
     if (count > 0) text.append(text.empty() ? "`" : ", `").append(functions[i].name).append("`");
-    if (count > 0 && count < end - i) text.append(" (").append(codes).append(")");
+    if (count > 0 && count < end - i) text.append(" (").append(planes).append(")");
     i = end;
   }
   return all ? "all" : text;
@@ -135,7 +137,7 @@ std::string lenders(std::size_t index) {
   std::vector<std::string_view> names;
   for (const function& f : all_functions()) {
     const std::string_view name = owner(index, f);
-    if (name != er::detail::kernel::kernel_list[index]->name &&
+    if (name != er::detail::product::known_kernels()[index]->name &&
         std::find(names.begin(), names.end(), name) == names.end())
       names.push_back(name);
   }
@@ -153,8 +155,8 @@ std::string table(bool every_machine) {
   std::string text =
       "| kernel | processor | bytes are multiplied by | functions of its own | the others from |\n"
       "| --- | --- | --- | --- | --- |\n";
-  for (std::size_t i = 0; i < er::detail::kernel::kernel_list.size(); ++i) {
-    const std::string_view name = er::detail::kernel::kernel_list[i]->name;
+  for (std::size_t i = 0; i < er::detail::product::known_kernels().size(); ++i) {
+    const std::string_view name = er::detail::product::known_kernels()[i]->name;
     if (on_every_machine(name) != every_machine) continue;
     const description& what = *describe(name);
     text.append("| [`")
@@ -204,7 +206,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "kernel_table [--write] <file>\n");
     return 2;
   }
-  for (const er::kernel* kernel : er::detail::kernel::kernel_list) {
+  for (const kernel_functions* kernel : er::detail::product::known_kernels()) {
     if (describe(kernel->name)) continue;
     std::fprintf(stderr, "the kernel %s has no description in kernel_table.cpp\n",
                  std::string{kernel->name}.c_str());

@@ -3,7 +3,6 @@
 /// mapped file.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -31,16 +30,16 @@ namespace detail::matrix {
 /// the mean magnitude for binary. The rule's own granularity is not used: the group is the format's.
 template <code_type Type>
 [[nodiscard]] constexpr auto default_rule() noexcept {
-  if constexpr (Type == code_type::ternary2 || Type == code_type::ternary5) {
-    return ternary<per_channel>{};
-  } else if constexpr (Type == code_type::binary) {
-    return binary<per_channel>{};
-  } else {
-    constexpr codec_info codec = codec_of(Type);
-    constexpr int bits = std::bit_width(static_cast<unsigned>(codec.max_code));
-    static_assert(codec.zero_code == 1 << (bits - 1), "this codec has no default rule");
-    return symmetric<bits, per_channel>{};
-  }
+  // clang-format off
+  if constexpr (Type == code_type::ternary2) return ternary<per_channel>{};
+  else if constexpr (Type == code_type::ternary5) return ternary<per_channel>{};
+  else if constexpr (Type == code_type::binary) return binary<per_channel>{};
+  else if constexpr (Type == code_type::int3) return int3<per_channel>{};
+  else if constexpr (Type == code_type::int4) return int4<per_channel>{};
+  else if constexpr (Type == code_type::int5) return int5<per_channel>{};
+  else if constexpr (Type == code_type::int6) return int6<per_channel>{};
+  else if constexpr (Type == code_type::int8) return int8<per_channel>{};
+  // clang-format on
 }
 
 /// use(rule) with the default rule of a codec known at run time.

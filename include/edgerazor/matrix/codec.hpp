@@ -48,7 +48,13 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-enum class plane_type : std::uint8_t { bits1, bits2, bits4, bits8, base3 };
+enum class plane_type : std::uint8_t {
+  bits1,
+  bits2,
+  bits4,
+  bits8,
+  base3,
+};
 
 /// One row of the table of planes.
 struct plane_info {
@@ -73,19 +79,28 @@ struct plane_info {
 
 /// Indexed by `plane_type`. The kernels' tables are built from it: a plane without a decoder in one
 /// of the instruction sets does not compile.
-inline constexpr std::array<plane_info, 5> plane_list{{
+inline constexpr std::array plane_list = std::to_array<plane_info>({
     {"bits1", plane_type::bits1, 1, 1, 2},
     {"bits2", plane_type::bits2, 1, 2, 4},
     {"bits4", plane_type::bits4, 1, 4, 16},
     {"bits8", plane_type::bits8, 1, 8, 256},
     {"base3", plane_type::base3, 5, 8, 3},
-}};
+});
 
 [[nodiscard]] constexpr const plane_info& plane_of(plane_type type) noexcept {
   return plane_list[static_cast<std::size_t>(type)];
 }
 
-enum class code_type : std::uint8_t { ternary2, ternary5, int4, int8, int3, int5, int6, binary };
+enum class code_type : std::uint8_t {
+  ternary2,
+  ternary5,
+  int4,
+  int8,
+  int3,
+  int5,
+  int6,
+  binary,
+};
 
 /// One digit of a code: which plane holds it and what it counts.
 struct code_digit {
@@ -136,7 +151,7 @@ struct codec_info {
 
 /// Indexed by `code_type`. The one list of codecs: packing, products, tests, benchmarks and the
 /// tables of the documentation run over it.
-inline constexpr std::array<codec_info, 8> codec_list{{
+inline constexpr std::array codec_list = std::to_array<codec_info>({
     {"ternary2", code_type::ternary2, 1, {{{plane_type::bits2, 0}}}, 1, 2, -1},
     {"ternary5", code_type::ternary5, 1, {{{plane_type::base3, 0}}}, 1, 2, -1},
     {"int4", code_type::int4, 1, {{{plane_type::bits4, 0}}}, 8, 15, -8},
@@ -145,7 +160,7 @@ inline constexpr std::array<codec_info, 8> codec_list{{
     {"int5", code_type::int5, 2, {{{plane_type::bits4, 0}, {plane_type::bits1, 4}}}, 16, 31, -16},
     {"int6", code_type::int6, 2, {{{plane_type::bits4, 0}, {plane_type::bits2, 4}}}, 32, 63, -32},
     {"binary", code_type::binary, 1, {{{plane_type::bits1, 1}}}, 1, 2, -1, 2},
-}};
+});
 
 [[nodiscard]] constexpr const codec_info& codec_of(code_type type) noexcept {
   return codec_list[static_cast<std::size_t>(type)];

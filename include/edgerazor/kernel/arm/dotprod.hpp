@@ -65,15 +65,17 @@ EDGERAZOR_OP int32x4_t dot_all(int32x4_t sums, int8x16_t codes, int8x16_t x) noe
 template <plane_type Plane>
 struct raised_field {
   static constexpr plane_info plane = plane_of(Plane);
-  static constexpr bool halved = plane.fields() == 8;
+  static constexpr bool of_bits = std::has_single_bit(plane.radix), halved = plane.fields() == 8;
   static constexpr unsigned mask(unsigned f) noexcept {
     return (plane.radix - 1) * plane.weight(halved ? f % 4 : f);
   }
   static constexpr unsigned raised(unsigned f) noexcept {
-    return mask(f) > 127 ? 0 : plane.bits * (halved ? f % 4 : f);
+    return !of_bits || mask(f) > 127 ? 0 : plane.bits * (halved ? f % 4 : f);
   }
   EDGERAZOR_OP static int8x16_t of(const neon::quarter_codes<Plane>& codes, unsigned f) noexcept {
-    if constexpr (plane.fields() == 1) {
+    if constexpr (!of_bits) {
+      return vreinterpretq_s8_u8(codes.digits(f));
+    } else if constexpr (plane.fields() == 1) {
       return neon::as_signed<neon::fits_signed(plane.radix - 1)>(codes.bytes);
     } else if (mask(f) > 127) {
       return vreinterpretq_s8_u8(codes.digits(f));

@@ -35,14 +35,23 @@ inline constexpr std::size_t float_tokens = 1, float_cols = 1, float_tokens_rest
                              float_cols_rest = 1, dense_rows = 4, dense_tokens = 1, sum_vectors = 1,
                              sum_vectors_rest = 1, panel_block = 1, panel_step = 1;
 
-/// Whether `take_digit` divides every byte of base 3 by 3 rightly, in 16 bits.
-constexpr bool divides_by_3() noexcept {
-  for (unsigned b = 0; b <= 242; ++b) {
-    if (b * 171 > 65535 || b * 171 >> 9 != b / 3) return false;
+/// v / radix as v * factor >> shift, in 16 bits, for every byte of a plane of an odd radix.
+struct division {
+  std::uint16_t factor;
+  int shift;
+};
+template <plane_type Plane>
+[[nodiscard]] constexpr division division_by_radix() noexcept {
+  constexpr plane_info plane = plane_of(Plane);
+  for (int shift = 8; shift < 16; ++shift) {
+    const unsigned factor = (1u << shift) / plane.radix + 1,
+                   largest = plane.weight(plane.fields()) - 1;
+    bool exact = largest * factor <= 65535;
+    for (unsigned v = 0; v <= largest; ++v) exact = exact && v * factor >> shift == v / plane.radix;
+    if (exact) return {static_cast<std::uint16_t>(factor), shift};
   }
-  return true;
+  return {0, 0};
 }
-static_assert(divides_by_3());
 
 /// Splits the lowest field's digits off 16-bit lanes; `rest` keeps the higher fields.
 template <plane_type Plane>
@@ -53,9 +62,10 @@ EDGERAZOR_INLINE word_vector take_digit(word_vector& rest) noexcept {
     rest = rest >> static_cast<int>(plane.bits);
     return digit;
   } else {
-    static_assert(plane.radix == 3, "this plane needs a decoder of its own");
-    const word_vector higher = (rest * word_vector(std::uint16_t{171})) >> 9,
-                      digit = rest - higher * word_vector(std::uint16_t{3});
+    constexpr division by = division_by_radix<Plane>();
+    static_assert(by.factor != 0, "no factor divides all bytes of this plane in 16 bits");
+    const word_vector higher = (rest * word_vector(by.factor)) >> by.shift;
+    const word_vector digit = rest - higher * word_vector(static_cast<std::uint16_t>(plane.radix));
     rest = higher;
     return digit;
   }
@@ -81,8 +91,10 @@ struct chunk_codes {
   EDGERAZOR_INLINE explicit chunk_codes(const std::uint8_t* chunk) noexcept {
     for (std::size_t i = 0; i < parts; ++i) {
       byte_vector bytes = byte_vector::load_unaligned(chunk + part_bytes * i);
-      if constexpr (Plane == plane_type::base3)
-        bytes = xsimd::min(bytes, byte_vector(std::uint8_t{242}));
+      if constexpr (!std::has_single_bit(plane_of(Plane).radix)) {
+        constexpr unsigned largest = plane_of(Plane).weight(plane_of(Plane).fields()) - 1;
+        bytes = xsimd::min(bytes, byte_vector(static_cast<std::uint8_t>(largest)));
+      }
       part[i] = byte_pairs(bytes);
     }
   }
