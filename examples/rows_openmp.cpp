@@ -49,8 +49,7 @@ bool run(const er::kernel& kernel) {
   const std::vector<float> x = normal(tokens * hidden, 4);
   er::packed_activations room(hidden, group, tokens);
   const er::activation_view x8 =
-      er::quantize_activations({x.data(), tokens, hidden}, room,
-                               {.scales = er::activation_scales::of_groups, .kernel = &kernel});
+      er::quantize_activations({x.data(), tokens, hidden}, room, {.kernel = &kernel});
 
   std::vector<float> q(tokens * query_rows), k(tokens * kv_rows), v(tokens * kv_rows);
   const std::array products{er::fused_product{query, er::matrix_view{q.data(), tokens, query_rows}},

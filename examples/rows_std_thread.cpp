@@ -94,27 +94,24 @@ bool run(const er::kernel& kernel) {
   const auto gate = matrix(inner, hidden, 1), up = matrix(inner, hidden, 2),
              down = matrix(hidden, inner, 3);
   const std::vector<float> x = normal(hidden, 4);
-  constexpr auto scales = er::activation_scales::of_groups;
   er::packed_activations x8(hidden, group), middle8(inner, group);
   std::vector<float> middle(inner), y(hidden), expected(hidden);
 
   // One thread: no executor.
   const er::matrix_view<float> middle_view{middle.data(), 1, inner};
-  const auto quantized =
-      er::quantize_activations({x.data(), 1, hidden}, x8, {.scales = scales, .kernel = &kernel});
+  const auto quantized = er::quantize_activations({x.data(), 1, hidden}, x8, {.kernel = &kernel});
   er::gemm_gated(gate, up, quantized, middle_view, {.kernel = &kernel});
-  er::gemv(down, er::quantize_activations(middle_view, middle8, scales, kernel),
+  er::gemv(down, er::quantize_activations(middle_view, middle8, {.kernel = &kernel}),
            std::span{expected}, {.kernel = &kernel});
 
   pool threads(std::max(1u, std::thread::hardware_concurrency()));
   const auto start = std::chrono::steady_clock::now();
   constexpr int rounds = 100;
   for (int i = 0; i < rounds; ++i) {
-    const auto token =
-        er::quantize_activations({x.data(), 1, hidden}, x8, {.scales = scales, .kernel = &kernel});
+    const auto token = er::quantize_activations({x.data(), 1, hidden}, x8, {.kernel = &kernel});
     er::gemm_gated(gate, up, token, middle_view, {.kernel = &kernel, .executor = threads});
-    er::gemv(down, er::quantize_activations(middle_view, middle8, scales, kernel), std::span{y},
-             {.kernel = &kernel, .executor = threads});
+    er::gemv(down, er::quantize_activations(middle_view, middle8, {.kernel = &kernel}),
+             std::span{y}, {.kernel = &kernel, .executor = threads});
   }
   const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
 

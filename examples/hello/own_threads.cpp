@@ -28,7 +28,7 @@ int main() {
 
   std::vector<std::thread> team;  // each thread takes its rows
   for (std::size_t i = 0; i < threads; ++i)
-    team.emplace_back([&, i] { er::gemv(w, x8, y, er::split_rows(rows, threads, i)); });
+    team.emplace_back([&, i] { er::gemv(w, x8, y, {.rows = er::split_rows(rows, threads, i)}); });
   for (std::thread& thread : team) thread.join();
 
   // Or an executor, any callable: it calls work(i) once for every i < count, then returns.
@@ -41,7 +41,7 @@ int main() {
       });
     for (std::thread& thread : helpers) thread.join();
   };
-  er::gemv(pool, w, x8, z);
+  er::gemv(w, x8, z, {.executor = pool});
   // ----
 
   std::printf("%zu threads give the bits of one: %s\n", threads,

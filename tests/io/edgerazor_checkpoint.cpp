@@ -16,6 +16,7 @@
 #include "support/samples.hpp"
 #include <edgerazor/io/edgerazor_checkpoint.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -179,6 +180,25 @@ TEST_CASE("checkpoint layout: ours to theirs copies codes, it does not quantize 
       er::pack<er::ternary<er::per_group<128>, er::bfloat16>, er::codecs::ternary5>(weights);
   CHECK(er::to_checkpoint_layout(base3, 64).qweight ==
         er::to_checkpoint_layout(packed, 64).qweight);
+}
+
+TEST_CASE("checkpoint layout: a codec goes to the code that holds its levels") {
+  std::mt19937 random(5);
+  const std::vector<float> w = samples::draw(samples::kind::normal, 17 * 256, random);
+  const er::matrix_view<const float> weights{w.data(), 17, 256};
+  const auto check = [&](const auto& packed, er::checkpoint_code code) {
+    const er::checkpoint_matrix theirs = er::to_checkpoint_layout(packed, 64);
+    CHECK(theirs.code == code);
+    const er::packed_storage back =
+        er::from_checkpoint_layout(theirs, packed.view().layout().fmt());
+    CHECK(dequantized(back.view()) == dequantized(packed.view()));
+  };
+  check(er::pack<er::binary<er::per_group<64>, er::bfloat16>>(weights), er::checkpoint_code::int2);
+  check(er::pack<er::int3<er::per_group<64>, er::bfloat16>>(weights), er::checkpoint_code::int4);
+  check(er::pack<er::int4<er::per_group<64>, er::bfloat16>>(weights), er::checkpoint_code::int4);
+  CHECK_THROWS_WITH_AS(
+      (void)er::to_checkpoint_layout(er::pack<er::int5<er::per_group<64>>>(weights), 64),
+      doctest::Contains("is out of its range"), std::invalid_argument);
 }
 
 TEST_CASE("checkpoint layout: any permutation of rows is read, not only the plugin's order") {

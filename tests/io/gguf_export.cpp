@@ -99,6 +99,13 @@ TEST_CASE("codes and scales arrive in every type that can hold them") {
       {"int4_row", 160, er::ggml_type::q4_0},
       {"int4_g64+ternary2_g64:every_8_rows", 576, er::ggml_type::q4_0},
       {"int4_g64+ternary5_g64:rows_4_of_8", 128, er::ggml_type::q4_0},
+      {"int3_g64", 192, er::ggml_type::q4_0},
+      {"binary_g64", 192, er::ggml_type::q4_0},
+      {"binary_g256", 512, er::ggml_type::tq1_0},
+      {"binary_g256", 512, er::ggml_type::tq2_0},
+      {"int3_g64+binary_g64:every_8_rows", 128, er::ggml_type::q4_0},
+      {"int5_g64", 100, er::ggml_type::f32},
+      {"int6_g64", 100, er::ggml_type::f32},
       {"int4_g64", 100, er::ggml_type::f32},
       {"int8_g128_f32", 100, er::ggml_type::f32},
       {"ternary5_g64+ternary2_g64:every_2_rows", 100, er::ggml_type::f32},
@@ -169,6 +176,8 @@ TEST_CASE("what can't be exact is refused in a sentence") {
          "are exported");
   refuse("f32", 256, er::ggml_type::q4_0, "it is not quantized, and exporting does not quantize");
   refuse("int8_g64", 64, er::ggml_type::q4_0, "levels of int8 lie outside -8 to 7");
+  refuse("int5_g64", 64, er::ggml_type::q4_0, "levels of int5 lie outside -8 to 7");
+  refuse("int3_g256", 256, er::ggml_type::tq1_0, "levels of int3 lie outside -1 to 1");
   refuse("int4_g256", 256, er::ggml_type::tq2_0, "levels of int4 lie outside -1 to 1");
   refuse("ternary2_g256+int4_g256:every_2_rows", 256, er::ggml_type::tq1_0,
          "levels of int4 lie outside -1 to 1");

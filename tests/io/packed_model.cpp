@@ -53,6 +53,10 @@ TEST_CASE(
                                          "ternary5_g32_bf16",
                                          "int4_row",
                                          "int8_g128_f32",
+                                         "binary_g64",
+                                         "int3_g64",
+                                         "int5_g32_bf16",
+                                         "int6_row",
                                          "int4_g64+ternary2_g64:every_8_rows",
                                          "int4_g64+ternary5_g64:rows_4_of_8",
                                          "f32",
@@ -69,7 +73,7 @@ TEST_CASE(
   CHECK(reader.get_u32("edgerazor.layout_version") == er::packed_layout_version);
   CHECK(reader.alignment() == 64);
   const er::packed_tensors packed(reader);
-  CHECK(packed.all().size() == 6);
+  CHECK(packed.all().size() == formats.size() - 3);
   for (std::size_t i = 0; i < formats.size(); ++i) {
     CAPTURE(formats[i]);
     const er::any_matrix matrix = er::load_matrix(reader, formats[i]);
@@ -99,6 +103,10 @@ TEST_CASE("a mapped file is multiplied in place") {
                                          "ternary5_g32_bf16",
                                          "int4_row",
                                          "int8_g128_f32",
+                                         "binary_g64",
+                                         "int3_g64",
+                                         "int5_g32_bf16",
+                                         "int6_row",
                                          "int4_g64+ternary2_g64:every_8_rows",
                                          "f32",
                                          "f16",
