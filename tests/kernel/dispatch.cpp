@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The list of kernels and the choice from it.
 #include <cstdlib>
 #include <set>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The integer functions of every kernel's table, one by one: against scalar.hpp bit for bit,
 /// against 64-bit arithmetic, and with every array between pages that can't be touched.
 #include <algorithm>

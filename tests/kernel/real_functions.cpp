@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The floating-point functions of every kernel's table, one by one: against scalar.hpp bit for
 /// bit, with every array between pages that can't be touched.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Memory for int8 activations: where codes, scales and sums lie, and views of parts.
 #include <cstdint>
 #include <initializer_list>

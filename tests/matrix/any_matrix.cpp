@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrices whose format is a name: packed at once, piecewise, by threads, or found in memory.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Names of formats: printed and parsed back, and nothing else is parsed.
 #include <optional>
 #include <string>

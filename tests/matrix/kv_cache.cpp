@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The key/value cache holds what the reference's int8 state quantizer gives.
 #include <algorithm>
 #include <cstdint>

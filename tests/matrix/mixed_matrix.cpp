@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrices of two precisions: every map, any cut, and bytes from strangers.
 #include <algorithm>
 #include <cmath>

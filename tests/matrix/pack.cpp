@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Quantize and pack, unpack and dequantize: what comes out is what the policy says, for every
 /// codec, group and shape.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Values that lie on a grid are packed without loss; others are refused, by row and column.
 #include <cmath>
 #include <initializer_list>
@@ -12,8 +13,8 @@
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/matrix/unpack.hpp>
-#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>

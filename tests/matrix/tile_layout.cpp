@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The layout's formulas against a walk over the bytes, and its sizes.
 #include <initializer_list>
 #include <limits>

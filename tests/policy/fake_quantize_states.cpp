@@ -72,7 +72,8 @@ TEST_CASE(
           CAPTURE(cols);
           CAPTURE(group);
           er::packed_activations packed(cols, group, tokens);
-          er::quantize_activations(view(x, tokens, cols), packed, {.scales = of, .kernel = &kernel});
+          er::quantize_activations(view(x, tokens, cols), packed,
+                                   {.scales = of, .kernel = &kernel});
           const bool whole_row = of == er::activation_scales::of_token;
           std::vector<float> result(x.size());
           er::fake_quantize<er::int8<>>(view(x, tokens, cols),

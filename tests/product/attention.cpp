@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Attention over the int8 cache: against plain loops in double within derived bounds, and the same
 /// bits from every kernel.
 #include <algorithm>

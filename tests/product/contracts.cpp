@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What products refuse, and that they allocate nothing.
 #include <algorithm>
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Products that share activations, and the gated product: the bits of doing it one by one.
 #include <array>
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Digests that one machine has written and every other must reproduce: products by every kernel,
 /// codes of activations, packed bytes. Operands come from integers and exact divisions by powers of
 /// two, so no compiler can make others of them. To write the file again, name it:

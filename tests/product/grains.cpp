@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Products on a host's threads: each row in one grain, and the bits of the undivided product.
 #include <algorithm>
 #include <cstddef>

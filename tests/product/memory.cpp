@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Whose memory a matrix, activations or a cache live in: the library's, a caller's resource, or a
 /// caller's bytes.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Products of matrices of two precisions are the sums over their groups by hand, for every map.
 #include <cstdint>
 #include <initializer_list>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Results do not depend on how the work is cut: ranges of rows, threads, tokens, places in memory.
 /// What is outside a range stays as it is.
 #include <algorithm>

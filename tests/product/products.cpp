@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// gemv, gemm and look_up_row for every codec, group, scale type and shape: the truth against a
 /// formulation of its own, and every kernel against the truth bit for bit.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Int8 activations are what the policies say: the reference's state quantizers, per group and per
 /// token.
 #include <algorithm>

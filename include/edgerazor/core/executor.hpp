@@ -38,8 +38,8 @@ template <class Executor>
 concept row_executor = std::invocable<Executor&, std::size_t, grain_work>;
 
 /// An executor by reference: what functions take that share their work among a host's threads. Two
-/// pointers; the executor must live until the call returns. Empty by default: all work is then done on
-/// the calling thread.
+/// pointers; the executor must live until the call returns. Empty by default: all work is then done
+/// on the calling thread.
 ///
 ///     er::gemm(w, x, y, {.executor = pool});
 class executor_ref {
