@@ -11,6 +11,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("kernel/dispatch");
+
 TEST_CASE("dispatch: kernels have names of their own, and all their functions") {
   std::set<std::string_view> names;
   for (const er::detail::kernel::functions* k : er::detail::product::known_kernels()) {
@@ -57,3 +59,5 @@ TEST_CASE("dispatch: the kernels of this machine" * doctest::description("to be 
   MESSAGE("tested:" << names);
   CHECK(!names.empty());
 }
+
+TEST_SUITE_END();

@@ -10,6 +10,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("matrix/activations");
+
 using sizes = std::initializer_list<std::size_t>;
 
 TEST_CASE("packed_activations: codes, scales and sums of every token have places of their own") {
@@ -79,3 +81,5 @@ TEST_CASE("packed_activations: what is refused") {
   CHECK_THROWS_WITH_AS((void)memory.view(4), "packed activations: hold 3 tokens, asked for 4",
                        error);
 }
+
+TEST_SUITE_END();

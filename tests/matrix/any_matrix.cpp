@@ -20,6 +20,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("matrix/any_matrix");
+
 namespace {
 
 using error = std::invalid_argument;
@@ -285,3 +287,5 @@ TEST_CASE("any_matrix: what is refused") {
     CHECK(bytes_of(any) == before);
   }
 }
+
+TEST_SUITE_END();

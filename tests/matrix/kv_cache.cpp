@@ -19,6 +19,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("matrix/kv_cache");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -169,3 +171,5 @@ TEST_CASE("kv_cache: what is refused") {
   CHECK_THROWS_AS(cache.append({}, std::span{states}.first(128)), error);
   CHECK(cache.size() == 0);
 }
+
+TEST_SUITE_END();

@@ -21,6 +21,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("matrix/mixed_matrix");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -285,3 +287,5 @@ TEST_CASE(
   CHECK_THROWS_WITH_AS(er::dequantize(item.matrix, er::matrix_view<float>{values.data(), 20, 74}),
                        "dequantize: a matrix of 20 x 75 does not fit an output of 20 x 74", error);
 }
+
+TEST_SUITE_END();

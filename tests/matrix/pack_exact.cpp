@@ -21,6 +21,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("matrix/pack_exact");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -192,3 +194,5 @@ TEST_CASE("pack_exact: a grid that the scale type can't hold is refused, not rou
   const er::matrix_view<const float> large_values{large.data(), 1, 4};
   CHECK_THROWS_AS((void)er::pack_exact<of_half>(large_values), std::invalid_argument);
 }
+
+TEST_SUITE_END();

@@ -12,6 +12,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("matrix/tile_layout");
+
 using sizes = std::initializer_list<std::size_t>;
 
 TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
@@ -108,3 +110,5 @@ TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
     CHECK(wide.bytes() / 16 > wide.cols() / 32);
   }
 }
+
+TEST_SUITE_END();

@@ -19,6 +19,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/attention");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -300,3 +302,5 @@ TEST_CASE("attention: what is refused") {
   CHECK_THROWS_AS(er::attention_scores(item.cache, 0, groups.view(), scores), error);
   CHECK_THROWS_AS(er::attention_scores(item.cache, 0, narrow.view(), scores), error);
 }
+
+TEST_SUITE_END();

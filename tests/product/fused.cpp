@@ -22,6 +22,8 @@ namespace er = edgerazor;
 
 extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
 
+TEST_SUITE_BEGIN("product/fused");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -286,3 +288,5 @@ TEST_CASE(
   er::gemm_gated(a, a, er::unquantized{in.reals}, out, {.executor = executors::backwards});
   CHECK(allocation_count == before);
 }
+
+TEST_SUITE_END();

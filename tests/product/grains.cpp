@@ -19,6 +19,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/grains");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -267,3 +269,5 @@ TEST_CASE("split_rows: no parts, or a part that there is not, is refused") {
                        std::invalid_argument);
   CHECK_THROWS_AS((void)er::split_rows(100, 3, 3), std::invalid_argument);
 }
+
+TEST_SUITE_END();

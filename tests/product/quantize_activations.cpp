@@ -20,6 +20,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/quantize_activations");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -148,3 +150,5 @@ TEST_CASE(
   CHECK_THROWS_AS((void)er::quantize_activations({first.data(), 3, 5}, memory),
                   std::invalid_argument);
 }
+
+TEST_SUITE_END();

@@ -23,6 +23,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("kernel/contract");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -355,3 +357,5 @@ TEST_CASE("kernel: an exponential is within 2 units in the last place, from zero
   CHECK(er::detail::kernel::exponential::of(INFINITY) == INFINITY);
   CHECK(std::isnan(er::detail::kernel::exponential::of(std::numeric_limits<float>::quiet_NaN())));
 }
+
+TEST_SUITE_END();

@@ -17,6 +17,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/gemm");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -118,3 +120,5 @@ TEST_CASE("mixed product: the sum over its groups, for every map") {
   check_maps<er::per_group<20>>(random);
   check_maps<er::per_channel>(random);
 }
+
+TEST_SUITE_END();

@@ -3,8 +3,6 @@
 /// codes of activations, packed bytes. Operands come from integers and exact divisions by powers of
 /// two, so no compiler can make others of them. To write the file again, name it:
 /// EDGERAZOR_WRITE_GOLDEN=<path> test_kernel --test-case="golden*"
-#include "support/golden.hpp"
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +15,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/golden.hpp"
 #include "support/shapes.hpp"
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>
@@ -25,6 +24,8 @@
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -203,3 +204,5 @@ TEST_CASE("golden: packed weights") {
   }
   CHECK(file.checked() == 18);
 }
+
+TEST_SUITE_END();

@@ -19,6 +19,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("kernel/contract");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -327,3 +329,5 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
     }
   }
 }
+
+TEST_SUITE_END();

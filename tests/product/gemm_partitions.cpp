@@ -21,6 +21,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/gemm");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -317,3 +319,5 @@ TEST_CASE("partition: buffers at any address") {
     }
   }
 }
+
+TEST_SUITE_END();

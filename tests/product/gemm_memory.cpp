@@ -20,6 +20,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/gemm");
+
 namespace {
 
 constexpr std::size_t rows = 70, cols = 160;
@@ -140,3 +142,5 @@ TEST_CASE("memory: bytes that a caller holds already are multiplied where they a
   er::gemv(packed, std::span<const float>{x}, std::span{z});
   CHECK(samples::count_differences(y, z) == 0);
 }
+
+TEST_SUITE_END();

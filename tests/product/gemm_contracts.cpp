@@ -17,6 +17,8 @@ namespace er = edgerazor;
 
 extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
 
+TEST_SUITE_BEGIN("product/gemm");
+
 namespace {
 
 using error = std::invalid_argument;
@@ -154,3 +156,5 @@ TEST_CASE("product: no allocation, but for the form that quantizes") {
   er::gemv(packed, std::span<const float>{o.x}.first(100), o.first(33));
   CHECK(allocation_count == before + 1);  // and the counter counts
 }
+
+TEST_SUITE_END();

@@ -21,6 +21,8 @@
 
 namespace er = edgerazor;
 
+TEST_SUITE_BEGIN("product/gemm");
+
 namespace {
 
 using sizes = std::initializer_list<std::size_t>;
@@ -277,3 +279,5 @@ TEST_CASE("product: float activations are the real product to within rounding") 
     }
   }
 }
+
+TEST_SUITE_END();
