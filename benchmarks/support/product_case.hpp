@@ -11,9 +11,9 @@
 
 #include "model_shapes.hpp"
 #include "spinning_threads.hpp"
-#include <edgerazor/product/kernels.hpp>
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/product/kernels.hpp>
 
 namespace bench {
 

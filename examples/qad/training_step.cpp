@@ -146,7 +146,8 @@ void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
     if (options.logits_loss == "eakld") {
       const er::entropy_aware_kl loss{.confidence_k = options.confidence_k};
       piece.values.logits =
-          loss(logits, target, tokens, piece.gradient_view(), {.workspace = piece.statistics}).value;
+          loss(logits, target, tokens, piece.gradient_view(), {.workspace = piece.statistics})
+              .value;
     } else if (options.logits_loss == "forward") {
       piece.values.logits = er::forward_kl{}(logits, target, tokens, piece.gradient_view()).value;
     } else if (options.logits_loss == "reverse") {

@@ -1,4 +1,5 @@
 // expect: satisf.*real_element
+// SPDX-License-Identifier: Apache-2.0
 // Hidden states are real numbers.
 #include <edgerazor/distill/hidden_loss.hpp>
 

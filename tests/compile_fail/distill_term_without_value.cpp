@@ -1,4 +1,5 @@
 // expect: satisf.*objective_term
+// SPDX-License-Identifier: Apache-2.0
 // A term returns its value.
 #include <edgerazor/distill/objective.hpp>
 

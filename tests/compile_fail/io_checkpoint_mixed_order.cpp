@@ -1,4 +1,5 @@
 // expect: the checkpoint layout mixes rows of int4 with rows of int2
+// SPDX-License-Identifier: Apache-2.0
 #include <edgerazor/io/edgerazor_checkpoint.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>

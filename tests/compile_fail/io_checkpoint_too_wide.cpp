@@ -1,4 +1,5 @@
 // expect: the checkpoint layout holds levels of at most 4 bits
+// SPDX-License-Identifier: Apache-2.0
 #include <edgerazor/io/edgerazor_checkpoint.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 

@@ -1,4 +1,5 @@
 // expect: packed_matrix: expected per_channel, or per_group<N> with N a multiple of 4 and at most
+// SPDX-License-Identifier: Apache-2.0
 // 65536 The sum of a larger group might not fit 32 bits.
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>

@@ -1,4 +1,5 @@
 // expect: satisf.*mixable_quantizers
+// SPDX-License-Identifier: Apache-2.0
 // Both precisions have the same groups.
 #include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/policy/symmetric.hpp>

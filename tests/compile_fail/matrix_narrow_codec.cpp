@@ -1,4 +1,5 @@
 // expect: packed_matrix: the codec has too few levels for the policy
+// SPDX-License-Identifier: Apache-2.0
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 

@@ -1,4 +1,5 @@
 // expect: satisf.*real_element
+// SPDX-License-Identifier: Apache-2.0
 // Weights are float, float16 or bfloat16.
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>

@@ -1,4 +1,5 @@
 // expect: a product takes a packed_view, packed_matrix, mixed_matrix or any_matrix
+// SPDX-License-Identifier: Apache-2.0
 // Real numbers are multiplied as an any_matrix, not as they are.
 #include <span>
 

@@ -1,4 +1,5 @@
 // expect: an executor is called as executor.std::size_t count
+// SPDX-License-Identifier: Apache-2.0
 // A number of threads is no executor: the library has none to start.
 #include <span>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Divergences between attention maps.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Cross-entropy against its definition in long double, and against finite differences.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A divergence against its definition in long double, its gradient against central differences of
 /// that. Tests only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Losses from hidden states give what the losses over whole logits give.
 #include <algorithm>
 #include <cmath>

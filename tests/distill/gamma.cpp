@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// gamma: of EdgeRazor (Python), given by the caller, and merged from parts of a batch.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The generalized Jensen-Shannon divergence against its definition.
 #include <vector>
 

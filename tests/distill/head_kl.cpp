@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// gamma of distributions over positions, from its definition.
 #include <cmath>
 #include <cstdint>

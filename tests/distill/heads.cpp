@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Both orders of heads name the same rows.
 #include <numeric>
 #include <vector>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The KL family against definitions in long double (every scale of logits, tails, and what isn't
 /// finite), and in parity mode against golden cases of EdgeRazor (Python).
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Fixed and adaptive choices of layers.
 #include <array>
 #include <cmath>

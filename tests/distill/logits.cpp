@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What the losses over logits ask of their arguments, and vocabularies of different length.
 #include <cmath>
 #include <limits>

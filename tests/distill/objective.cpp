@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Composed objectives: that of EdgeRazor (Python), of cross-entropy, EAKLD and adaptive features,
 /// and any other.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Divergences by their definitions, in long double and in log space. Tests only.
 #pragma once
 

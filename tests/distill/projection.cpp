@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Hidden losses through a projection to the teacher's width.
 #include <cmath>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The published recipes make the losses they name.
 #include <doctest/doctest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Divergences between self-relations of keys and values.
 #include <cmath>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The router z-loss.
 #include <cmath>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Skew divergences against their definitions.
 #include <vector>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Labels, shifts, strides, reductions and gradients scaled afterwards, on losses whose values are
 /// known.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Losses against a teacher's top k: outcomes built one by one in long double, gradients by central
 /// differences.
 #include <algorithm>

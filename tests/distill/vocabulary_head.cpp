@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A dense head against plain loops.
 #include <cmath>
 #include <random>

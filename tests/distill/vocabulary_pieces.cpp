@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Chunks of the vocabulary, in any order and merged in any order, give what whole rows give.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The list of kernels and the choice from it.
 #include <cstdlib>
 #include <set>
@@ -9,6 +10,8 @@
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("kernel/dispatch");
 
 TEST_CASE("dispatch: kernels have names of their own, and all their functions") {
   std::set<std::string_view> names;
@@ -56,3 +59,5 @@ TEST_CASE("dispatch: the kernels of this machine" * doctest::description("to be 
   MESSAGE("tested:" << names);
   CHECK(!names.empty());
 }
+
+TEST_SUITE_END();

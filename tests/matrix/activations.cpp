@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Memory for int8 activations: where codes, scales and sums lie, and views of parts.
 #include <cstdint>
 #include <initializer_list>
@@ -8,6 +9,8 @@
 #include <edgerazor/matrix/activations.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/activations");
 
 using sizes = std::initializer_list<std::size_t>;
 
@@ -78,3 +81,5 @@ TEST_CASE("packed_activations: what is refused") {
   CHECK_THROWS_WITH_AS((void)memory.view(4), "packed activations: hold 3 tokens, asked for 4",
                        error);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrices whose format is a name: packed at once, piecewise, by threads, or found in memory.
 #include <algorithm>
 #include <cmath>
@@ -18,6 +19,8 @@
 #include <edgerazor/matrix/unpack.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/any_matrix");
 
 namespace {
 
@@ -284,3 +287,5 @@ TEST_CASE("any_matrix: what is refused") {
     CHECK(bytes_of(any) == before);
   }
 }
+
+TEST_SUITE_END();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Planes are positional number systems in which every byte means something; codecs are sums of their
-/// digits.
+/// Planes are positional number systems in which every byte means something; codecs are sums of
+/// their digits.
 #include <cstdint>
 #include <set>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The key/value cache holds what the reference's int8 state quantizer gives.
 #include <algorithm>
 #include <cstdint>
@@ -17,6 +18,8 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/kv_cache");
 
 namespace {
 
@@ -168,3 +171,5 @@ TEST_CASE("kv_cache: what is refused") {
   CHECK_THROWS_AS(cache.append({}, std::span{states}.first(128)), error);
   CHECK(cache.size() == 0);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Matrices of two precisions: every map, any cut, and bytes from strangers.
 #include <algorithm>
 #include <cmath>
@@ -19,6 +20,8 @@
 #include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/mixed_matrix");
 
 namespace {
 
@@ -284,3 +287,5 @@ TEST_CASE(
   CHECK_THROWS_WITH_AS(er::dequantize(item.matrix, er::matrix_view<float>{values.data(), 20, 74}),
                        "dequantize: a matrix of 20 x 75 does not fit an output of 20 x 74", error);
 }
+
+TEST_SUITE_END();

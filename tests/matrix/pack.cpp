@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Quantize and pack, unpack and dequantize: what comes out is what the policy says, for every
 /// codec, group and shape.
 #include <algorithm>
@@ -24,6 +25,8 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/pack");
 
 namespace {
 
@@ -402,33 +405,4 @@ TEST_CASE("pack, unpack, dequantize: shapes that do not fit are named") {
                        "packed matrix int4_g32 of 4 x 64: expected 576 bytes, got 575", error);
 }
 
-TEST_CASE("unpack: all bytes, also those that no packer writes, have their documented levels") {
-  // Chunks of 64 bytes, counted through: each value appears in whole chunks, since there are more
-  // than four of those.
-  const std::size_t rows = 18, cols = 129;
-  for (const er::code_type code : shapes::codes) {
-    const er::format fmt{code, 32, er::scale_kind::float32};
-    const er::tile_layout layout(fmt, rows, cols);
-    std::vector<std::byte> bytes(layout.bytes());
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i & 0xff);
-    const er::packed_view view(layout, bytes);
-    const tile_places::matrix walked(fmt, rows, cols, bytes);
-    std::vector<std::int8_t> levels(rows * cols);
-    er::unpack(view, er::matrix_view<std::int8_t>{levels.data(), rows, cols});
-    std::size_t wrong = 0;
-    for (std::size_t i = 0; i < levels.size(); ++i) wrong += levels[i] != walked.levels[i];
-    CAPTURE(fmt.name());
-    CHECK(wrong == 0);
-  }
-}
-
-TEST_CASE("packed_matrix: empty, then of zeros") {
-  const er::packed_matrix<er::int4<er::per_channel>> none;
-  CHECK(none.rows() == 0);
-  CHECK(none.bytes().empty());
-  const er::packed_matrix<er::ternary<er::per_group<32>>, er::codecs::ternary5> zeros(17, 33);
-  const tile_places::matrix walked(zeros.fmt, 17, 33, zeros.bytes());
-  CHECK(walked.padding_is_zero);
-  CHECK(std::count(walked.levels.begin(), walked.levels.end(), 0) == 17 * 33);
-  CHECK(std::count(walked.scales.begin(), walked.scales.end(), 0.0f) == 17 * 2);
-}
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Values that lie on a grid are packed without loss; others are refused, by row and column.
 #include <cmath>
 #include <initializer_list>
@@ -12,13 +13,15 @@
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/matrix/unpack.hpp>
-#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/pack_exact");
 
 namespace {
 
@@ -191,3 +194,5 @@ TEST_CASE("pack_exact: a grid that the scale type can't hold is refused, not rou
   const er::matrix_view<const float> large_values{large.data(), 1, 4};
   CHECK_THROWS_AS((void)er::pack_exact<of_half>(large_values), std::invalid_argument);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The layout's formulas against a walk over the bytes, and its sizes.
 #include <initializer_list>
 #include <limits>
@@ -10,6 +11,8 @@
 #include <edgerazor/matrix/tile_layout.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("matrix/tile_layout");
 
 using sizes = std::initializer_list<std::size_t>;
 
@@ -107,3 +110,5 @@ TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
     CHECK(wide.bytes() / 16 > wide.cols() / 32);
   }
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Attention over the int8 cache: against plain loops in double within derived bounds, and the same
 /// bits from every kernel.
 #include <algorithm>
@@ -17,6 +18,8 @@
 #include <edgerazor/product/attention.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/attention");
 
 namespace {
 
@@ -299,3 +302,5 @@ TEST_CASE("attention: what is refused") {
   CHECK_THROWS_AS(er::attention_scores(item.cache, 0, groups.view(), scores), error);
   CHECK_THROWS_AS(er::attention_scores(item.cache, 0, narrow.view(), scores), error);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// operator new, aligned and not, replaced for this test program: it counts. In a file of its own,
 /// since g++ 12 warns falsely about mismatched pairs where it can inline one of new and delete and
 /// not the other.

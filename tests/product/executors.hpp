@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Executors to test with: what a host's could do, the awkward ones included. Tests only.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Products that share activations, and the gated product: the bits of doing it one by one.
 #include <array>
 #include <atomic>
@@ -20,6 +21,8 @@
 namespace er = edgerazor;
 
 extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
+
+TEST_SUITE_BEGIN("product/fused");
 
 namespace {
 
@@ -285,3 +288,5 @@ TEST_CASE(
   er::gemm_gated(a, a, er::unquantized{in.reals}, out, {.executor = executors::backwards});
   CHECK(allocation_count == before);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Products on a host's threads: each row in one grain, and the bits of the undivided product.
 #include <algorithm>
 #include <cstddef>
@@ -17,6 +18,8 @@
 #include <edgerazor/product/grains.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/grains");
 
 namespace {
 
@@ -266,3 +269,5 @@ TEST_CASE("split_rows: no parts, or a part that there is not, is refused") {
                        std::invalid_argument);
   CHECK_THROWS_AS((void)er::split_rows(100, 3, 3), std::invalid_argument);
 }
+
+TEST_SUITE_END();

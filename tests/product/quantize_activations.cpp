@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Int8 activations are what the policies say: the reference's state quantizers, per group and per
 /// token.
 #include <algorithm>
@@ -18,6 +19,8 @@
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/quantize_activations");
 
 namespace {
 
@@ -147,3 +150,5 @@ TEST_CASE(
   CHECK_THROWS_AS((void)er::quantize_activations({first.data(), 3, 5}, memory),
                   std::invalid_argument);
 }
+
+TEST_SUITE_END();

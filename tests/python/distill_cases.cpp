@@ -17,8 +17,8 @@
 #include <edgerazor/distill/hidden_loss.hpp>
 #include <edgerazor/distill/kl.hpp>
 #include <edgerazor/distill/layer_selection.hpp>
-#include <edgerazor/distill/tokens.hpp>
 #include <edgerazor/distill/router_z.hpp>
+#include <edgerazor/distill/tokens.hpp>
 
 namespace er = edgerazor;
 using nlohmann::json;

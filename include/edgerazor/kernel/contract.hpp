@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What an instruction set supplies: a table of plain functions over one tile. Everything above them
-/// (tiles, groups, tails, row ranges, tokens, threads) is written once, in product/.
+/// What an instruction set supplies: a table of plain functions over one tile. Everything above
+/// them (tiles, groups, tails, row ranges, tokens, threads) is written once, in product/.
 ///
 /// Contract of every function: it computes what portable/scalar.hpp, the reference implementation,
-/// computes, bit for bit (a NaN for a NaN: its sign and payload are the compiler's choice of operand
-/// order); it allocates nothing, throws nothing and keeps no state; it reads only what its arguments
-/// describe. Integer sums are exact: where an instruction saturates, a static_assert proves that it
-/// can't.
+/// computes, bit for bit (a NaN for a NaN: its sign and payload are the compiler's choice of
+/// operand order); it allocates nothing, throws nothing and keeps no state; it reads only what its
+/// arguments describe. Integer sums are exact: where an instruction saturates, a static_assert
+/// proves that it can't.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel {
 
-/// One plane of the codes of one tile (16 rows): chunks in order, see tile_layout.hpp. A digit counts
-/// 2^shift in the code; the planes of a tile are given one after the other.
+/// One plane of the codes of one tile (16 rows): chunks in order, see tile_layout.hpp. A digit
+/// counts 2^shift in the code; the planes of a tile are given one after the other.
 struct plane_codes {
   const std::uint8_t* chunks = nullptr;
   std::size_t slots = 0;        ///< of the whole row
@@ -42,16 +42,20 @@ struct plane_codes {
   }
 };
 
-/// isum[16 * (g - begin) + r] = (the plane is first ? -zero_code * x_sums[g] : what it was) + 2^shift
-/// * sum over the columns of group g of digit(r, c) * x[c], for groups [begin, end). `x` are the codes
-/// of a whole token, zeros up to a multiple of 4 columns included; `x_sums[g]` their sum in group g.
+/// For groups [begin, end) and the 16 rows r of a tile:
+///
+///     isum[16 * (g - begin) + r] = (the plane is first ? -zero_code * x_sums[g] : what it was)
+///                                  + 2^shift * sum over columns c of group g of digit(r, c) * x[c]
+///
+/// `x` are the codes of a whole token, zeros up to a multiple of 4 columns included; `x_sums[g]`
+/// their sum in group g.
 using dot_function = void (*)(const plane_codes& w, const std::int8_t* x,
                               const std::int32_t* x_sums, std::size_t begin, std::size_t end,
                               std::int32_t* isum) noexcept;
 
-/// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is (the plane
-/// is first ? 0 : what it was) + digit << shift of row r, byte b of slot s. A panel is at most
-/// `panel_slots` slots, so that it stays in the nearest cache while tokens pass over it.
+/// Slots [begin, end) of the tile, one byte a code: panel[64 * (s - begin) + 4 * r + b] is (the
+/// plane is first ? 0 : what it was) + digit << shift of row r, byte b of slot s. A panel is at
+/// most `panel_slots` slots, so that it stays in the nearest cache while tokens pass over it.
 using unpack_function = void (*)(const plane_codes& w, std::size_t begin, std::size_t end,
                                  std::uint8_t* panel) noexcept;
 inline constexpr std::size_t panel_slots = 64;
@@ -121,8 +125,10 @@ using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, flo
 /// max|x| of `cols` elements; NaN counts as nothing.
 using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
 
-/// Several weighted sums of the same rows: out[q * out_stride + c] = fma(weights[q * weight_stride + t],
-/// float(levels[t * stride + c]), out[q * out_stride + c]) for t = 0, 1, ... in order.
+/// Several weighted sums of the same rows, for t = 0, 1, ... in order:
+///
+///     out[q * out_stride + c] = fma(weights[q * weight_stride + t],
+///                                   float(levels[t * stride + c]), out[q * out_stride + c])
 using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t stride,
                                        const float* weights, std::size_t weight_stride,
                                        std::size_t positions, std::size_t cols, std::size_t sums,

@@ -5,8 +5,9 @@
 ///     v clamped to [lowest, highest]    n = round_half_even(v * log2_e)    r = fma(n, -ln2_low, fma(n, -ln2_high, v))
 ///     e^v = 2^n * p(r),    p(r) = sum of r^k / k! for k = 0..7, by Horner's rule with fused multiply-adds
 ///
-/// |r| <= ln(2) / 2, so the terms left out are below (ln(2) / 2)^8 / 8! = 5.2e-9 of the value, a twelfth of float's
-/// rounding: the result is within 2 units in the last place. 2^n is applied as 2^(n >> 1) and 2^(n
+/// |r| <= ln(2) / 2, so the terms left out are below (ln(2) / 2)^8 / 8! = 5.2e-9 of the value, a
+/// twelfth of float's rounding: the result is within 2 units in the last place. 2^n is applied as
+/// 2^(n >> 1) and 2^(n
 /// - (n >> 1)), both normal numbers, so that the last factor alone rounds to subnormal, to zero
 /// (from -104 down) or to infinity (from 89 up). NaN stays NaN.
 #pragma once

@@ -26,8 +26,9 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::matrix {
-/// EdgeRazor (Python)'s default rule for the codes of a codec: clip for ternary, absmax for integers,
-/// the mean magnitude for binary. The rule's own granularity is not used: the group is the format's.
+/// EdgeRazor (Python)'s default rule for the codes of a codec: clip for ternary, absmax for
+/// integers, the mean magnitude for binary. The rule's own granularity is not used: the group is
+/// the format's.
 template <code_type Type>
 [[nodiscard]] constexpr auto default_rule() noexcept {
   // clang-format off

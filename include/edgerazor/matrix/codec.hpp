@@ -32,8 +32,8 @@
 ///
 /// Codes are stored unsigned, so that u8 x s8 dot-product instructions apply; the offset leaves the
 /// sum again as `-zero_code * sum(x)`, once per group. Bytes that no packer writes have a meaning
-/// too, the same in every kernel: a 2-bit code 3 of ternary2 is level 2, an int8 code 0 is -128, and
-/// a base-3 byte over 242 reads as 242.
+/// too, the same in every kernel: a 2-bit code 3 of ternary2 is level 2, an int8 code 0 is -128,
+/// and a base-3 byte over 242 reads as 242.
 #pragma once
 
 #include <algorithm>
@@ -133,7 +133,8 @@ struct codec_info {
     for (std::size_t p = 0; p < plane_count; ++p) sum += (plane(p).radix - 1) << digits[p].shift;
     return sum;
   }
-  /// Slots a chunk of the plane that holds the most of them: whole numbers of chunks of every plane.
+  /// Slots a chunk of the plane that holds the most of them: whole numbers of chunks of every
+  /// plane.
   [[nodiscard]] constexpr unsigned chunk_slots() const noexcept {
     unsigned most = 0;
     for (std::size_t p = 0; p < plane_count; ++p) most = std::max(most, plane(p).fields());

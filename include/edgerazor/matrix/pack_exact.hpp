@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Packing values that already lie on a grid, without quantizing them again.
 ///
-/// A checkpoint of EdgeRazor (Python) holds fake-quantized numbers. Quantizing those once more keeps
-/// ternary codes but shrinks the scale (by twice the density of nonzeros), so it must not be done.
-/// `pack_exact` finds for each group a scale s of the stored type and levels q with `value ==
+/// A checkpoint of EdgeRazor (Python) holds fake-quantized numbers. Quantizing those once more
+/// keeps ternary codes but shrinks the scale (by twice the density of nonzeros), so it must not be
+/// done. `pack_exact` finds for each group a scale s of the stored type and levels q with `value ==
 /// float(q) * s` for every element, bit for bit, or refuses.
 #pragma once
 
@@ -26,6 +26,7 @@
 #include <edgerazor/policy/quantizer.hpp>
 #include <edgerazor/policy/vector_group.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
@@ -144,3 +145,4 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

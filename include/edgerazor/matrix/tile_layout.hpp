@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Where every code and scale of a packed matrix lies: one layout for every instruction set.
 ///
-/// A tile is 16 rows, a slot 4 columns. Of a code of row r (0..15) in its tile, column c, the digit in
-/// a plane (codec.hpp) with `fields` digits a byte is at
+/// A tile is 16 rows, a slot 4 columns. Of a code of row r (0..15) in its tile, column c, the digit
+/// in a plane (codec.hpp) with `fields` digits a byte is at
 ///
 ///     slot = c / 4    chunk = slot / fields    field = slot % fields
 ///     byte = 64 * chunk + 4 * r + c % 4
 ///
-/// A 64-byte chunk is then 16 rows x 4 columns x fields: a 512-bit register holds it, a 256-bit one 8
-/// of its rows, a 128-bit one 4, and a dot product with 4 broadcast activations never sums across
+/// A 64-byte chunk is then 16 rows x 4 columns x fields: a 512-bit register holds it, a 256-bit one
+/// 8 of its rows, a 128-bit one 4, and a dot product with 4 broadcast activations never sums across
 /// lanes.
 ///
 ///     matrix = tile 0 | tile 1 | ...
@@ -16,8 +16,8 @@
 ///     plane  = chunk 0 | chunk 1 | ...
 ///
 /// Columns past the last are the level zero (of `binary`, which has none, the level -1); rows past
-/// the last are that with a scale of zero. Nothing depends on the address, but whole cache lines are
-/// read where it is a multiple of 64.
+/// the last are that with a scale of zero. Nothing depends on the address, but whole cache lines
+/// are read where it is a multiple of 64.
 ///
 /// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of
 /// 20 columns. That keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of
@@ -75,7 +75,8 @@ class tile_layout {
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
 
-  /// Counts over the whole matrix, a row, a group: the last tile, group and slot may be partly filled.
+  /// Counts over the whole matrix, a row, a group: the last tile, group and slot may be partly
+  /// filled.
   [[nodiscard]] std::size_t tiles() const noexcept { return (rows_ + tile_rows - 1) / tile_rows; }
   [[nodiscard]] std::size_t group_cols() const noexcept {
     return fmt_.group == 0 ? cols_ : fmt_.group;

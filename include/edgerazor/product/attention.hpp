@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Attention over the int8 cache: scores of queries with the cached keys, softmax, and the weighted sum
-/// of the cached values.
+/// Attention over the int8 cache: scores of queries with the cached keys, softmax, and the weighted
+/// sum of the cached values.
 ///
-/// Queries that share a key/value head (the heads of a group, the tokens of a prompt) are best given
-/// together: keys and values are then decoded once for all of them. A query's result does not depend
-/// on the others, bit for bit. Nothing here allocates.
+/// Queries that share a key/value head (the heads of a group, the tokens of a prompt) are best
+/// given together: keys and values are then decoded once for all of them. A query's result does not
+/// depend on the others, bit for bit. Nothing here allocates.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +21,10 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// scores[q][t] = query[q] . key[t] of a key/value head for the first scores.cols positions; unscaled
-/// (softmax takes the factor 1 / sqrt(head_size)). `queries`: queries x head_size, float (unquantized)
-/// as in EdgeRazor (Python), or int8 with the cache's groups; `scores`: queries x positions. Fails
-/// where the sizes do not fit the cache.
+/// scores[q][t] = query[q] . key[t] of a key/value head for the first scores.cols positions;
+/// unscaled (softmax takes the factor 1 / sqrt(head_size)). `queries`: queries x head_size, float
+/// (unquantized) as in EdgeRazor (Python), or int8 with the cache's groups; `scores`: queries x
+/// positions. Fails where the sizes do not fit the cache.
 EDGERAZOR_FUNCTION void attention_scores(const kv_cache& cache, std::size_t head,
                                          const product_input& queries, matrix_view<float> scores,
                                          const kernel_options& options = {});
@@ -40,9 +40,9 @@ struct softmax_options {
 EDGERAZOR_FUNCTION void softmax(std::span<float> scores,
                                 const softmax_options& options = {}) noexcept;
 
-/// out[q][c] = sum over the first probabilities.cols positions of probability[q][t] * value[t][c], in
-/// the order of positions: out = fma(probability[t] * scale[t][group], level, out), from zero. `out` is
-/// queries x head_size. Fails where the sizes do not fit the cache.
+/// out[q][c] = sum over the first probabilities.cols positions of probability[q][t] * value[t][c],
+/// in the order of positions: out = fma(probability[t] * scale[t][group], level, out), from zero.
+/// `out` is queries x head_size. Fails where the sizes do not fit the cache.
 EDGERAZOR_FUNCTION void attention_mix(const kv_cache& cache, std::size_t head,
                                       matrix_view<const float> probabilities,
                                       matrix_view<float> out, const kernel_options& options = {});
@@ -52,8 +52,8 @@ EDGERAZOR_FUNCTION void attention_mix(const kv_cache& cache, std::size_t head,
 ///
 ///     out[q] = sum over t < lengths[q] of softmax_t(scale * query[q] . key[t]) * value[t]
 ///
-/// `queries` and `out` are queries x head_size; `scores` is the caller's working memory, queries x (at
-/// least the largest length). A length of zero gives zeros. Fails where the sizes do not fit.
+/// `queries` and `out` are queries x head_size; `scores` is the caller's working memory, queries x
+/// (at least the largest length). A length of zero gives zeros. Fails where the sizes do not fit.
 EDGERAZOR_FUNCTION void attention(const kv_cache& cache, std::size_t head,
                                   matrix_view<const float> queries,
                                   std::span<const std::size_t> lengths, float scale,

@@ -46,8 +46,8 @@ inline void multiply_silu(std::span<const float> gate, std::span<const float> up
 /// Floats of a block of gates, on the stack: rows times tokens.
 inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 1024;
 
-/// Rows at whose multiples neither matrix has a tile that is cut, or the most that a block holds for 16
-/// tokens.
+/// Rows at whose multiples neither matrix has a tile that is cut, or the most that a block holds
+/// for 16 tokens.
 [[nodiscard]] inline std::size_t gated_unit(std::size_t gate_unit, std::size_t up_unit) noexcept {
   return std::min(gate_floats / 16, std::max(gate_unit, up_unit));
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Products of a weight matrix with several tokens: y[t][r] = sum over c of w[r][c] * x[t][c].
 ///
-/// A token's row of the result does not depend on the other tokens, on the range of rows, on the kernel
-/// or on the number of threads: it has the same bits in every case, those of the reference
+/// A token's row of the result does not depend on the other tokens, on the range of rows, on the
+/// kernel or on the number of threads: it has the same bits in every case, those of the reference
 /// implementation (kernel/portable/scalar.hpp).
 #pragma once
 
@@ -15,12 +15,12 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// `w`: rows x cols, a packed_view, packed_matrix, mixed_matrix or any_matrix. `x`: tokens x cols, an
-/// activation_view (W-A8: integer dot products, one float epilogue) or unquantized (weights are
-/// dequantized on the fly, in registers). `y`: tokens x rows, of which only the columns `options.rows`
-/// are written. Shapes, groups and range are checked before anything is written: a mismatch fails,
-/// naming both; so do int8 activations of a dense matrix. Nothing here allocates. A NaN among float
-/// activations reaches every row; int8 ones have none.
+/// `w`: rows x cols, a packed_view, packed_matrix, mixed_matrix or any_matrix. `x`: tokens x cols,
+/// an activation_view (W-A8: integer dot products, one float epilogue) or unquantized (weights are
+/// dequantized on the fly, in registers). `y`: tokens x rows, of which only the columns
+/// `options.rows` are written. Shapes, groups and range are checked before anything is written: a
+/// mismatch fails, naming both; so do int8 activations of a dense matrix. Nothing here allocates. A
+/// NaN among float activations reaches every row; int8 ones have none.
 EDGERAZOR_FUNCTION void gemm(const weight_ref& w, const product_input& x, matrix_view<float> y,
                              const product_options& options = {});
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What gemm.hpp declares, and the checked product of each kind of matrix that fused products share.
+/// What gemm.hpp declares, and the checked product of each kind of matrix that fused products
+/// share.
 #pragma once
 
 #include <algorithm>

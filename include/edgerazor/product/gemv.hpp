@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Product of a weight matrix with one token: y[r] = sum over c of w[r][c] * x[c]. A gemm of one token,
-/// bit for bit.
+/// Product of a weight matrix with one token: y[r] = sum over c of w[r][c] * x[c]. A gemm of one
+/// token, bit for bit.
 #pragma once
 
 #include <span>
@@ -21,8 +21,8 @@ inline void gemv(const weight_ref& w, const product_input& x, std::span<float> y
 
 /// The convenient form: quantizes x (w.cols() elements) to int8 in the weights' groups, then
 /// multiplies. It allocates room for the int8 activations; where a token meets several matrices, or
-/// several calls with ranges of rows, quantize once and call the form above. A dense any_matrix takes x
-/// as it is.
+/// several calls with ranges of rows, quantize once and call the form above. A dense any_matrix
+/// takes x as it is.
 EDGERAZOR_FUNCTION void gemv(const weight_ref& w, std::span<const float> x, std::span<float> y,
                              const product_options& options = {});
 

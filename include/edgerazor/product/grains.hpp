@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How the rows of a product are cut for a host's threads: into parts of a fixed number, or into grains
-/// that an executor hands out.
+/// How the rows of a product are cut for a host's threads: into parts of a fixed number, or into
+/// grains that an executor hands out.
 ///
 /// Who takes which grain is the executor's choice. Grains are small, so that unequal cores finish
 /// together; results have the bits of the undivided product whatever the choice.
@@ -19,9 +19,9 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// Part `index` of `parts` nearly equal parts of `rows` rows, cut at multiples of `tile_rows`. The parts
-/// cover all rows once; the last ones are empty where there are fewer tiles than parts. Fails where
-/// `parts` is 0 or `index` is not below it.
+/// Part `index` of `parts` nearly equal parts of `rows` rows, cut at multiples of `tile_rows`. The
+/// parts cover all rows once; the last ones are empty where there are fewer tiles than parts. Fails
+/// where `parts` is 0 or `index` is not below it.
 [[nodiscard]] inline row_range split_rows(std::size_t rows, std::size_t parts, std::size_t index) {
   if (index >= parts) {
     detail::core::fail("split_rows: part " + std::to_string(index) + " of " +
@@ -36,9 +36,9 @@ inline namespace EDGERAZOR_ABI {
 /// The rows of a product in nearly equal grains [0, count()), each of whole tiles.
 class row_grains {
  public:
-  /// Weights that a grain multiplies with tokens, in bytes, at least: some three microseconds of a core
-  /// that reads from DRAM, against a tenth of one to hand a grain out. From `few_grains` on twice as
-  /// many: where a grain ends, a core's prefetcher has to find the next one's stream.
+  /// Weights that a grain multiplies with tokens, in bytes, at least: some three microseconds of a
+  /// core that reads from DRAM, against a tenth of one to hand a grain out. From `few_grains` on
+  /// twice as many: where a grain ends, a core's prefetcher has to find the next one's stream.
   static constexpr std::size_t min_grain_bytes = 32 * 1024, few_grains = 8;
   /// More grains do not improve load balance.
   static constexpr std::size_t max_grains = 256;

@@ -14,8 +14,8 @@ namespace detail::kernel {
 struct functions;
 }
 
-/// One instruction set's functions, by name. Where a function takes one, it runs on it; results do not
-/// depend on it.
+/// One instruction set's functions, by name. Where a function takes one, it runs on it; results do
+/// not depend on it.
 struct kernel {
   std::string_view name;
   const detail::kernel::functions* functions = nullptr;
@@ -30,7 +30,8 @@ struct kernel {
   return available_kernels().front();
 }
 
-/// The available kernel of that name; null where there is none, which as an option means the fastest.
+/// The available kernel of that name; null where there is none, which as an option means the
+/// fastest.
 [[nodiscard]] inline const kernel* find_kernel(std::string_view name) noexcept {
   for (const kernel& candidate : available_kernels()) {
     if (candidate.name == name) return &candidate;

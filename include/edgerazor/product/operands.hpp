@@ -22,8 +22,8 @@ template <class W>
 concept weight_matrix = std::is_convertible_v<const W&, packed_view> ||
                         std::is_same_v<W, mixed_matrix> || std::is_same_v<W, any_matrix>;
 
-/// Any weight matrix by reference: a packed_view, packed_matrix, mixed_matrix or any_matrix, which must
-/// live as long.
+/// Any weight matrix by reference: a packed_view, packed_matrix, mixed_matrix or any_matrix, which
+/// must live as long.
 class weight_ref {
  public:
   template <class W>
@@ -85,8 +85,8 @@ struct unquantized {
   unquantized(matrix_view<const float> x) : tokens(x) {}
 };
 
-/// What weights are multiplied with: int8 activations (W-A8), whose groups are the weights', or float
-/// ones.
+/// What weights are multiplied with: int8 activations (W-A8), whose groups are the weights', or
+/// float ones.
 class product_input {
  public:
   product_input(const activation_view& x) noexcept : x_(x) {}
@@ -105,8 +105,8 @@ class product_input {
 
 namespace detail::product {
 
-/// Rows of a dense matrix that share the tokens passing over them: about what the second-level cache
-/// holds.
+/// Rows of a dense matrix that share the tokens passing over them: about what the second-level
+/// cache holds.
 inline constexpr std::size_t dense_rows = 32;
 
 inline std::size_t row_unit(const packed_view&) noexcept {

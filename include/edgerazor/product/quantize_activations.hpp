@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Activations to int8, as EdgeRazor (Python)'s state quantizers do: s = max(max|x|, epsilon) / 127, per
-/// group or per token.
+/// Activations to int8, as EdgeRazor (Python)'s state quantizers do: s = max(max|x|, epsilon) /
+/// 127, per group or per token.
 #pragma once
 
 #include <edgerazor/core/config.hpp>
@@ -18,10 +18,10 @@ struct activation_options {
   executor_ref executor{};  ///< shares the tokens; a few at once are not worth handing out
 };
 
-/// Quantizes `x` (tokens x cols) into `out` and returns a view of those tokens. No allocation. Fails
-/// where the columns differ or `out` holds fewer tokens. Source:
-/// state_quant_uniform_symmetric_absmax_per_{block,token}_int8; a NaN becomes -127 times the scale of
-/// the others.
+/// Quantizes `x` (tokens x cols) into `out` and returns a view of those tokens. No allocation.
+/// Fails where the columns differ or `out` holds fewer tokens. Source:
+/// state_quant_uniform_symmetric_absmax_per_{block,token}_int8; a NaN becomes -127 times the scale
+/// of the others.
 EDGERAZOR_FUNCTION activation_view quantize_activations(matrix_view<const float> x,
                                                         packed_activations& out,
                                                         const activation_options& options = {});

@@ -62,8 +62,8 @@ inline void copy_row(const any_matrix& w, std::size_t row, float* out) noexcept 
 }
 }  // namespace detail::product
 
-/// out[c] = level * scale of row `row`, exactly what `dequantize` gives. Fails where there is no such
-/// row, or out has not w.cols() elements. No allocation.
+/// out[c] = level * scale of row `row`, exactly what `dequantize` gives. Fails where there is no
+/// such row, or out has not w.cols() elements. No allocation.
 inline void look_up_row(const weight_ref& w, std::size_t row, std::span<float> out) {
   if (row >= w.rows() || out.size() != w.cols()) {
     detail::core::fail("look_up_row: row " + std::to_string(row) + " into " +

@@ -63,7 +63,8 @@ struct tile_planes {
   }
 };
 
-/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block tokens.
+/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block
+/// tokens.
 inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
                           const activation_view& x, float* y) noexcept {
   const tile_layout& layout = w.layout();
@@ -133,8 +134,8 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
       for (std::size_t s = planes.slot_begin(g); s < planes.slot_end(g); s += kernel::panel_slots) {
         const std::size_t end = std::min(s + kernel::panel_slots, planes.slot_end(g));
         planes.unpack(k, s, end, panel);
-        // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row is
-        // read.
+        // A last slot of fewer than 4 columns is completed by zeros: nothing past the caller's row
+        // is read.
         const std::size_t whole = std::min(end, layout.cols() / slot_cols) - s;
         k.panel_float(panel, whole, zero_code, x.row(t).data() + slot_cols * s, x.stride, tokens,
                       p);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The exponentials of the losses against long double.
 #include <algorithm>
 #include <cmath>

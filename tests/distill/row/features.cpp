@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Rows of features against plain loops, sizes around every vector's and block's length.
 #include <cmath>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The clamp of parity mode.
 #include <cmath>
 #include <vector>

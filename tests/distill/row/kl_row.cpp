@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One row's passes: what is kept between them, and rows that are the gradient's own memory.
 #include <cmath>
 #include <limits>

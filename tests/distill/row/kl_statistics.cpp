@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Statistics merged from pieces, and blends of what isn't finite.
 #include <cmath>
 #include <limits>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The block loops against plain loops in long double, guarded and not.
 #include <cmath>
 #include <limits>

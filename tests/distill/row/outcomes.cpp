@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A teacher's entries and its tail.
 #include <cmath>
 #include <cstdint>

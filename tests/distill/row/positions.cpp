@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Distributions over keys and over the tokens of a sample.
 #include <cmath>
 #include <vector>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Rows of every element type, in blocks, with and without a tail.
 #include <cmath>
 #include <cstdint>

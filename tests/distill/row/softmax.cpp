@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Softmax gradients and the z-loss of a row.
 #include <cmath>
 #include <limits>

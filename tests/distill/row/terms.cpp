@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Each term of two columns, and pieces of a row that add up.
 #include <cmath>
 #include <vector>

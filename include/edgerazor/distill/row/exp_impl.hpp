@@ -12,6 +12,7 @@
 
 #include <edgerazor/core/config.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -104,3 +105,4 @@ template <bool Guarded = true, class Reals>
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

@@ -8,6 +8,7 @@
 #include <edgerazor/distill/row/exp_impl.hpp>
 #include <edgerazor/distill/row/features.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -211,3 +212,4 @@ EDGERAZOR_FUNCTION void float_add_multiple(float factor, const float* from, std:
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

@@ -2,8 +2,8 @@
 /// The sums of `logit_statistics`, and the gradient of a blend, over one block of columns, in
 /// vectors of Real: float or double.
 ///
-/// `count` is a multiple of the vector's length. Guarded: for blocks that hold minus infinity; others
-/// then give NaN or infinity, and are to be done again guarded.
+/// `count` is a multiple of the vector's length. Guarded: for blocks that hold minus infinity;
+/// others then give NaN or infinity, and are to be done again guarded.
 #pragma once
 
 #include <cmath>
@@ -13,6 +13,7 @@
 #include <edgerazor/distill/row/exp_impl.hpp>
 #include <edgerazor/distill/row/kl_statistics.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -313,3 +314,4 @@ inline kl_divergences compare_near(const float* student, const float* teacher, s
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

@@ -10,6 +10,7 @@
 #include <edgerazor/distill/row/outcomes.hpp>
 #include <edgerazor/distill/row/terms_impl.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -142,3 +143,4 @@ EDGERAZOR_FUNCTION double outcome_pair::student_tail() const noexcept {
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

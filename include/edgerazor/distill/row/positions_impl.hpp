@@ -10,6 +10,7 @@
 #include <edgerazor/distill/row/features_impl.hpp>
 #include <edgerazor/distill/row/positions.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -170,3 +171,4 @@ EDGERAZOR_FUNCTION void relate_back(const double* states, std::size_t tokens, st
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

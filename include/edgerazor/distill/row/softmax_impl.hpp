@@ -12,6 +12,7 @@
 #include <edgerazor/distill/row/kl_sums_impl.hpp>
 #include <edgerazor/distill/row/softmax.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -115,3 +116,4 @@ EDGERAZOR_FUNCTION double router_z_row(const input_row& logits, double upstream,
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

@@ -10,6 +10,7 @@
 #include <edgerazor/distill/row/exp_impl.hpp>
 #include <edgerazor/distill/row/terms.hpp>
 
+EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -159,3 +160,4 @@ EDGERAZOR_FUNCTION void term_gradient(const divergence_term& term, const input_r
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+EDGERAZOR_END_INTRINSICS

@@ -59,9 +59,10 @@ EDGERAZOR_OP int32x4_t dot_all(int32x4_t sums, int8x16_t codes, int8x16_t x) noe
   return dot_lane<0>(sums, codes, x);
 }
 
-/// Field f of a quarter of a chunk, `raised` bits too high where it can be masked in place: a product
-/// with it is that much too large, and the sum is shifted back once. The top field of a byte does not
-/// fit a signed byte and is shifted; so is the upper half of a byte of eight fields, which saves sums.
+/// Field f of a quarter of a chunk, `raised` bits too high where it can be masked in place: a
+/// product with it is that much too large, and the sum is shifted back once. The top field of a
+/// byte does not fit a signed byte and is shifted; so is the upper half of a byte of eight fields,
+/// which saves sums.
 template <plane_type Plane>
 struct raised_field {
   static constexpr plane_info plane = plane_of(Plane);
@@ -95,8 +96,8 @@ struct raised_field<plane_type::base3> {
   }
 };
 
-/// Sums of 16 rows while chunks go by, apart by how many bits too high their fields are: 0, `step`, 2 *
-/// `step`. Exact: `sdot` does not saturate, and |sum| <= 127 * 128 * largest_group < 2^31.
+/// Sums of 16 rows while chunks go by, apart by how many bits too high their fields are: 0, `step`,
+/// 2 * `step`. Exact: `sdot` does not saturate, and |sum| <= 127 * 128 * largest_group < 2^31.
 template <plane_type Plane>
 struct chunk_sums {
   static constexpr plane_info plane = plane_of(Plane);

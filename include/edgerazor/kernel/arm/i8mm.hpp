@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AArch64 with matrix products of bytes (i8mm): `usmmla` multiplies 2 rows of 8 unsigned codes by 2
-/// tokens of 8 signed activations, twice the products of an `sdot`. A single token has no use for it:
-/// `dot` is dotprod's. See contract.hpp for what each function of the table does,
+/// AArch64 with matrix products of bytes (i8mm): `usmmla` multiplies 2 rows of 8 unsigned codes by
+/// 2 tokens of 8 signed activations, twice the products of an `sdot`. A single token has no use for
+/// it: `dot` is dotprod's. See contract.hpp for what each function of the table does,
 /// portable/scalar.hpp for the reference implementation.
 #pragma once
 
@@ -41,8 +41,8 @@ using neon::splat_ints;
 using neon::store;
 using neon::to_float;
 
-/// sums[2 * r + t] += 8 codes of row r * 8 activations of token t. See dotprod::dot_lane for why it is
-/// assembly.
+/// sums[2 * r + t] += 8 codes of row r * 8 activations of token t. See dotprod::dot_lane for why it
+/// is assembly.
 EDGERAZOR_OP int32x4_t multiply_2x2(int32x4_t sums, uint8x16_t codes, int8x16_t x) noexcept {
 #if EDGERAZOR_MSVC
   return vusmmlaq_s32(sums, codes, x);
@@ -57,7 +57,8 @@ EDGERAZOR_OP int32x4_t multiply_2x2(int32x4_t sums, uint8x16_t codes, int8x16_t 
 struct pair_sums {
   int32x4_t rows01, rows23;
 
-  /// The codes of two slots, 4 rows x 4 columns each, become 2 rows x 8 columns by interleaving words.
+  /// The codes of two slots, 4 rows x 4 columns each, become 2 rows x 8 columns by interleaving
+  /// words.
   EDGERAZOR_OP void add(uint32x4_t slot, uint32x4_t next, int8x16_t x) noexcept {
     rows01 = multiply_2x2(rows01, vreinterpretq_u8_u32(vzip1q_u32(slot, next)), x);
     rows23 = multiply_2x2(rows23, vreinterpretq_u8_u32(vzip2q_u32(slot, next)), x);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AArch64 NEON, which every such processor has: a 128-bit register is a quarter of a chunk, 4 rows x
-/// 4 columns in each field of its bytes; products of bytes in 16 bits (`smlal`) are widened before
-/// they could overflow. See contract.hpp for what each function of the table does,
+/// AArch64 NEON, which every such processor has: a 128-bit register is a quarter of a chunk, 4 rows
+/// x 4 columns in each field of its bytes; products of bytes in 16 bits (`smlal`) are widened
+/// before they could overflow. See contract.hpp for what each function of the table does,
 /// portable/scalar.hpp for the reference implementation.
 #pragma once
 
@@ -48,8 +48,8 @@ EDGERAZOR_OP int8x16_t broadcast4(const std::int8_t* x) noexcept {
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
-/// A quarter of a chunk: digits<Field>() are those of a field, one a byte. The primary template is for
-/// planes of bits.
+/// A quarter of a chunk: digits<Field>() are those of a field, one a byte. The primary template is
+/// for planes of bits.
 template <plane_type Plane>
 struct quarter_codes {
   static constexpr plane_info plane = plane_of(Plane);
@@ -63,8 +63,8 @@ struct quarter_codes {
   }
 };
 
-/// Base 3: with byte = 9 * u + v, v = 0..8 are digits 0 and 1, u = 0..26 the others, as 2-bit fields.
-/// base3_digits.hpp proves the division.
+/// Base 3: with byte = 9 * u + v, v = 0..8 are digits 0 and 1, u = 0..26 the others, as 2-bit
+/// fields. base3_digits.hpp proves the division.
 template <>
 struct quarter_codes<plane_type::base3> {
   uint8x16_t digits01, digits234;
@@ -104,8 +104,8 @@ struct chunk_codes {
   }
 };
 
-/// Whether signed bytes hold the codes. An 8-bit code does not fit: its top bit is turned over, which
-/// is code - 128, and 128 times the activations are added to its sums.
+/// Whether signed bytes hold the codes. An 8-bit code does not fit: its top bit is turned over,
+/// which is code - 128, and 128 times the activations are added to its sums.
 constexpr bool fits_signed(unsigned largest_code) noexcept {
   return largest_code <= 127;
 }
@@ -115,8 +115,8 @@ EDGERAZOR_OP int8x16_t as_signed(uint8x16_t codes) noexcept {
   return vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(128)));
 }
 
-/// Products of codes up to `largest` fit 16 bits together for so many slots: a lane gets one product a
-/// slot, of an activation down to -128.
+/// Products of codes up to `largest` fit 16 bits together for so many slots: a lane gets one
+/// product a slot, of an activation down to -128.
 constexpr std::size_t slots_to_widen(unsigned largest) noexcept {
   return 32767 / (128 * (fits_signed(largest) ? largest : 128));
 }

@@ -24,7 +24,9 @@ EDGERAZOR_ISA void dot(const plane_codes& w, const std::int8_t* x, const std::in
     const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
     const chunk_span<fields> span(first, last);
     chunk_sums<Plane> sums[chains<Plane>];
-    if (span.head) sums[0].add(codes, partial_chunk<fields>(x, span.whole_begin - 1, first, last).x);
+    if (span.head) {
+      sums[0].add(codes, partial_chunk<fields>(x, span.whole_begin - 1, first, last).x);
+    }
     chunk = w.chunks + chunk_bytes * span.whole_begin;
     const std::int8_t* columns = x + chunk_cols * span.whole_begin;
     std::size_t c = span.whole_begin;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text, see dot.inl: the functions of a table that work on floats. The namespace supplies, all
-// EDGERAZOR_ISA EDGERAZOR_INLINE, for registers of `lanes` floats or int32, `parts` of which are 16:
+// EDGERAZOR_ISA EDGERAZOR_INLINE, for registers of `lanes` floats or int32, `parts` of which are
+// 16:
 //
 //     load(at)                  floats from float, float16 or bfloat16 (exact); int32 from int32
 //     load_first(at, n)         the first n, then zeros; nothing else is read
@@ -142,7 +143,9 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void dense_block(const T* w, std::size_t w_stride
     for (std::size_t part = 0; part < parts; ++part) {
       real_vector tokens[Tokens];
       EDGERAZOR_UNROLL
-      for (std::size_t t = 0; t < Tokens; ++t) tokens[t] = load(x + t * x_stride + c + lanes * part);
+      for (std::size_t t = 0; t < Tokens; ++t) {
+        tokens[t] = load(x + t * x_stride + c + lanes * part);
+      }
       EDGERAZOR_UNROLL
       for (std::size_t i = 0; i < Rows; ++i) {
         const auto weights = load(w + i * w_stride + c + lanes * part);
@@ -316,7 +319,8 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void sum_rows(const std::int8_t* levels, std::siz
   }
   if constexpr (Vectors > 1) {
     for (; c + 16 <= cols; c += 16)
-      sum_block<Sums, 1>(levels + c, stride, weights, weight_stride, positions, out + c, out_stride);
+      sum_block<Sums, 1>(levels + c, stride, weights, weight_stride, positions, out + c,
+                         out_stride);
   }
   for (std::size_t q = 0; q < Sums && rest != 0; ++q) {
     float* const to = out + q * out_stride + c;

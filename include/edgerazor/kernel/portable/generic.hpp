@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Every other machine: xsimd's vectors of the build's own instruction set, so no question to the
 /// processor is needed. A vector of 32-bit lanes is 4, 8 or 16 rows of a tile, 4 digits each. See
-/// contract.hpp for what each function of the table does, scalar.hpp for the reference implementation.
+/// contract.hpp for what each function of the table does, scalar.hpp for the reference
+/// implementation.
 #pragma once
 
 #include <bit>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// xsimd's vectors of the build's own instruction set as the register operations that the loops of
-/// ../loops/ are written in: 4, 8 or 16 floats or int32 a register. See the head of each text for what
-/// an operation is.
+/// ../loops/ are written in: 4, 8 or 16 floats or int32 a register. See the head of each text for
+/// what an operation is.
 #pragma once
 
 #include <cmath>
@@ -45,8 +45,8 @@ EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
   for (std::size_t i = 0; i < lanes; ++i) wide[i] = std::uint32_t{some[i].bits} << 16;
   return xsimd::bitwise_cast<float>(xsimd::batch<std::uint32_t, arch>::load_unaligned(wide));
 }
-/// By integers: normal numbers move to float's exponent, subnormal ones are a multiple of 2^-24, the
-/// largest exponent is that of infinity and NaN.
+/// By integers: normal numbers move to float's exponent, subnormal ones are a multiple of 2^-24,
+/// the largest exponent is that of infinity and NaN.
 EDGERAZOR_OP real_vector load(const float16* at) noexcept {
   float16 some[lanes];
   std::memcpy(some, at, sizeof some);
@@ -97,9 +97,9 @@ EDGERAZOR_OP real_vector divide(const real_vector& a, const real_vector& b) noex
   return policy::quotient(a, b);
 }
 
-/// Whether xsimd::fma rounds once. Where an architecture has no such instruction, or is not known here
-/// to have it, xsimd multiplies and adds, and std::fma, lane by lane, keeps the contract's bits. (MSVC
-/// never tells xsimd that Arm has it.)
+/// Whether xsimd::fma rounds once. Where an architecture has no such instruction, or is not known
+/// here to have it, xsimd multiplies and adds, and std::fma, lane by lane, keeps the contract's
+/// bits. (MSVC never tells xsimd that Arm has it.)
 constexpr bool fuses() noexcept {
   for (const std::string_view known :
        {"fma3", "fma4", "avx512", "arm64", "i8mm", "riscv+rvv", "vmx+vsx", "vxe"}) {

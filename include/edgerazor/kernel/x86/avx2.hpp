@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AVX2 (with FMA, F16C): a 256-bit register is half a chunk, 8 rows; 16 floats are two. Integers are
-/// exact though `vpmaddubsw` saturates: avx2_planes.hpp. See contract.hpp for what each function of
-/// the table does, portable/scalar.hpp for the reference implementation.
+/// AVX2 (with FMA, F16C): a 256-bit register is half a chunk, 8 rows; 16 floats are two. Integers
+/// are exact though `vpmaddubsw` saturates: avx2_planes.hpp. See contract.hpp for what each
+/// function of the table does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
 #include <cstddef>

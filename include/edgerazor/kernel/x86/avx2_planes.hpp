@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The planes in 256-bit registers, and why products of their digits with int8 activations are exact
-/// with AVX2.
+/// The planes in 256-bit registers, and why products of their digits with int8 activations are
+/// exact with AVX2.
 ///
-/// A register is half a chunk, 8 rows x 4 columns in each field of its bytes. `vpmaddubsw` multiplies
-/// 32 unsigned digits by 8 copies of 4 signed activations and adds neighbours into 16 sums, two a
-/// row, in 16 bits with saturation. A static_assert proves that nothing saturates or overflows before
-/// the sums are widened to 32 bits (`vpmaddwd` by ones). Digits of 8 bits do not fit and take 16-bit
-/// products.
+/// A register is half a chunk, 8 rows x 4 columns in each field of its bytes. `vpmaddubsw`
+/// multiplies 32 unsigned digits by 8 copies of 4 signed activations and adds neighbours into 16
+/// sums, two a row, in 16 bits with saturation. A static_assert proves that nothing saturates or
+/// overflows before the sums are widened to 32 bits (`vpmaddwd` by ones). Digits of 8 bits do not
+/// fit and take 16-bit products.
 #pragma once
 
 #include <bit>
@@ -76,9 +76,9 @@ struct half_codes {
     const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(plane.bits * f));
     return masked(_mm256_srl_epi16(bytes, shift), plane.radix - 1);
   }
-  /// Sums of 8 rows over the columns of half a chunk, in 32 bits. Fields of the upper half of a byte
-  /// are shifted down together; of the others, and of those, field f is masked where it stands,
-  /// counts radix^f too much, and its sum is shifted back.
+  /// Sums of 8 rows over the columns of half a chunk, in 32 bits. Fields of the upper half of a
+  /// byte are shifted down together; of the others, and of those, field f is masked where it
+  /// stands, counts radix^f too much, and its sum is shifted back.
   EDGERAZOR_OP __m256i sums(const std::int8_t* x) const noexcept {
     if constexpr (fields == 1) {
       return wide_row_sums(bytes, x);

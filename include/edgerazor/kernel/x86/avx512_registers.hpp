@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AVX-512 (F, BW, VL, with VNNI) as the register operations that the loops of ../loops/ are written
-/// in: 16 floats or int32 a register. See the head of each text for what an operation is.
+/// AVX-512 (F, BW, VL, with VNNI) as the register operations that the loops of ../loops/ are
+/// written in: 16 floats or int32 a register. See the head of each text for what an operation is.
 #pragma once
 
 #include <cstddef>
@@ -183,9 +183,9 @@ EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) no
   return {_mm512_sll_epi16(v.all, _mm_cvtsi32_si128(static_cast<int>(count)))};
 }
 
-/// sums + 64 products of `digits` with 16 copies of the 4 activations at x, one sum a row, in 32 bits
-/// without saturation. The broadcast is part of the instruction's load; g++ 12 cannot fold the two,
-/// and a broadcast of its own may take a turn of the units that multiply.
+/// sums + 64 products of `digits` with 16 copies of the 4 activations at x, one sum a row, in 32
+/// bits without saturation. The broadcast is part of the instruction's load; g++ 12 cannot fold the
+/// two, and a broadcast of its own may take a turn of the units that multiply.
 EDGERAZOR_OP void add_products(__m512i& sums, __m512i digits, const std::int8_t* x) noexcept {
 #if EDGERAZOR_GCC
   __asm__("vpdpbusd {%2%{1to16%}, %1, %0|%0, %1, %2%{1to16%}}"

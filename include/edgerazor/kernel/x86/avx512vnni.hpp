@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AVX-512 VNNI (with F, BW, VL): one 512-bit register is one chunk, 16 rows x 4 columns in each field
-/// of its bytes.
+/// AVX-512 VNNI (with F, BW, VL): one 512-bit register is one chunk, 16 rows x 4 columns in each
+/// field of its bytes.
 ///
-/// `vpdpbusd` multiplies 64 unsigned digits by 16 copies of 4 signed activations into 16 sums, one a
-/// row, in 32 bits without saturation: integers are exact. See contract.hpp for what each function of
-/// the table does, portable/scalar.hpp for the reference implementation.
+/// `vpdpbusd` multiplies 64 unsigned digits by 16 copies of 4 signed activations into 16 sums, one
+/// a row, in 32 bits without saturation: integers are exact. See contract.hpp for what each
+/// function of the table does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
 #include <bit>
@@ -41,10 +41,10 @@ inline constexpr std::size_t float_tokens = 6, float_cols = 4, float_tokens_rest
                              float_cols_rest = 4, dense_rows = 4, dense_tokens = 4, sum_vectors = 4,
                              sum_vectors_rest = 4, panel_block = 16, panel_step = 4;
 
-/// The digits of a chunk as vpdpbusd can multiply them. The primary template is for planes of bits: a
-/// field is masked, not shifted, and counts radix^f too much, which its sum loses again once, at the
-/// end. Exact, because |sum| <= 255 * 128 * largest_group < 2^31. Do not carry this to vpmaddubsw:
-/// 2 * 192 * 127 overflows its int16.
+/// The digits of a chunk as vpdpbusd can multiply them. The primary template is for planes of bits:
+/// a field is masked, not shifted, and counts radix^f too much, which its sum loses again once, at
+/// the end. Exact, because |sum| <= 255 * 128 * largest_group < 2^31. Do not carry this to
+/// vpmaddubsw: 2 * 192 * 127 overflows its int16.
 static_assert(std::int64_t{255} * 128 * format::largest_group <= std::int64_t{1} << 31);
 
 template <plane_type Plane>
@@ -72,9 +72,9 @@ EDGERAZOR_OP __m512i look_up(const base3_digits<16>& table, __m512i index) noexc
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(fields), index);
 }
 
-/// Base 3: byte = 9 * u + v. v = 0..8 are digits 0 and 1, u = 0..26 the others, which takes two tables
-/// of 16. Division by 9: even bytes alone, b * 57 >> 9; odd ones as the upper half of a word, word *
-/// 7282 >> 24 (base3_digits.hpp proves both).
+/// Base 3: byte = 9 * u + v. v = 0..8 are digits 0 and 1, u = 0..26 the others, which takes two
+/// tables of 16. Division by 9: even bytes alone, b * 57 >> 9; odd ones as the upper half of a
+/// word, word * 7282 >> 24 (base3_digits.hpp proves both).
 template <>
 struct chunk_codes<plane_type::base3> {
   __m512i digits01, digits234;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// AVX-VNNI (Alder Lake and later processors without AVX-512): `vpdpbusd` on 256-bit registers, half a
-/// chunk. Float functions and decoding are those of AVX2. See contract.hpp for what each function of
-/// the table does, portable/scalar.hpp for the reference implementation.
+/// AVX-VNNI (Alder Lake and later processors without AVX-512): `vpdpbusd` on 256-bit registers,
+/// half a chunk. Float functions and decoding are those of AVX2. See contract.hpp for what each
+/// function of the table does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
 #include <bit>
@@ -43,11 +43,11 @@ EDGERAZOR_OP __m256i add_products(__m256i sums, __m256i digits, __m256i x) noexc
   return _mm256_dpbusd_avx_epi32(sums, digits, x);
 }
 
-/// Sums of 16 rows while chunks go by, one a field, or one for two where a byte has eight: the upper
-/// half of a byte is then shifted down, as avx2::half_codes does.
+/// Sums of 16 rows while chunks go by, one a field, or one for two where a byte has eight: the
+/// upper half of a byte is then shifted down, as avx2::half_codes does.
 ///
-/// Fields of a plane of bits are masked, not shifted: field f counts radix^f too much, and is shifted
-/// back once, at the end. Exact: |sum| <= 255 * 128 * largest_group < 2^31.
+/// Fields of a plane of bits are masked, not shifted: field f counts radix^f too much, and is
+/// shifted back once, at the end. Exact: |sum| <= 255 * 128 * largest_group < 2^31.
 template <plane_type Plane>
 struct chunk_sums {
   static constexpr plane_info plane = plane_of(Plane);

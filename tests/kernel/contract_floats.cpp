@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The floating-point functions of every kernel's table, one by one: against scalar.hpp bit for
 /// bit, with every array between pages that can't be touched.
 #include <algorithm>
@@ -21,6 +22,8 @@
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("kernel/contract");
 
 namespace {
 
@@ -354,3 +357,5 @@ TEST_CASE("kernel: an exponential is within 2 units in the last place, from zero
   CHECK(er::detail::kernel::exponential::of(INFINITY) == INFINITY);
   CHECK(std::isnan(er::detail::kernel::exponential::of(std::numeric_limits<float>::quiet_NaN())));
 }
+
+TEST_SUITE_END();

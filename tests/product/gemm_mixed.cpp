@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Products of matrices of two precisions are the sums over their groups by hand, for every map.
 #include <cstdint>
 #include <initializer_list>
@@ -15,6 +16,8 @@
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -117,3 +120,5 @@ TEST_CASE("mixed product: the sum over its groups, for every map") {
   check_maps<er::per_group<20>>(random);
   check_maps<er::per_channel>(random);
 }
+
+TEST_SUITE_END();

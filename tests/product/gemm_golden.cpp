@@ -1,9 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Digests that one machine has written and every other must reproduce: products by every kernel,
 /// codes of activations, packed bytes. Operands come from integers and exact divisions by powers of
 /// two, so no compiler can make others of them. To write the file again, name it:
 /// EDGERAZOR_WRITE_GOLDEN=<path> test_kernel --test-case="golden*"
-#include "support/golden.hpp"
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +15,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/golden.hpp"
 #include "support/shapes.hpp"
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>
@@ -24,6 +24,8 @@
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -202,3 +204,5 @@ TEST_CASE("golden: packed weights") {
   }
   CHECK(file.checked() == 18);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The integer functions of every kernel's table, one by one: against scalar.hpp bit for bit,
 /// against 64-bit arithmetic, and with every array between pages that can't be touched.
 #include <algorithm>
@@ -17,6 +18,8 @@
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("kernel/contract");
 
 namespace {
 
@@ -326,3 +329,5 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
     }
   }
 }
+
+TEST_SUITE_END();

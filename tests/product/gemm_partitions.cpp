@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Results do not depend on how the work is cut: ranges of rows, threads, tokens, places in memory.
 /// What is outside a range stays as it is.
 #include <algorithm>
@@ -19,6 +20,8 @@
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -316,3 +319,5 @@ TEST_CASE("partition: buffers at any address") {
     }
   }
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Whose memory a matrix, activations or a cache live in: the library's, a caller's resource, or a
 /// caller's bytes.
 #include <algorithm>
@@ -18,6 +19,8 @@
 #include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -139,3 +142,5 @@ TEST_CASE("memory: bytes that a caller holds already are multiplied where they a
   er::gemv(packed, std::span<const float>{x}, std::span{z});
   CHECK(samples::count_differences(y, z) == 0);
 }
+
+TEST_SUITE_END();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What products refuse, and that they allocate nothing.
 #include <algorithm>
 #include <atomic>
@@ -15,6 +16,8 @@
 namespace er = edgerazor;
 
 extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -153,3 +156,5 @@ TEST_CASE("product: no allocation, but for the form that quantizes") {
   er::gemv(packed, std::span<const float>{o.x}.first(100), o.first(33));
   CHECK(allocation_count == before + 1);  // and the counter counts
 }
+
+TEST_SUITE_END();

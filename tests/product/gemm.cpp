@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// gemv, gemm and look_up_row for every codec, group, scale type and shape: the truth against a
 /// formulation of its own, and every kernel against the truth bit for bit.
 #include <algorithm>
@@ -19,6 +20,8 @@
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemm");
 
 namespace {
 
@@ -276,3 +279,5 @@ TEST_CASE("product: float activations are the real product to within rounding") 
     }
   }
 }
+
+TEST_SUITE_END();

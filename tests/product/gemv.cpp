@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/// gemv is gemm of one token; what gemm computes is tested there.
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/product/gemv.hpp>
+
+namespace er = edgerazor;
+
+TEST_SUITE_BEGIN("product/gemv");
+
+namespace {
+
+constexpr std::size_t rows = 33, cols = 192;
+using policy = er::int4<er::per_group<64>>;
+
+std::vector<float> numbers(std::size_t count) {
+  std::vector<float> result(count);
+  for (std::size_t i = 0; i < count; ++i)
+    result[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 64.0f;
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("gemv: one token of gemm, by every kernel, and the rows asked for alone") {
+  const std::vector<float> w = numbers(rows * cols), x = numbers(cols);
+  const auto packed = er::pack<policy>(er::matrix_view<const float>{w.data(), rows, cols});
+  const er::unquantized token{er::matrix_view<const float>{x.data(), 1, cols}};
+  std::vector<float> one(rows), many(rows), expected(rows);
+  er::gemv(packed, token, std::span<float>{one});
+  er::gemm(packed, token, er::matrix_view<float>{many.data(), 1, rows});
+  CHECK(one == many);
+
+  er::gemv(packed, std::span<const float>{x}, std::span<float>{expected});
+  for (const auto& kernel : er::available_kernels()) {
+    CAPTURE(kernel.name);
+    std::vector<float> y(rows, 99.0f);
+    er::gemv(packed, std::span<const float>{x}, std::span<float>{y},
+             {.rows = er::row_range{16, rows}, .kernel = &kernel});
+    for (std::size_t r = 0; r < rows; ++r) CHECK(y[r] == (r < 16 ? 99.0f : expected[r]));
+  }
+}
+
+TEST_SUITE_END();
