@@ -97,9 +97,17 @@ struct input_row {
   [[nodiscard]] const Real* block(
       std::size_t begin, std::size_t count, std::size_t lanes, Real* buffer,
       Real beyond = -std::numeric_limits<Real>::infinity()) const noexcept {
-    const std::size_t present = present_in(begin, count);
-    if (type == detail::row::element_of<Real>() && present == count && (count & (lanes - 1)) == 0)
+    if (type == detail::row::element_of<Real>() && begin + count <= size &&
+        (count & (lanes - 1)) == 0)
       return static_cast<const Real*>(data) + begin;
+    copy(begin, count, lanes, buffer, beyond);
+    return buffer;
+  }
+  /// The same, always copied.
+  template <class Real>
+  void copy(std::size_t begin, std::size_t count, std::size_t lanes, Real* buffer,
+            Real beyond) const noexcept {
+    const std::size_t present = present_in(begin, count);
     detail::row::with_elements(data, type, [&](const auto* x) noexcept {
       for (std::size_t i = 0; i < present; ++i) {
         if constexpr (std::is_same_v<decltype(x), const double*>) {
@@ -110,7 +118,6 @@ struct input_row {
       }
     });
     for (std::size_t i = present; i < count || (i & (lanes - 1)) != 0; ++i) buffer[i] = beyond;
-    return buffer;
   }
 
   /// The largest of columns [begin, begin + count), as a float; minus infinity of none. A NaN that
