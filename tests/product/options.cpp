@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include <edgerazor/product/kernels.hpp>
 #include <edgerazor/product/options.hpp>
 
 namespace er = edgerazor;

@@ -5,7 +5,7 @@
 #       -D INCLUDES=<folder>|... [-D PERCENT=<part of each ceiling>] -P sizes.cmake
 #
 #   sizes  no unit of benchmarks/compile_time passes its ceiling
-#   plain  in the compiled form nobody's code sees xsimd or intrinsics
+#   plain  in the compiled form, code that uses losses sees neither xsimd nor intrinsics
 cmake_minimum_required(VERSION 3.23)
 
 string(REPLACE "|" ";-I" includes "-I${ROOT}/include|${INCLUDES}")
@@ -63,7 +63,7 @@ if(RULE STREQUAL "sizes")
   ceiling(distill header_only 130 3)
   ceiling(distill compiled 74 3)
 elseif(RULE STREQUAL "plain")
-  foreach(header IN ITEMS quant.hpp distill.hpp)
+  foreach(header IN ITEMS distill.hpp product/options.hpp)
     execute_process(COMMAND ${COMPILER} -std=c++20 ${define_compiled} ${includes} -M -x c++ ${ROOT}/include/edgerazor/${header}
       OUTPUT_VARIABLE included COMMAND_ERROR_IS_FATAL ANY)
     string(REGEX MATCH "[^ ]*/(xsimd/xsimd|[a-z]*intrin|arm_neon)[.]hp*" foreign "${included}")

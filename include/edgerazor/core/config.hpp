@@ -139,8 +139,8 @@ static_assert(std::endian::native == std::endian::little,
 #define EDGERAZOR_PIN_REGISTER(sum) static_cast<void>(0)
 #endif
 
-/// g++ 12 reports `_mm512_undefined_*` inside its own AVX-512 headers as uninitialized (GCC bug
-/// 105593). The pair goes around the ISA headers that use them, so that no consumer sees the
+/// g++ 12 reports values that its own vector headers leave undefined on purpose as uninitialized
+/// (GCC bug 105593). The pair goes around all functions of vectors, so that no consumer sees the
 /// report.
 #if defined(__GNUC__) && !defined(__clang__)
 #define EDGERAZOR_BEGIN_INTRINSICS                                                     \
