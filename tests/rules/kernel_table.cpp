@@ -98,7 +98,8 @@ std::vector<function> all_functions() {
   return functions;
 }
 
-/// The kernel whose function it is: the one nearest to the reference implementation that has it too.
+/// The kernel whose function it is: the one nearest to the reference implementation that has it
+/// too.
 std::string_view owner(std::size_t index, const function& f) {
   std::size_t last = index;
   for (std::size_t i = index + 1; i < er::detail::product::known_kernels().size(); ++i) {

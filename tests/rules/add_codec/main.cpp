@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled against headers to which docs/kernels.md, "Add a codec", has been applied: `quinary` packs,
-// unpacks, multiplies by every kernel, mixes and has a name, like the codecs that come with the
-// library. Returns the number of what went wrong.
+// Compiled against headers to which docs/kernels.md, "Add a codec", has been applied: `quinary`
+// packs, unpacks, multiplies by every kernel, mixes and has a name, like the codecs that come with
+// the library. Returns the number of what went wrong.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -80,8 +80,7 @@ int main() {
 
   const auto packed = er::pack<five_levels, er::codecs::quinary>(weights);
   check(packed.fmt.name() == "quinary_g32_f32", "its name");
-  check(er::format::parse("quinary_g64") ==
-            std::optional{er::format{er::code_type::quinary, 64}},
+  check(er::format::parse("quinary_g64") == std::optional{er::format{er::code_type::quinary, 64}},
         "parsing its name");
   // Three digits a byte: 17 chunks of 64 bytes hold the 51 slots of a tile.
   check(packed.bytes().size() == 3 * (7 * 64 + 17 * 64), "its size");
@@ -99,8 +98,8 @@ int main() {
   for (std::size_t i = 7 * 64; i < (7 + 17) * 64; ++i) bytes[i] = static_cast<std::byte>(random());
   check_products(er::packed_view(packed.view().layout(), bytes), rows, cols, x, tokens);
 
-  const er::any_matrix mixed = er::any_matrix::pack(
-      *er::matrix_format::parse("int4_g32+quinary_g32:every_4_rows"), weights);
+  const er::any_matrix mixed =
+      er::any_matrix::pack(*er::matrix_format::parse("int4_g32+quinary_g32:every_4_rows"), weights);
   check_products(mixed, rows, cols, x, tokens);
   return failures;
 }
