@@ -37,7 +37,7 @@ inline constexpr double exponent_unit<float> = 1.4426950408889634;  // 1 / ln 2
 /// within 2^-27 of 2^f. At n = -127 the exponent field is 0 and so is the power: that is where
 /// small results become 0, with no branch. xsimd's own exponential also serves denormal results and
 /// NaN, and takes twice as long.
-[[nodiscard]] inline floats exp2_approx(floats x) noexcept {
+[[nodiscard]] EDGERAZOR_INLINE floats exp2_approx(floats x) noexcept {
   x = xsimd::max(x, floats{-127.0f});
   // 1.5 * 2^23: adding it rounds to an integer, which the low bits then hold.
   const floats shift{12582912.0f};
@@ -87,7 +87,7 @@ inline constexpr double exponent_unit<float> = 1.4426950408889634;  // 1 / ln 2
 }
 
 /// e^x of an x in exponent units: 2^x for floats, e^x for doubles.
-[[nodiscard]] inline floats exp_of_units(const floats& x) noexcept {
+[[nodiscard]] EDGERAZOR_INLINE floats exp_of_units(const floats& x) noexcept {
   return exp2_approx(x);
 }
 [[nodiscard]] inline doubles exp_of_units(const doubles& x) noexcept {
