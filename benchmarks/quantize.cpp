@@ -133,16 +133,16 @@ void activations(benchmark::State& state, er::activation_scales scales,
   const std::vector<float> x = bench::random_values(width);
   er::packed_activations packed(width, 256), expected(width, 256);
   const er::matrix_view<const float> token{x.data(), 1, width};
-  const er::activation_view truth = er::quantize_activations(
+  const er::activation_view reference = er::quantize_activations(
       token, expected, {.scales = scales, .kernel = er::find_kernel("scalar")});
   const auto quantize = [&] {
     er::quantize_activations(token, packed, {.scales = scales, .kernel = &kernel});
   };
   quantize();
   const er::activation_view got = packed.view(1);
-  if (!std::equal(truth.codes, truth.codes + width, got.codes) ||
-      !std::equal(truth.scales, truth.scales + truth.groups(), got.scales) ||
-      !std::equal(truth.sums, truth.sums + truth.groups(), got.sums)) {
+  if (!std::equal(reference.codes, reference.codes + width, got.codes) ||
+      !std::equal(reference.scales, reference.scales + reference.groups(), got.scales) ||
+      !std::equal(reference.sums, reference.sums + reference.groups(), got.sums)) {
     return state.SkipWithError("differs from the scalar kernel's");
   }
   measure_hot(state, static_cast<double>(width * sizeof(float)), quantize);

@@ -6,7 +6,7 @@ Needs PyTorch (Debian: python3-torch). 16 tokens of 151,936 float32 logits a cal
 holds; both sides see logits of the same distribution. The two are timed in turn, round after round, in processor time
 of their own process (one thread each), because machines are shared; the ratio is that of the medians, and each round's
 own ratios are shown as a range. PyTorch is given two ways to write the loss: the one trainers write (log_softmax), and
-the reference's (logarithms of clamped softmax, both divergences each by its own call).
+EdgeRazor (Python)'s (logarithms of clamped softmax, both divergences each by its own call).
 """
 import json
 import math
@@ -36,7 +36,7 @@ def eakld(student, teacher):
 
 
 def reference_eakld(student, teacher):
-    """As the reference computes it: clamped probabilities, and softmax again for each part."""
+    """As EdgeRazor (Python) computes it: clamped probabilities, and softmax again for each part."""
     p = F.softmax(teacher, dim=-1)
     entropy = -(p * (p + 1e-8).log()).sum(-1).mean()
     gamma = (1 - entropy / math.log(K)).clamp(0, 1)
@@ -89,7 +89,7 @@ def main():
           f"{rounds} rounds, ms of processor time a call (median)")
     for name, distance in (("gradient", 0.7), ("close", 0.1)):
         peer = Torch(distance)
-        times = {"edgerazor": [], "torch, log_softmax": [], "torch, as the reference": []}
+        times = {"edgerazor": [], "torch, log_softmax": [], "torch, as EdgeRazor (Python)": []}
         parts = []
         for loss in (eakld, reference_eakld):
             peer.seconds(loss, 1)  # the first call allocates
@@ -98,7 +98,7 @@ def main():
             times["edgerazor"].append(seconds)
             parts.append(part)
             times["torch, log_softmax"].append(peer.seconds(eakld, 2))
-            times["torch, as the reference"].append(peer.seconds(reference_eakld, 2))
+            times["torch, as EdgeRazor (Python)"].append(peer.seconds(reference_eakld, 2))
         del peer
         own = times["edgerazor"]
         print(f"\n{name}: student {distance} from the teacher in standard deviation of logits")

@@ -34,16 +34,16 @@ product_case::product_case(const std::string& format, shape size, std::size_t to
     const std::vector<float> some = random_values(rows * size.cols, r * size.cols);
     weights_.pack_rows(r, er::matrix_view{some.data(), rows, size.cols});
   }
-  const er::kernel& truth = *er::find_kernel("scalar");
+  const er::kernel& reference = *er::find_kernel("scalar");
   if (!weights_.is_dense()) {
     activations_ = er::packed_activations(size.cols, weights_.group_cols(), tokens);
-    quantize_tokens(truth);
+    quantize_tokens(reference);
   }
   expected_.resize(y_.size());
-  multiply_rows(weights_, {0, size.rows}, 1, truth, expected_);
+  multiply_rows(weights_, {0, size.rows}, 1, reference, expected_);
   if (tokens == 1) return;
-  multiply_rows(weights_, {0, edge_rows(size)}, tokens, truth, expected_);
-  multiply_rows(weights_, {size.rows - edge_rows(size), size.rows}, tokens, truth, expected_);
+  multiply_rows(weights_, {0, edge_rows(size)}, tokens, reference, expected_);
+  multiply_rows(weights_, {size.rows - edge_rows(size), size.rows}, tokens, reference, expected_);
 }
 
 double product_case::multiply_adds() const noexcept {

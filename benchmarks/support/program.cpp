@@ -83,7 +83,8 @@ std::vector<std::string> arguments::kernels() const {
   if (!all) return {std::string{er::best_kernel().name}};
   std::vector<std::string> names;
   for (const er::kernel& k : er::available_kernels()) {
-    if (k.name != "scalar") names.emplace_back(k.name);  // the truth is not in a hurry
+    if (k.name != "scalar")
+      names.emplace_back(k.name);  // the reference implementation is not in a hurry
   }
   return names;
 }

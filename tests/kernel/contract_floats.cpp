@@ -56,7 +56,8 @@ std::vector<std::byte> draw_scales(std::size_t count, er::scale_kind kind, std::
   return bytes;
 }
 
-/// Runs `call(kernel, output)` on a guarded copy of `before`, and compares with the truth.
+/// Runs `call(kernel, output)` on a guarded copy of `before`, and compares with the reference
+/// implementation.
 template <class Call>
 void check_output(const std::vector<float>& before, guarded::edge edge, const char* function,
                   const Call& call) {

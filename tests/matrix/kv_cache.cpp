@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The key/value cache holds what the reference's int8 state quantizer gives.
+/// The key/value cache holds what EdgeRazor (Python)'s int8 state quantizer gives.
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
@@ -93,7 +93,7 @@ void check_appended(std::size_t heads, std::size_t head_size, std::uint32_t grou
 
 }  // namespace
 
-TEST_CASE("kv_cache: the reference's golden cases of int8 states") {
+TEST_CASE("kv_cache: EdgeRazor (Python)'s golden cases of int8 states") {
   std::size_t cases = 0;
   const nlohmann::json all = golden::load("quantizers.json").at("cases");
   for (const nlohmann::json& item : all) {
@@ -102,7 +102,7 @@ TEST_CASE("kv_cache: the reference's golden cases of int8 states") {
     const auto shape = item.at("shape").get<std::vector<std::size_t>>();
     const std::size_t block = item.at("args").at("block_size"), cols = shape.back();
     if (cols % block != 0)
-      continue;  // there the reference's blocks run over row ends, which no cache does
+      continue;  // there EdgeRazor (Python)'s blocks run over row ends, which no cache does
     const std::vector<float> input = golden::floats(item.at("input")),
                              output = golden::floats(item.at("output"));
     const std::size_t rows = input.size() / cols;

@@ -65,7 +65,7 @@ std::vector<float> quantized(const golden_case& data, Policy policy) {
   return result;
 }
 
-/// The reference cuts rows into blocks where the block divides the columns, else the flattened
+/// EdgeRazor (Python) cuts rows into blocks where the block divides the columns, else the flattened
 /// tensor.
 template <template <class> class Policy, std::size_t Block>
 std::vector<float> quantized_block(const golden_case& data) {

@@ -86,8 +86,8 @@ TEST_CASE("attention: scores are the products of the query with the keys") {
   for_each_cache([](const filled_cache& item, std::mt19937& random) {
     const std::vector<float> query = samples::draw(samples::kind::uniform, item.head_size, random);
     for (std::size_t h = 0; h < item.heads; ++h) {
-      std::vector<float> truth(item.positions, -3.0f);
-      er::attention_scores(item.cache, h, er::unquantized{query}, truth,
+      std::vector<float> reference(item.positions, -3.0f);
+      er::attention_scores(item.cache, h, er::unquantized{query}, reference,
                            {.kernel = er::find_kernel("scalar")});
       // A column passes at most group / 4 fmas of its chain, two additions, and a fma for each
       // group.
@@ -101,7 +101,7 @@ TEST_CASE("attention: scores are the products of the query with the keys") {
           sum += term;
           magnitudes += std::fabs(term);
         }
-        wrong += !(std::fabs(static_cast<double>(truth[t]) - sum) <=
+        wrong += !(std::fabs(static_cast<double>(reference[t]) - sum) <=
                    0x1p-24 * roundings * magnitudes * (1 + 0x1p-10));
       }
       CHECK(wrong == 0);
@@ -111,7 +111,7 @@ TEST_CASE("attention: scores are the products of the query with the keys") {
           const guarded::array<float> scores(std::vector<float>(count, -3.0f), guarded::edge::end);
           er::attention_scores(item.cache, h, er::unquantized{query}, scores.span(),
                                {.kernel = &k});
-          CHECK(samples::count_differences(scores.span(), std::span{truth}.first(count)) == 0);
+          CHECK(samples::count_differences(scores.span(), std::span{reference}.first(count)) == 0);
         }
       }
     }
@@ -124,8 +124,8 @@ TEST_CASE("attention: scores of an int8 query") {
     er::packed_activations memory(item.head_size, item.cache.group_cols());
     const er::activation_view q8 =
         er::quantize_activations({query.data(), 1, item.head_size}, memory);
-    std::vector<float> truth(item.positions);
-    er::attention_scores(item.cache, 1, q8, truth, {.kernel = er::find_kernel("scalar")});
+    std::vector<float> reference(item.positions);
+    er::attention_scores(item.cache, 1, q8, reference, {.kernel = er::find_kernel("scalar")});
     std::size_t wrong = 0;
     for (std::size_t t = 0; t < item.positions; ++t) {
       double sum = 0, magnitudes = 0;
@@ -138,14 +138,14 @@ TEST_CASE("attention: scores of an int8 query") {
       // Sums are exact integers; a group's product of scales is rounded, its sum to float, and its
       // fma.
       wrong +=
-          !(std::fabs(static_cast<double>(truth[t]) - sum) <=
+          !(std::fabs(static_cast<double>(reference[t]) - sum) <=
             0x1p-24 * (2 + static_cast<double>(item.cache.groups())) * magnitudes * (1 + 0x1p-10));
     }
     CHECK(wrong == 0);
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> scores(item.positions, -3.0f);
       er::attention_scores(item.cache, 1, q8, scores, {.kernel = &k});
-      CHECK(samples::count_differences(scores, truth) == 0);
+      CHECK(samples::count_differences(scores, reference) == 0);
     }
   });
 }
@@ -156,8 +156,9 @@ TEST_CASE("attention: the mix is the sum of probabilities times values") {
         samples::draw(samples::kind::uniform, item.positions, random);
     er::softmax(probabilities, {.scale = 3.0f});
     for (std::size_t h = 0; h < item.heads; ++h) {
-      std::vector<float> truth(item.head_size, -3.0f);
-      er::attention_mix(item.cache, h, probabilities, truth, {.kernel = er::find_kernel("scalar")});
+      std::vector<float> reference(item.head_size, -3.0f);
+      er::attention_mix(item.cache, h, probabilities, reference,
+                        {.kernel = er::find_kernel("scalar")});
       std::size_t wrong = 0;
       for (std::size_t c = 0; c < item.head_size; ++c) {
         double sum = 0, magnitudes = 0;
@@ -169,7 +170,7 @@ TEST_CASE("attention: the mix is the sum of probabilities times values") {
         // A position's weight, probability * scale, is rounded once, and passes one fma for each
         // position.
         const double roundings = 1 + static_cast<double>(item.positions);
-        wrong += !(std::fabs(static_cast<double>(truth[c]) - sum) <=
+        wrong += !(std::fabs(static_cast<double>(reference[c]) - sum) <=
                    0x1p-24 * roundings * magnitudes * (1 + 0x1p-10));
       }
       CHECK(wrong == 0);
@@ -177,7 +178,7 @@ TEST_CASE("attention: the mix is the sum of probabilities times values") {
         const guarded::array<float> out(std::vector<float>(item.head_size, -3.0f),
                                         guarded::edge::end);
         er::attention_mix(item.cache, h, probabilities, out.span(), {.kernel = &k});
-        CHECK(samples::count_differences(out.span(), truth) == 0);
+        CHECK(samples::count_differences(out.span(), reference) == 0);
       }
     }
   });
@@ -245,14 +246,14 @@ TEST_CASE("attention: queries together are each query alone, on every kernel") {
       const er::matrix_view<const float> all{memory.data(), queries, item.head_size, stride};
       std::vector<std::size_t> lengths;
       for (std::size_t q = 0; q < queries; ++q) lengths.push_back(random() % (item.positions + 1));
-      std::vector<float> truth(queries * item.head_size, -3.0f);
+      std::vector<float> reference(queries * item.head_size, -3.0f);
       for (std::size_t q = 0; q < queries; ++q) {
         std::vector<float> scores(lengths[q]);
         er::attention_scores(item.cache, 1, er::unquantized{all.row(q)}, scores,
                              {.kernel = er::find_kernel("scalar")});
         er::softmax(scores, {.scale = scale, .kernel = er::find_kernel("scalar")});
         er::attention_mix(item.cache, 1, scores,
-                          std::span{truth}.subspan(q * item.head_size, item.head_size),
+                          std::span{reference}.subspan(q * item.head_size, item.head_size),
                           {.kernel = er::find_kernel("scalar")});
       }
       for (const er::kernel& k : er::available_kernels()) {
@@ -261,7 +262,7 @@ TEST_CASE("attention: queries together are each query alone, on every kernel") {
         er::attention(item.cache, 1, all, lengths, scale,
                       er::matrix_view<float>{scores.data(), queries, item.positions, score_stride},
                       er::matrix_view<float>{out.data(), queries, item.head_size}, {.kernel = &k});
-        CHECK(samples::count_differences(out, truth) == 0);
+        CHECK(samples::count_differences(out, reference) == 0);
       }
     }
   });

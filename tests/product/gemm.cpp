@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// gemv, gemm and look_up_row for every codec, group, scale type and shape: the truth against a
-/// formulation of its own, and every kernel against the truth bit for bit.
+/// gemv, gemm and look_up_row for every codec, group, scale type and shape: the reference
+/// implementation against a formulation of its own, and every kernel against the reference
+/// implementation bit for bit.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -32,7 +33,7 @@ std::size_t group_cols(const er::format& fmt, std::size_t cols) {
 }
 
 /// Products of one matrix by all kernels; counts the elements that differ from the oracle, or from
-/// the truth.
+/// the reference implementation.
 struct comparison {
   er::packed_view w;
   oracle::weights expected;

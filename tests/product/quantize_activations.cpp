@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Int8 activations are what the policies say: the reference's state quantizers, per group and per
-/// token.
+/// Int8 activations are what the policies say: EdgeRazor (Python)'s state quantizers, per group and
+/// per token.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -87,7 +87,7 @@ TEST_CASE("quantize_activations: the policy int8, per group and per token") {
   }
 }
 
-TEST_CASE("quantize_activations: the reference's golden cases of int8 states per token") {
+TEST_CASE("quantize_activations: EdgeRazor (Python)'s golden cases of int8 states per token") {
   const nlohmann::json all = golden::load("quantizers.json").at("cases");
   std::size_t cases = 0;
   for (const nlohmann::json& item : all) {

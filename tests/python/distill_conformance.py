@@ -3,7 +3,7 @@
     python3 distill_conformance.py <distill_cases program> [folder of the package] [seed]
 
 The package's own modules compute each case with PyTorch in double precision from float32 inputs, ours in parity mode.
-Both sum in double, so what may differ is the rounding of our gradient to float32, the reference's ln k (a float32), and
+Both sum in double, so what may differ is the rounding of our gradient to float32, EdgeRazor (Python)'s ln k (a float32), and
 the order of sums: 1e-6 of the value, and of the largest entry of a gradient. The modules are loaded one by one, because
 the package as a whole also wants transformers, which its losses do not use.
 """
@@ -107,7 +107,7 @@ class Cases:
         for loss in ("forward", "reverse", "entropy"):
             for reduction in REDUCTIONS:
                 for padding in ("full", "padded", "none"):
-                    # The reference's gamma weighs heads one by one only where its masks have the shape for it.
+                    # EdgeRazor (Python)'s gamma weighs heads one by one only where its masks have the shape for it.
                     shape = (2, 4, 6, 9)
                     student = (2 * self.normal(*shape)).softmax(-1)
                     teacher = (2 * self.normal(*shape)).softmax(-1)

@@ -30,7 +30,7 @@ inline constexpr float ln2_high = 0x1.62e43p-1f,
 inline constexpr float terms[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24,
                                   1.0f / 6,    0.5f,       1.0f,       1.0f};
 
-/// e^v of one number: the truth.
+/// e^v of one number: the reference implementation.
 [[nodiscard]] inline float of(float v) noexcept {
   v = v < lowest ? lowest : v;
   v = v > highest ? highest : v;

@@ -16,8 +16,8 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// What a scale is computed over: each group (as the weights are grouped), or all of a token, as
-/// the reference's per_token quantizers do. In the second case every group of the token holds the
-/// same scale.
+/// EdgeRazor (Python)'s per_token quantizers do. In the second case every group of the token holds
+/// the same scale.
 enum class activation_scales { of_groups, of_token };
 
 /// Quantized activations someone owns; what a W-A8 kernel reads.

@@ -4,7 +4,7 @@
 /// Keys of a head are a packed int8 matrix (tile layout) whose rows are positions, because scores
 /// are a product with it: one lane is one position. Values are row-major,
 /// `[head][position][head_size]`, because mixing sums over positions: one lane is one column.
-/// Scales are float: a cached value is then exactly the reference's level * scale
+/// Scales are float: a cached value is then exactly EdgeRazor (Python)'s level * scale
 /// (state_quant_uniform_symmetric_absmax_per_block_int8), s = max(max|v|, 1e-5) / 127.
 #pragma once
 

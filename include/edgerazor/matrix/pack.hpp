@@ -143,7 +143,8 @@ inline void write_scales(const tile_layout& layout, std::byte* matrix, std::size
 }
 
 /// Writes levels and scales of the rows into rows [first, first + count) of the matrix at `matrix`.
-/// The levels follow from the scales before those are rounded for storage, as the reference's do.
+/// The levels follow from the scales before those are rounded for storage, as EdgeRazor (Python)'s
+/// do.
 ///
 /// All rows of a tile share its cache lines, so they are written to a number of chunks that stays
 /// in a core's cache before any is written to the next. A smaller number would cut the rows, which
