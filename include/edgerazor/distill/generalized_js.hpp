@@ -45,10 +45,12 @@ struct generalized_js {
     if (!(beta >= 0 && beta <= 1))
       detail::core::fail("generalized_js: beta is " + std::to_string(beta) + ", expected 0 to 1");
     if (end_rule()) {
-      return symmetric_kl{.temperature = temperature,
-                          .temperature_squared = temperature_squared,
-                          .vocabulary = vocabulary,
-                          .gamma = beta}(student, teacher, tokens, gradient);
+      const symmetric_kl end{.temperature = temperature,
+                             .temperature_squared = temperature_squared,
+                             .vocabulary = vocabulary,
+                             .gamma = beta};
+      const blended_result result = end(student, teacher, tokens, gradient);
+      return {result.value, result.tokens};
     }
     return detail::distill::sum_divergence("generalized_js", *this, student, teacher, tokens,
                                            gradient);
