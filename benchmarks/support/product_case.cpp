@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "random_values.hpp"
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/grains.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
@@ -16,9 +17,7 @@ namespace bench {
 namespace {
 
 /// Rows at either end of the matrix that are compared for every token.
-std::size_t edge_rows(shape size) {
-  return std::min<std::size_t>(16, size.rows);
-}
+std::size_t edge_rows(shape size) { return std::min<std::size_t>(16, size.rows); }
 
 }  // namespace
 

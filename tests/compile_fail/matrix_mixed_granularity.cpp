@@ -1,7 +1,7 @@
 // expect: satisf.*mixable_quantizers
 // SPDX-License-Identifier: Apache-2.0
 // Both precisions have the same groups.
-#include <edgerazor/matrix/mixed_matrix.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

@@ -12,6 +12,7 @@
 #include <edgerazor/interop/eigen.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;

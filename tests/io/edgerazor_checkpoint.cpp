@@ -15,8 +15,11 @@
 #include "support/golden.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/io/edgerazor_checkpoint.hpp>
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

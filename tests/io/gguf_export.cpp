@@ -13,7 +13,10 @@
 #include "temporary_folder.hpp"
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
 

@@ -16,7 +16,12 @@
 #include "support/samples.hpp"
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
 

@@ -16,6 +16,7 @@
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
+#include <edgerazor/policy/symmetric.hpp>
 
 namespace er = edgerazor;
 

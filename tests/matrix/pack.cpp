@@ -22,7 +22,10 @@
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
 

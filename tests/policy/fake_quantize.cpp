@@ -13,6 +13,7 @@
 
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

@@ -11,6 +11,7 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>

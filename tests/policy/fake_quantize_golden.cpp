@@ -12,6 +12,7 @@
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

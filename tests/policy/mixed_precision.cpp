@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -32,9 +33,7 @@ std::string mask(const Map& map, std::size_t rows, std::size_t cols, std::size_t
   return text;
 }
 
-std::string ones(std::size_t count, char fill = '1') {
-  return std::string(count, fill);
-}
+std::string ones(std::size_t count, char fill = '1') { return std::string(count, fill); }
 
 template <class Function>
 std::string sentence_of(Function&& function) {

@@ -13,6 +13,7 @@
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>

@@ -11,14 +11,15 @@
 
 #include <doctest/doctest.h>
 
-#include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/lanes.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 

@@ -9,6 +9,11 @@
 
 #include <doctest/doctest.h>
 
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 #include <edgerazor/product/attention.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/row_lookup.hpp>

@@ -15,6 +15,9 @@
 
 #include "support/counting_resource.hpp"
 #include "support/samples.hpp"
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 #include <edgerazor/product/attention.hpp>
 #include <edgerazor/product/gemv.hpp>
 

@@ -11,7 +11,10 @@
 #include "support/operands.hpp"
 #include "support/oracle.hpp"
 #include "support/samples.hpp"
-#include <edgerazor/matrix/mixed_matrix.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 

@@ -15,6 +15,9 @@
 #include "support/guarded.hpp"
 #include "support/operands.hpp"
 #include "support/samples.hpp"
+#include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/grains.hpp>
 #include <edgerazor/product/row_lookup.hpp>

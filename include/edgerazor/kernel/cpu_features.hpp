@@ -112,9 +112,7 @@ inline bool has_feature(const char* name) noexcept {
   return result;
 }
 #else
-[[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
-  return {};
-}
+[[nodiscard]] inline cpu_features detect_cpu_features() noexcept { return {}; }
 #endif
 
 }  // namespace detail::kernel

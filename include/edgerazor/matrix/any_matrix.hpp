@@ -5,8 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <memory_resource>
 #include <optional>
 #include <span>
@@ -18,40 +16,10 @@
 
 #include <edgerazor/matrix/matrix_format.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
-#include <edgerazor/policy/binary.hpp>
-#include <edgerazor/policy/symmetric.hpp>
-#include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/policy/precision_map.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
-
-namespace detail::matrix {
-/// EdgeRazor (Python)'s default rule for the codes of a codec: clip for ternary, absmax for
-/// integers, the mean magnitude for binary. The rule's own granularity is not used: the group is
-/// the format's.
-template <code_type Type>
-[[nodiscard]] constexpr auto default_rule() noexcept {
-  // clang-format off
-  if constexpr (Type == code_type::ternary2) return ternary<per_channel>{};
-  else if constexpr (Type == code_type::ternary5) return ternary<per_channel>{};
-  else if constexpr (Type == code_type::binary) return binary<per_channel>{};
-  else if constexpr (Type == code_type::int3) return int3<per_channel>{};
-  else if constexpr (Type == code_type::int4) return int4<per_channel>{};
-  else if constexpr (Type == code_type::int5) return int5<per_channel>{};
-  else if constexpr (Type == code_type::int6) return int6<per_channel>{};
-  else if constexpr (Type == code_type::int8) return int8<per_channel>{};
-  // clang-format on
-}
-
-/// use(rule) with the default rule of a codec known at run time.
-template <class Use>
-void with_default_rule(code_type code, Use&& use) {
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    static_cast<void>(
-        ((codec_list[I].type == code && (use(default_rule<codec_list[I].type>()), true)) || ...));
-  }(std::make_index_sequence<codec_list.size()>{});
-}
-}  // namespace detail::matrix
 
 /// Row-major real numbers of a type known at run time.
 struct dense_view {
@@ -99,7 +67,7 @@ class any_matrix {
   [[nodiscard]] static any_matrix pack(const matrix_format& fmt, matrix_view<T> weights,
                                        std::pmr::memory_resource* memory = nullptr) {
     any_matrix result = empty(fmt, weights.rows, weights.cols, memory);
-    result.pack_rows(0, weights);
+    result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights});
     return result;
   }
 
@@ -152,41 +120,9 @@ class any_matrix {
   /// becomes row `first_row`. Threads may fill different rows at once. Fails, before anything is
   /// written, on NaN or infinity, naming row and column, on numbers that a 16-bit type can't hold,
   /// and where the rows do not fit.
-  template <real_element T>
-  void pack_rows(std::size_t first_row, matrix_view<T> weights) {
-    const matrix_view<const std::remove_const_t<T>> source = weights;
-    if (auto* mixed = std::get_if<mixed_matrix>(&content_)) {
-      mixed->pack_rows_by(first_row, source, [&](bool is_high, const auto& use) {
-        detail::matrix::with_default_rule(is_high ? fmt_.first.code : fmt_.second.code, use);
-      });
-      return;
-    }
-    if (storage_.size() == 0 || weights.cols != cols_ || first_row > rows_ ||
-        weights.rows > rows_ - first_row) {
-      detail::core::fail("any_matrix: " + detail::core::shape_text(weights.rows, weights.cols) +
-                         " weights from row " + std::to_string(first_row) +
-                         " on do not fit an owned matrix of " +
-                         detail::core::shape_text(rows_, cols_));
-    }
-    if (const auto* packed = std::get_if<packed_view>(&content_)) {
-      detail::matrix::with_default_rule(fmt_.first.code, [&](const auto& rule) {
-        detail::matrix::pack_rows(rule, packed->layout(), storage_.data(), first_row, source);
-      });
-      return;
-    }
-    for (std::size_t r = 0; r < source.rows; ++r) {
-      if (!detail::policy::all_below(source.row(r).data(), cols_, beyond_range(fmt_.element)))
-        refuse_rows(first_row, source);
-    }
-    switch (fmt_.element) {
-      case scale_kind::float32:
-        return put_rows<float>(first_row, source);
-      case scale_kind::float16:
-        return put_rows<float16>(first_row, source);
-      case scale_kind::bfloat16:
-        return put_rows<bfloat16>(first_row, source);
-    }
-  }
+  void pack_rows(std::size_t first_row, matrix_view<const float> weights);
+  void pack_rows(std::size_t first_row, matrix_view<const float16> weights);
+  void pack_rows(std::size_t first_row, matrix_view<const bfloat16> weights);
 
   [[nodiscard]] const matrix_format& fmt() const noexcept { return fmt_; }
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
@@ -223,29 +159,11 @@ class any_matrix {
                       cols);
   }
 
-  /// The smallest magnitude that becomes infinity as an element of that type.
-  [[nodiscard]] static constexpr float beyond_range(scale_kind element) noexcept {
-    constexpr float infinity = std::numeric_limits<float>::infinity();
-    return element == scale_kind::float16    ? 65520.0f
-           : element == scale_kind::bfloat16 ? 0x1.ffp127f
-                                             : infinity;
-  }
-  /// Names what all_below() found.
   template <real_element T>
-  [[noreturn]] void refuse_rows(std::size_t first_row, const matrix_view<const T>& source) const {
-    const float largest =
-        detail::policy::check_finite(source, {0, source.rows}, "weight", first_row);
-    detail::core::fail("any_matrix: a weight of magnitude " + std::to_string(largest) +
-                       " is out of the range of " + fmt_.name());
-  }
+  void pack_real_rows(std::size_t first_row, const matrix_view<const T>& source);
   /// Writes rows of a dense matrix of `To`.
   template <real_element To, real_element T>
-  void put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
-    To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols_;
-    for (std::size_t r = 0; r < source.rows; ++r, to += cols_) {
-      detail::core::convert_elements(source.row(r).data(), cols_, to);
-    }
-  }
+  void put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept;
 
   matrix_format fmt_;
   std::size_t rows_ = 0, cols_ = 0;
@@ -256,3 +174,7 @@ class any_matrix {
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+#if EDGERAZOR_HEADER_ONLY
+#include <edgerazor/matrix/any_matrix_impl.hpp>
+#endif

@@ -19,9 +19,6 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
-#include <edgerazor/policy/group_loops.hpp>
-#include <edgerazor/policy/symmetric.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -61,23 +58,7 @@ class kv_cache {
 
   /// Quantizes and appends the keys and values of one position, `kv_heads * head_size` elements
   /// each, heads one after the other. Fails where the sizes differ or the cache is full.
-  void append(std::span<const float> keys, std::span<const float> values) {
-    const std::size_t expected = kv_heads() * head_size();
-    if (keys.size() != expected || values.size() != expected) {
-      detail::core::fail("kv_cache: expected " + std::to_string(expected) +
-                         " keys and values a position, got " + std::to_string(keys.size()) +
-                         " and " + std::to_string(values.size()));
-    }
-    if (size_ == max_positions()) {
-      detail::core::fail("kv_cache: all " + std::to_string(max_positions()) +
-                         " positions are in use");
-    }
-    for (std::size_t h = 0; h < kv_heads(); ++h) {
-      append_key(h, keys.subspan(h * head_size(), head_size()));
-      append_value(h, values.subspan(h * head_size(), head_size()));
-    }
-    ++size_;
-  }
+  void append(std::span<const float> keys, std::span<const float> values);
 
   /// A head's keys: rows are positions, of which `size()` are in use.
   [[nodiscard]] packed_view keys(std::size_t head) const { return keys_[head].view(); }
@@ -92,38 +73,13 @@ class kv_cache {
   }
 
  private:
-  using rule = int8<per_channel>;
-
   [[nodiscard]] std::span<const float> group_of(std::span<const float> head,
                                                 std::size_t g) const noexcept {
     const std::size_t begin = g * group_cols();
     return head.subspan(begin, std::min(group_cols(), head.size() - begin));
   }
-
-  void append_key(std::size_t h, std::span<const float> key) noexcept {
-    std::byte* matrix = keys_[h].data();
-    for (std::size_t g = 0; g < groups(); ++g) {
-      const std::span<const float> group = group_of(key, g);
-      const float scale = detail::policy::scale_of(rule{}, group);
-      detail::policy::quantize_codes<rule>(group.data(), group.size(), scale,
-                                           layout_.codec().zero_code,
-                                           key_row_.at(g * group_cols()));
-      detail::matrix::write_scale(matrix + layout_.scale_offset(size_, g), scale_kind::float32,
-                                  scale);
-    }
-    key_row_.write(matrix, size_);
-  }
-
-  void append_value(std::size_t h, std::span<const float> value) noexcept {
-    std::int8_t* levels = const_cast<std::int8_t*>(values(h)) + size_ * head_size();
-    float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
-    for (std::size_t g = 0; g < groups(); ++g) {
-      const std::span<const float> group = group_of(value, g);
-      scales[g] = detail::policy::scale_of(rule{}, group);
-      detail::policy::quantize_codes<rule>(group.data(), group.size(), scales[g], 0,
-                                           levels + g * group_cols());
-    }
-  }
+  void append_key(std::size_t h, std::span<const float> key) noexcept;
+  void append_value(std::size_t h, std::span<const float> value) noexcept;
 
   tile_layout layout_;  ///< of one head's keys
   detail::matrix::row_codes key_row_{tile_layout({code_type::int8, 0}, 1, 1)};
@@ -134,3 +90,7 @@ class kv_cache {
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+#if EDGERAZOR_HEADER_ONLY
+#include <edgerazor/matrix/kv_cache_impl.hpp>
+#endif

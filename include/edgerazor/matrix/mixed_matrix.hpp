@@ -26,8 +26,11 @@
 #include <utility>
 #include <vector>
 
-#include <edgerazor/matrix/pack.hpp>
-#include <edgerazor/policy/precision_map.hpp>
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/core/storage.hpp>
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/matrix/packed_matrix.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -111,76 +114,23 @@ class mixed_matrix {
 
   /// Quantizes some rows: row 0 of `weights` becomes row `first_row`. Threads may fill different
   /// rows at once. Fails, before anything is written, on NaN or infinity, on a scale out of its
-  /// type's range, on levels that the formats do not have. The matrix must own its bytes.
+  /// type's range, on levels that the formats do not have. The matrix must own its bytes. Defined in
+  /// pack_mixed.hpp.
   template <quantizer High, quantizer Low, real_element T>
   void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {},
-                 const Low& low = {}) {
-    pack_rows_by(first_row, weights, [&](bool is_high, const auto& use) {
-      if (is_high) {
-        use(high);
-      } else {
-        use(low);
-      }
-    });
-  }
+                 const Low& low = {});
   /// The same by rules that are chosen at run time: with_rule(is_high, use) calls use(policy).
   template <real_element T, class WithRule>
-  void pack_rows_by(std::size_t first_row, matrix_view<const T> weights,
-                    const WithRule& with_rule) {
-    if (weights.cols != cols_ || first_row > rows_ || weights.rows > rows_ - first_row ||
-        storage_.size() == 0) {
-      detail::core::fail("mixed matrix: " + detail::core::shape_text(weights.rows, weights.cols) +
-                         " weights from row " + std::to_string(first_row) +
-                         " on do not fit an owned matrix of " +
-                         detail::core::shape_text(rows_, cols_));
-    }
-    for (const bool is_high : {true, false}) {
-      with_rule(is_high, [&](const auto& rule) { require_levels(rule, is_high ? high_ : low_); });
-    }
-    std::vector<float> scales;
-    for_each_selection(first_row, weights,
-                       [&](const segment& part, std::size_t, const auto& source) {
-                         with_rule(part.high, [&](const auto& rule) {
-                           detail::matrix::append_scales(rule, part.layout, source, scales);
-                         });
-                       });
-    const float* next = scales.data();
-    for_each_selection(
-        first_row, weights, [&](const segment& part, std::size_t first, const auto& source) {
-          with_rule(part.high, [&](const auto& rule) {
-            detail::matrix::write_rows(rule, part.layout, data(part), first, source, next);
-          });
-          next += source.count * part.layout.groups();
-        });
-  }
+  void pack_rows_by(std::size_t first_row, matrix_view<const T> weights, const WithRule& with_rule);
 
  private:
   static constexpr std::size_t word = sizeof(std::uint64_t);
-
-  template <quantizer Policy>
-  static void require_levels(const Policy&, const format& fmt) {
-    if (detail::matrix::holds_levels<Policy>(codec_of(fmt.code))) return;
-    detail::core::fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " +
-                       std::to_string(Policy::max_level) + " do not fit " + fmt.name());
-  }
 
   /// Calls visit(part, i, source) for each segment that holds some of the weights' rows; they are
   /// its rows from i on.
   template <real_element T, class Visit>
   void for_each_selection(std::size_t first_row, const matrix_view<const T>& weights,
-                          Visit&& visit) const {
-    for (const segment& part : segments_) {
-      const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), first_row);
-      const auto end = std::lower_bound(begin, part.rows.end(), first_row + weights.rows);
-      if (begin == end) continue;
-      const auto row_of = [begin, first_row](std::size_t i) {
-        return begin[static_cast<std::ptrdiff_t>(i)] - first_row;
-      };
-      const detail::matrix::row_selection<T, decltype(row_of)> source{
-          weights, first_row, part.col_begin, static_cast<std::size_t>(end - begin), row_of};
-      visit(part, static_cast<std::size_t>(begin - part.rows.begin()), source);
-    }
-  }
+                          Visit&& visit) const;
 
   [[nodiscard]] std::size_t groups() const noexcept {
     return (cols_ + group_cols() - 1) / group_cols();
@@ -281,21 +231,6 @@ class mixed_matrix {
   std::span<const std::byte> bytes_;
   std::vector<segment> segments_;
 };
-
-/// Quantizes each group by `High` or `Low` as the map says, and packs. Both policies have the same
-/// granularity. Fails as `pack` does.
-template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = default_codec<High>,
-          class LowCodec = default_codec<Low>, real_element T, precision_map Map>
-[[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
-                                      const Low& low = {}) {
-  if constexpr (Map::reads_values)
-    detail::policy::check_finite(weights, {0, weights.rows}, "weight");
-  mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt,
-                      weights.rows, weights.cols,
-                      precision_mask<typename High::granularity>(weights, map));
-  result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights}, high, low);
-  return result;
-}
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -25,23 +25,10 @@ namespace detail::kernel::dotprod {
 #define EDGERAZOR_ISA EDGERAZOR_TARGET_DOTPROD
 #define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
-inline bool supported() noexcept {
-  return detect_cpu_features().dotprod;
-}
+inline bool supported() noexcept { return detect_cpu_features().dotprod; }
 
-using neon::chunk_codes;
-using neon::ints;
-using neon::lanes;
-using neon::load;
-using neon::load_ints;
-using neon::multiply;
-using neon::multiply_add;
-using neon::parts;
-using neon::prefetch;
-using neon::splat;
-using neon::splat_ints;
-using neon::store;
-using neon::to_float;
+// What is not defined below is the simpler instruction set's.
+using namespace neon;
 
 /// sums[r] += codes of row r * the activations of a lane, 4 of each. clang before 16 declares the
 /// intrinsic only where the whole build has it; the assembler asks for the function's own target.

@@ -25,21 +25,10 @@ namespace detail::kernel::i8mm {
 #define EDGERAZOR_ISA EDGERAZOR_TARGET_I8MM
 #define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
-inline bool supported() noexcept {
-  return detect_cpu_features().i8mm;
-}
+inline bool supported() noexcept { return detect_cpu_features().i8mm; }
 
-using neon::ints;
-using neon::lanes;
-using neon::load;
-using neon::load_ints;
-using neon::multiply;
-using neon::multiply_add;
-using neon::parts;
-using neon::splat;
-using neon::splat_ints;
-using neon::store;
-using neon::to_float;
+// What is not defined below is the simpler instruction set's.
+using namespace neon;
 
 /// sums[2 * r + t] += 8 codes of row r * 8 activations of token t. See dotprod::dot_lane for why it
 /// is assembly.

@@ -29,9 +29,7 @@ namespace detail::kernel::neon {
 #define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
 inline constexpr std::string_view name = "neon";
-inline bool supported() noexcept {
-  return true;
-}
+inline bool supported() noexcept { return true; }
 
 // Accumulators in 32 registers: 4 tokens x 16 rows; 3 rows x 2 tokens x 16 lanes.
 inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest = 4,
@@ -106,9 +104,7 @@ struct chunk_codes {
 
 /// Whether signed bytes hold the codes. An 8-bit code does not fit: its top bit is turned over,
 /// which is code - 128, and 128 times the activations are added to its sums.
-constexpr bool fits_signed(unsigned largest_code) noexcept {
-  return largest_code <= 127;
-}
+constexpr bool fits_signed(unsigned largest_code) noexcept { return largest_code <= 127; }
 template <bool Fits>
 EDGERAZOR_OP int8x16_t as_signed(uint8x16_t codes) noexcept {
   if constexpr (Fits) return vreinterpretq_s8_u8(codes);

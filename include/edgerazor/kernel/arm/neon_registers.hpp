@@ -21,15 +21,14 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::neon {
 
-#define EDGERAZOR_OP EDGERAZOR_TARGET_NEON EDGERAZOR_INLINE
+#define EDGERAZOR_ISA EDGERAZOR_TARGET_NEON
+#define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
 using real_vector = float32x4_t;
 using int_vector = int32x4_t;
 inline constexpr std::size_t lanes = 4, parts = 4;
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept {
-  return vld1q_f32(at);
-}
+EDGERAZOR_OP real_vector load(const float* at) noexcept { return vld1q_f32(at); }
 // Scales lie where their matrix lies, at any address.
 EDGERAZOR_OP real_vector load(const float16* at) noexcept {
   uint16x4_t bits;
@@ -41,48 +40,28 @@ EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
   std::memcpy(&bits, at, sizeof bits);
   return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
 }
-EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
-  return vld1q_s32(at);
-}
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return vld1q_s32(at); }
 template <class T>
 EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
   T some[lanes] = {};
   std::memcpy(some, at, count * sizeof(T));
   return load(some);
 }
-EDGERAZOR_OP void store(float* to, real_vector v) noexcept {
-  vst1q_f32(to, v);
-}
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept { vst1q_f32(to, v); }
 EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
   float some[lanes];
   store(some, v);
   std::memcpy(to, some, count * sizeof(float));
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept {
-  return vdupq_n_f32(x);
-}
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
-  return vdupq_n_s32(x);
-}
+EDGERAZOR_OP real_vector splat(float x) noexcept { return vdupq_n_f32(x); }
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return vdupq_n_s32(x); }
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
-  return vaddq_f32(a, b);
-}
-EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept {
-  return vaddq_s32(a, b);
-}
-EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
-  return vsubq_f32(a, b);
-}
-EDGERAZOR_OP int_vector subtract(int_vector a, int_vector b) noexcept {
-  return vsubq_s32(a, b);
-}
-EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept {
-  return vmulq_f32(a, b);
-}
-EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
-  return vdivq_f32(a, b);
-}
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return vaddq_f32(a, b); }
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return vaddq_s32(a, b); }
+EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept { return vsubq_f32(a, b); }
+EDGERAZOR_OP int_vector subtract(int_vector a, int_vector b) noexcept { return vsubq_s32(a, b); }
+EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept { return vmulq_f32(a, b); }
+EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept { return vdivq_f32(a, b); }
 EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
   return vfmaq_f32(c, a, b);
 }
@@ -92,39 +71,25 @@ EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
   return vbslq_f32(vcltq_f32(a, b), a, b);
 }
-EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept {
-  return vabsq_f32(v);
-}
+EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept { return vabsq_f32(v); }
 EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
   const std::uint32_t index[lanes] = {0, 1, 2, 3};
   const uint32x4_t below =
       vcltq_u32(vld1q_u32(index), vdupq_n_u32(static_cast<std::uint32_t>(count)));
   return vbslq_f32(below, a, b);
 }
-EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept {
-  return vrndnq_f32(v);
-}
-EDGERAZOR_OP real_vector to_float(int_vector v) noexcept {
-  return vcvtq_f32_s32(v);
-}
-EDGERAZOR_OP int_vector to_int(real_vector v) noexcept {
-  return vcvtq_s32_f32(v);
-}  // NaN: 0
-EDGERAZOR_OP int_vector half_of(int_vector v) noexcept {
-  return vshrq_n_s32(v, 1);
-}
+EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept { return vrndnq_f32(v); }
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return vcvtq_f32_s32(v); }
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return vcvtq_s32_f32(v); }  // NaN: 0
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return vshrq_n_s32(v, 1); }
 EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
   return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));
 }
 EDGERAZOR_OP float fold(real_vector v) noexcept {
   return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
 }
-EDGERAZOR_OP float largest_lane(real_vector v) noexcept {
-  return vmaxvq_f32(v);
-}
-EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept {
-  return vaddvq_s32(v);
-}
+EDGERAZOR_OP float largest_lane(real_vector v) noexcept { return vmaxvq_f32(v); }
+EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return vaddvq_s32(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   std::int32_t four;
   std::memcpy(&four, at, sizeof four);
@@ -144,56 +109,26 @@ EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
   return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(vandq_u32(codes, vdupq_n_u32(0xff))), zero));
 }
 
-/// 16 int32, one a row.
-struct ints {
-  int32x4_t part[4];
-};
-EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
-  return {{vld1q_s32(at), vld1q_s32(at + 4), vld1q_s32(at + 8), vld1q_s32(at + 12)}};
-}
-EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
-  EDGERAZOR_UNROLL
-  for (std::size_t q = 0; q < parts; ++q) vst1q_s32(to + 4 * q, v.part[q]);
-}
-EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
-  const int32x4_t v = vdupq_n_s32(x);
-  return {{v, v, v, v}};
-}
-EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
-  return {{vaddq_s32(a.part[0], b.part[0]), vaddq_s32(a.part[1], b.part[1]),
-           vaddq_s32(a.part[2], b.part[2]), vaddq_s32(a.part[3], b.part[3])}};
-}
-EDGERAZOR_OP ints shift_ints_left(const ints& v, unsigned count) noexcept {
-  const int32x4_t shift = vdupq_n_s32(static_cast<int>(count));
-  return {{vshlq_s32(v.part[0], shift), vshlq_s32(v.part[1], shift), vshlq_s32(v.part[2], shift),
-           vshlq_s32(v.part[3], shift)}};
+EDGERAZOR_OP void store(std::int32_t* to, int_vector v) noexcept { vst1q_s32(to, v); }
+EDGERAZOR_OP int_vector shift_left(int_vector v, unsigned count) noexcept {
+  return vshlq_s32(v, vdupq_n_s32(static_cast<int>(count)));
 }
 
-/// A slot.
-struct slot_bytes {
-  uint8x16_t part[4];
-};
-EDGERAZOR_OP slot_bytes load_bytes(const std::uint8_t* at) noexcept {
-  return {{vld1q_u8(at), vld1q_u8(at + 16), vld1q_u8(at + 32), vld1q_u8(at + 48)}};
+using byte_vector = uint8x16_t;
+EDGERAZOR_OP byte_vector load(const std::uint8_t* at) noexcept { return vld1q_u8(at); }
+EDGERAZOR_OP void store(std::uint8_t* to, byte_vector v) noexcept { vst1q_u8(to, v); }
+EDGERAZOR_OP byte_vector either(byte_vector a, byte_vector b) noexcept { return vorrq_u8(a, b); }
+EDGERAZOR_OP byte_vector shift_bytes_left(byte_vector v, unsigned count) noexcept {
+  return vshlq_u8(v, vdupq_n_s8(static_cast<std::int8_t>(count)));
 }
-EDGERAZOR_OP void store_bytes(std::uint8_t* to, const slot_bytes& v) noexcept {
-  EDGERAZOR_UNROLL
-  for (std::size_t q = 0; q < parts; ++q) vst1q_u8(to + 16 * q, v.part[q]);
-}
-EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexcept {
-  return {{vorrq_u8(a.part[0], b.part[0]), vorrq_u8(a.part[1], b.part[1]),
-           vorrq_u8(a.part[2], b.part[2]), vorrq_u8(a.part[3], b.part[3])}};
-}
-EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
-  const int8x16_t shift = vdupq_n_s8(static_cast<std::int8_t>(count));
-  return {{vshlq_u8(v.part[0], shift), vshlq_u8(v.part[1], shift), vshlq_u8(v.part[2], shift),
-           vshlq_u8(v.part[3], shift)}};
-}
+
+#include <edgerazor/kernel/loops/registers.inl>
 
 /// Left to the processor: not measured on one.
 EDGERAZOR_OP void prefetch(const std::uint8_t*) noexcept {}
 
 #undef EDGERAZOR_OP
+#undef EDGERAZOR_ISA
 
 }  // namespace detail::kernel::neon
 }  // namespace EDGERAZOR_ABI

@@ -5,8 +5,7 @@
 //
 // The namespace supplies, all EDGERAZOR_ISA EDGERAZOR_INLINE:
 //
-//     ints                      16 int32, one a row; load_ints, store_ints, splat_ints, add_ints,
-//                               shift_ints_left
+//     ints                      as registers.inl defines it
 //     chunk_codes<Plane>        a chunk, decoded: chunk_codes(const std::uint8_t* chunk)
 //     chunk_sums<Plane>         add(codes, x): sums += digits * the chunk's activations; total()
 //     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency

@@ -27,9 +27,7 @@ namespace detail::kernel::generic {
 #define EDGERAZOR_ISA
 
 inline constexpr std::string_view name = "generic";
-inline bool supported() noexcept {
-  return true;
-}
+inline bool supported() noexcept { return true; }
 
 // Small blocks: the number of registers is not known.
 inline constexpr std::size_t float_tokens = 1, float_cols = 1, float_tokens_rest = 1,
@@ -91,7 +89,7 @@ struct chunk_codes {
 
   EDGERAZOR_INLINE explicit chunk_codes(const std::uint8_t* chunk) noexcept {
     for (std::size_t i = 0; i < parts; ++i) {
-      byte_vector bytes = byte_vector::load_unaligned(chunk + part_bytes * i);
+      byte_vector bytes = byte_vector::load_unaligned(chunk + slot_cols * lanes * i);
       if constexpr (!std::has_single_bit(plane_of(Plane).radix)) {
         constexpr unsigned largest = plane_of(Plane).weight(plane_of(Plane).fields()) - 1;
         bytes = xsimd::min(bytes, byte_vector(static_cast<std::uint8_t>(largest)));
@@ -202,7 +200,7 @@ EDGERAZOR_INLINE void add_slot(const std::uint8_t* slot, const std::int8_t* x,
   const slot_columns columns(x);
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) {
-    const byte_pairs codes(byte_vector::load_unaligned(slot + part_bytes * i));
+    const byte_pairs codes(byte_vector::load_unaligned(slot + slot_cols * lanes * i));
     const short_vector of_even = xsimd::bitwise_cast<std::int16_t>(codes.even) * columns.even;
     const short_vector of_odd = xsimd::bitwise_cast<std::int16_t>(codes.odd) * columns.odd;
     if constexpr (Narrow) {

@@ -23,7 +23,8 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::generic {
 
-#define EDGERAZOR_OP EDGERAZOR_INLINE
+#define EDGERAZOR_ISA
+#define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
 using arch = xsimd::default_arch;
 using real_vector = xsimd::batch<float, arch>;
@@ -32,9 +33,7 @@ inline constexpr std::size_t lanes = real_vector::size, parts = 16 / lanes;
 static_assert(tile_rows % lanes == 0 && int_vector::size == lanes,
               "the 16 rows of a tile are a whole number of vectors");
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept {
-  return real_vector::load_unaligned(at);
-}
+EDGERAZOR_OP real_vector load(const float* at) noexcept { return real_vector::load_unaligned(at); }
 EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
   return int_vector::load_unaligned(at);
 }
@@ -67,20 +66,14 @@ EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
   std::memcpy(some, at, count * sizeof(T));
   return load(some);
 }
-EDGERAZOR_OP void store(float* to, const real_vector& v) noexcept {
-  v.store_unaligned(to);
-}
+EDGERAZOR_OP void store(float* to, const real_vector& v) noexcept { v.store_unaligned(to); }
 EDGERAZOR_OP void store_first(float* to, const real_vector& v, std::size_t count) noexcept {
   float some[lanes];
   v.store_unaligned(some);
   std::memcpy(to, some, count * sizeof(float));
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept {
-  return real_vector(x);
-}
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
-  return int_vector(x);
-}
+EDGERAZOR_OP real_vector splat(float x) noexcept { return real_vector(x); }
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return int_vector(x); }
 
 template <class Vector>
 EDGERAZOR_OP Vector add(const Vector& a, const Vector& b) noexcept {
@@ -126,9 +119,7 @@ EDGERAZOR_OP real_vector larger(const real_vector& a, const real_vector& b) noex
 EDGERAZOR_OP real_vector smaller(const real_vector& a, const real_vector& b) noexcept {
   return xsimd::select(a < b, a, b);
 }
-EDGERAZOR_OP real_vector magnitude(const real_vector& v) noexcept {
-  return xsimd::abs(v);
-}
+EDGERAZOR_OP real_vector magnitude(const real_vector& v) noexcept { return xsimd::abs(v); }
 EDGERAZOR_OP real_vector first_of(std::size_t count, const real_vector& a,
                                   const real_vector& b) noexcept {
   float of_a[lanes], of_b[lanes];
@@ -139,16 +130,12 @@ EDGERAZOR_OP real_vector first_of(std::size_t count, const real_vector& a,
 EDGERAZOR_OP real_vector round_to_even(const real_vector& v) noexcept {
   return xsimd::nearbyint(v);
 }
-EDGERAZOR_OP real_vector to_float(const int_vector& v) noexcept {
-  return xsimd::to_float(v);
-}
+EDGERAZOR_OP real_vector to_float(const int_vector& v) noexcept { return xsimd::to_float(v); }
 /// NaN, whose conversion is not defined everywhere, becomes 0.
 EDGERAZOR_OP int_vector to_int(const real_vector& v) noexcept {
   return xsimd::to_int(xsimd::select(v == v, v, real_vector(0.0f)));
 }
-EDGERAZOR_OP int_vector half_of(const int_vector& v) noexcept {
-  return v >> 1;
-}
+EDGERAZOR_OP int_vector half_of(const int_vector& v) noexcept { return v >> 1; }
 EDGERAZOR_OP real_vector power_of_two(const int_vector& n) noexcept {
   return xsimd::bitwise_cast<float>((n + int_vector(127)) << 23);
 }
@@ -160,12 +147,8 @@ EDGERAZOR_OP float fold(const real_vector& v) noexcept {
   }
   return s[0];
 }
-EDGERAZOR_OP float largest_lane(const real_vector& v) noexcept {
-  return xsimd::reduce_max(v);
-}
-EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept {
-  return xsimd::reduce_add(v);
-}
+EDGERAZOR_OP float largest_lane(const real_vector& v) noexcept { return xsimd::reduce_max(v); }
+EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept { return xsimd::reduce_add(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   std::int32_t wide[lanes];
   for (std::size_t i = 0; i < lanes; ++i) wide[i] = at[i];
@@ -184,70 +167,33 @@ EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
   return xsimd::to_float(codes - zero);
 }
 
-/// 16 int32, one a row.
-struct ints {
-  int_vector part[parts];
-};
-EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
-  ints result;
-  for (std::size_t i = 0; i < parts; ++i) result.part[i] = load(at + lanes * i);
-  return result;
-}
-EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
-  for (std::size_t i = 0; i < parts; ++i) v.part[i].store_unaligned(to + lanes * i);
-}
-EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
-  ints result;
-  for (std::size_t i = 0; i < parts; ++i) result.part[i] = splat(x);
-  return result;
-}
-EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
-  ints result;
-  for (std::size_t i = 0; i < parts; ++i) result.part[i] = a.part[i] + b.part[i];
-  return result;
-}
-EDGERAZOR_OP ints shift_ints_left(const ints& v, unsigned count) noexcept {
-  ints result;
-  for (std::size_t i = 0; i < parts; ++i) result.part[i] = v.part[i] << static_cast<int>(count);
-  return result;
+EDGERAZOR_OP void store(std::int32_t* to, const int_vector& v) noexcept { v.store_unaligned(to); }
+EDGERAZOR_OP int_vector shift_left(const int_vector& v, unsigned count) noexcept {
+  return v << static_cast<int>(count);
 }
 
 using byte_vector = xsimd::batch<std::uint8_t, arch>;
 using word_vector = xsimd::batch<std::uint16_t, arch>;
-inline constexpr std::size_t part_bytes = slot_cols * lanes;
-static_assert(byte_vector::size == part_bytes);
+static_assert(byte_vector::size == slot_cols * lanes);
+EDGERAZOR_OP byte_vector load(const std::uint8_t* at) noexcept {
+  return byte_vector::load_unaligned(at);
+}
+EDGERAZOR_OP void store(std::uint8_t* to, const byte_vector& v) noexcept { v.store_unaligned(to); }
+EDGERAZOR_OP byte_vector either(const byte_vector& a, const byte_vector& b) noexcept {
+  return a | b;
+}
+EDGERAZOR_OP byte_vector shift_bytes_left(const byte_vector& v, unsigned count) noexcept {
+  return xsimd::bitwise_cast<std::uint8_t>(xsimd::bitwise_cast<std::uint16_t>(v)
+                                           << static_cast<int>(count));
+}
 
-/// A slot.
-struct slot_bytes {
-  byte_vector part[parts];
-};
-EDGERAZOR_OP slot_bytes load_bytes(const std::uint8_t* at) noexcept {
-  slot_bytes result;
-  for (std::size_t i = 0; i < parts; ++i)
-    result.part[i] = byte_vector::load_unaligned(at + part_bytes * i);
-  return result;
-}
-EDGERAZOR_OP void store_bytes(std::uint8_t* to, const slot_bytes& v) noexcept {
-  for (std::size_t i = 0; i < parts; ++i) v.part[i].store_unaligned(to + part_bytes * i);
-}
-EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexcept {
-  slot_bytes result;
-  for (std::size_t i = 0; i < parts; ++i) result.part[i] = a.part[i] | b.part[i];
-  return result;
-}
-EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
-  slot_bytes result;
-  for (std::size_t i = 0; i < parts; ++i) {
-    result.part[i] = xsimd::bitwise_cast<std::uint8_t>(xsimd::bitwise_cast<std::uint16_t>(v.part[i])
-                                                       << static_cast<int>(count));
-  }
-  return result;
-}
+#include <edgerazor/kernel/loops/registers.inl>
 
 /// Nothing that every compiler could be asked for.
 EDGERAZOR_OP void prefetch(const std::uint8_t*) noexcept {}
 
 #undef EDGERAZOR_OP
+#undef EDGERAZOR_ISA
 
 }  // namespace detail::kernel::generic
 }  // namespace EDGERAZOR_ABI

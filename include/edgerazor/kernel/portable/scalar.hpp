@@ -20,9 +20,7 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::scalar {
 
 inline constexpr std::string_view name = "scalar";
-inline bool supported() noexcept {
-  return true;
-}
+inline bool supported() noexcept { return true; }
 
 /// The digit of row r, byte b of a slot: chunk = slot / fields, field = slot % fields
 /// (tile_layout.hpp).

@@ -27,9 +27,7 @@ namespace detail::kernel::avx2 {
 #define EDGERAZOR_ISA EDGERAZOR_TARGET("avx2,fma,f16c")
 
 inline constexpr std::string_view name = "avx2";
-inline bool supported() noexcept {
-  return detect_cpu_features().avx2;
-}
+inline bool supported() noexcept { return detect_cpu_features().avx2; }
 
 // Accumulators in 16 registers: 4 tokens x 16 rows, or 4 columns of one; 2 x 2 rows and tokens.
 inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest = 4,

@@ -32,9 +32,7 @@ namespace detail::kernel::avx2 {
 inline constexpr int int16_max = 32767;
 /// Largest magnitude of digit * x + digit' * x', for digits up to `largest` and activations down to
 /// -128.
-constexpr int pair_bound(unsigned largest) noexcept {
-  return 2 * 128 * static_cast<int>(largest);
-}
+constexpr int pair_bound(unsigned largest) noexcept { return 2 * 128 * static_cast<int>(largest); }
 
 EDGERAZOR_OP __m256i broadcast4(const std::int8_t* x) noexcept {
   std::int32_t four;

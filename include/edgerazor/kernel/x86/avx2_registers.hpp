@@ -40,9 +40,7 @@ EDGERAZOR_OP __m256i lanes_below(std::size_t count) noexcept {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
 }
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept {
-  return _mm256_loadu_ps(at);
-}
+EDGERAZOR_OP real_vector load(const float* at) noexcept { return _mm256_loadu_ps(at); }
 EDGERAZOR_OP real_vector load(const float16* at) noexcept {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 }
@@ -50,9 +48,7 @@ EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
-EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
-  return load_half(at);
-}
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return load_half(at); }
 EDGERAZOR_OP real_vector load_first(const float* at, std::size_t count) noexcept {
   return _mm256_maskload_ps(at, lanes_below(count));
 }
@@ -62,25 +58,15 @@ EDGERAZOR_OP real_vector load_first(const T* at, std::size_t count) noexcept {
   std::memcpy(some, at, count * sizeof(T));
   return load(some);
 }
-EDGERAZOR_OP void store(float* to, real_vector v) noexcept {
-  _mm256_storeu_ps(to, v);
-}
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept { _mm256_storeu_ps(to, v); }
 EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
   _mm256_maskstore_ps(to, lanes_below(count), v);
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept {
-  return _mm256_set1_ps(x);
-}
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
-  return _mm256_set1_epi32(x);
-}
+EDGERAZOR_OP real_vector splat(float x) noexcept { return _mm256_set1_ps(x); }
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
-  return _mm256_add_ps(a, b);
-}
-EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept {
-  return _mm256_add_epi32(a, b);
-}
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return _mm256_add_ps(a, b); }
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return _mm256_add_epi32(a, b); }
 EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
   return _mm256_sub_ps(a, b);
 }
@@ -112,15 +98,9 @@ EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector 
 EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept {
   return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-EDGERAZOR_OP real_vector to_float(int_vector v) noexcept {
-  return _mm256_cvtepi32_ps(v);
-}
-EDGERAZOR_OP int_vector to_int(real_vector v) noexcept {
-  return _mm256_cvtps_epi32(v);
-}
-EDGERAZOR_OP int_vector half_of(int_vector v) noexcept {
-  return _mm256_srai_epi32(v, 1);
-}
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return _mm256_cvtepi32_ps(v); }
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return _mm256_cvtps_epi32(v); }
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return _mm256_srai_epi32(v, 1); }
 EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
   return _mm256_castsi256_ps(_mm256_slli_epi32(add(n, splat(std::int32_t{127})), 23));
 }
@@ -155,44 +135,22 @@ EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
   return _mm256_cvtepi32_ps(_mm256_sub_epi32(codes, zero));
 }
 
-/// 16 int32, those of rows 0..7 and 8..15.
-struct ints {
-  __m256i part[2];
-};
-EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
-  return {{load_half(at), load_half(at + 8)}};
-}
-EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
-  store_half(to, v.part[0]), store_half(to + 8, v.part[1]);
-}
-EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
-  return {{_mm256_set1_epi32(x), _mm256_set1_epi32(x)}};
-}
-EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
-  return {{_mm256_add_epi32(a.part[0], b.part[0]), _mm256_add_epi32(a.part[1], b.part[1])}};
-}
-EDGERAZOR_OP ints shift_ints_left(const ints& v, unsigned count) noexcept {
-  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(count));
-  return {{_mm256_sll_epi32(v.part[0], shift), _mm256_sll_epi32(v.part[1], shift)}};
+EDGERAZOR_OP void store(std::int32_t* to, int_vector v) noexcept { store_half(to, v); }
+EDGERAZOR_OP int_vector shift_left(int_vector v, unsigned count) noexcept {
+  return _mm256_sll_epi32(v, _mm_cvtsi32_si128(static_cast<int>(count)));
 }
 
-/// A slot: the bytes of rows 0..7 and 8..15.
-struct slot_bytes {
-  __m256i half[2];
-};
-EDGERAZOR_OP slot_bytes load_bytes(const std::uint8_t* at) noexcept {
-  return {{load_half(at), load_half(at + 32)}};
+using byte_vector = __m256i;
+EDGERAZOR_OP byte_vector load(const std::uint8_t* at) noexcept { return load_half(at); }
+EDGERAZOR_OP void store(std::uint8_t* to, byte_vector v) noexcept { store_half(to, v); }
+EDGERAZOR_OP byte_vector either(byte_vector a, byte_vector b) noexcept {
+  return _mm256_or_si256(a, b);
 }
-EDGERAZOR_OP void store_bytes(std::uint8_t* to, const slot_bytes& v) noexcept {
-  store_half(to, v.half[0]), store_half(to + 32, v.half[1]);
+EDGERAZOR_OP byte_vector shift_bytes_left(byte_vector v, unsigned count) noexcept {
+  return _mm256_sll_epi16(v, _mm_cvtsi32_si128(static_cast<int>(count)));
 }
-EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexcept {
-  return {{_mm256_or_si256(a.half[0], b.half[0]), _mm256_or_si256(a.half[1], b.half[1])}};
-}
-EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
-  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(count));
-  return {{_mm256_sll_epi16(v.half[0], shift), _mm256_sll_epi16(v.half[1], shift)}};
-}
+
+#include <edgerazor/kernel/loops/registers.inl>
 
 #undef EDGERAZOR_OP
 #undef EDGERAZOR_ISA

@@ -33,9 +33,7 @@ EDGERAZOR_OP __mmask16 lanes_below(std::size_t count) noexcept {
   return static_cast<__mmask16>((1u << count) - 1u);
 }
 
-EDGERAZOR_OP real_vector load(const float* at) noexcept {
-  return _mm512_loadu_ps(at);
-}
+EDGERAZOR_OP real_vector load(const float* at) noexcept { return _mm512_loadu_ps(at); }
 EDGERAZOR_OP real_vector load(const float16* at) noexcept {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
 }
@@ -43,9 +41,7 @@ EDGERAZOR_OP real_vector load(const bfloat16* at) noexcept {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept {
-  return _mm512_loadu_si512(at);
-}
+EDGERAZOR_OP int_vector load(const std::int32_t* at) noexcept { return _mm512_loadu_si512(at); }
 EDGERAZOR_OP real_vector load_first(const float* at, std::size_t count) noexcept {
   return _mm512_maskz_loadu_ps(lanes_below(count), at);
 }
@@ -56,25 +52,15 @@ EDGERAZOR_OP real_vector load_first(const bfloat16* at, std::size_t count) noexc
   const __m256i bits = _mm256_maskz_loadu_epi16(lanes_below(count), at);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-EDGERAZOR_OP void store(float* to, real_vector v) noexcept {
-  _mm512_storeu_ps(to, v);
-}
+EDGERAZOR_OP void store(float* to, real_vector v) noexcept { _mm512_storeu_ps(to, v); }
 EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexcept {
   _mm512_mask_storeu_ps(to, lanes_below(count), v);
 }
-EDGERAZOR_OP real_vector splat(float x) noexcept {
-  return _mm512_set1_ps(x);
-}
-EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept {
-  return _mm512_set1_epi32(x);
-}
+EDGERAZOR_OP real_vector splat(float x) noexcept { return _mm512_set1_ps(x); }
+EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return _mm512_set1_epi32(x); }
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
-  return _mm512_add_ps(a, b);
-}
-EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept {
-  return _mm512_add_epi32(a, b);
-}
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return _mm512_add_ps(a, b); }
+EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return _mm512_add_epi32(a, b); }
 EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
   return _mm512_sub_ps(a, b);
 }
@@ -97,24 +83,16 @@ EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
   return _mm512_min_ps(a, b);
 }
-EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept {
-  return _mm512_abs_ps(v);
-}
+EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept { return _mm512_abs_ps(v); }
 EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
   return _mm512_mask_mov_ps(b, lanes_below(count), a);
 }
 EDGERAZOR_OP real_vector round_to_even(real_vector v) noexcept {
   return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-EDGERAZOR_OP real_vector to_float(int_vector v) noexcept {
-  return _mm512_cvtepi32_ps(v);
-}
-EDGERAZOR_OP int_vector to_int(real_vector v) noexcept {
-  return _mm512_cvtps_epi32(v);
-}
-EDGERAZOR_OP int_vector half_of(int_vector v) noexcept {
-  return _mm512_srai_epi32(v, 1);
-}
+EDGERAZOR_OP real_vector to_float(int_vector v) noexcept { return _mm512_cvtepi32_ps(v); }
+EDGERAZOR_OP int_vector to_int(real_vector v) noexcept { return _mm512_cvtps_epi32(v); }
+EDGERAZOR_OP int_vector half_of(int_vector v) noexcept { return _mm512_srai_epi32(v, 1); }
 EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
   return _mm512_castsi512_ps(_mm512_slli_epi32(add(n, splat(std::int32_t{127})), 23));
 }
@@ -125,12 +103,8 @@ EDGERAZOR_OP float fold(real_vector v) noexcept {
   const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
-EDGERAZOR_OP float largest_lane(real_vector v) noexcept {
-  return _mm512_reduce_max_ps(v);
-}
-EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept {
-  return _mm512_reduce_add_epi32(v);
-}
+EDGERAZOR_OP float largest_lane(real_vector v) noexcept { return _mm512_reduce_max_ps(v); }
+EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return _mm512_reduce_add_epi32(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
@@ -146,42 +120,22 @@ EDGERAZOR_OP real_vector panel_levels(const std::uint8_t* rows, std::size_t b,
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, zero));
 }
 
-/// 16 int32, one a row.
-struct ints {
-  __m512i part[1];
-};
-EDGERAZOR_OP ints load_ints(const std::int32_t* at) noexcept {
-  return {{_mm512_loadu_si512(at)}};
-}
-EDGERAZOR_OP void store_ints(std::int32_t* to, const ints& v) noexcept {
-  _mm512_storeu_si512(to, v.part[0]);
-}
-EDGERAZOR_OP ints splat_ints(std::int32_t x) noexcept {
-  return {{_mm512_set1_epi32(x)}};
-}
-EDGERAZOR_OP ints add_ints(const ints& a, const ints& b) noexcept {
-  return {{_mm512_add_epi32(a.part[0], b.part[0])}};
-}
-EDGERAZOR_OP ints shift_ints_left(const ints& v, unsigned count) noexcept {
-  return {{_mm512_sll_epi32(v.part[0], _mm_cvtsi32_si128(static_cast<int>(count)))}};
+EDGERAZOR_OP void store(std::int32_t* to, int_vector v) noexcept { _mm512_storeu_si512(to, v); }
+EDGERAZOR_OP int_vector shift_left(int_vector v, unsigned count) noexcept {
+  return _mm512_sll_epi32(v, _mm_cvtsi32_si128(static_cast<int>(count)));
 }
 
-/// A slot.
-struct slot_bytes {
-  __m512i all;
-};
-EDGERAZOR_OP slot_bytes load_bytes(const std::uint8_t* at) noexcept {
-  return {_mm512_loadu_si512(at)};
+using byte_vector = __m512i;
+EDGERAZOR_OP byte_vector load(const std::uint8_t* at) noexcept { return _mm512_loadu_si512(at); }
+EDGERAZOR_OP void store(std::uint8_t* to, byte_vector v) noexcept { _mm512_storeu_si512(to, v); }
+EDGERAZOR_OP byte_vector either(byte_vector a, byte_vector b) noexcept {
+  return _mm512_or_si512(a, b);
 }
-EDGERAZOR_OP void store_bytes(std::uint8_t* to, const slot_bytes& v) noexcept {
-  _mm512_storeu_si512(to, v.all);
+EDGERAZOR_OP byte_vector shift_bytes_left(byte_vector v, unsigned count) noexcept {
+  return _mm512_sll_epi16(v, _mm_cvtsi32_si128(static_cast<int>(count)));
 }
-EDGERAZOR_OP slot_bytes or_bytes(const slot_bytes& a, const slot_bytes& b) noexcept {
-  return {_mm512_or_si512(a.all, b.all)};
-}
-EDGERAZOR_OP slot_bytes shift_bytes_left(const slot_bytes& v, unsigned count) noexcept {
-  return {_mm512_sll_epi16(v.all, _mm_cvtsi32_si128(static_cast<int>(count)))};
-}
+
+#include <edgerazor/kernel/loops/registers.inl>
 
 /// sums + 64 products of `digits` with 16 copies of the 4 activations at x, one sum a row, in 32
 /// bits without saturation. The broadcast is part of the instruction's load; g++ 12 cannot fold the

@@ -26,17 +26,9 @@ namespace detail::kernel::avx512vbmi {
   EDGERAZOR_TARGET("avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")
 #define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
-inline bool supported() noexcept {
-  return detect_cpu_features().avx512vbmi;
-}
+inline bool supported() noexcept { return detect_cpu_features().avx512vbmi; }
 
-using avx512vnni::add_products;
-using avx512vnni::ints;
-using avx512vnni::load_bytes;
-using avx512vnni::load_ints;
-using avx512vnni::prefetch;
-using avx512vnni::slot_bytes;
-using avx512vnni::splat_ints;
+using namespace avx512vnni;
 
 /// The four digits of 0..80; past that those of 80, so that a byte over 242 reads as 242.
 inline constexpr base3_digits<128> digits{0, 0, 4, 80};
@@ -45,7 +37,7 @@ inline constexpr base3_digits<128> digits{0, 0, 4, 80};
 inline constexpr std::uint32_t inverse_of_81 = 2014922929u;
 static_assert(inverse_of_81 * 81u == 1u);
 
-/// Base 3 alone: byte = 81 * (digit 4) + rest, rest = 0..80. `top` is 81 * (digit 4): two
+/// Base 3 alone, the other planes are decoded by avx512vnni: byte = 81 * (digit 4) + rest, rest = 0..80. `top` is 81 * (digit 4): two
 /// comparisons against 81 and 162. It is multiplied as it is, and its sum divided by 81: |sum| <=
 /// 162 * 128 * largest_group < 2^31.
 template <plane_type Plane>

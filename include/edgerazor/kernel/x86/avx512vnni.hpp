@@ -32,9 +32,7 @@ namespace detail::kernel::avx512vnni {
 #define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
 inline constexpr std::string_view name = "avx512vnni";
-inline bool supported() noexcept {
-  return detect_cpu_features().avx512vnni;
-}
+inline bool supported() noexcept { return detect_cpu_features().avx512vnni; }
 
 // Accumulators in 32 registers: 6 tokens x 4 columns; 4 rows x 4 tokens; 16 tokens of a panel.
 inline constexpr std::size_t float_tokens = 6, float_cols = 4, float_tokens_rest = 3,

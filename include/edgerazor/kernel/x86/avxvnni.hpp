@@ -25,18 +25,10 @@ namespace detail::kernel::avxvnni {
 #define EDGERAZOR_ISA EDGERAZOR_TARGET("avxvnni,avx2,fma,f16c")
 #define EDGERAZOR_OP EDGERAZOR_ISA EDGERAZOR_INLINE
 
-inline bool supported() noexcept {
-  return detect_cpu_features().avxvnni;
-}
+inline bool supported() noexcept { return detect_cpu_features().avxvnni; }
 
-using avx2::chunk_codes;
-using avx2::ints;
-using avx2::lanes;
-using avx2::load;
-using avx2::parts;
-using avx2::prefetch;
-using avx2::splat;
-using avx2::store;
+// What is not defined below is the simpler instruction set's.
+using namespace avx2;
 
 /// sums + the products of 8 rows x 4 columns, in 32 bits without saturation.
 EDGERAZOR_OP __m256i add_products(__m256i sums, __m256i digits, __m256i x) noexcept {
@@ -115,15 +107,6 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
     }
   }
 }
-
-using avx2::add_ints;
-using avx2::load_ints;
-using avx2::multiply;
-using avx2::multiply_add;
-using avx2::shift_ints_left;
-using avx2::splat_ints;
-using avx2::store_ints;
-using avx2::to_float;
 
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/panel.inl>
