@@ -88,10 +88,11 @@ struct raised_field<plane_type::base3> {
 template <plane_type Plane>
 struct chunk_sums {
   static constexpr plane_info plane = plane_of(Plane);
+  static constexpr unsigned fields = plane.fields();
   static constexpr unsigned step = plane.bits == 1 || plane.bits == 8 ? plane.bits : 2;
   static constexpr unsigned heights = [] {
     unsigned most = 0;
-    for (unsigned f = 0; f < plane.fields(); ++f)
+    for (unsigned f = 0; f < fields; ++f)
       most = raised_field<Plane>::raised(f) > most ? raised_field<Plane>::raised(f) : most;
     return most / step + 1;
   }();
@@ -103,14 +104,14 @@ struct chunk_sums {
     for (unsigned h = 0; h < heights; ++h) sums[h] = splat_ints(0);
   }
   EDGERAZOR_OP void add(const chunk_codes<Plane>& codes, const std::int8_t* x) noexcept {
-    int8x16_t columns[plane.fields()];
+    int8x16_t columns[fields];
     EDGERAZOR_UNROLL
-    for (unsigned f = 0; f < plane.fields(); ++f) columns[f] = neon::broadcast4(x + slot_cols * f);
+    for (unsigned f = 0; f < fields; ++f) columns[f] = neon::broadcast4(x + slot_cols * f);
     EDGERAZOR_UNROLL
     for (std::size_t q = 0; q < parts; ++q) {
       const neon::quarter_codes<Plane> quarter = codes.quarter(q);
       EDGERAZOR_UNROLL
-      for (unsigned f = 0; f < plane.fields(); ++f) {
+      for (unsigned f = 0; f < fields; ++f) {
         int32x4_t& sum = sums[raised_field<Plane>::raised(f) / step].part[q];
         sum = dot_all(sum, raised_field<Plane>::of(quarter, f), columns[f]);
       }

@@ -137,8 +137,9 @@ struct products {
 template <plane_type Plane>
 struct chunk_sums {
   static constexpr plane_info plane = plane_of(Plane);
+  static constexpr unsigned fields = plane.fields();
   static constexpr bool fits = fits_signed(plane.radix - 1);
-  static constexpr std::size_t widest = slots_to_widen(plane.radix - 1) / plane.fields();
+  static constexpr std::size_t widest = slots_to_widen(plane.radix - 1) / fields;
   static_assert(widest >= 1);
   products narrow[parts];
   ints wide;
@@ -150,14 +151,14 @@ struct chunk_sums {
     for (std::size_t q = 0; q < parts; ++q) narrow[q].clear();
   }
   EDGERAZOR_OP void add(const chunk_codes<Plane>& codes, const std::int8_t* x) noexcept {
-    int8x16_t columns[plane.fields()];
+    int8x16_t columns[fields];
     EDGERAZOR_UNROLL
-    for (unsigned f = 0; f < plane.fields(); ++f) columns[f] = broadcast4(x + slot_cols * f);
+    for (unsigned f = 0; f < fields; ++f) columns[f] = broadcast4(x + slot_cols * f);
     EDGERAZOR_UNROLL
     for (std::size_t q = 0; q < parts; ++q) {
       const quarter_codes<Plane> quarter = codes.quarter(q);
       EDGERAZOR_UNROLL
-      for (unsigned f = 0; f < plane.fields(); ++f)
+      for (unsigned f = 0; f < fields; ++f)
         narrow[q].add(as_signed<fits>(quarter.digits(f)), columns[f]);
     }
     if constexpr (!fits) missing += 128 * (x[0] + x[1] + x[2] + x[3]);
