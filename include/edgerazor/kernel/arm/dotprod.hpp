@@ -89,7 +89,7 @@ template <plane_type Plane>
 struct chunk_sums {
   static constexpr plane_info plane = plane_of(Plane);
   static constexpr unsigned fields = plane.fields();
-  static constexpr unsigned step = plane.bits == 1 || plane.bits == 8 ? plane.bits : 2;
+  static constexpr unsigned step = plane.bits == 1 ? 1 : 2;
   static constexpr unsigned heights = [] {
     unsigned most = 0;
     for (unsigned f = 0; f < fields; ++f)
