@@ -19,6 +19,7 @@
 #include "support/program.hpp"
 #include "support/random_values.hpp"
 #include "support/read_bandwidth.hpp"
+#include <edgerazor/matrix/default_rule.hpp>
 #include <edgerazor/quant.hpp>
 
 namespace er = edgerazor;
