@@ -28,7 +28,8 @@ TEST_CASE("heads: a row of either order lies where the order says") {
     for (std::size_t h = 0; h < heads; ++h) {
       for (std::size_t t = 0; t < tokens; ++t) {
         const std::size_t begin = s * tokens, end = begin + tokens, i = begin + t;
-        const er::input_row a = by_head.row(begin, end, h, i), b = by_token.row(begin, end, h, i);
+        const er::detail::distill::head_token at{{.index = i, .begin = begin, .end = end}, h};
+        const er::input_row a = by_head.row(at), b = by_token.row(at);
         CHECK(a.size == width);
         CHECK(b.size == width);
         CHECK(a[1] == static_cast<double>(((s * heads + h) * tokens + t) * width + 1));
@@ -43,7 +44,7 @@ TEST_CASE("heads: a matrix is one head, and a gradient without data has no rows"
   const er::token_heads rows = er::matrix_view<float>{values.data(), 2, 3};
   CHECK(rows.heads == 1);
   CHECK(rows.tokens() == 2);
-  CHECK(!er::gradient_heads{}.row(0, 2, 0, 1, false));
+  CHECK(!er::gradient_heads{}.row({{.index = 1, .end = 2}}, false));
 }
 
 TEST_SUITE_END();

@@ -21,31 +21,29 @@ struct attention_rows {
   bool parity;
   bool accumulate;
 
-  void begin_teacher(const head_token&) const noexcept {}
-  void begin_sample(const head_token&) const noexcept {}
+  void begin_sample(const head_token&, bool) const noexcept {}
   void end_sample(const head_token&) const noexcept {}
-  void skip(const head_token& token) const noexcept { out(token).clear(); }
+  void skip(const head_token& token) const noexcept {
+    rows.gradient.row(token, accumulate).clear();
+  }
 
   [[nodiscard]] double entropy(const head_token& token) const noexcept {
     return row::attention_entropy(teacher(token), parity);
   }
   row::kl_divergences divergences(const head_token& token,
                                   const row::kl_blend& blend) const noexcept {
-    return row::attention_row(rows.student.row(token.begin, token.end, token.head, token.index),
-                              teacher(token), blend, parity, out(token));
+    return row::attention_row(rows.student.row(token), teacher(token), blend, parity,
+                              rows.gradient.row(token, accumulate));
   }
 
  private:
-  [[nodiscard]] output_row out(const head_token& token) const noexcept {
-    return rows.gradient.row(token.begin, token.end, token.head, token.index, accumulate);
-  }
   /// The group of the teacher's heads that stands for one of the student's.
-  [[nodiscard]] row::row_group teacher(const head_token& token) const noexcept {
+  [[nodiscard]] row::row_group teacher(head_token token) const noexcept {
     const token_heads& heads = rows.teacher;
-    const std::size_t apart = heads.order == head_order::by_token
-                                  ? heads.width()
-                                  : (token.end - token.begin) * heads.matrix.stride();
-    return {heads.row(token.begin, token.end, token.head * group, token.index), group, apart};
+    token.head *= group;
+    return {heads.row(token), group,
+            heads.order == head_order::by_token ? heads.width()
+                                                : token.sample_size() * heads.matrix.stride()};
   }
 };
 
@@ -61,13 +59,9 @@ struct attention_rows {
 /// probability of 0 gives what the limit gives: 0 ln 0 is 0, and a divergence may be infinite, its
 /// gradient too, but never NaN. Entries are not negative.
 struct attention_kl {
-  kl_direction direction = kl_direction::forward;
-  /// `parity`: the clamp of EdgeRazor (Python) at 1e-8, and its gamma, that of softmax(p) in place
-  /// of p.
+  kl_direction direction = kl_direction::forward;  ///< options: see kl_direction
   loss_mode mode = loss_mode::stable;
-  std::size_t confidence_k = 16;  ///< at least 2
-  /// A token's value is the sum over its heads, not their mean. EdgeRazor (Python) adds them up
-  /// with `sum` and `mean`, and averages them with `batch_mean` and without labels.
+  std::size_t confidence_k = 16;
   bool sum_heads = false;
 
   /// Value, and gradient with respect to the student's map where `gradient` has data; it may be the

@@ -39,7 +39,7 @@ struct cross_entropy {
     plan.for_each_counted_row(
         result, gradient, [&](const detail::distill::counted_token& token, const output_row& out) {
           return detail::row::cross_entropy_row(
-              rows.student_row(token.index), static_cast<std::size_t>(token.label),
+              logits.row(token.index), static_cast<std::size_t>(token.label),
               static_cast<double>(label_smoothing), token.upstream, out);
         });
     return result;

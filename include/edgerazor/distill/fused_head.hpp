@@ -270,7 +270,7 @@ struct fused_head {
           distillation =
               detail::row::blended(state.gamma, state.seen.forward_kl(), state.seen.reverse_kl());
         } else {
-          distillation = state.sums.value < 0 ? 0 : state.sums.value;
+          distillation = detail::row::not_negative(state.sums.value);
         }
         distillation *= square();
       }

@@ -131,15 +131,11 @@ class scope_gammas {
   [[nodiscard]] double of_sample(std::size_t sample) const {
     double sum = 0;
     std::size_t counted = 0;
-    counted_token token{.sample = sample, .counts = true};
-    token.begin = sample == 0 ? 0 : plan_.sample_end(sample - 1);
-    token.end = plan_.sample_end(sample);
-    for (token.index = token.begin; token.index < token.end; ++token.index) {
-      if (!plan_.counts(token.index, token.end)) continue;
-      token.label = plan_.label(token.index);
+    plan_.for_each_token_of(sample, [&](const counted_token& token) {
+      if (!token.counts) return;
       sum += confidence_(token);
       ++counted;
-    }
+    });
     return counted == 0 ? rule_.of_empty_sample() : sum / static_cast<double>(counted);
   }
 
@@ -150,14 +146,14 @@ class scope_gammas {
   double gamma_ = 0, total_ = 0;
 };
 
-/// Adds one token's pair of divergences to a result and returns their blend.
-[[nodiscard]] inline double add_divergences(blended_result& result, const counted_token& token,
-                                            double gamma, double forward, double reverse) noexcept {
-  if (token.share != 0) {
-    result.forward += token.share * forward;
-    result.reverse += token.share * reverse;
+/// Adds a token's share of both divergences to a result and returns their blend.
+[[nodiscard]] inline double add_divergences(blended_result& result, double share, double gamma,
+                                            const row::kl_divergences& both) noexcept {
+  if (share != 0) {
+    result.forward += share * both.forward;
+    result.reverse += share * both.reverse;
   }
-  return row::blended(gamma, forward, reverse);
+  return row::blended(gamma, both.forward, both.reverse);
 }
 
 }  // namespace detail::distill

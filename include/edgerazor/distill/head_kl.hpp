@@ -24,32 +24,35 @@ inline namespace EDGERAZOR_ABI {
 ///
 /// The mean is over samples and heads of the mean over a sample's counted tokens; a sample without
 /// one counts as entropy 0. No gradient flows through gamma.
+///
+/// Options that the losses share: `mode`, where `parity` is the clamp of EdgeRazor (Python) at 1e-8
+/// and its gamma, that of softmax(p) in place of p; `confidence_k`, at least 2; and `sum_heads`: a
+/// token's value is the sum over its heads, not their mean. EdgeRazor (Python) adds them up with
+/// `sum` and `mean`, and averages them with `batch_mean` and without labels.
 enum class kl_direction { forward, reverse, entropy_aware };
 
 namespace detail::distill {
 
-/// One head of a token, with all the loss needs to know of it.
-struct head_token : counted_token {
-  std::size_t head = 0;
-};
-
 /// Sums over heads, and over tokens within each. `Rows` says what a row is:
 ///
-///     rows.begin_sample(token), rows.end_sample(token)   around a sample's tokens, for each head
-///     rows.begin_teacher(token), rows.entropy(token)     H(p), before any of the others
-///     rows.divergences(token, kl_blend)                  both divergences, and the blend's gradient
-///     rows.skip(token)                                   a token that doesn't count
+///     rows.begin_sample(token, student)      before a sample's tokens, for each head; the student's too?
+///     rows.entropy(token)                    H(p)
+///     rows.divergences(token, kl_blend)      both divergences, and the blend's gradient
+///     rows.skip(token)                       a token that doesn't count
+///     rows.end_sample(token)                 after the sample's tokens
 ///
 /// `scale` multiplies the value and the gradients; `add_values`: token values are added to what is
 /// there. `Loss` is attention_kl or relation_kl.
 template <class Loss, class Rows>
 blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const token_plan& plan,
                                     Rows& rows, double scale, bool add_values) {
-  // visit(token, whether it is its sample's first, its last) of every token of every head.
-  const auto for_each_row = [&](auto&& visit) {
+  // visit(token, whether it is its sample's last) of every token of every head.
+  const auto for_each_row = [&](bool student, auto&& visit) {
     for (std::size_t head = 0; head < heads; ++head) {
       plan.for_each_token([&](const counted_token& token) {
-        visit(head_token{token, head}, token.index == token.begin, token.index + 1 == token.end);
+        const head_token at{token, head};
+        if (token.index == token.begin) rows.begin_sample(at, student);
+        visit(at, token.index + 1 == token.end);
       });
     }
   };
@@ -58,16 +61,14 @@ blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const t
   if (loss.direction == kl_direction::entropy_aware) {
     double mean = 0, sum = 0;
     std::size_t counted = 0;
-    for_each_row([&](const head_token& token, bool first, bool last) {
-      if (first) {
-        rows.begin_teacher(token);
-        sum = 0, counted = 0;
-      }
+    for_each_row(false, [&](const head_token& token, bool last) {
       if (token.counts) {
         sum += rows.entropy(token);
         ++counted;
       }
-      if (last && counted != 0) mean += sum / static_cast<double>(counted);
+      if (!last) return;
+      if (counted != 0) mean += sum / static_cast<double>(counted);
+      sum = 0, counted = 0;
     });
     const auto count = static_cast<double>(plan.samples() * heads);
     const double unit = std::log(static_cast<double>(loss.confidence_k));
@@ -76,8 +77,7 @@ blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const t
   const double gamma = result.gamma;
   const double per_head = scale * (loss.sum_heads ? 1.0 : 1.0 / static_cast<double>(heads));
   const std::span<float> values = plan.batch().token_values;
-  for_each_row([&](const head_token& token, bool first, bool last) {
-    if (first) rows.begin_sample(token);
+  for_each_row(true, [&](const head_token& token, bool last) {
     if (token.head == 0 && !add_values && !values.empty()) values[token.index] = 0;
     if (token.counts) {
       if (token.head == 0) ++result.tokens;
@@ -86,13 +86,10 @@ blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const t
           rows.divergences(token, {.forward = (1 - gamma) * upstream, .reverse = gamma * upstream});
       // A token of weight 0 adds nothing.
       if (token.weight != 0) {
-        const double value = per_head * row::blended(gamma, both.forward, both.reverse);
+        const double value =
+            per_head * add_divergences(result, token.share * per_head, gamma, both);
         if (!values.empty()) values[token.index] += static_cast<float>(token.weight * value);
-        if (token.share != 0) {
-          result.value += token.share * value;
-          result.forward += token.share * per_head * both.forward;
-          result.reverse += token.share * per_head * both.reverse;
-        }
+        if (token.share != 0) result.value += token.share * value;
       }
     } else {
       rows.skip(token);

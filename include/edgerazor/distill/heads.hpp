@@ -2,6 +2,7 @@
 /// Rows of tokens of several heads: attention maps, cached keys and values.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <type_traits>
@@ -36,6 +37,17 @@ struct head_view {
       : matrix(elements), heads(head_count), order(how) {}
 };
 
+namespace detail::distill {
+
+/// One head of a token, of the sample whose tokens are [begin, end).
+struct head_token : counted_token {
+  std::size_t head = 0;
+
+  [[nodiscard]] std::size_t sample_size() const noexcept { return end - begin; }
+};
+
+}  // namespace detail::distill
+
 /// A head_view of any element type, or a matrix whose rows are tokens of one head. `Rows` is
 /// token_rows or gradient_rows.
 template <class Rows>
@@ -59,17 +71,14 @@ struct rows_of_heads {
   [[nodiscard]] std::size_t width() const noexcept {
     return order == head_order::by_head ? matrix.cols() : matrix.cols() / heads;
   }
-  /// Row `head` of token `i`, of the sample whose tokens are [begin, end).
-  [[nodiscard]] input_row row(std::size_t begin, std::size_t end, std::size_t head,
-                              std::size_t i) const noexcept {
-    if (order == head_order::by_token) return matrix.part(i, head * width(), width());
-    return matrix.row(begin * heads + head * (end - begin) + (i - begin));
-  }
-  /// The same to be written or added to.
-  [[nodiscard]] output_row row(std::size_t begin, std::size_t end, std::size_t head, std::size_t i,
-                               bool accumulate) const noexcept {
-    if (order == head_order::by_token) return matrix.part(i, head * width(), width(), accumulate);
-    return matrix.row(begin * heads + head * (end - begin) + (i - begin), accumulate);
+  /// The row of one head of a token; with `accumulate` to be written, or added to.
+  template <std::same_as<bool>... Accumulate>
+  [[nodiscard]] auto row(const detail::distill::head_token& at,
+                         Accumulate... accumulate) const noexcept {
+    if (order == head_order::by_token)
+      return matrix.part(at.index, at.head * width(), width(), accumulate...);
+    const std::size_t before = at.begin * heads + at.head * at.sample_size();
+    return matrix.part(before + (at.index - at.begin), 0, matrix.cols(), accumulate...);
   }
 };
 using token_heads = rows_of_heads<token_rows>;
@@ -88,12 +97,10 @@ struct head_rows {
   head_rows(const char* name, const token_heads& of_student, const token_heads& of_teacher,
             const gradient_heads& of_gradient, bool widths = true)
       : student(of_student), teacher(of_teacher), gradient(of_gradient), name_(name) {
-    check_heads("student", student);
-    check_heads("teacher", teacher);
-    check_same_tokens("teacher", teacher, widths);
+    check("student", student, true);
+    check("teacher", teacher, widths);
     if (gradient.matrix.data() == nullptr) return;
-    check_heads("gradient", gradient);
-    check_same_tokens("gradient", gradient, true);
+    check("gradient", gradient, true);
     check_same_heads("gradient", gradient.heads);
   }
 
@@ -115,26 +122,25 @@ struct head_rows {
 
  private:
   template <class Rows>
-  void check_heads(const char* what, const rows_of_heads<Rows>& view) const {
+  void check(const char* what, const rows_of_heads<Rows>& view, bool widths) const {
+    const auto& matrix = view.matrix;
     const bool by_head = view.order == head_order::by_head;
-    const std::size_t divided = by_head ? view.matrix.rows() : view.matrix.cols();
+    const std::size_t divided = by_head ? matrix.rows() : matrix.cols();
+    const std::string start = std::string{name_} + ": the ";
     if (view.heads == 0 || divided % view.heads != 0) {
-      core::fail(std::string{name_} + ": the " + what + " has " + std::to_string(divided) +
+      core::fail(start + what + " has " + std::to_string(divided) +
                  (by_head ? " rows" : " columns") + ", no multiple of its " +
                  std::to_string(view.heads) + " heads");
     }
-    if (view.matrix.rows() > 1 && view.matrix.stride() < view.matrix.cols()) {
-      core::fail(std::string{name_} + ": the " + what + " has rows of " +
-                 std::to_string(view.matrix.cols()) + " elements, " +
-                 std::to_string(view.matrix.stride()) + " apart");
+    if (matrix.rows() > 1 && matrix.stride() < matrix.cols()) {
+      core::fail(start + what + " has rows of " + std::to_string(matrix.cols()) + " elements, " +
+                 std::to_string(matrix.stride()) + " apart");
     }
-  }
-  template <class Rows>
-  void check_same_tokens(const char* other, const rows_of_heads<Rows>& view, bool widths) const {
-    if (student.tokens() == view.tokens() && (!widths || student.width() == view.width())) return;
-    core::fail(std::string{name_} + ": the student has " + std::to_string(student.tokens()) +
-               " tokens of width " + std::to_string(student.width()) + ", the " + other + " " +
-               std::to_string(view.tokens()) + " of width " + std::to_string(view.width()));
+    if (student.tokens() != view.tokens() || (widths && student.width() != view.width())) {
+      core::fail(start + "student has " + std::to_string(student.tokens()) + " tokens of width " +
+                 std::to_string(student.width()) + ", the " + what + " " +
+                 std::to_string(view.tokens()) + " of width " + std::to_string(view.width()));
+    }
   }
 
   const char* name_;

@@ -39,14 +39,11 @@ loss_result sum_hidden_rows(const char* name, const Loss& loss, const token_head
   plan.for_each_token([&](const counted_token& token) {
     double value = 0;
     for (std::size_t head = 0; head < student.heads; ++head) {
-      const std::size_t begin = token.begin, end = token.end, i = token.index;
-      const output_row out = gradient.row(begin, end, head, i, batch.accumulate);
-      if (!token.counts) {
-        out.clear();
-        continue;
-      }
-      value += loss.row(student.row(begin, end, head, i), teacher.row(begin, end, head, i),
-                        token.upstream * per_head, out);
+      const head_token at{token, head};
+      const output_row out = gradient.row(at, batch.accumulate);
+      if (!token.counts) out.clear();
+      if (token.counts)
+        value += loss.row(student.row(at), teacher.row(at), token.upstream * per_head, out);
     }
     plan.add(result, token, value * per_head);
   });

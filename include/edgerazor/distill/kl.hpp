@@ -51,7 +51,7 @@ class teacher_confidence {
         memory_(workspace.empty() ? std::span<logit_statistics>{own_memory_} : workspace) {}
 
   [[nodiscard]] double operator()(const counted_token& token) {
-    const input_row teacher = rows_.teacher_row(token.index);
+    const input_row teacher = rows_.pair(token.index).teacher;
     const auto label = static_cast<std::size_t>(token.label);
     const bool of_label = rule_.from == gamma_rule::source::label;
     if (mode_ == loss_mode::parity) {
@@ -104,14 +104,13 @@ blended_result blended_kl(const char* name, const Loss& loss, const token_rows& 
         const double gamma = gammas.of(token), upstream = rows.square * token.upstream;
         const row::kl_blend blend{.forward = (1 - gamma) * upstream, .reverse = gamma * upstream};
         out.clear(rows.student_cols);  // what a vocabulary cut off has no gradient
-        const input_row s = rows.student_row(token.index), t = rows.teacher_row(token.index);
+        const row::logit_pair pair = rows.pair(token.index);
         const row::kl_divergences both =
             loss.mode == loss_mode::parity
-                ? row::parity_kl(s, t, rows.inverse_temperature, blend, out)
-                : row::kl_row(s, t, rows.inverse_temperature, confidence.known(token.index), blend,
-                              out);
-        return add_divergences(result, token, gamma, rows.square * both.forward,
-                               rows.square * both.reverse);
+                ? row::parity_kl(pair, blend, out)
+                : row::kl_row(pair, confidence.known(token.index), blend, out);
+        return add_divergences(result, token.share, gamma,
+                               {rows.square * both.forward, rows.square * both.reverse});
       });
   result.gamma = gammas.mean();
   return result;

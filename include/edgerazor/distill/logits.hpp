@@ -80,11 +80,10 @@ struct logit_rows {
       student_cols = teacher_cols = std::min(student_cols, teacher_cols);
   }
 
-  [[nodiscard]] input_row student_row(std::size_t i) const noexcept {
-    return student.part(i, 0, student_cols);
-  }
-  [[nodiscard]] input_row teacher_row(std::size_t i) const noexcept {
-    return teacher.part(i, 0, teacher_cols);
+  /// Token i's.
+  [[nodiscard]] row::logit_pair pair(std::size_t i) const noexcept {
+    return {student.part(i, 0, student_cols), teacher.part(i, 0, teacher_cols),
+            inverse_temperature};
   }
 };
 
@@ -96,17 +95,15 @@ loss_result sum_divergence(const char* name, const Loss& loss, const token_rows&
   const logit_rows rows{name, loss, student, teacher, gradient};
   const token_plan plan{name, tokens, student.rows()};
   const row::divergence_term term = loss.term();
-  const double inverse = rows.inverse_temperature;
   loss_result result;
   plan.for_each_counted_row(
       result, gradient, [&](const counted_token& token, const output_row& out) {
-        const input_row s = rows.student_row(token.index), t = rows.teacher_row(token.index);
-        const logit_statistics seen = row::row_statistics(s, t, inverse, false);
-        const row::term_sums sums = row::sum_terms(term, s, t, inverse, seen);
+        const row::logit_pair pair = rows.pair(token.index);
+        const logit_statistics seen = row::row_statistics(pair, false);
+        const row::term_sums sums = row::sum_terms(term, pair, seen);
         out.clear(rows.student_cols);  // what a vocabulary cut off has no gradient
-        if (out)
-          row::term_gradient(term, s, t, inverse, seen, sums, rows.square * token.upstream, out);
-        return rows.square * (sums.value < 0 ? 0 : sums.value);
+        if (out) row::term_gradient(term, pair, seen, sums, rows.square * token.upstream, out);
+        return rows.square * row::not_negative(sums.value);
       });
   return result;
 }

@@ -38,34 +38,32 @@ class relation_rows {
         slope_(x_ + longest * rows.student.width()),
         y_(slope_ + longest * rows.student.width()) {}
 
-  void begin_teacher(const head_token& token) const noexcept {
+  void begin_sample(const head_token& token, bool student) const noexcept {
+    const std::size_t tokens = token.sample_size();
     for (std::size_t g = 0; g < group_; ++g)
-      load(rows_.teacher, token, token.head * group_ + g, y_ + g * size(token, rows_.teacher));
-  }
-  void begin_sample(const head_token& token) const noexcept {
-    begin_teacher(token);
+      load(rows_.teacher, token, token.head * group_ + g, y_ + g * tokens * rows_.teacher.width());
+    if (!student) return;
     load(rows_.student, token, token.head, x_);
-    std::fill_n(slope_, size(token, rows_.student), 0.0);
+    std::fill_n(slope_, tokens * rows_.student.width(), 0.0);
   }
-  void end_sample(const head_token& token) const noexcept {
-    if (!differentiates()) return;
+  void end_sample(head_token token) const noexcept {
     const std::size_t width = rows_.student.width();
-    for (std::size_t i = token.begin; i < token.end; ++i) {
-      rows_.gradient.row(token.begin, token.end, token.head, i, accumulate_)
-          .store_wide(0, width, slope_ + (i - token.begin) * width);
+    for (token.index = token.begin; differentiates() && token.index < token.end; ++token.index) {
+      rows_.gradient.row(token, accumulate_)
+          .store_wide(0, width, slope_ + (token.index - token.begin) * width);
     }
   }
   void skip(const head_token&) const noexcept {}
 
   [[nodiscard]] double entropy(const head_token& token) const noexcept {
     relate_teacher(token);
-    return row::relation_entropy(ln_p_, token.end - token.begin, parity_);
+    return row::relation_entropy(ln_p_, token.sample_size(), parity_);
   }
 
   row::kl_divergences divergences(const head_token& token,
                                   const row::kl_blend& blend) const noexcept {
     relate_teacher(token);
-    const std::size_t tokens = token.end - token.begin, width = rows_.student.width(),
+    const std::size_t tokens = token.sample_size(), width = rows_.student.width(),
                       i = token.index - token.begin;
     row::relate(x_, tokens, width, i, ln_q_);
     const row::kl_divergences both = row::relation_row(ln_q_, ln_p_, tokens, blend, parity_,
@@ -78,21 +76,17 @@ class relation_rows {
   [[nodiscard]] bool differentiates() const noexcept {
     return rows_.gradient.matrix.data() != nullptr;
   }
-  /// Doubles of one head of the sample.
-  [[nodiscard]] static std::size_t size(const head_token& token, const token_heads& of) noexcept {
-    return (token.end - token.begin) * of.width();
-  }
-  static void load(const token_heads& of, const head_token& token, std::size_t head,
-                   double* to) noexcept {
-    for (std::size_t i = token.begin; i < token.end; ++i) {
-      const input_row row = of.row(token.begin, token.end, head, i);
+  static void load(const token_heads& of, head_token token, std::size_t head, double* to) noexcept {
+    token.head = head;
+    for (token.index = token.begin; token.index < token.end; ++token.index) {
+      const input_row row = of.row(token);
       for (std::size_t c = 0; c < row.size; ++c) *to++ = row[c];
     }
   }
 
   /// ln p of a row: of the mean over the group's distributions.
   void relate_teacher(const head_token& token) const noexcept {
-    const std::size_t tokens = token.end - token.begin, width = rows_.teacher.width(),
+    const std::size_t tokens = token.sample_size(), width = rows_.teacher.width(),
                       i = token.index - token.begin;
     row::relate(y_, tokens, width, i, ln_p_);
     for (std::size_t g = 1; g < group_; ++g) {
@@ -126,13 +120,9 @@ class relation_rows {
 /// with one head of the student; widths may differ. One row of R exists at a time. Elements are
 /// finite.
 struct relation_kl {
-  kl_direction direction = kl_direction::forward;
-  /// `parity`: the clamp of EdgeRazor (Python) at 1e-8, and its gamma, that of softmax(p) in place
-  /// of p.
+  kl_direction direction = kl_direction::forward;  ///< options: see kl_direction
   loss_mode mode = loss_mode::stable;
-  std::size_t confidence_k = 16;  ///< at least 2
-  /// A token's value is the sum over its heads, not their mean. EdgeRazor (Python) adds them up
-  /// with `sum` and `mean`, and averages them with `batch_mean` and without labels.
+  std::size_t confidence_k = 16;
   bool sum_heads = false;
 
   /// Doubles of the workspace, for samples of at most `sample_tokens`; `group`: teacher's heads for
@@ -207,19 +197,22 @@ struct key_value_relation_kl {
                             const token_batch& tokens, const key_value_views<float>& gradient,
                             std::span<double> workspace) const {
     const bool both = component == relation_component::both;
-    blended_result result, second;
-    if (component != relation_component::value) {
-      result = relation.scaled(student.keys, teacher.keys, tokens, gradient.keys, workspace,
-                               both ? 0.5 : 1, false);
-      if (!both) return result;
-    }
-    second = relation.scaled(student.values, teacher.values, tokens, gradient.values, workspace,
-                             both ? 0.5 : 1, both);
-    if (!both) return second;
-    result.value += second.value;
-    result.forward += second.forward;
-    result.reverse += second.reverse;
-    result.gamma = 0.5 * (result.gamma + second.gamma);
+    const double share = both ? 0.5 : 1;
+    blended_result result;
+    const auto add = [&](const auto& of_student, const auto& of_teacher, const auto& of_gradient,
+                         bool second) {
+      const blended_result part =
+          relation.scaled(of_student, of_teacher, tokens, of_gradient, workspace, share, second);
+      result.value += part.value;
+      result.tokens = part.tokens;
+      result.gamma += share * part.gamma;
+      result.forward += part.forward;
+      result.reverse += part.reverse;
+    };
+    if (component != relation_component::value)
+      add(student.keys, teacher.keys, gradient.keys, false);
+    if (component != relation_component::key)
+      add(student.values, teacher.values, gradient.values, both);
     return result;
   }
 };

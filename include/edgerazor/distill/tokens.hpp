@@ -27,8 +27,6 @@ inline namespace EDGERAZOR_ABI {
 template <class Void>
 class rows_of_tokens {
   static constexpr bool read_only = std::is_const_v<Void>;
-  template <class T>
-  using pointer = std::conditional_t<read_only, const T, T>*;
 
  public:
   rows_of_tokens() = default;
@@ -36,12 +34,7 @@ class rows_of_tokens {
   template <class T>
     requires(read_only || !std::is_const_v<T>)
   rows_of_tokens(const matrix_view<T>& rows) noexcept
-      : data_(rows.data),
-        type_(detail::row::element_of<T>()),
-        rows_(rows.rows),
-        cols_(rows.cols),
-        stride_(rows.stride),
-        sample_tokens_(rows.rows) {}
+      : rows_of_tokens(rows.data, 1, rows.rows, rows.cols, 0, rows.stride) {}
   /// Token i of sample s lies at data + s * sample_stride + i * stride. The logits [batch,
   /// sequence, vocabulary] without each sequence's last position: {data, batch, sequence - 1,
   /// vocabulary, sequence * vocabulary, vocabulary}.
@@ -221,13 +214,9 @@ class token_plan {
     check("upstream gradients", batch.token_upstream);
     check("token values", batch.token_values);
     check_samples();
-    for (std::size_t begin = 0; begin < tokens_; ++samples_) {
-      const std::size_t end = sample_end(samples_);
-      for (std::size_t i = begin; i < end; ++i) {
-        if (counts(i, end)) total_weight_ += weight(i);
-      }
-      begin = end;
-    }
+    for (; sample_begin(samples_) < tokens_; ++samples_)
+      for (std::size_t i = sample_begin(samples_); i < sample_end(samples_); ++i)
+        total_weight_ += weight(i, sample_end(samples_));
   }
 
   [[nodiscard]] const token_batch& batch() const noexcept { return batch_; }
@@ -246,27 +235,31 @@ class token_plan {
     return batch_.sample_tokens == 0 ? tokens_ : (sample + 1) * batch_.sample_tokens;
   }
 
+  [[nodiscard]] std::size_t sample_begin(std::size_t sample) const noexcept {
+    return sample == 0 ? 0 : sample_end(sample - 1);
+  }
+
   /// Calls visit(const counted_token&) for every token in order, those that don't count included.
   template <class Visit>
   void for_each_token(Visit&& visit) const {
-    std::size_t begin = 0;
-    for (std::size_t sample = 0; sample < samples_; ++sample) {
-      const std::size_t end = sample_end(sample);
-      const double scale = sample_scale(begin, end);
-      for (std::size_t i = begin; i < end; ++i) {
-        counted_token token{
-            .index = i, .sample = sample, .begin = begin, .end = end, .counts = counts(i, end)};
-        if (token.counts) {
-          token.label = label(i);
-          token.weight = weight(i);
-          token.share = token.weight * scale;
-          const bool own = batch_.how == reduction::none && !batch_.token_upstream.empty();
-          token.upstream = batch_.upstream * token.share *
-                           (own ? static_cast<double>(batch_.token_upstream[i]) : 1.0);
-        }
-        visit(static_cast<const counted_token&>(token));
+    for (std::size_t sample = 0; sample < samples_; ++sample) for_each_token_of(sample, visit);
+  }
+  template <class Visit>
+  void for_each_token_of(std::size_t sample, Visit&& visit) const {
+    const std::size_t begin = sample_begin(sample), end = sample_end(sample);
+    const double scale = sample_scale(begin, end);
+    const bool own = batch_.how == reduction::none && !batch_.token_upstream.empty();
+    for (std::size_t i = begin; i < end; ++i) {
+      counted_token token{
+          .index = i, .sample = sample, .begin = begin, .end = end, .counts = counts(i, end)};
+      if (token.counts) {
+        token.label = label(i);
+        token.weight = weight(i, end);
+        token.share = token.weight * scale;
+        token.upstream = batch_.upstream * token.share *
+                         (own ? static_cast<double>(batch_.token_upstream[i]) : 1.0);
       }
-      begin = end;
+      visit(static_cast<const counted_token&>(token));
     }
   }
 
@@ -307,8 +300,15 @@ class token_plan {
   }
 
  private:
-  [[nodiscard]] double weight(std::size_t i) const noexcept {
+  /// w, 0 where it doesn't count.
+  [[nodiscard]] double weight(std::size_t i, std::size_t end) const noexcept {
+    if (!counts(i, end)) return 0;
     return batch_.weights.empty() ? 1.0 : static_cast<double>(batch_.weights[i]);
+  }
+  [[nodiscard]] double weight_between(std::size_t begin, std::size_t end) const noexcept {
+    double sum = 0;
+    for (std::size_t i = begin; i < end; ++i) sum += weight(i, end);
+    return sum;
   }
 
   /// What the values w l of one sample are multiplied by.
@@ -320,41 +320,33 @@ class token_plan {
         return own ? 1 / batch_.denominator : 1;
       case reduction::mean:
         return 1 / (own ? batch_.denominator : positive_or_one(total_weight_));
-      case reduction::batch_mean: {
-        double sum = 0;
-        for (std::size_t i = begin; i < end; ++i) sum += counts(i, end) ? weight(i) : 0.0;
-        return 1 /
-               (positive_or_one(sum) * (own ? batch_.denominator : static_cast<double>(samples_)));
-      }
+      case reduction::batch_mean:
+        return 1 / (positive_or_one(weight_between(begin, end)) *
+                    (own ? batch_.denominator : static_cast<double>(samples_)));
       case reduction::none:
-        return 1;
+        break;
     }
     return 1;
   }
 
   void check_samples() const {
-    const std::string name = loss_;
+    const std::string name = loss_, all = std::to_string(tokens_);
     if (batch_.sample_ends.empty()) {
-      if (batch_.sample_tokens != 0 && tokens_ % batch_.sample_tokens != 0) {
-        core::fail(name + ": " + std::to_string(tokens_) +
-                   " tokens are no whole number of samples of " +
-                   std::to_string(batch_.sample_tokens));
-      }
-      return;
+      if (batch_.sample_tokens == 0 || tokens_ % batch_.sample_tokens == 0) return;
+      core::fail(name + ": " + all + " tokens are no whole number of samples of " +
+                 std::to_string(batch_.sample_tokens));
     }
     std::size_t previous = 0;
     for (const std::size_t end : batch_.sample_ends) {
       if (end <= previous || end > tokens_) {
         core::fail(name + ": a sample ends at token " + std::to_string(end) +
-                   ", after one that ends at " + std::to_string(previous) + ", of " +
-                   std::to_string(tokens_) + " tokens");
+                   ", after one that ends at " + std::to_string(previous) + ", of " + all +
+                   " tokens");
       }
       previous = end;
     }
-    if (previous != tokens_) {
-      core::fail(name + ": the last sample ends at token " + std::to_string(previous) + " of " +
-                 std::to_string(tokens_));
-    }
+    if (previous == tokens_) return;
+    core::fail(name + ": the last sample ends at token " + std::to_string(previous) + " of " + all);
   }
 
   const char* loss_;

@@ -167,7 +167,6 @@ struct top_k_loss {
       const auto temperature = static_cast<double>(self.loss.temperature);
       return self.loss.temperature_squared ? temperature * temperature : 1;
     }
-    static double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
 
     [[nodiscard]] detail::row::teacher_outcomes outcomes(std::size_t token) const noexcept {
       return {teacher.ids.row(token), teacher.log_probabilities.row(token).data(), student.cols(),
@@ -198,7 +197,7 @@ struct top_k_loss {
         } else if (out) {
           pair.gradient(term, sums.slope, square() * token.upstream, out);
         }
-        return square() * not_negative(sums.value);
+        return square() * detail::row::not_negative(sums.value);
       });
       return result;
     }
@@ -213,8 +212,10 @@ struct top_k_loss {
       for_each(result, [&](const detail::distill::counted_token& token,
                            const detail::row::outcome_pair& pair, const output_row& out) {
         const double gamma = gammas.of(token);
-        const double forward = square() * not_negative(pair.sum({term_kind::kl_blend, 1, 0}).value);
-        const double reverse = square() * not_negative(pair.sum({term_kind::kl_blend, 0, 1}).value);
+        const double forward =
+            square() * detail::row::not_negative(pair.sum({term_kind::kl_blend, 1, 0}).value);
+        const double reverse =
+            square() * detail::row::not_negative(pair.sum({term_kind::kl_blend, 0, 1}).value);
         if (out) {
           // The reverse part of a token whose KL(q||p) is infinite has no direction; the forward
           // one always has.
@@ -222,7 +223,7 @@ struct top_k_loss {
                                                   std::isinf(reverse) ? 0 : gamma};
           pair.gradient(both, pair.sum(both).slope, square() * token.upstream, out);
         }
-        return detail::distill::add_divergences(result, token, gamma, forward, reverse);
+        return detail::distill::add_divergences(result, token.share, gamma, {forward, reverse});
       });
       result.gamma = gammas.mean();
       return result;

@@ -33,15 +33,16 @@ concept term_loss = requires(const Loss& loss) {
   loss.temperature;
 };
 
-/// Fails where the numbers of columns differ or the temperature has no meaning; returns 1 / T.
-inline double check_piece(const char* what, float temperature, const input_row& student,
-                          std::size_t teacher, std::size_t gradient) {
-  if (student.size != teacher || student.size != gradient) {
+/// Fails where the numbers of columns differ or the temperature has no meaning.
+inline row::logit_pair check_piece(const char* what, float temperature, const input_row& student,
+                                   const input_row& teacher, std::size_t gradient) {
+  if (student.size != teacher.size || student.size != gradient) {
     core::fail(std::string{what} + ": " + std::to_string(student.size) +
                " of the student's logits, " +
-               std::to_string(student.size != teacher ? teacher : gradient) + " of the teacher's");
+               std::to_string(student.size != teacher.size ? teacher.size : gradient) +
+               " of the teacher's");
   }
-  return 1 / check_temperature(what, temperature, loss_mode::stable);
+  return {student, teacher, 1 / check_temperature(what, temperature, loss_mode::stable)};
 }
 }  // namespace detail::distill
 
@@ -49,9 +50,9 @@ inline double check_piece(const char* what, float temperature, const input_row& 
 /// temperature.
 inline void observe_piece(const input_row& student, const input_row& teacher, float temperature,
                           logit_statistics& seen) {
-  const double inverse = detail::distill::check_piece("observe_piece", temperature, student,
-                                                      teacher.size, student.size);
-  seen.merge(detail::row::row_statistics(student, teacher, inverse, true), inverse);
+  const detail::row::logit_pair rows =
+      detail::distill::check_piece("observe_piece", temperature, student, teacher, student.size);
+  seen.merge(detail::row::row_statistics(rows, true), rows.inverse_temperature);
 }
 
 /// The gradient, for some columns, of forward * KL(p||q) + reverse * KL(q||p) of the row whose
@@ -60,10 +61,9 @@ inline void observe_piece(const input_row& student, const input_row& teacher, fl
 inline void piece_gradient(const input_row& student, const input_row& teacher, float temperature,
                            const logit_statistics& whole, double forward, double reverse,
                            const output_row& gradient) {
-  const double inverse = detail::distill::check_piece("piece_gradient", temperature, student,
-                                                      teacher.size, gradient.size);
-  detail::row::kl_gradient(student, teacher, inverse, whole,
-                           {.forward = forward, .reverse = reverse}, gradient);
+  detail::row::kl_gradient(
+      detail::distill::check_piece("piece_gradient", temperature, student, teacher, gradient.size),
+      whole, {.forward = forward, .reverse = reverse}, gradient);
 }
 
 /// What pieces of a row add to a divergence that is a sum over the vocabulary. Pieces add up.
@@ -78,10 +78,11 @@ static_assert(std::is_trivially_copyable_v<piece_sums>);
 template <detail::distill::term_loss Loss>
 void observe_terms(const Loss& loss, const input_row& student, const input_row& teacher,
                    const logit_statistics& whole, piece_sums& sums) {
-  const double inverse = detail::distill::check_piece("observe_terms", loss.temperature, student,
-                                                      teacher.size, student.size);
   const detail::row::term_sums more =
-      detail::row::sum_terms(loss.term(), student, teacher, inverse, whole);
+      detail::row::sum_terms(loss.term(),
+                             detail::distill::check_piece("observe_terms", loss.temperature,
+                                                          student, teacher, student.size),
+                             whole);
   sums.value += more.value;
   sums.slope += more.slope;
 }
@@ -91,10 +92,10 @@ template <detail::distill::term_loss Loss>
 void piece_gradient(const Loss& loss, const input_row& student, const input_row& teacher,
                     const logit_statistics& whole, const piece_sums& sums, double factor,
                     const output_row& gradient) {
-  const double inverse = detail::distill::check_piece("piece_gradient", loss.temperature, student,
-                                                      teacher.size, gradient.size);
-  detail::row::term_gradient(loss.term(), student, teacher, inverse, whole,
-                             {sums.value, sums.slope}, factor, gradient);
+  detail::row::term_gradient(loss.term(),
+                             detail::distill::check_piece("piece_gradient", loss.temperature,
+                                                          student, teacher, gradient.size),
+                             whole, {sums.value, sums.slope}, factor, gradient);
 }
 
 }  // namespace EDGERAZOR_ABI

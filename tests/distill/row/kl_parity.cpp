@@ -15,7 +15,7 @@ TEST_CASE("kl_parity: probabilities below 1e-8 count as 1e-8 and have no gradien
   const std::vector<float> s{0, -100}, t{0, 0};
   std::vector<float> g{7, 7};
   const row::kl_divergences both =
-      row::parity_kl({s.data(), 2}, {t.data(), 2}, 1, {.forward = 1}, {g.data(), 2, false});
+      row::parity_kl({{s.data(), 2}, {t.data(), 2}, 1}, {.forward = 1}, {g.data(), 2, false});
   CHECK(both.forward ==
         doctest::Approx(0.5 * std::log(0.5) + 0.5 * std::log(0.5 / 1e-8)).epsilon(1e-12));
   CHECK(both.reverse == doctest::Approx(std::log(2.0) + 1e-8 * std::log(1e-8 / 0.5)).epsilon(1e-9));

@@ -26,12 +26,12 @@ TEST_CASE("kl_row: a gradient over the student's or the teacher's memory is the 
       }
       const row::kl_blend blend{.forward = 0.25, .reverse = 0.75};
       const auto run = [&](std::vector<float>& out) {
-        return row::kl_row({s.data(), size}, {t.data(), size}, 1, {}, blend,
+        return row::kl_row({{s.data(), size}, {t.data(), size}, 1}, {}, blend,
                            {out.data(), size, false});
       };
       const row::kl_divergences apart_from_both = run(g);
       const row::kl_divergences value =
-          row::kl_row({s.data(), size}, {t.data(), size}, 1, {}, blend, {});
+          row::kl_row({{s.data(), size}, {t.data(), size}, 1}, {}, blend, {});
       CHECK(value.forward == doctest::Approx(apart_from_both.forward).epsilon(1e-6));
       const std::vector<float> student = s;
       run(s);
@@ -56,8 +56,8 @@ TEST_CASE("kl_row: known statistics of the teacher change nothing") {
     CHECK(known.teacher_guarded);
     const row::kl_blend blend{.forward = 1};
     const auto a =
-        row::kl_row({s.data(), size}, {t.data(), size}, 1, {}, blend, {g.data(), size, false});
-    const auto b = row::kl_row({s.data(), size}, {t.data(), size}, 1, known, blend,
+        row::kl_row({{s.data(), size}, {t.data(), size}, 1}, {}, blend, {g.data(), size, false});
+    const auto b = row::kl_row({{s.data(), size}, {t.data(), size}, 1}, known, blend,
                                {again.data(), size, false});
     CHECK(a.forward == b.forward);
     CHECK(g == again);

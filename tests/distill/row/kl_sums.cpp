@@ -49,13 +49,13 @@ void check_sums() {
     return std::isinf(y) ? static_cast<real>(x) == y
                          : std::fabs(static_cast<real>(x) - y) <= eps * count;
   };
-  const row::teacher_sums of_teacher = row::sum_teacher<Guarded>(t.data(), count, by);
+  const row::block_sums of_teacher = row::sum_teacher<Guarded>(t.data(), count, by);
   CHECK(close(of_teacher.sum, teacher));
   CHECK(close(of_teacher.weighted, weighted));
-  const row::student_sums of_student =
+  const row::block_sums of_student =
       row::sum_student<Guarded>(s.data(), t.data(), count, by, kept.data());
   CHECK(close(of_student.sum, student));
-  CHECK(close(of_student.excess, excess));
+  CHECK(close(of_student.weighted, excess));
   CHECK(close(row::sum_forward<Guarded>(s.data(), t.data(), count, by), forward));
   for (const Real* from :
        {static_cast<const Real*>(nullptr), static_cast<const Real*>(kept.data())}) {

@@ -24,9 +24,9 @@ TEST_CASE("terms: each kind is the function it names") {
     return result;
   };
   const er::input_row student{s.data(), 3}, teacher{t.data(), 3};
-  const er::logit_statistics seen = row::row_statistics(student, teacher, 1, false);
+  const er::logit_statistics seen = row::row_statistics({student, teacher}, false);
   const auto of = [&](row::term_kind kind, double a, double b = 0) {
-    return row::sum_terms({kind, a, b}, student, teacher, 1, seen).value;
+    return row::sum_terms({kind, a, b}, {student, teacher}, seen).value;
   };
   using kind = row::term_kind;
   const auto ln = [](double x, double y) { return x * std::log(x / y); };
@@ -50,11 +50,11 @@ TEST_CASE("terms: pieces add up to the row") {
     s[i] = std::sin(static_cast<float>(i));
     t[i] = std::cos(static_cast<float>(3 * i));
   }
-  const er::logit_statistics seen = row::row_statistics({s.data(), 900}, {t.data(), 900}, 1, false);
+  const er::logit_statistics seen = row::row_statistics({{s.data(), 900}, {t.data(), 900}}, false);
   const row::divergence_term term{row::term_kind::jensen_shannon, 0.5};
-  const auto all = row::sum_terms(term, {s.data(), 900}, {t.data(), 900}, 1, seen);
-  const auto a = row::sum_terms(term, {s.data(), 333}, {t.data(), 333}, 1, seen);
-  const auto b = row::sum_terms(term, {s.data() + 333, 567}, {t.data() + 333, 567}, 1, seen);
+  const auto all = row::sum_terms(term, {{s.data(), 900}, {t.data(), 900}}, seen);
+  const auto a = row::sum_terms(term, {{s.data(), 333}, {t.data(), 333}}, seen);
+  const auto b = row::sum_terms(term, {{s.data() + 333, 567}, {t.data() + 333, 567}}, seen);
   CHECK(a.value + b.value == doctest::Approx(all.value).epsilon(1e-13));
   CHECK(a.slope + b.slope == doctest::Approx(all.slope).epsilon(1e-12));
 }

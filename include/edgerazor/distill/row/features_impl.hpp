@@ -30,29 +30,16 @@ template <class Begin, class F>
   return xsimd::reduce_add(even + odd);
 }
 
-/// sum of f(vector) over a row that `beyond` continues.
+/// sum of f(vector of a, vector of b) over two rows of the same size, continued by `beyond`.
 template <class F>
-[[nodiscard]] double sum_over(const input_row& row, F&& f, double beyond = 0) {
-  double buffer[block_cols];
-  const double* x = nullptr;
-  return sum_blocks(
-      row.size,
-      [&](std::size_t first, std::size_t count) {
-        x = row.block(first, count, doubles::size, buffer, beyond);
-      },
-      [&](std::size_t i) { return f(doubles::load_unaligned(x + i)); });
-}
-
-/// sum of f(vector of a, vector of b) over two rows of the same size.
-template <class F>
-[[nodiscard]] double sum_over(const input_row& a, const input_row& b, F&& f) {
+[[nodiscard]] double sum_over(const input_row& a, const input_row& b, F&& f, double beyond = 0) {
   double buffers[2][block_cols];
   const double *x = nullptr, *y = nullptr;
   return sum_blocks(
       a.size,
       [&](std::size_t first, std::size_t count) {
-        x = a.block(first, count, doubles::size, buffers[0], 0.0);
-        y = b.block(first, count, doubles::size, buffers[1], 0.0);
+        x = a.block(first, count, doubles::size, buffers[0], beyond);
+        y = b.block(first, count, doubles::size, buffers[1], beyond);
       },
       [&](std::size_t i) {
         return f(doubles::load_unaligned(x + i), doubles::load_unaligned(y + i));

@@ -63,12 +63,11 @@ class kl_passes {
  public:
   /// `observed`: this object will see both rows before it makes their gradient, and so learn
   /// whether they hold minus infinity; else it must expect some.
-  kl_passes(const input_row& student, const input_row& teacher, double inverse_temperature,
-            bool observed = true) noexcept
-      : student_(student),
-        teacher_(teacher),
-        cols_(std::max(student.size, teacher.size)),
-        inverse_temperature_(inverse_temperature),
+  explicit kl_passes(const logit_pair& rows, bool observed = true) noexcept
+      : student_(rows.student),
+        teacher_(rows.teacher),
+        cols_(std::max(student_.size, teacher_.size)),
+        inverse_temperature_(rows.inverse_temperature),
         guarded_(!observed) {}
 
   /// Adds S_t and B of the teacher's row.
@@ -77,22 +76,17 @@ class kl_passes {
       Real buffer[block_cols];
       const Real* values = teacher_.block(first, count, lanes, buffer);
       if (seen.teacher_reference == logit_statistics::unset) raise_teacher(seen, first, count);
-      const std::size_t padded = pad(count);
-      teacher_sums sums = sum_teacher<false>(values, padded, scaling(seen));
-      if (sums.largest > 1 && raise_teacher(seen, first, count))
-        sums = sum_teacher<false>(values, padded, scaling(seen));
-      if (!std::isfinite(sums.weighted) || !std::isfinite(sums.largest)) {
-        guarded_ = seen.teacher_guarded = true;
-        sums = sum_teacher<true>(values, padded, scaling(seen));
-        if (teacher_.holds_nan(first, count)) sums.sum = nan;
-      }
+      const block_sums sums = sum_block(
+          teacher_, first, count, seen.teacher_guarded,
+          [&] { return raise_teacher(seen, first, count); },
+          [&](auto guarded) { return sum_teacher<guarded()>(values, pad(count), scaling(seen)); });
       seen.teacher_sum += sums.sum;
       seen.teacher_weighted += sums.weighted;
     });
   }
 
-  /// For a row whose teacher was seen through another object. An infinite logit shows in no sum of
-  /// its own: a teacher with probabilities of 0 must be taken to have some.
+  /// An infinite logit shows in no sum of its own: a teacher with probabilities of 0, seen by this
+  /// object or another, must be taken to have some.
   void expect_infinities(const logit_statistics& seen) noexcept {
     guarded_ = guarded_ || seen.teacher_guarded;
   }
@@ -105,18 +99,18 @@ class kl_passes {
           if (first == 0) kept.change_reference(0, scaling(seen).student_reference);
           const std::size_t padded = pad(count);
           Real* to_keep = padded == count ? kept.at(first) : nullptr;
-          student_sums sums = sum_student<false>(student, teacher, padded, scaling(seen), to_keep);
-          if (sums.largest > 1 && raise_student(seen, first, count)) {
-            kept.change_reference(first, seen.student_reference);
-            sums = sum_student<false>(student, teacher, padded, scaling(seen), to_keep);
-          }
-          if (!std::isfinite(sums.excess) || !std::isfinite(sums.largest)) {
-            guarded_ = true;
-            sums = sum_student<true>(student, teacher, padded, scaling(seen), to_keep);
-            if (student_.holds_nan(first, count)) sums.sum = nan;
-          }
+          const block_sums sums = sum_block(
+              student_, first, count, guarded_,
+              [&] {
+                const bool raised = raise_student(seen, first, count);
+                if (raised) kept.change_reference(first, seen.student_reference);
+                return raised;
+              },
+              [&](auto guarded) {
+                return sum_student<guarded()>(student, teacher, padded, scaling(seen), to_keep);
+              });
           seen.student_sum += sums.sum;
-          seen.student_excess += sums.excess;
+          seen.student_excess += sums.weighted;
         });
   }
 
@@ -217,10 +211,22 @@ class kl_passes {
 
  private:
   static constexpr std::size_t lanes = vector<Real>::size;
-  static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
   [[nodiscard]] std::size_t pad(std::size_t count) const noexcept {
     return (count + lanes - 1) / lanes * lanes;
+  }
+  /// sum(guarded or not) of a block of `row`: again where raise() finds a larger reference, and again
+  /// where it is not finite, which `is_guarded` tells.
+  template <class Raise, class Sum>
+  static block_sums sum_block(const input_row& row, std::size_t first, std::size_t count,
+                              bool& is_guarded, Raise&& raise, Sum&& sum) noexcept {
+    block_sums sums = sum(std::false_type{});
+    if (sums.largest > 1 && raise()) sums = sum(std::false_type{});
+    if (std::isfinite(sums.weighted) && std::isfinite(sums.largest)) return sums;
+    is_guarded = true;
+    sums = sum(std::true_type{});
+    if (row.holds_nan(first, count)) sums.sum = std::numeric_limits<double>::quiet_NaN();
+    return sums;
   }
   /// Calls visit(first, count, student, teacher) for the blocks of both rows. Columns past the last
   /// block's end, up to a whole vector, are impossible in both; a finite `padding` makes their
@@ -255,8 +261,7 @@ class kl_passes {
     return true;
   }
 
-  const input_row& student_;
-  const input_row& teacher_;
+  input_row student_, teacher_;
   std::size_t cols_;
   double inverse_temperature_;
   bool guarded_;
@@ -276,40 +281,36 @@ class kl_passes {
 
 /// The gradient's row, not yet written, as room for e^a, unless it is the memory of a row that is
 /// still to be read.
-[[nodiscard]] inline float* room_for_exponentials(const input_row& student,
-                                                  const input_row& teacher,
+[[nodiscard]] inline float* room_for_exponentials(const logit_pair& rows,
                                                   const output_row& out) noexcept {
-  if (!out || out.type != element::float32 || out.accumulate || student.size < teacher.size)
+  const std::size_t size = rows.student.size;
+  if (!out || out.type != element::float32 || out.accumulate || size < rows.teacher.size)
     return nullptr;
   const auto* const begin = static_cast<const std::byte*>(out.data);
   const auto apart = [&](const input_row& row) {
     const std::less<const void*> before{};
     const auto* const first = static_cast<const std::byte*>(row.data);
     return !before(begin, first + row.size * size_of(row.type)) ||
-           !before(first, begin + student.size * sizeof(float));
+           !before(first, begin + size * sizeof(float));
   };
-  return apart(student) && apart(teacher) ? static_cast<float*>(out.data) : nullptr;
+  return apart(rows.student) && apart(rows.teacher) ? static_cast<float*>(out.data) : nullptr;
 }
 
 /// kl_row in one precision. Nothing where that is float and not enough.
 template <class Real>
-std::optional<kl_divergences> kl_row_in(const input_row& student, const input_row& teacher,
-                                        double inverse_temperature, logit_statistics seen,
+std::optional<kl_divergences> kl_row_in(const logit_pair& rows, logit_statistics seen,
                                         const kl_blend& blend, const output_row& out) noexcept {
-  kl_passes<Real> passes{student, teacher, inverse_temperature};
-  if (seen.teacher_sum == 0) {
-    passes.observe_teacher(seen);
-  } else {
-    passes.expect_infinities(seen);
-  }
+  kl_passes<Real> passes{rows};
+  if (seen.teacher_sum == 0) passes.observe_teacher(seen);
+  passes.expect_infinities(seen);
   kept_exponentials<Real> kept;
   if constexpr (std::is_same_v<Real, float>)
-    kept = kept_exponentials<float>{room_for_exponentials(student, teacher, out)};
+    kept = kept_exponentials<float>{room_for_exponentials(rows, out)};
   passes.observe_student(seen, kept);
   if constexpr (std::is_same_v<Real, float>) {
     if (!float_is_enough(seen)) return std::nullopt;
     if (are_near(seen)) {
-      if (passes.guarded() || student.size != teacher.size) return std::nullopt;
+      if (passes.guarded() || rows.student.size != rows.teacher.size) return std::nullopt;
       return passes.near(seen, blend, out);
     }
   }
@@ -323,20 +324,18 @@ std::optional<kl_divergences> kl_row_in(const input_row& student, const input_ro
 
 EDGERAZOR_FUNCTION logit_statistics teacher_statistics(const input_row& teacher, std::size_t cols,
                                                        double inverse_temperature) noexcept {
+  const logit_pair rows{teacher, teacher, inverse_temperature};
   logit_statistics result;
   if (cols < float_cols) {
-    kl_passes<double>{teacher, teacher, inverse_temperature}.observe_teacher(result);
+    kl_passes<double>{rows}.observe_teacher(result);
   } else {
-    kl_passes<float>{teacher, teacher, inverse_temperature}.observe_teacher(result);
+    kl_passes<float>{rows}.observe_teacher(result);
   }
   return result;
 }
 
-EDGERAZOR_FUNCTION logit_statistics row_statistics(const input_row& student,
-                                                   const input_row& teacher,
-                                                   double inverse_temperature,
-                                                   bool forward) noexcept {
-  kl_passes<double> passes{student, teacher, inverse_temperature};
+EDGERAZOR_FUNCTION logit_statistics row_statistics(const logit_pair& rows, bool forward) noexcept {
+  kl_passes<double> passes{rows};
   logit_statistics result;
   passes.observe_teacher(result);
   kept_exponentials<double> none;
@@ -345,23 +344,18 @@ EDGERAZOR_FUNCTION logit_statistics row_statistics(const input_row& student,
   return result;
 }
 
-EDGERAZOR_FUNCTION kl_divergences kl_row(const input_row& student, const input_row& teacher,
-                                         double inverse_temperature, const logit_statistics& known,
+EDGERAZOR_FUNCTION kl_divergences kl_row(const logit_pair& rows, const logit_statistics& known,
                                          const kl_blend& blend, const output_row& out) noexcept {
-  if (std::max(student.size, teacher.size) < float_cols)
-    return *kl_row_in<double>(student, teacher, inverse_temperature, known, blend, out);
-  if (const auto result =
-          kl_row_in<float>(student, teacher, inverse_temperature, known, blend, out))
-    return *result;
-  return *kl_row_in<double>(student, teacher, inverse_temperature, {}, blend, out);
+  if (std::max(rows.student.size, rows.teacher.size) < float_cols)
+    return *kl_row_in<double>(rows, known, blend, out);
+  if (const auto result = kl_row_in<float>(rows, known, blend, out)) return *result;
+  return *kl_row_in<double>(rows, {}, blend, out);
 }
 
-EDGERAZOR_FUNCTION void kl_gradient(const input_row& student, const input_row& teacher,
-                                    double inverse_temperature, const logit_statistics& whole,
+EDGERAZOR_FUNCTION void kl_gradient(const logit_pair& rows, const logit_statistics& whole,
                                     const kl_blend& blend, const output_row& out) noexcept {
   logit_statistics seen = whole;
-  const kl_passes<double> passes{student, teacher, inverse_temperature, false};
-  passes.gradient(seen, kept_exponentials<double>{}, blend, out);
+  kl_passes<double>{rows, false}.gradient(seen, {}, blend, out);
 }
 
 }  // namespace detail::row

@@ -26,6 +26,13 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
+namespace detail::row {
+/// Rounding may take a divergence of 0 below it; NaN stays.
+[[nodiscard]] inline double not_negative(double x) noexcept {
+  return x < 0 ? 0 : x;
+}
+}  // namespace detail::row
+
 /// The sums above, over the columns seen so far. Trivially copyable: shards of the vocabulary, on
 /// threads or on ranks of a cluster, each make one, send it as bytes and `merge` what they receive;
 /// any order, the same up to rounding. A NaN or a logit of plus infinity makes the sums NaN.
@@ -73,17 +80,17 @@ struct logit_statistics {
 
   /// KL(p || q), p the teacher's. Infinite where p has mass that q lacks.
   [[nodiscard]] double forward_kl() const noexcept {
-    return not_negative(teacher_excess / teacher_sum - std::log(teacher_sum) +
-                        std::log(student_sum));
+    return detail::row::not_negative(teacher_excess / teacher_sum - std::log(teacher_sum) +
+                                     std::log(student_sum));
   }
   /// KL(q || p).
   [[nodiscard]] double reverse_kl() const noexcept {
-    return not_negative(student_excess / student_sum - std::log(student_sum) +
-                        std::log(teacher_sum));
+    return detail::row::not_negative(student_excess / student_sum - std::log(student_sum) +
+                                     std::log(teacher_sum));
   }
   /// H(p) in nats, at the temperature of the statistics.
   [[nodiscard]] double teacher_entropy() const noexcept {
-    return not_negative(std::log(teacher_sum) - teacher_weighted / teacher_sum);
+    return detail::row::not_negative(std::log(teacher_sum) - teacher_weighted / teacher_sum);
   }
   /// ln sum e^(s / T).
   [[nodiscard]] double student_log_sum(double inverse_temperature = 1) const noexcept {
@@ -93,10 +100,6 @@ struct logit_statistics {
   [[nodiscard]] double teacher_log_sum(double inverse_temperature = 1) const noexcept {
     return teacher_reference * inverse_temperature + std::log(teacher_sum);
   }
-
- private:
-  /// Rounding may take a divergence of 0 below it; NaN stays.
-  static double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
 };
 static_assert(std::is_trivially_copyable_v<logit_statistics>);
 

@@ -18,15 +18,11 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-struct teacher_sums {
-  double sum = 0;       ///< sum e^b
-  double weighted = 0;  ///< sum e^b b
-  double largest = 0;   ///< b
-};
-struct student_sums {
-  double sum = 0;      ///< sum e^a
-  double excess = 0;   ///< sum e^a (a - b)
-  double largest = 0;  ///< a
+/// Of the teacher's columns x = y = b, of the student's x = a and y = a - b.
+struct block_sums {
+  double sum = 0;       ///< sum e^x
+  double weighted = 0;  ///< sum e^x y
+  double largest = 0;   ///< x
 };
 
 /// gradient = e^a ((a - b) slope + student) - e^b teacher: with the right three numbers, that of
@@ -98,7 +94,7 @@ template <bool Guarded, class Reals>
 }
 
 template <bool Guarded, class Real>
-teacher_sums sum_teacher(const Real* teacher, std::size_t count, const logit_scaling& by) noexcept {
+block_sums sum_teacher(const Real* teacher, std::size_t count, const logit_scaling& by) noexcept {
   using reals = vector<Real>;
   const exponents<Real> of_teacher{by.teacher_reference, by.inverse_temperature};
   lane_sums<Real, 2> sums;
@@ -119,8 +115,8 @@ teacher_sums sum_teacher(const Real* teacher, std::size_t count, const logit_sca
 
 /// Where `kept` isn't null, e^a of every column goes there.
 template <bool Guarded, class Real>
-student_sums sum_student(const Real* student, const Real* teacher, std::size_t count,
-                         const logit_scaling& by, Real* kept) noexcept {
+block_sums sum_student(const Real* student, const Real* teacher, std::size_t count,
+                       const logit_scaling& by, Real* kept) noexcept {
   using reals = vector<Real>;
   const exponents<Real> of_student{by.student_reference, by.inverse_temperature};
   const exponents<Real> of_teacher{by.teacher_reference, by.inverse_temperature};

@@ -81,7 +81,7 @@ class teacher_outcomes {
     for (std::size_t i = 0; i < size(); ++i) {
       if (logit(i) != log_of_zero) sum -= std::exp(logit(i) - whole) * (logit(i) - whole);
     }
-    return sum < 0 ? 0 : sum;
+    return not_negative(sum);
   }
 
  private:

@@ -17,25 +17,22 @@ namespace detail::row {
 
 /// Logits of at most block_cols outcomes.
 struct outcome_pair::block {
+  const outcome_pair& of;
   double student[block_cols], teacher[block_cols];
   std::size_t size = 0;
 
-  void add(double of_student, double of_teacher) noexcept {
-    student[size] = of_student;
-    teacher[size++] = of_teacher;
+  explicit block(const outcome_pair& outcomes) noexcept : of(outcomes) {}
+  void add(std::size_t outcome) noexcept {
+    student[size] = of.student_logit(outcome);
+    teacher[size++] = of.teacher_.logit(outcome);
   }
-  /// Impossible outcomes up to a whole vector.
-  void fill_vector() noexcept {
+  /// visit(first, pair) for each vector. Behind the last outcome stand impossible ones.
+  template <class Visit>
+  void for_each(Visit&& visit) noexcept {
     for (std::size_t i = size; i % doubles::size != 0; ++i) student[i] = teacher[i] = log_of_zero;
-  }
-  [[nodiscard]] probability_pair at(std::size_t i, const outcome_pair& of) const noexcept {
-    const doubles scale{of.inverse_temperature_};
-    probability_pair x;
-    x.log_q = doubles::load_unaligned(student + i) * scale - doubles{of.student_log_sum_};
-    x.log_p = doubles::load_unaligned(teacher + i) * scale - doubles{of.teacher_log_sum_};
-    x.q = row::exp(x.log_q);
-    x.p = row::exp(x.log_p);
-    return x;
+    const softmax_scale by{of.inverse_temperature_, of.student_log_sum_, of.teacher_log_sum_};
+    for (std::size_t i = 0; i < size; i += doubles::size)
+      visit(i, probability_pair{student + i, teacher + i, by});
   }
 };
 
@@ -52,19 +49,13 @@ EDGERAZOR_FUNCTION outcome_pair::outcome_pair(const input_row& student,
 EDGERAZOR_FUNCTION term_sums outcome_pair::sum(const divergence_term& term) const noexcept {
   if (teacher_.empty()) return {};
   return with_term(term, [&](const auto& of) noexcept {
-    column_terms sum{doubles{0.0}, doubles{0.0}};
+    column_terms sum;
     for_each_block(teacher_.size(), [&](std::size_t first, std::size_t count) {
-      block here;
-      for (std::size_t i = 0; i < count; ++i)
-        here.add(student_logit(first + i), teacher_.logit(first + i));
-      here.fill_vector();
-      for (std::size_t i = 0; i < count; i += doubles::size) {
-        const column_terms terms = of(here.at(i, *this));
-        sum.value += terms.value;
-        sum.slope += terms.slope;
-      }
+      block here{*this};
+      for (std::size_t i = 0; i < count; ++i) here.add(first + i);
+      here.for_each([&](std::size_t, const probability_pair& x) { sum.add(of(x)); });
     });
-    return term_sums{xsimd::reduce_add(sum.value), xsimd::reduce_add(sum.slope)};
+    return sum.total();
   });
 }
 
@@ -72,27 +63,30 @@ EDGERAZOR_FUNCTION void outcome_pair::gradient(const divergence_term& term, doub
                                                double factor,
                                                const output_row& out) const noexcept {
   with_term(term, [&](const auto& of) noexcept {
-    const auto of_outcomes = [&](const probability_pair& x) noexcept {
-      return (of(x).slope - x.q * doubles{slopes}) * doubles{factor * inverse_temperature_};
+    // write(i, gradient) of the outcomes of a block.
+    const auto differentiate = [&](block& outcomes, auto&& write) {
+      outcomes.for_each([&](std::size_t i, const probability_pair& x) {
+        double lanes[doubles::size];
+        ((of(x).slope - x.q * doubles{slopes}) * doubles{factor * inverse_temperature_})
+            .store_unaligned(lanes);
+        for (std::size_t j = 0; j < std::min(outcomes.size - i, doubles::size); ++j)
+          write(i + j, lanes[j]);
+      });
     };
     double of_tail = 0;
     if (tail_ != log_of_zero) {
-      block tail;
-      tail.add(tail_, teacher_.logit(teacher_.ids().size()));
-      tail.fill_vector();
-      double lanes[doubles::size];
-      of_outcomes(tail.at(0, *this)).store_unaligned(lanes);
-      of_tail = lanes[0];
+      block tail{*this};
+      tail.add(teacher_.ids().size());
+      differentiate(tail, [&](std::size_t, double g) { of_tail = g; });
     }
     for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
       double values[block_cols], result[block_cols] = {};
-      block known;
+      block known{*this};
       std::array<std::size_t, block_cols> columns;
       for_each_known(first, count, [&](std::size_t i, std::size_t column) noexcept {
         columns[known.size] = column;
-        known.add(student_logit(i), teacher_.logit(i));
+        known.add(i);
       });
-      known.fill_vector();
       if (tail_ != log_of_zero) {
         tail_columns(first, count, values);
         for (std::size_t i = 0; i < count; i += doubles::size) {
@@ -100,12 +94,7 @@ EDGERAZOR_FUNCTION void outcome_pair::gradient(const divergence_term& term, doub
           (share * doubles{of_tail}).store_unaligned(result + i);
         }
       }
-      for (std::size_t i = 0; i < known.size; i += doubles::size) {
-        double lanes[doubles::size];
-        of_outcomes(known.at(i, *this)).store_unaligned(lanes);
-        for (std::size_t j = 0; j < std::min(known.size - i, doubles::size); ++j)
-          result[columns[i + j]] = lanes[j];
-      }
+      differentiate(known, [&](std::size_t i, double g) { result[columns[i]] = g; });
       out.store(first, count, result);
     });
   });

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 #include <edgerazor/distill/row/features_impl.hpp>
+#include <edgerazor/distill/row/kl_parity.hpp>
 #include <edgerazor/distill/row/positions.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
@@ -29,29 +31,21 @@ inline void mean_block(const row_group& group, std::size_t first, std::size_t co
 }
 
 EDGERAZOR_FUNCTION double attention_entropy(const row_group& teacher, bool parity) noexcept {
-  double p[block_cols];
   const std::size_t width = teacher.first.size;
-  if (!parity) {
-    return -sum_blocks(
-        width, [&](std::size_t first, std::size_t count) { mean_block(teacher, first, count, p); },
-        [&](std::size_t i) {
-          const doubles pi = doubles::load_unaligned(p + i);
-          return xsimd::select(pi > doubles{0.0}, pi * xsimd::log(pi), doubles{0.0});
-        });
+  if (parity) {
+    return parity_entropy(width, [&](std::size_t i) {
+      double sum = 0;
+      for (std::size_t g = 0; g < teacher.count; ++g) sum += teacher[g][i];
+      return std::exp(sum / static_cast<double>(teacher.count));
+    });
   }
-  double sum = 0, result = 0;
-  for_each_block(width, [&](std::size_t first, std::size_t count) {
-    mean_block(teacher, first, count, p);
-    for (std::size_t i = 0; i < count; ++i) sum += std::exp(p[i]);
-  });
-  for_each_block(width, [&](std::size_t first, std::size_t count) {
-    mean_block(teacher, first, count, p);
-    for (std::size_t i = 0; i < count; ++i) {
-      const double again = std::exp(p[i]) / sum;
-      result -= again * std::log(again + parity_epsilon);
-    }
-  });
-  return result;
+  double p[block_cols];
+  return -sum_blocks(
+      width, [&](std::size_t first, std::size_t count) { mean_block(teacher, first, count, p); },
+      [&](std::size_t i) {
+        const doubles pi = doubles::load_unaligned(p + i);
+        return xsimd::select(pi > doubles{0.0}, pi * xsimd::log(pi), doubles{0.0});
+      });
 }
 
 EDGERAZOR_FUNCTION kl_divergences attention_row(const input_row& student, const row_group& teacher,
@@ -97,63 +91,47 @@ EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::si
   const std::size_t cols = relation_cols(tokens);
   std::fill(out + tokens, out + cols, no_relation);
   const doubles shift{largest};
-  const double sum =
-      sum_over({out, cols}, [&](const doubles& z) noexcept { return row::exp(z - shift); });
-  const double ln_sum = largest + std::log(sum);
+  const auto exponential = [&](const doubles& z, const doubles&) { return row::exp(z - shift); };
+  const double ln_sum = largest + std::log(sum_over({out, cols}, {out, cols}, exponential));
   for (std::size_t j = 0; j < tokens; ++j) out[j] -= ln_sum;
 }
 
 EDGERAZOR_FUNCTION double relation_entropy(const double* ln_p, std::size_t tokens,
                                            bool parity) noexcept {
-  if (!parity) {
-    return -sum_over({ln_p, relation_cols(tokens)},
-                     [](const doubles& ln) noexcept { return row::exp(ln) * ln; });
-  }
-  double sum = 0, result = 0;
-  for (std::size_t j = 0; j < tokens; ++j) sum += std::exp(std::exp(ln_p[j]));
-  for (std::size_t j = 0; j < tokens; ++j) {
-    const double again = std::exp(std::exp(ln_p[j])) / sum;
-    result -= again * std::log(again + parity_epsilon);
-  }
-  return result;
+  if (parity)
+    return parity_entropy(tokens, [&](std::size_t j) { return std::exp(std::exp(ln_p[j])); });
+  const input_row logs{ln_p, relation_cols(tokens)};
+  return -sum_over(logs, logs, [](const doubles& ln, const doubles&) { return row::exp(ln) * ln; });
 }
 
 EDGERAZOR_FUNCTION kl_divergences relation_row(const double* ln_q, const double* ln_p,
                                                std::size_t tokens, const kl_blend& blend,
                                                bool parity, double* slopes) noexcept {
   const std::size_t cols = relation_cols(tokens);
-  if (!parity) {
-    const auto of_first = [](const doubles& ln_a, const doubles& ln_b) noexcept {
-      return row::exp(ln_a) * (ln_a - ln_b);
-    };
-    const kl_divergences both{.forward = sum_over({ln_p, cols}, {ln_q, cols}, of_first),
-                              .reverse = sum_over({ln_q, cols}, {ln_p, cols}, of_first)};
-    for (std::size_t j = 0; slopes != nullptr && j < cols; j += doubles::size) {
-      const doubles of_q = doubles::load_unaligned(ln_q + j),
-                    of_p = doubles::load_unaligned(ln_p + j);
-      const doubles q = row::exp(of_q), p = row::exp(of_p);
-      const doubles turn = of_q - of_p - doubles{both.reverse};
-      (doubles{blend.forward} * (q - p) + doubles{blend.reverse} * q * turn)
-          .store_unaligned(slopes + j);
-    }
-    return both;
+  if (parity) {
+    return parity_kl_of(
+        tokens, blend, slopes != nullptr,
+        [&](std::size_t j) {
+          return std::pair{parity_probability::of_log(ln_q[j]),
+                           parity_probability::of_log(ln_p[j])};
+        },
+        [&](std::size_t j, double slope, double sum) {
+          slopes[j] = slope - std::exp(ln_q[j]) * sum;
+        });
   }
-  kl_divergences both;
-  double mean_slope = 0;
-  const double ln_least = std::log(parity_epsilon);
-  const auto slope = [&](std::size_t j) noexcept {
-    if (ln_q[j] < ln_least) return 0.0;
-    const double p = std::max(ln_p[j], ln_least), q = std::max(ln_q[j], ln_least);
-    return blend.reverse * std::exp(q) * (q - p + 1) - blend.forward * std::exp(p);
+  const auto of_first = [](const doubles& ln_a, const doubles& ln_b) noexcept {
+    return row::exp(ln_a) * (ln_a - ln_b);
   };
-  for (std::size_t j = 0; j < cols; ++j) {
-    const double p = std::max(ln_p[j], ln_least), q = std::max(ln_q[j], ln_least);
-    both.forward += std::exp(p) * (p - q);
-    both.reverse += std::exp(q) * (q - p);
-    mean_slope += slope(j);
+  const kl_divergences both{.forward = sum_over({ln_p, cols}, {ln_q, cols}, of_first),
+                            .reverse = sum_over({ln_q, cols}, {ln_p, cols}, of_first)};
+  for (std::size_t j = 0; slopes != nullptr && j < cols; j += doubles::size) {
+    const doubles of_q = doubles::load_unaligned(ln_q + j),
+                  of_p = doubles::load_unaligned(ln_p + j);
+    const doubles q = row::exp(of_q), p = row::exp(of_p);
+    const doubles turn = of_q - of_p - doubles{both.reverse};
+    (doubles{blend.forward} * (q - p) + doubles{blend.reverse} * q * turn)
+        .store_unaligned(slopes + j);
   }
-  for (std::size_t j = 0; slopes != nullptr && j < cols; ++j)
-    slopes[j] = slope(j) - std::exp(ln_q[j]) * mean_slope;
   return both;
 }
 

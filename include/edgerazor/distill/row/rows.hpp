@@ -39,18 +39,13 @@ constexpr element element_of() noexcept {
 /// visit(data) with the type the elements have.
 template <class Void, class Visit>
 decltype(auto) with_elements(Void* data, element type, Visit&& visit) noexcept {
-  constexpr bool read_only = std::is_const_v<Void>;
-  switch (type) {
-    case element::float16:
-      return visit(static_cast<std::conditional_t<read_only, const float16, float16>*>(data));
-    case element::bfloat16:
-      return visit(static_cast<std::conditional_t<read_only, const bfloat16, bfloat16>*>(data));
-    case element::float64:
-      return visit(static_cast<std::conditional_t<read_only, const double, double>*>(data));
-    case element::float32:
-      break;
-  }
-  return visit(static_cast<std::conditional_t<read_only, const float, float>*>(data));
+  const auto as = [&]<class T>(T) -> decltype(auto) {
+    return visit(static_cast<std::conditional_t<std::is_const_v<Void>, const T, T>*>(data));
+  };
+  if (type == element::float16) return as(float16{});
+  if (type == element::bfloat16) return as(bfloat16{});
+  if (type == element::float64) return as(double{});
+  return as(float{});
 }
 
 /// Columns [0, cols) in blocks: visit(first, count).
@@ -97,27 +92,16 @@ struct input_row {
   [[nodiscard]] const Real* block(
       std::size_t begin, std::size_t count, std::size_t lanes, Real* buffer,
       Real beyond = -std::numeric_limits<Real>::infinity()) const noexcept {
-    if (type == detail::row::element_of<Real>() && begin + count <= size &&
-        (count & (lanes - 1)) == 0)
-      return static_cast<const Real*>(data) + begin;
-    copy(begin, count, lanes, buffer, beyond);
-    return buffer;
-  }
-  /// The same, always copied.
-  template <class Real>
-  void copy(std::size_t begin, std::size_t count, std::size_t lanes, Real* buffer,
-            Real beyond) const noexcept {
     const std::size_t present = present_in(begin, count);
+    if (type == detail::row::element_of<Real>() && present == count && (count & (lanes - 1)) == 0)
+      return static_cast<const Real*>(data) + begin;
     detail::row::with_elements(data, type, [&](const auto* x) noexcept {
-      for (std::size_t i = 0; i < present; ++i) {
-        if constexpr (std::is_same_v<decltype(x), const double*>) {
-          buffer[i] = static_cast<Real>(x[begin + i]);
-        } else {
-          buffer[i] = static_cast<Real>(static_cast<float>(x[begin + i]));
-        }
-      }
+      using wide = std::conditional_t<std::is_same_v<decltype(x), const double*>, double, float>;
+      for (std::size_t i = 0; i < present; ++i)
+        buffer[i] = static_cast<Real>(static_cast<wide>(x[begin + i]));
     });
     for (std::size_t i = present; i < count || (i & (lanes - 1)) != 0; ++i) buffer[i] = beyond;
+    return buffer;
   }
 
   /// The largest of columns [begin, begin + count), as a float; minus infinity of none. A NaN that
@@ -181,29 +165,35 @@ struct output_row {
   /// in float.
   template <class Real>
   void store(std::size_t begin, std::size_t count, const Real* values) const noexcept {
-    detail::row::with_elements(data, type, [&](auto* x) noexcept {
-      using type_of = std::remove_pointer_t<decltype(x)>;
-      for (std::size_t i = 0; i < count; ++i) {
-        const float g = static_cast<float>(values[i]);
-        x[begin + i] = type_of{accumulate ? static_cast<float>(x[begin + i]) + g : g};
-      }
-    });
+    add<float>(begin, count, values);
   }
   /// The same with the sum taken in double and rounded once.
   void store_wide(std::size_t begin, std::size_t count, const double* values) const noexcept {
+    add<double>(begin, count, values);
+  }
+
+ private:
+  template <class Sum, class Real>
+  void add(std::size_t begin, std::size_t count, const Real* values) const noexcept {
     detail::row::with_elements(data, type, [&](auto* x) noexcept {
       using type_of = std::remove_pointer_t<decltype(x)>;
+      using rounded = std::conditional_t<std::is_same_v<type_of, double>, Sum, float>;
       for (std::size_t i = 0; i < count; ++i) {
-        const double sum = accumulate ? static_cast<double>(x[begin + i]) + values[i] : values[i];
-        if constexpr (std::is_same_v<type_of, double>) {
-          x[begin + i] = sum;
-        } else {
-          x[begin + i] = type_of{static_cast<float>(sum)};
-        }
+        const Sum value = static_cast<Sum>(values[i]);
+        const Sum sum = accumulate ? static_cast<Sum>(x[begin + i]) + value : value;
+        x[begin + i] = type_of{static_cast<rounded>(sum)};
       }
     });
   }
 };
 
+namespace detail::row {
+/// One token's logits of student and teacher, at a temperature T. Rows may have different lengths:
+/// a missing column is an impossible token.
+struct logit_pair {
+  input_row student, teacher;
+  double inverse_temperature = 1;  ///< 1 / T
+};
+}  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

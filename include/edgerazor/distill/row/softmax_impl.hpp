@@ -90,8 +90,8 @@ EDGERAZOR_FUNCTION double router_z_row(const input_row& logits, double upstream,
   double log_sum = largest;
   if (!std::isinf(largest)) {
     const doubles shift{largest};
-    log_sum += std::log(sum_over(
-        logits, [&](const doubles& z) noexcept { return row::exp(z - shift); }, impossible));
+    const auto exponential = [&](const doubles& z, const doubles&) { return row::exp(z - shift); };
+    log_sum += std::log(sum_over(logits, logits, exponential, impossible));
   }
   if (!out) return log_sum * log_sum;
   const doubles slope{2 * upstream * log_sum}, shift{log_sum};

@@ -35,15 +35,12 @@ struct term_sums {
 
 /// Over some columns of both rows, or all; `seen` are the statistics of the whole row.
 [[nodiscard]] EDGERAZOR_FUNCTION term_sums sum_terms(const divergence_term& term,
-                                                     const input_row& student,
-                                                     const input_row& teacher,
-                                                     double inverse_temperature,
+                                                     const logit_pair& rows,
                                                      const logit_statistics& seen) noexcept;
 
 /// d / ds_i = (slope_i - q_i sum of slopes) / T, times `factor`, for some columns. A divergence
 /// that is infinite has no direction: 0.
-EDGERAZOR_FUNCTION void term_gradient(const divergence_term& term, const input_row& student,
-                                      const input_row& teacher, double inverse_temperature,
+EDGERAZOR_FUNCTION void term_gradient(const divergence_term& term, const logit_pair& rows,
                                       const logit_statistics& seen, const term_sums& sums,
                                       double factor, const output_row& out) noexcept;
 

@@ -15,13 +15,34 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-/// p and q of some columns, with their logarithms, of which impossible tokens have minus infinity.
+/// 1 / T, and ln of the sums of e^(s / T) and e^(t / T).
+struct softmax_scale {
+  double inverse_temperature, student_log_sum, teacher_log_sum;
+};
+/// p and q of a vector of logits, with their logarithms, of which impossible tokens have minus
+/// infinity.
 struct probability_pair {
   doubles p, q, log_p, log_q;
+
+  probability_pair(const double* student, const double* teacher, const softmax_scale& by) noexcept {
+    const doubles scale{by.inverse_temperature};
+    log_q = doubles::load_unaligned(student) * scale - doubles{by.student_log_sum};
+    log_p = doubles::load_unaligned(teacher) * scale - doubles{by.teacher_log_sum};
+    q = row::exp(log_q);
+    p = row::exp(log_p);
+  }
 };
 /// The term and its slope.
 struct column_terms {
-  doubles value, slope;
+  doubles value{0.0}, slope{0.0};
+
+  void add(const column_terms& more) noexcept {
+    value += more.value;
+    slope += more.slope;
+  }
+  [[nodiscard]] term_sums total() const noexcept {
+    return {xsimd::reduce_add(value), xsimd::reduce_add(slope)};
+  }
 };
 
 /// ln(a p + b q) from ln a, ln b.
@@ -37,7 +58,7 @@ struct column_terms {
 struct kl_blend_term {
   double forward, reverse;
   [[nodiscard]] column_terms operator()(const probability_pair& x) const noexcept {
-    column_terms result{doubles{0.0}, doubles{0.0}};
+    column_terms result;
     if (forward != 0) {
       result.value += doubles{forward} * x.p * where_positive(x.p, x.log_p - x.log_q);
       result.slope -= doubles{forward} * x.p;
@@ -104,51 +125,37 @@ auto with_term(const divergence_term& term, Visit&& visit) noexcept {
 /// Calls visit(first, count, pair) for the columns of both rows, a vector at a time. Columns past a
 /// row's end are impossible in it; those past both ends add nothing.
 template <class Visit>
-void for_each_pair(const input_row& student, const input_row& teacher, std::size_t cols,
-                   double inverse_temperature, const logit_statistics& seen,
+void for_each_pair(const logit_pair& rows, std::size_t cols, const logit_statistics& seen,
                    Visit&& visit) noexcept {
-  const doubles student_log_sum{seen.student_log_sum(inverse_temperature)},
-      scale{inverse_temperature};
-  const doubles teacher_log_sum{seen.teacher_log_sum(inverse_temperature)};
+  const softmax_scale by{rows.inverse_temperature, seen.student_log_sum(rows.inverse_temperature),
+                         seen.teacher_log_sum(rows.inverse_temperature)};
   for_each_block(cols, [&](std::size_t first, std::size_t count) {
     double buffers[2][block_cols];
-    const double* s = student.block(first, count, doubles::size, buffers[0]);
-    const double* t = teacher.block(first, count, doubles::size, buffers[1]);
-    for (std::size_t i = 0; i < count; i += doubles::size) {
-      probability_pair x;
-      x.log_q = doubles::load_unaligned(s + i) * scale - student_log_sum;
-      x.log_p = doubles::load_unaligned(t + i) * scale - teacher_log_sum;
-      x.q = row::exp(x.log_q);
-      x.p = row::exp(x.log_p);
-      visit(first + i, std::min(count - i, doubles::size), x);
-    }
+    const double* s = rows.student.block(first, count, doubles::size, buffers[0]);
+    const double* t = rows.teacher.block(first, count, doubles::size, buffers[1]);
+    for (std::size_t i = 0; i < count; i += doubles::size)
+      visit(first + i, std::min(count - i, doubles::size), probability_pair{s + i, t + i, by});
   });
 }
 
-EDGERAZOR_FUNCTION term_sums sum_terms(const divergence_term& term, const input_row& student,
-                                       const input_row& teacher, double inverse_temperature,
+EDGERAZOR_FUNCTION term_sums sum_terms(const divergence_term& term, const logit_pair& rows,
                                        const logit_statistics& seen) noexcept {
   return with_term(term, [&](const auto& of) noexcept {
-    column_terms sum{doubles{0.0}, doubles{0.0}};
-    for_each_pair(student, teacher, std::max(student.size, teacher.size), inverse_temperature, seen,
-                  [&](std::size_t, std::size_t, const probability_pair& x) noexcept {
-                    const column_terms here = of(x);
-                    sum.value += here.value;
-                    sum.slope += here.slope;
-                  });
-    return term_sums{xsimd::reduce_add(sum.value), xsimd::reduce_add(sum.slope)};
+    column_terms sum;
+    for_each_pair(rows, std::max(rows.student.size, rows.teacher.size), seen,
+                  [&](std::size_t, std::size_t, const probability_pair& x) { sum.add(of(x)); });
+    return sum.total();
   });
 }
 
-EDGERAZOR_FUNCTION void term_gradient(const divergence_term& term, const input_row& student,
-                                      const input_row& teacher, double inverse_temperature,
+EDGERAZOR_FUNCTION void term_gradient(const divergence_term& term, const logit_pair& rows,
                                       const logit_statistics& seen, const term_sums& sums,
                                       double factor, const output_row& out) noexcept {
   const bool infinite = std::isinf(sums.value);
-  const doubles slope{sums.slope}, scale{factor * inverse_temperature};
+  const doubles slope{sums.slope}, scale{factor * rows.inverse_temperature};
   with_term(term, [&](const auto& of) noexcept {
-    for_each_pair(student, teacher, student.size, inverse_temperature, seen,
-                  [&](std::size_t first, std::size_t count, const probability_pair& x) noexcept {
+    for_each_pair(rows, rows.student.size, seen,
+                  [&](std::size_t first, std::size_t count, const probability_pair& x) {
                     double lanes[doubles::size];
                     const doubles g = (of(x).slope - x.q * slope) * scale;
                     (infinite ? doubles{0.0} : g).store_unaligned(lanes);
