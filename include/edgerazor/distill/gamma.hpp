@@ -63,6 +63,12 @@ struct blend_options {
 
 namespace detail::distill {
 
+inline void check_confidence_k(const char* loss, std::size_t k) {
+  if (k >= 2) return;
+  core::fail(std::string{loss} + ": confidence_k is " + std::to_string(k) +
+             ", expected at least 2");
+}
+
 /// Where a loss's gamma comes from: a constant (0 the forward divergence, 1 the reverse one); 1 -
 /// H(p) / ln k; or p of the label.
 struct gamma_rule {
@@ -80,6 +86,7 @@ struct gamma_rule {
   /// The rule for one call: a given gamma is a constant, and so is 0.5 for want of labels.
   [[nodiscard]] gamma_rule with(const char* loss, std::optional<double> given,
                                 const token_batch& batch) const {
+    if (from == source::entropy) check_confidence_k(loss, static_cast<std::size_t>(value));
     if (given && !(*given >= 0 && *given <= 1)) {
       core::fail(std::string{loss} + ": gamma is " + std::to_string(*given) + ", expected 0 to 1");
     }
@@ -89,17 +96,11 @@ struct gamma_rule {
   }
 };
 
-inline void check_confidence_k(const char* loss, std::size_t k) {
-  if (k >= 2) return;
-  core::fail(std::string{loss} + ": confidence_k is " + std::to_string(k) +
-             ", expected at least 2");
-}
-
 /// gamma of the counted tokens, asked for in order. confidence(token) is that of one that counts.
 template <class Confidence>
 class scope_gammas {
  public:
-  scope_gammas(const gamma_rule& rule, const token_plan& plan, const Confidence& confidence)
+  scope_gammas(const gamma_rule& rule, const token_plan& plan, Confidence& confidence)
       : rule_(rule), plan_(plan), confidence_(confidence) {}
 
   [[nodiscard]] double of(const counted_token& token) {
@@ -141,7 +142,7 @@ class scope_gammas {
 
   const gamma_rule& rule_;
   const token_plan& plan_;
-  const Confidence& confidence_;
+  Confidence& confidence_;
   std::size_t sample_ = 0, count_ = 0;
   double gamma_ = 0, total_ = 0;
 };

@@ -25,6 +25,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -58,8 +59,8 @@ class teacher_confidence {
       return of_label ? row::parity_softmax{teacher, 1}[label]
                       : rule_.of_entropy(row::parity_entropy(teacher));
     }
-    const std::size_t cols = std::max(rows_.student_cols, rows_.teacher_cols);
-    const logit_statistics seen = row::teacher_statistics(teacher, cols, 1);
+    const logit_statistics seen =
+        row::teacher_statistics(teacher, std::max(rows_.student_cols, rows_.teacher_cols), 1);
     if (token.index < memory_.size()) {
       memory_[token.index] = seen;
       // Tokens in between that don't count leave entries that nobody reads.
@@ -83,21 +84,28 @@ class teacher_confidence {
   std::size_t remembered_ = 0;
 };
 
-/// Every loss of this file.
+/// A loss's rule for gamma in one call; fails where that has no meaning.
 template <class Loss>
-blended_result blended_kl(const char* name, const Loss& loss, const token_rows& student,
-                          const token_rows& teacher, const token_batch& tokens,
-                          const gradient_rows& gradient, const blend_options& options = {}) {
-  const logit_rows rows{name, loss, student, teacher, gradient, loss.mode};
-  const token_plan plan{name, tokens, student.rows()};
-  const gamma_rule rule = loss.rule().with(name, options.gamma, tokens);
+gamma_rule rule_of(const Loss& loss, std::optional<double> given, const token_plan& plan,
+                   const logit_rows& rows) {
+  const gamma_rule rule = loss.rule().with(Loss::name, given, plan.batch());
   if (rule.from == gamma_rule::source::label)
     plan.check_labels("the teacher's vocabulary", rows.teacher_cols);
+  return rule;
+}
+
+/// Every loss of this file.
+template <class Loss>
+blended_result blended_kl(const Loss& loss, const token_rows& student, const token_rows& teacher,
+                          const token_batch& tokens, const gradient_rows& gradient,
+                          const blend_options& options = {}) {
+  const logit_rows rows{Loss::name, loss, student, teacher, gradient, loss.mode};
+  const token_plan plan{Loss::name, tokens, student.rows()};
+  const gamma_rule rule = rule_of(loss, options.gamma, plan, rows);
   if (loss.mode == loss_mode::parity && rows.student_cols != rows.teacher_cols)
-    core::fail(std::string{name} + ": parity mode knows no excluded columns");
+    core::fail(std::string{Loss::name} + ": parity mode knows no excluded columns");
   teacher_confidence confidence{rule, rows, loss.mode, options.workspace};
-  const auto confidence_of = [&](const counted_token& token) { return confidence(token); };
-  scope_gammas gammas{rule, plan, confidence_of};
+  scope_gammas gammas{rule, plan, confidence};
   blended_result result;
   plan.for_each_counted_row(
       result, gradient, [&](const counted_token& token, const output_row& out) {
@@ -118,25 +126,21 @@ blended_result blended_kl(const char* name, const Loss& loss, const token_rows& 
 
 /// The confidence that `loss` would average, alone.
 template <class Loss>
-confidence_sums sum_confidence(const char* name, const Loss& loss, const token_rows& teacher,
+confidence_sums sum_confidence(const Loss& loss, const token_rows& teacher,
                                const token_batch& tokens) {
-  const logit_rows rows{name, teacher, teacher, {}, vocabulary_mismatch::fail};
-  const token_plan plan{name, tokens, teacher.rows()};
-  const gamma_rule rule = loss.rule().with(name, std::nullopt, tokens);
+  const logit_rows rows{Loss::name, teacher, teacher, {}, vocabulary_mismatch::fail};
+  const token_plan plan{Loss::name, tokens, teacher.rows()};
+  const gamma_rule rule = rule_of(loss, std::nullopt, plan, rows);
   if (rule.from == gamma_rule::source::constant) return {.without = rule.value};
-  if (rule.from == gamma_rule::source::label)
-    plan.check_labels("the teacher's vocabulary", rows.teacher_cols);
   teacher_confidence confidence{rule, rows, loss.mode, {}};
-  const auto confidence_of = [&](const counted_token& token) { return confidence(token); };
-  return scope_gammas{rule, plan, confidence_of}.sums();
+  return scope_gammas{rule, plan, confidence}.sums();
 }
 
-}  // namespace detail::distill
-
-namespace detail::distill {
 /// One of the two directions: gamma 0 or 1.
 template <bool Reverse>
 struct one_way_kl {
+  static constexpr const char* name = Reverse ? "reverse_kl" : "forward_kl";
+
   float temperature = 1;
   bool temperature_squared = true;
   loss_mode mode = loss_mode::stable;
@@ -146,8 +150,7 @@ struct one_way_kl {
 
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const token_batch& tokens, const gradient_rows& gradient = {}) const {
-    return blended_kl(Reverse ? "reverse_kl" : "forward_kl", *this, student, teacher, tokens,
-                      gradient);
+    return blended_kl(*this, student, teacher, tokens, gradient);
   }
   /// The same with all tokens being one sample; no labels: all tokens count.
   blended_result operator()(const token_rows& student, const token_rows& teacher,
@@ -168,6 +171,8 @@ using reverse_kl = detail::distill::one_way_kl<true>;
 /// gamma KL(student || teacher) + (1 - gamma) KL(teacher || student) with a gamma that the caller
 /// sets.
 struct symmetric_kl {
+  static constexpr const char* name = "symmetric_kl";
+
   float temperature = 1;
   bool temperature_squared = true;
   loss_mode mode = loss_mode::stable;
@@ -180,8 +185,8 @@ struct symmetric_kl {
 
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const token_batch& tokens, const gradient_rows& gradient = {}) const {
-    return detail::distill::blended_kl("symmetric_kl", *this, student, teacher, tokens, gradient,
-                                       {.gamma = static_cast<double>(gamma)});
+    return detail::distill::blended_kl(*this, student, teacher, tokens, gradient,
+                                       {.gamma = rule().value});
   }
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const label_span& labels, reduction how,
@@ -199,6 +204,8 @@ struct symmetric_kl {
 /// is over samples of each sample's mean over its counted tokens; a sample without one counts as
 /// entropy 0, as in EdgeRazor (Python).
 struct entropy_aware_kl {
+  static constexpr const char* name = "entropy_aware_kl";
+
   float temperature = 1;
   bool temperature_squared = true;
   loss_mode mode = loss_mode::stable;
@@ -213,9 +220,7 @@ struct entropy_aware_kl {
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const token_batch& tokens, const gradient_rows& gradient = {},
                             const blend_options& options = {}) const {
-    detail::distill::check_confidence_k("entropy_aware_kl", confidence_k);
-    return detail::distill::blended_kl("entropy_aware_kl", *this, student, teacher, tokens,
-                                       gradient, options);
+    return detail::distill::blended_kl(*this, student, teacher, tokens, gradient, options);
   }
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const label_span& labels, reduction how,
@@ -227,8 +232,7 @@ struct entropy_aware_kl {
   /// several micro-batches or ranks, to be given as an option.
   [[nodiscard]] confidence_sums confidence(const token_rows& teacher,
                                            const token_batch& tokens) const {
-    detail::distill::check_confidence_k("entropy_aware_kl", confidence_k);
-    return detail::distill::sum_confidence("entropy_aware_kl", *this, teacher, tokens);
+    return detail::distill::sum_confidence(*this, teacher, tokens);
   }
 };
 
@@ -236,6 +240,7 @@ struct entropy_aware_kl {
 /// use_entropy): gamma is the mean probability that the teacher gives the label; 0.5 without
 /// labels. A counted token's label must be one of the teacher's columns.
 struct confidence_aware_kl {
+  static constexpr const char* name = "confidence_aware_kl";
   static constexpr bool reads_labels = true;
 
   float temperature = 1;
@@ -251,8 +256,7 @@ struct confidence_aware_kl {
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const token_batch& tokens, const gradient_rows& gradient = {},
                             const blend_options& options = {}) const {
-    return detail::distill::blended_kl("confidence_aware_kl", *this, student, teacher, tokens,
-                                       gradient, options);
+    return detail::distill::blended_kl(*this, student, teacher, tokens, gradient, options);
   }
   blended_result operator()(const token_rows& student, const token_rows& teacher,
                             const label_span& labels, reduction how,
@@ -263,7 +267,7 @@ struct confidence_aware_kl {
   /// As that of entropy_aware_kl.
   [[nodiscard]] confidence_sums confidence(const token_rows& teacher,
                                            const token_batch& tokens) const {
-    return detail::distill::sum_confidence("confidence_aware_kl", *this, teacher, tokens);
+    return detail::distill::sum_confidence(*this, teacher, tokens);
   }
 };
 

@@ -26,15 +26,11 @@ class layer_choice {
   /// "low": layer 1 (0 where it is the only one); "mid": layer count / 2; "high": the last. Fails
   /// on another word.
   constexpr explicit layer_choice(std::string_view name) {
-    if (name == "low") {
-      place_ = place::low;
-    } else if (name == "mid") {
-      place_ = place::mid;
-    } else if (name == "high") {
-      place_ = place::high;
-    } else {
+    if (name == "low") place_ = place::low;
+    if (name == "mid") place_ = place::mid;
+    if (name == "high") place_ = place::high;
+    if (place_ == place::index)
       detail::core::fail("layer_choice: \"" + std::string{name} + "\", expected low, mid or high");
-    }
   }
 
   /// The index among `count` layers (EdgeRazor (Python), resolve_layer_indices). Fails where
@@ -77,52 +73,6 @@ enum class layer_metric {
   norm,     ///< mean over tokens of |h_l|: largest first (EdgeRazor (Python): "l2")
   variance  ///< mean over features of the unbiased variance over tokens: largest first
 };
-
-namespace detail::distill {
-
-/// Calls visit(i) for every token that counts and returns how many there are.
-template <class Visit>
-std::size_t for_each_counted(std::size_t tokens, std::span<const std::uint8_t> mask,
-                             Visit&& visit) {
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < tokens; ++i) {
-    if (!mask.empty() && mask[i] == 0) continue;
-    ++count;
-    visit(i);
-  }
-  return count;
-}
-
-template <class T>
-[[nodiscard]] double mean_cosine(const matrix_view<T>& layer, const matrix_view<T>& before,
-                                 std::span<const std::uint8_t> mask) {
-  double sum = 0;
-  const std::size_t count = for_each_counted(layer.rows, mask, [&](std::size_t i) {
-    const input_row a = layer.row(i), b = before.row(i);
-    const double product = row::dot(a, b);
-    const double norms = std::sqrt(row::dot(a, a)) * std::sqrt(row::dot(b, b));
-    sum += norms == 0 ? 0 : product / norms;
-  });
-  return count == 0 ? 0 : sum / static_cast<double>(count);
-}
-
-template <class T>
-[[nodiscard]] double mean_norm(const matrix_view<T>& layer, std::span<const std::uint8_t> mask) {
-  double sum = 0;
-  const std::size_t count = for_each_counted(layer.rows, mask, [&](std::size_t i) {
-    sum += std::sqrt(row::dot(layer.row(i), layer.row(i)));
-  });
-  return count == 0 ? 0 : sum / static_cast<double>(count);
-}
-
-template <class T>
-[[nodiscard]] double mean_variance(const matrix_view<T>& layer,
-                                   std::span<const std::uint8_t> mask) {
-  return row::summed_variance({layer.data, layer.cols}, layer.rows, layer.stride, mask) /
-         static_cast<double>(std::max<std::size_t>(layer.cols, 1));
-}
-
-}  // namespace detail::distill
 
 /// The layers that stand out by a metric of the teacher's hidden states (the paper's adaptive
 /// feature distillation; EdgeRazor (Python), resolve_layer_indices_adaptive).
@@ -204,16 +154,26 @@ struct adaptive_layers {
   [[nodiscard]] double unchecked_score(std::span<const matrix_view<T>> hidden_states,
                                        std::size_t index,
                                        std::span<const std::uint8_t> mask) const {
-    const matrix_view<T>& layer = hidden_states[index];
-    switch (metric) {
-      case layer_metric::cosine_similarity:
-        return detail::distill::mean_cosine(layer, hidden_states[index - 1], mask);
-      case layer_metric::norm:
-        return detail::distill::mean_norm(layer, mask);
-      case layer_metric::variance:
-        return detail::distill::mean_variance(layer, mask);
+    const matrix_view<T>&layer = hidden_states[index], &before = hidden_states[index - 1];
+    if (metric == layer_metric::variance) {
+      return detail::row::summed_variance({layer.data, layer.cols}, layer.rows, layer.stride,
+                                          mask) /
+             static_cast<double>(std::max<std::size_t>(layer.cols, 1));
     }
-    return 0;
+    double sum = 0;
+    std::size_t counted = 0;
+    for (std::size_t i = 0; i < layer.rows; ++i) {
+      if (!mask.empty() && mask[i] == 0) continue;
+      ++counted;
+      const input_row a = layer.row(i), b = before.row(i);
+      const double norm = std::sqrt(detail::row::dot(a, a));
+      if (metric == layer_metric::norm) {
+        sum += norm;
+      } else if (const double norms = norm * std::sqrt(detail::row::dot(b, b)); norms != 0) {
+        sum += detail::row::dot(a, b) / norms;
+      }
+    }
+    return counted == 0 ? 0 : sum / static_cast<double>(counted);
   }
 };
 

@@ -46,50 +46,62 @@ struct projected {
                          matrix_view<float> projection_gradient,
                          std::span<double> workspace) const {
     const std::size_t width = student.cols(), height = teacher.cols();
-    check_shape("projection", projection.rows, projection.cols, height, width);
-    check_shape("teacher", teacher.rows(), height, student.rows(), projection.rows);
-    if (student_gradient.data() != nullptr) {
-      check_shape("student's gradient", student_gradient.rows(), student_gradient.cols(),
-                  student.rows(), width);
-    }
-    if (projection_gradient.data != nullptr) {
-      check_shape("projection's gradient", projection_gradient.rows, projection_gradient.cols,
-                  height, width);
-    }
+    const gradient_rows to_projection{projection_gradient};
+    const bool for_student = student_gradient.data() != nullptr,
+               for_projection = to_projection.data() != nullptr;
+    check_shape("projection", token_rows{projection}, height, width);
+    check_shape("teacher", teacher, student.rows(), projection.rows);
+    if (for_student) check_shape("student's gradient", student_gradient, student.rows(), width);
+    if (for_projection) check_shape("projection's gradient", to_projection, height, width);
     if (workspace.size() < workspace_size(width, height)) {
       detail::core::fail("projected: the workspace has " + std::to_string(workspace.size()) +
                          " doubles, expected " + std::to_string(workspace_size(width, height)));
     }
     const detail::distill::token_plan plan("projected", tokens, student.rows());
-    const gradient_rows to_projection{projection_gradient};
     for (std::size_t r = 0; r < to_projection.rows(); ++r)
       to_projection.row(r, tokens.accumulate).clear();
     std::array<detail::distill::counted_token, block> waiting;
+    std::array<input_row, block> rows;  // the student's
     std::size_t count = 0;
     loss_result result;
-    double* const outputs = workspace.data();
+    double* const outputs = workspace.data();  // P s of each token
     double* const slopes = outputs + block * height;
-    double* const sums = slopes + block * height;
-    const bool differentiates =
-        student_gradient.data() != nullptr || projection_gradient.data != nullptr;
+    double* const sums = slopes + block * height;  // P^T g of each token
+    // visit(row of P, place of its element in a token's P s or g, token)
+    const auto for_each_product = [&](auto&& visit) {
+      for (std::size_t r = 0; r < height; ++r)
+        for (std::size_t b = 0; b < count; ++b) visit(projection.row(r), b * height + r, b);
+    };
     const auto pass = [&] {
-      const std::span batch(waiting.data(), count);
-      project(student, projection, batch, outputs);
+      for (std::size_t b = 0; b < count; ++b) rows[b] = student.row(waiting[b].index);
+      for_each_product([&](const input_row& row, std::size_t at, std::size_t b) {
+        outputs[at] = detail::row::dot(row, rows[b]);
+      });
       for (std::size_t b = 0; b < count; ++b) {
-        const output_row slope{differentiates ? slopes + b * height : nullptr, height, false};
-        plan.add(result, batch[b],
-                 loss.row({outputs + b * height, height}, teacher.row(batch[b].index),
-                          batch[b].upstream, slope));
+        const output_row slope{for_student || for_projection ? slopes + b * height : nullptr,
+                               height, false};
+        plan.add(result, waiting[b],
+                 loss.row({outputs + b * height, height}, teacher.row(waiting[b].index),
+                          waiting[b].upstream, slope));
       }
-      if (student_gradient.data() != nullptr) {
-        back_to_student(projection, batch, slopes, sums);
+      if (for_projection) {
+        for (std::size_t r = 0; r < height; ++r) {
+          std::array<double, block> factors{};
+          for (std::size_t b = 0; b < count; ++b) factors[b] = slopes[b * height + r];
+          detail::row::add_multiples({factors.data(), count}, {rows.data(), count},
+                                     to_projection.row(r, true));
+        }
+      }
+      if (for_student) {
+        std::fill_n(sums, count * width, 0.0);
+        for_each_product([&](const input_row& row, std::size_t at, std::size_t b) {
+          detail::row::add_multiple(slopes[at], row, sums + b * width);
+        });
         for (std::size_t b = 0; b < count; ++b) {
-          student_gradient.row(batch[b].index, tokens.accumulate)
+          student_gradient.row(waiting[b].index, tokens.accumulate)
               .store_wide(0, width, sums + b * width);
         }
       }
-      if (projection_gradient.data != nullptr)
-        back_to_projection(student, batch, slopes, to_projection);
       count = 0;
     };
     plan.for_each_token([&](const detail::distill::counted_token& token) {
@@ -106,51 +118,12 @@ struct projected {
   }
 
  private:
-  using token_block = std::span<const detail::distill::counted_token>;
-
-  static void check_shape(const char* what, std::size_t rows, std::size_t cols,
-                          std::size_t expected_rows, std::size_t expected_cols) {
-    if (rows == expected_rows && cols == expected_cols) return;
+  template <class Rows>
+  static void check_shape(const char* what, const Rows& is, std::size_t rows, std::size_t cols) {
+    if (is.rows() == rows && is.cols() == cols) return;
     detail::core::fail("projected: the " + std::string{what} + " is " +
-                       detail::core::shape_text(rows, cols) + ", expected " +
-                       detail::core::shape_text(expected_rows, expected_cols));
-  }
-
-  /// outputs[b] = P s of each token.
-  static void project(const token_rows& student, const matrix_view<const float>& projection,
-                      token_block batch, double* outputs) noexcept {
-    for (std::size_t r = 0; r < projection.rows; ++r) {
-      for (std::size_t b = 0; b < batch.size(); ++b) {
-        outputs[b * projection.rows + r] =
-            detail::row::dot(projection.row(r), student.row(batch[b].index));
-      }
-    }
-  }
-
-  /// sums[b] = P^T g of each token.
-  static void back_to_student(const matrix_view<const float>& projection, token_block batch,
-                              const double* slopes, double* sums) noexcept {
-    const std::size_t width = projection.cols;
-    std::fill_n(sums, batch.size() * width, 0.0);
-    for (std::size_t r = 0; r < projection.rows; ++r) {
-      for (std::size_t b = 0; b < batch.size(); ++b) {
-        detail::row::add_multiple(slopes[b * projection.rows + r], projection.row(r),
-                                  sums + b * width);
-      }
-    }
-  }
-
-  /// Adds g s^T of each token.
-  static void back_to_projection(const token_rows& student, token_block batch, const double* slopes,
-                                 const gradient_rows& gradient) noexcept {
-    std::array<input_row, block> rows;
-    for (std::size_t b = 0; b < batch.size(); ++b) rows[b] = student.row(batch[b].index);
-    for (std::size_t r = 0; r < gradient.rows(); ++r) {
-      std::array<double, block> factors{};
-      for (std::size_t b = 0; b < batch.size(); ++b) factors[b] = slopes[b * gradient.rows() + r];
-      detail::row::add_multiples({factors.data(), batch.size()}, {rows.data(), batch.size()},
-                                 gradient.row(r, true));
-    }
+                       detail::core::shape_text(is.rows(), is.cols()) + ", expected " +
+                       detail::core::shape_text(rows, cols));
   }
 };
 

@@ -106,15 +106,14 @@ struct top_k_loss {
 
   auto operator()(const token_rows& student, const top_k_teacher& teacher,
                   const token_batch& tokens, const gradient_rows& gradient = {}) const {
-    const detail::distill::token_plan plan = check(student, teacher, tokens, gradient);
-    const call here{*this, student, teacher, gradient, plan};
+    const call here{loss, student, teacher, gradient, check(student, teacher, tokens, gradient)};
     if constexpr (detail::distill::outcome_blend<Loss>) {
       return here.blend(loss.rule());
     } else {
       if constexpr (requires { loss.end_rule(); }) {
         if (const auto end = loss.end_rule()) return loss_result{here.blend(*end)};
       }
-      return here.terms(loss.term());
+      return here.sum(loss.term());
     }
   }
   auto operator()(const token_rows& student, const top_k_teacher& teacher, const label_span& labels,
@@ -123,107 +122,93 @@ struct top_k_loss {
   }
 
  private:
-  static constexpr const char* name = "top_k_loss";
+  using token = detail::distill::counted_token;
+  using term = detail::row::divergence_term;
+  using outcomes = detail::row::outcome_pair;
 
   [[nodiscard]] detail::distill::token_plan check(const token_rows& student,
                                                   const top_k_teacher& teacher,
                                                   const token_batch& tokens,
                                                   const gradient_rows& gradient) const {
-    static_cast<void>(
-        detail::distill::logit_rows{name, student, student, gradient, vocabulary_mismatch::fail});
-    const matrix_view<const std::int32_t>& ids = teacher.ids;
-    const matrix_view<const float>& log_probabilities = teacher.log_probabilities;
-    if (ids.rows != student.rows() || log_probabilities.rows != ids.rows ||
-        log_probabilities.cols != ids.cols) {
-      detail::core::fail(std::string{name} + ": the student's logits are " +
-                         detail::core::shape_text(student.rows(), student.cols()) +
-                         ", the teacher's ids " + detail::core::shape_text(ids.rows, ids.cols) +
-                         ", its log-probabilities " +
-                         detail::core::shape_text(log_probabilities.rows, log_probabilities.cols));
+    using detail::core::fail, detail::core::shape_text;
+    static_cast<void>(detail::distill::logit_rows{"top_k_loss", student, student, gradient,
+                                                  vocabulary_mismatch::fail});
+    const auto& [ids, logs, tail, tail_floor] = teacher;
+    if (ids.rows != student.rows() || logs.rows != ids.rows || logs.cols != ids.cols) {
+      fail("top_k_loss: the student's logits are " + shape_text(student.rows(), student.cols()) +
+           ", the teacher's ids " + shape_text(ids.rows, ids.cols) + ", its log-probabilities " +
+           shape_text(logs.rows, logs.cols));
     }
-    if (!(teacher.tail_floor >= 0 && teacher.tail_floor < 1)) {
-      detail::core::fail(std::string{name} + ": the tail's floor is " +
-                         std::to_string(teacher.tail_floor) + ", expected 0 to below 1");
+    if (!(tail_floor >= 0 && tail_floor < 1)) {
+      fail("top_k_loss: the tail's floor is " + std::to_string(tail_floor) +
+           ", expected 0 to below 1");
     }
     if constexpr (requires { loss.mode; }) {
-      if (loss.mode == loss_mode::parity)
-        detail::core::fail(std::string{name} + ": parity mode knows no teacher's top k");
+      if (loss.mode == loss_mode::parity) fail("top_k_loss: parity mode knows no teacher's top k");
     }
     loss(token_rows{}, token_rows{}, token_batch{});  // checks its own parameters
-    const detail::distill::token_plan plan{name, tokens, student.rows()};
-    detail::distill::check_ids(name, ids, student.cols(), plan);
+    const detail::distill::token_plan plan{"top_k_loss", tokens, student.rows()};
+    detail::distill::check_ids("top_k_loss", ids, student.cols(), plan);
     return plan;
   }
 
   /// One call's arguments.
   struct call {
-    const top_k_loss& self;
+    const Loss& loss;
     const token_rows& student;
     const top_k_teacher& teacher;
     const gradient_rows& gradient;
-    const detail::distill::token_plan& plan;
+    const detail::distill::token_plan plan;
+    double temperature = static_cast<double>(loss.temperature);
+    double square = loss.temperature_squared ? temperature * temperature : 1;
 
-    [[nodiscard]] double square() const noexcept {
-      const auto temperature = static_cast<double>(self.loss.temperature);
-      return self.loss.temperature_squared ? temperature * temperature : 1;
+    [[nodiscard]] detail::row::teacher_outcomes known(const token& i) const noexcept {
+      return {teacher.ids.row(i.index), teacher.log_probabilities.row(i.index).data(),
+              student.cols(), teacher.tail == top_k_tail::bucket,
+              static_cast<double>(teacher.tail_floor)};
     }
-
-    [[nodiscard]] detail::row::teacher_outcomes outcomes(std::size_t token) const noexcept {
-      return {teacher.ids.row(token), teacher.log_probabilities.row(token).data(), student.cols(),
-              teacher.tail == top_k_tail::bucket, static_cast<double>(teacher.tail_floor)};
+    /// T^2 times the term's sum.
+    [[nodiscard]] double value(const outcomes& both, const term& of) const noexcept {
+      return square * detail::row::not_negative(both.sum(of).value);
     }
 
     /// value_of(token, both distributions, its row of the gradient) is the token's l.
     template <class ValueOf>
     void for_each(loss_result& result, ValueOf&& value_of) const {
-      plan.for_each_counted_row(
-          result, gradient,
-          [&](const detail::distill::counted_token& token, const output_row& out) {
-            const detail::row::teacher_outcomes known = outcomes(token.index);
-            const input_row row = student.row(token.index);
-            const detail::row::outcome_pair pair{row, known,
-                                                 1 / static_cast<double>(self.loss.temperature)};
-            return value_of(token, pair, out);
-          });
+      plan.for_each_counted_row(result, gradient, [&](const token& i, const output_row& out) {
+        return value_of(i, outcomes{student.row(i.index), known(i), 1 / temperature}, out);
+      });
     }
 
-    [[nodiscard]] loss_result terms(const detail::row::divergence_term& term) const {
+    [[nodiscard]] loss_result sum(const term& of) const {
       loss_result result;
-      for_each(result, [&](const detail::distill::counted_token& token,
-                           const detail::row::outcome_pair& pair, const output_row& out) {
-        const detail::row::term_sums sums = pair.sum(term);
+      for_each(result, [&](const token& i, const outcomes& both, const output_row& out) {
+        const detail::row::term_sums sums = both.sum(of);
         if (std::isinf(sums.value)) {
           out.clear();  // an infinite divergence has no direction
         } else if (out) {
-          pair.gradient(term, sums.slope, square() * token.upstream, out);
+          both.gradient(of, sums.slope, square * i.upstream, out);
         }
-        return square() * detail::row::not_negative(sums.value);
+        return square * detail::row::not_negative(sums.value);
       });
       return result;
     }
 
     [[nodiscard]] blended_result blend(const detail::distill::gamma_rule& rule) const {
       using detail::row::term_kind;
-      const auto confidence = [&](const detail::distill::counted_token& token) {
-        return rule.of_entropy(outcomes(token.index).entropy());
-      };
+      const auto confidence = [&](const token& i) { return rule.of_entropy(known(i).entropy()); };
       detail::distill::scope_gammas gammas{rule, plan, confidence};
       blended_result result;
-      for_each(result, [&](const detail::distill::counted_token& token,
-                           const detail::row::outcome_pair& pair, const output_row& out) {
-        const double gamma = gammas.of(token);
-        const double forward =
-            square() * detail::row::not_negative(pair.sum({term_kind::kl_blend, 1, 0}).value);
-        const double reverse =
-            square() * detail::row::not_negative(pair.sum({term_kind::kl_blend, 0, 1}).value);
+      for_each(result, [&](const token& i, const outcomes& both, const output_row& out) {
+        const double gamma = gammas.of(i), forward = value(both, {term_kind::kl_blend, 1, 0}),
+                     reverse = value(both, {term_kind::kl_blend, 0, 1});
         if (out) {
           // The reverse part of a token whose KL(q||p) is infinite has no direction; the forward
           // one always has.
-          const detail::row::divergence_term both{term_kind::kl_blend, 1 - gamma,
-                                                  std::isinf(reverse) ? 0 : gamma};
-          pair.gradient(both, pair.sum(both).slope, square() * token.upstream, out);
+          const term of{term_kind::kl_blend, 1 - gamma, std::isinf(reverse) ? 0 : gamma};
+          both.gradient(of, both.sum(of).slope, square * i.upstream, out);
         }
-        return detail::distill::add_divergences(result, token.share, gamma, {forward, reverse});
+        return detail::distill::add_divergences(result, i.share, gamma, {forward, reverse});
       });
       result.gamma = gammas.mean();
       return result;

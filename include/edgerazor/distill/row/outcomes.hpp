@@ -93,7 +93,7 @@ class teacher_outcomes {
 };
 
 /// Student and teacher over the same outcomes, at one temperature. Ids are columns of the student
-/// and distinct. Refers to both arguments.
+/// and distinct.
 class outcome_pair {
  public:
   EDGERAZOR_FUNCTION outcome_pair(const input_row& student, const teacher_outcomes& teacher,
@@ -131,8 +131,8 @@ class outcome_pair {
   /// nothing of a small one.
   [[nodiscard]] EDGERAZOR_FUNCTION double student_tail() const noexcept;
 
-  const input_row& student_;
-  const teacher_outcomes& teacher_;
+  input_row student_;
+  teacher_outcomes teacher_;
   double inverse_temperature_;
   double tail_ = log_of_zero;
   double student_log_sum_ = 0;
