@@ -8,7 +8,6 @@
 #include <edgerazor/distill/fused_head.hpp>
 #include <edgerazor/distill/gamma.hpp>
 #include <edgerazor/distill/generalized_js.hpp>
-#include <edgerazor/distill/head_kl.hpp>
 #include <edgerazor/distill/heads.hpp>
 #include <edgerazor/distill/hidden_loss.hpp>
 #include <edgerazor/distill/kl.hpp>

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 
-#include <edgerazor/distill/head_kl.hpp>
 #include <edgerazor/distill/heads.hpp>
 #include <edgerazor/distill/row/positions.hpp>
 #include <edgerazor/distill/tokens.hpp>

@@ -29,10 +29,8 @@ struct cross_entropy {
     const detail::distill::logit_rows rows{name, logits, logits, gradient,
                                            vocabulary_mismatch::fail};
     const detail::distill::token_plan plan{name, tokens, logits.rows()};
-    if (!(label_smoothing >= 0 && label_smoothing < 1)) {
-      detail::core::fail("cross_entropy: the label smoothing is " +
-                         std::to_string(label_smoothing) + ", expected 0 to below 1");
-    }
+    detail::distill::check_option(label_smoothing >= 0 && label_smoothing < 1, name,
+                                  "the label smoothing", label_smoothing, "0 to below 1");
     detail::distill::check_tokens(name, "labels", tokens.labels.size(), logits.rows());
     plan.check_labels("the vocabulary", logits.cols());
     loss_result result;

@@ -64,9 +64,7 @@ struct blend_options {
 namespace detail::distill {
 
 inline void check_confidence_k(const char* loss, std::size_t k) {
-  if (k >= 2) return;
-  core::fail(std::string{loss} + ": confidence_k is " + std::to_string(k) +
-             ", expected at least 2");
+  check_option(k >= 2, loss, "confidence_k", k, "at least 2");
 }
 
 /// Where a loss's gamma comes from: a constant (0 the forward divergence, 1 the reverse one); 1 -
@@ -87,9 +85,8 @@ struct gamma_rule {
   [[nodiscard]] gamma_rule with(const char* loss, std::optional<double> given,
                                 const token_batch& batch) const {
     if (from == source::entropy) check_confidence_k(loss, static_cast<std::size_t>(value));
-    if (given && !(*given >= 0 && *given <= 1)) {
-      core::fail(std::string{loss} + ": gamma is " + std::to_string(*given) + ", expected 0 to 1");
-    }
+    check_option(!given || (*given >= 0 && *given <= 1), loss, "gamma", given.value_or(0),
+                 "0 to 1");
     if (given) return {source::constant, *given};
     if (from == source::label && batch.labels.empty()) return {source::constant, 0.5};
     return *this;

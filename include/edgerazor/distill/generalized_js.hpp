@@ -33,24 +33,19 @@ struct generalized_js {
   }
   /// Fails at the ends, which are no sums of this kind.
   [[nodiscard]] detail::row::divergence_term term() const {
-    if (!(beta > 0 && beta < 1)) {
-      detail::core::fail("generalized_js: beta is " + std::to_string(beta) +
-                         ", expected one strictly between 0 and 1 here");
-    }
+    detail::distill::check_option(beta > 0 && beta < 1, "generalized_js", "beta", beta,
+                                  "one strictly between 0 and 1 here");
     return {detail::row::term_kind::jensen_shannon, static_cast<double>(beta)};
   }
 
   loss_result operator()(const token_rows& student, const token_rows& teacher,
                          const token_batch& tokens, const gradient_rows& gradient = {}) const {
-    if (!(beta >= 0 && beta <= 1))
-      detail::core::fail("generalized_js: beta is " + std::to_string(beta) + ", expected 0 to 1");
+    detail::distill::check_option(beta >= 0 && beta <= 1, "generalized_js", "beta", beta, "0 to 1");
     if (end_rule()) {
-      const symmetric_kl end{.temperature = temperature,
-                             .temperature_squared = temperature_squared,
-                             .vocabulary = vocabulary,
-                             .gamma = beta};
-      const blended_result result = end(student, teacher, tokens, gradient);
-      return {result.value, result.tokens};
+      return symmetric_kl{.temperature = temperature,
+                          .temperature_squared = temperature_squared,
+                          .vocabulary = vocabulary,
+                          .gamma = beta}(student, teacher, tokens, gradient);
     }
     return detail::distill::sum_divergence("generalized_js", *this, student, teacher, tokens,
                                            gradient);

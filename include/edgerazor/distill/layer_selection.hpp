@@ -92,7 +92,26 @@ struct adaptive_layers {
                          std::to_string(hidden_states.size()) +
                          " hidden states has no layer before it");
     }
-    return unchecked_score(hidden_states, index, mask);
+    const matrix_view<T>&layer = hidden_states[index], &before = hidden_states[index - 1];
+    if (metric == layer_metric::variance) {
+      return detail::row::summed_variance({layer.data, layer.cols}, layer.rows, layer.stride,
+                                          mask) /
+             static_cast<double>(std::max<std::size_t>(layer.cols, 1));
+    }
+    double sum = 0;
+    std::size_t counted = 0;
+    for (std::size_t i = 0; i < layer.rows; ++i) {
+      if (!mask.empty() && mask[i] == 0) continue;
+      ++counted;
+      const input_row a = layer.row(i), b = before.row(i);
+      const double norm = std::sqrt(detail::row::dot(a, a));
+      if (metric == layer_metric::norm) {
+        sum += norm;
+      } else if (const double norms = norm * std::sqrt(detail::row::dot(b, b)); norms != 0) {
+        sum += detail::row::dot(a, b) / norms;
+      }
+    }
+    return counted == 0 ? 0 : sum / static_cast<double>(counted);
   }
 
   /// Writes up to `count` indices into `hidden_states`, best first and equal ones in order, to the
@@ -115,7 +134,7 @@ struct adaptive_layers {
                          std::to_string(hidden_states.size()) + " and " + std::to_string(selected));
     }
     if (layers != 0) scores[0] = 0;
-    for (std::size_t l = 1; l <= layers; ++l) scores[l] = unchecked_score(hidden_states, l, mask);
+    for (std::size_t l = 1; l <= layers; ++l) scores[l] = score(hidden_states, l, mask);
     // Insertion into the best so far, behind its equals.
     std::size_t held = 0;
     for (std::size_t l = 1; l <= layers; ++l) {
@@ -148,32 +167,6 @@ struct adaptive_layers {
       detail::core::fail("adaptive_layers: " + std::to_string(mask) + " mask entries for " +
                          std::to_string(hidden_states[0].rows) + " tokens");
     }
-  }
-
-  template <class T>
-  [[nodiscard]] double unchecked_score(std::span<const matrix_view<T>> hidden_states,
-                                       std::size_t index,
-                                       std::span<const std::uint8_t> mask) const {
-    const matrix_view<T>&layer = hidden_states[index], &before = hidden_states[index - 1];
-    if (metric == layer_metric::variance) {
-      return detail::row::summed_variance({layer.data, layer.cols}, layer.rows, layer.stride,
-                                          mask) /
-             static_cast<double>(std::max<std::size_t>(layer.cols, 1));
-    }
-    double sum = 0;
-    std::size_t counted = 0;
-    for (std::size_t i = 0; i < layer.rows; ++i) {
-      if (!mask.empty() && mask[i] == 0) continue;
-      ++counted;
-      const input_row a = layer.row(i), b = before.row(i);
-      const double norm = std::sqrt(detail::row::dot(a, a));
-      if (metric == layer_metric::norm) {
-        sum += norm;
-      } else if (const double norms = norm * std::sqrt(detail::row::dot(b, b)); norms != 0) {
-        sum += detail::row::dot(a, b) / norms;
-      }
-    }
-    return counted == 0 ? 0 : sum / static_cast<double>(counted);
   }
 };
 

@@ -37,10 +37,8 @@ namespace detail::distill {
 
 inline double check_temperature(const char* loss, float temperature, loss_mode mode) {
   if (mode == loss_mode::parity && temperature < 0.1f) return static_cast<double>(0.1f);
-  if (!(temperature > 0) || !std::isfinite(temperature)) {
-    core::fail(std::string{loss} + ": the temperature is " + std::to_string(temperature) +
-               ", expected one above 0");
-  }
+  check_option(temperature > 0 && std::isfinite(temperature), loss, "the temperature", temperature,
+               "one above 0");
   return static_cast<double>(temperature);
 }
 

@@ -10,7 +10,6 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/distill/head_kl.hpp>
 #include <edgerazor/distill/heads.hpp>
 #include <edgerazor/distill/row/positions.hpp>
 #include <edgerazor/distill/tokens.hpp>
@@ -23,59 +22,52 @@ namespace detail::distill {
 /// One head of one sample at a time. The workspace holds, as doubles, the student's rows, their
 /// gradient and the rows of a group of the teacher's heads; and one row each of ln q, ln p and a
 /// spare, which takes the slopes.
-class relation_rows {
- public:
-  relation_rows(const head_rows& rows, std::size_t group, bool parity, bool accumulate,
-                double* workspace, std::size_t longest) noexcept
-      : rows_(rows),
-        group_(group),
-        parity_(parity),
-        accumulate_(accumulate),
-        ln_q_(workspace),
-        ln_p_(ln_q_ + row::relation_cols(longest)),
-        spare_(ln_p_ + row::relation_cols(longest)),
-        x_(spare_ + row::relation_cols(longest)),
-        slope_(x_ + longest * rows.student.width()),
-        y_(slope_ + longest * rows.student.width()) {}
+struct relation_rows {
+  const head_rows& rows;
+  std::size_t group;
+  bool parity, accumulate;
+  double* ln_q;         ///< the workspace's begin
+  std::size_t longest;  ///< sample
+  std::size_t cols = row::relation_cols(longest), student_size = longest * rows.student.width();
+  double *ln_p = ln_q + cols, *spare = ln_p + cols, *x = spare + cols, *slope = x + student_size,
+         *y = slope + student_size;
+  bool differentiates = rows.gradient.matrix.data() != nullptr;
 
   void begin_sample(const head_token& token, bool student) const noexcept {
     const std::size_t tokens = token.sample_size();
-    for (std::size_t g = 0; g < group_; ++g)
-      load(rows_.teacher, token, token.head * group_ + g, y_ + g * tokens * rows_.teacher.width());
+    for (std::size_t g = 0; g < group; ++g)
+      load(rows.teacher, token, token.head * group + g, y + g * tokens * rows.teacher.width());
     if (!student) return;
-    load(rows_.student, token, token.head, x_);
-    std::fill_n(slope_, tokens * rows_.student.width(), 0.0);
+    load(rows.student, token, token.head, x);
+    std::fill_n(slope, tokens * rows.student.width(), 0.0);
   }
   void end_sample(head_token token) const noexcept {
-    const std::size_t width = rows_.student.width();
-    for (token.index = token.begin; differentiates() && token.index < token.end; ++token.index) {
-      rows_.gradient.row(token, accumulate_)
-          .store_wide(0, width, slope_ + (token.index - token.begin) * width);
+    const std::size_t width = rows.student.width();
+    for (token.index = token.begin; differentiates && token.index < token.end; ++token.index) {
+      rows.gradient.row(token, accumulate)
+          .store_wide(0, width, slope + (token.index - token.begin) * width);
     }
   }
   void skip(const head_token&) const noexcept {}
 
   [[nodiscard]] double entropy(const head_token& token) const noexcept {
     relate_teacher(token);
-    return row::relation_entropy(ln_p_, token.sample_size(), parity_);
+    return row::relation_entropy(ln_p, token.sample_size(), parity);
   }
 
   row::kl_divergences divergences(const head_token& token,
                                   const row::kl_blend& blend) const noexcept {
     relate_teacher(token);
-    const std::size_t tokens = token.sample_size(), width = rows_.student.width(),
+    const std::size_t tokens = token.sample_size(), width = rows.student.width(),
                       i = token.index - token.begin;
-    row::relate(x_, tokens, width, i, ln_q_);
-    const row::kl_divergences both = row::relation_row(ln_q_, ln_p_, tokens, blend, parity_,
-                                                       differentiates() ? spare_ : nullptr);
-    if (differentiates()) row::relate_back(x_, tokens, width, i, spare_, slope_);
+    row::relate(x, tokens, width, i, ln_q);
+    const row::kl_divergences both =
+        row::relation_row(ln_q, ln_p, tokens, blend, parity, differentiates ? spare : nullptr);
+    if (differentiates) row::relate_back(x, tokens, width, i, spare, slope);
     return both;
   }
 
  private:
-  [[nodiscard]] bool differentiates() const noexcept {
-    return rows_.gradient.matrix.data() != nullptr;
-  }
   static void load(const token_heads& of, head_token token, std::size_t head, double* to) noexcept {
     token.head = head;
     for (token.index = token.begin; token.index < token.end; ++token.index) {
@@ -86,26 +78,19 @@ class relation_rows {
 
   /// ln p of a row: of the mean over the group's distributions.
   void relate_teacher(const head_token& token) const noexcept {
-    const std::size_t tokens = token.sample_size(), width = rows_.teacher.width(),
+    const std::size_t tokens = token.sample_size(), width = rows.teacher.width(),
                       i = token.index - token.begin;
-    row::relate(y_, tokens, width, i, ln_p_);
-    for (std::size_t g = 1; g < group_; ++g) {
-      row::relate(y_ + g * tokens * width, tokens, width, i, spare_);
+    row::relate(y, tokens, width, i, ln_p);
+    for (std::size_t g = 1; g < group; ++g) {
+      row::relate(y + g * tokens * width, tokens, width, i, spare);
       for (std::size_t j = 0; j < tokens; ++j) {
-        const double larger = std::max(ln_p_[j], spare_[j]),
-                     smaller = std::min(ln_p_[j], spare_[j]);
-        ln_p_[j] = larger + std::log1p(std::exp(smaller - larger));
+        const double larger = std::max(ln_p[j], spare[j]), smaller = std::min(ln_p[j], spare[j]);
+        ln_p[j] = larger + std::log1p(std::exp(smaller - larger));
       }
     }
-    const double ln_group = std::log(static_cast<double>(group_));
-    for (std::size_t j = 0; j < tokens; ++j) ln_p_[j] -= ln_group;
+    const double ln_group = std::log(static_cast<double>(group));
+    for (std::size_t j = 0; j < tokens; ++j) ln_p[j] -= ln_group;
   }
-
-  const head_rows& rows_;
-  std::size_t group_;
-  bool parity_;
-  bool accumulate_;
-  double *ln_q_, *ln_p_, *spare_, *x_, *slope_, *y_;
 };
 
 }  // namespace detail::distill
@@ -156,10 +141,8 @@ struct relation_kl {
     const std::size_t group = rows.heads_per_group();
     const detail::distill::token_plan plan(name, tokens, student.tokens());
     std::size_t longest = 0;
-    for (std::size_t sample = 0, begin = 0; sample < plan.samples();
-         begin = plan.sample_end(sample++)) {
-      longest = std::max(longest, plan.sample_end(sample) - begin);
-    }
+    for (std::size_t sample = 0; sample < plan.samples(); ++sample)
+      longest = std::max(longest, plan.sample_end(sample) - plan.sample_begin(sample));
     if (longest != 0 && (student.width() == 0 || teacher.width() == 0))
       detail::core::fail("relation_kl: rows of width 0");
     const std::size_t needed = workspace_size(longest, student.width(), teacher.width(), group);
@@ -168,8 +151,8 @@ struct relation_kl {
                          " doubles, expected " + std::to_string(needed));
     }
     detail::distill::check_confidence_k(name, confidence_k);
-    const detail::distill::relation_rows relations(rows, group, mode == loss_mode::parity,
-                                                   tokens.accumulate, workspace.data(), longest);
+    const detail::distill::relation_rows relations{
+        rows, group, mode == loss_mode::parity, tokens.accumulate, workspace.data(), longest};
     return detail::distill::sum_head_divergences(*this, student.heads, plan, relations, scale,
                                                  add_values);
   }

@@ -29,10 +29,7 @@ struct one_way_skew_kl {
 
   loss_result operator()(const token_rows& student, const token_rows& teacher,
                          const token_batch& tokens, const gradient_rows& gradient = {}) const {
-    if (!(alpha >= 0 && alpha < 1)) {
-      core::fail(std::string{name} + ": alpha is " + std::to_string(alpha) +
-                 ", expected 0 to below 1");
-    }
+    check_option(alpha >= 0 && alpha < 1, name, "alpha", alpha, "0 to below 1");
     return sum_divergence(name, *this, student, teacher, tokens, gradient);
   }
   loss_result operator()(const token_rows& student, const token_rows& teacher,

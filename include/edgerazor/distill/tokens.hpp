@@ -3,7 +3,6 @@
 /// each weighs, and how their values become one.
 #pragma once
 
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -55,12 +54,11 @@ class rows_of_tokens {
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
   [[nodiscard]] std::size_t stride() const noexcept { return stride_; }
 
-  /// Row `i` from column `begin` on, of `count` columns; i < rows.
+  /// Row `i` from column `begin` on, of `count` columns; i < rows. With `accumulate` one that is
+  /// written, or added to; without data, one of which nothing is wanted.
   [[nodiscard]] input_row part(std::size_t i, std::size_t begin, std::size_t count) const noexcept {
     return {at(i, begin), count, type_};
   }
-  [[nodiscard]] input_row row(std::size_t i) const noexcept { return part(i, 0, cols_); }
-  /// The same for a row that is written, or added to; without data, one of which nothing is wanted.
   [[nodiscard]] output_row part(std::size_t i, std::size_t begin, std::size_t count,
                                 bool accumulate) const noexcept
     requires(!read_only)
@@ -68,10 +66,9 @@ class rows_of_tokens {
     if (data_ == nullptr) return {};
     return {at(i, begin), count, type_, accumulate};
   }
-  [[nodiscard]] output_row row(std::size_t i, bool accumulate) const noexcept
-    requires(!read_only)
-  {
-    return part(i, 0, cols_, accumulate);
+  template <std::same_as<bool>... Accumulate>
+  [[nodiscard]] auto row(std::size_t i, Accumulate... accumulate) const noexcept {
+    return part(i, 0, cols_, accumulate...);
   }
 
  private:
@@ -192,6 +189,15 @@ struct counted_token {
   double share = 0;        ///< of its l in the value
   double upstream = 0;     ///< of its l in what gradients are taken of
 };
+
+/// Fails where an option of a loss is not what was expected.
+template <class Value>
+void check_option(bool valid, const char* loss, const char* option, Value is,
+                  const char* expected) {
+  if (valid) return;
+  core::fail(std::string{loss} + ": " + option + " is " + std::to_string(is) + ", expected " +
+             expected);
+}
 
 inline void check_tokens(const char* loss, const char* what, std::size_t count,
                          std::size_t tokens) {

@@ -139,10 +139,8 @@ struct top_k_loss {
            ", the teacher's ids " + shape_text(ids.rows, ids.cols) + ", its log-probabilities " +
            shape_text(logs.rows, logs.cols));
     }
-    if (!(tail_floor >= 0 && tail_floor < 1)) {
-      fail("top_k_loss: the tail's floor is " + std::to_string(tail_floor) +
-           ", expected 0 to below 1");
-    }
+    detail::distill::check_option(tail_floor >= 0 && tail_floor < 1, "top_k_loss",
+                                  "the tail's floor", tail_floor, "0 to below 1");
     if constexpr (requires { loss.mode; }) {
       if (loss.mode == loss_mode::parity) fail("top_k_loss: parity mode knows no teacher's top k");
     }

@@ -66,11 +66,9 @@ inline void piece_gradient(const input_row& student, const input_row& teacher, f
       whole, {.forward = forward, .reverse = reverse}, gradient);
 }
 
-/// What pieces of a row add to a divergence that is a sum over the vocabulary. Pieces add up.
-struct piece_sums {
-  double value = 0;
-  double slope = 0;
-};
+/// What pieces of a row add to a divergence that is a sum over the vocabulary: its value and slope.
+/// Pieces add up.
+using piece_sums = detail::row::term_sums;
 static_assert(std::is_trivially_copyable_v<piece_sums>);
 
 /// Adds some columns' terms of `loss`; `whole` is the statistics of the whole row at the loss's
@@ -78,7 +76,7 @@ static_assert(std::is_trivially_copyable_v<piece_sums>);
 template <detail::distill::term_loss Loss>
 void observe_terms(const Loss& loss, const input_row& student, const input_row& teacher,
                    const logit_statistics& whole, piece_sums& sums) {
-  const detail::row::term_sums more =
+  const piece_sums more =
       detail::row::sum_terms(loss.term(),
                              detail::distill::check_piece("observe_terms", loss.temperature,
                                                           student, teacher, student.size),
@@ -95,7 +93,7 @@ void piece_gradient(const Loss& loss, const input_row& student, const input_row&
   detail::row::term_gradient(loss.term(),
                              detail::distill::check_piece("piece_gradient", loss.temperature,
                                                           student, teacher, gradient.size),
-                             whole, {sums.value, sums.slope}, factor, gradient);
+                             whole, sums, factor, gradient);
 }
 
 }  // namespace EDGERAZOR_ABI
