@@ -62,9 +62,8 @@ struct hidden_mse {
 
   double row(const input_row& student, const input_row& teacher, double upstream,
              const output_row& gradient) const noexcept {
-    const bool whole = sum_features || student.size == 0;
-    return detail::row::squared_distance(student, teacher,
-                                         whole ? 1.0 : 1.0 / static_cast<double>(student.size),
+    const std::size_t features = sum_features || student.size == 0 ? 1 : student.size;
+    return detail::row::squared_distance(student, teacher, 1 / static_cast<double>(features),
                                          upstream, gradient);
   }
 

@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/distill/tokens.hpp>
@@ -25,24 +24,19 @@ struct objective_part {
 
 namespace detail::distill {
 
-template <class Value>
-concept term_value = std::is_convertible_v<Value, double> || std::is_base_of_v<loss_result, Value>;
+[[nodiscard]] inline double value_of_term(const loss_result& term) noexcept {
+  return term.value;
+}
+[[nodiscard]] inline double value_of_term(double term) noexcept {
+  return term;
+}
 
 /// A callable that computes a term's loss over the tokens it is given: a loss's result, or a plain
 /// number.
 template <class Term, class... Before>
-concept objective_term =
-    std::is_invocable_v<Term&, Before..., const token_batch&> &&
-    term_value<std::remove_cvref_t<std::invoke_result_t<Term&, Before..., const token_batch&>>>;
-
-template <term_value Value>
-[[nodiscard]] double value_of_term(const Value& value) {
-  if constexpr (std::is_base_of_v<loss_result, Value>) {
-    return value.value;
-  } else {
-    return static_cast<double>(value);
-  }
-}
+concept objective_term = requires(Term& term, const token_batch& tokens, Before... before) {
+  detail::distill::value_of_term(term(before..., tokens));
+};
 
 }  // namespace detail::distill
 

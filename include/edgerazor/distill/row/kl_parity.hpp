@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <utility>
 
 #include <edgerazor/distill/row/kl_statistics.hpp>
 #include <edgerazor/distill/row/rows.hpp>
@@ -34,65 +33,37 @@ class parity_softmax {
   double sum_ = 0;
 };
 
-/// A probability clamped at 1e-8, and its logarithm.
-struct parity_probability {
-  double value, log;
-  bool clamped;
-
-  [[nodiscard]] static parity_probability of(double p) noexcept {
-    const double value = std::max(p, parity_epsilon);
-    return {value, std::log(value), !(p >= parity_epsilon)};
-  }
-  [[nodiscard]] static parity_probability of_log(double ln_p) noexcept {
-    const double least = std::log(parity_epsilon), log = std::max(ln_p, least);
-    return {std::exp(log), log, ln_p < least};
-  }
-};
-
-/// Over columns i < count, of which at(i) gives q and p clamped, to q' and p': the divergences
+/// Both divergences with p and q clamped to p' and q', of rows of the same length, and with `out`
+/// the blend's gradient in the student's logits:
 ///
 ///     KL(p||q) = sum p' (ln p' - ln q')        KL(q||p) = sum q' (ln q' - ln p')
 ///
-/// and for each column slope(i, q d blend / dq, sum over columns of these), from which
-///
 ///     d KL(p||q) / dq = -p'/q        d KL(q||p) / dq = q'/q (ln q' - ln p' + 1)        0 where q was clamped
 ///     d / ds_i = q_i (d / dq_i - sum_j q_j d / dq_j) / T
-template <class At, class Slope>
-kl_divergences parity_kl_of(std::size_t count, const kl_blend& blend, bool differentiate, At&& at,
-                            Slope&& slope) noexcept {
-  const auto slope_of = [&blend](const auto& q, const auto& p) noexcept {
-    if (q.clamped) return 0.0;
-    return blend.reverse * q.value * (q.log - p.log + 1) - blend.forward * p.value;
-  };
-  kl_divergences result;
-  double sum = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto [q, p] = at(i);
-    result.forward += p.value * (p.log - q.log);
-    result.reverse += q.value * (q.log - p.log);
-    sum += slope_of(q, p);
-  }
-  for (std::size_t i = 0; differentiate && i < count; ++i) {
-    const auto [q, p] = at(i);
-    slope(i, slope_of(q, p), sum);
-  }
-  return result;
-}
-
-/// Of rows of logits of the same length; with `out`, the gradient in the student's.
 inline kl_divergences parity_kl(const logit_pair& rows, const kl_blend& blend,
                                 const output_row& out) noexcept {
   const parity_softmax q{rows.student, rows.inverse_temperature},
       p{rows.teacher, rows.inverse_temperature};
-  return parity_kl_of(
-      rows.student.size, blend, bool{out},
-      [&](std::size_t i) {
-        return std::pair{parity_probability::of(q[i]), parity_probability::of(p[i])};
-      },
-      [&](std::size_t i, double slope, double sum) {
-        const double g = (slope - q[i] * sum) * rows.inverse_temperature;
-        out.store(i, 1, &g);
-      });
+  kl_divergences result;
+  double sum = 0;
+  // q times the slope of the blend, at one column.
+  const auto slope = [&blend](double pi, double qi) noexcept {
+    if (!(qi >= parity_epsilon)) return 0.0;
+    const double clamped = std::max(pi, parity_epsilon);
+    return blend.reverse * qi * (std::log(qi) - std::log(clamped) + 1) - blend.forward * clamped;
+  };
+  for (std::size_t i = 0; i < rows.student.size; ++i) {
+    const double pi = p[i], qi = q[i];
+    const double pc = std::max(pi, parity_epsilon), qc = std::max(qi, parity_epsilon);
+    result.forward += pc * (std::log(pc) - std::log(qc));
+    result.reverse += qc * (std::log(qc) - std::log(pc));
+    sum += slope(pi, qi);
+  }
+  for (std::size_t i = 0; out && i < rows.student.size; ++i) {
+    const double qi = q[i], g = (slope(p[i], qi) - qi * sum) * rows.inverse_temperature;
+    out.store(i, 1, &g);
+  }
+  return result;
 }
 
 /// - sum p ln(p + 1e-8) with p = exponential(i) over the sum of these (EdgeRazor (Python),

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <utility>
 
 #include <edgerazor/distill/row/features_impl.hpp>
 #include <edgerazor/distill/row/kl_parity.hpp>
@@ -109,15 +108,23 @@ EDGERAZOR_FUNCTION kl_divergences relation_row(const double* ln_q, const double*
                                                bool parity, double* slopes) noexcept {
   const std::size_t cols = relation_cols(tokens);
   if (parity) {
-    return parity_kl_of(
-        tokens, blend, slopes != nullptr,
-        [&](std::size_t j) {
-          return std::pair{parity_probability::of_log(ln_q[j]),
-                           parity_probability::of_log(ln_p[j])};
-        },
-        [&](std::size_t j, double slope, double sum) {
-          slopes[j] = slope - std::exp(ln_q[j]) * sum;
-        });
+    kl_divergences both;
+    double sum = 0;
+    const double least = std::log(parity_epsilon);
+    const auto slope = [&](std::size_t j) noexcept {
+      if (ln_q[j] < least) return 0.0;
+      const double p = std::max(ln_p[j], least), q = std::max(ln_q[j], least);
+      return blend.reverse * std::exp(q) * (q - p + 1) - blend.forward * std::exp(p);
+    };
+    for (std::size_t j = 0; j < tokens; ++j) {
+      const double p = std::max(ln_p[j], least), q = std::max(ln_q[j], least);
+      both.forward += std::exp(p) * (p - q);
+      both.reverse += std::exp(q) * (q - p);
+      sum += slope(j);
+    }
+    for (std::size_t j = 0; slopes != nullptr && j < tokens; ++j)
+      slopes[j] = slope(j) - std::exp(ln_q[j]) * sum;
+    return both;
   }
   const auto of_first = [](const doubles& ln_a, const doubles& ln_b) noexcept {
     return row::exp(ln_a) * (ln_a - ln_b);
