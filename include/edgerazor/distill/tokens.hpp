@@ -240,7 +240,6 @@ class token_plan {
     if (!batch_.sample_ends.empty()) return batch_.sample_ends[sample];
     return batch_.sample_tokens == 0 ? tokens_ : (sample + 1) * batch_.sample_tokens;
   }
-
   [[nodiscard]] std::size_t sample_begin(std::size_t sample) const noexcept {
     return sample == 0 ? 0 : sample_end(sample - 1);
   }

@@ -77,8 +77,6 @@ struct input_row {
     return detail::row::with_elements(
         data, type, [i](const auto* x) noexcept { return static_cast<double>(x[i]); });
   }
-  /// The first `count` elements.
-  [[nodiscard]] input_row first(std::size_t count) const noexcept { return {data, count, type}; }
   /// How many of the columns [begin, begin + count) the row has.
   [[nodiscard]] std::size_t present_in(std::size_t begin, std::size_t count) const noexcept {
     return begin >= size ? 0 : std::min(count, size - begin);

@@ -3,8 +3,6 @@
 /// the student's logits. Worked in double.
 #pragma once
 
-#include <cstddef>
-
 #include <edgerazor/distill/row/kl_statistics.hpp>
 #include <edgerazor/distill/row/rows.hpp>
 
