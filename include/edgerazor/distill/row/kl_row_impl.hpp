@@ -215,8 +215,8 @@ class kl_passes {
   [[nodiscard]] std::size_t pad(std::size_t count) const noexcept {
     return (count + lanes - 1) / lanes * lanes;
   }
-  /// sum(guarded or not) of a block of `row`: again where raise() finds a larger reference, and again
-  /// where it is not finite, which `is_guarded` tells.
+  /// sum(guarded or not) of a block of `row`: again where raise() finds a larger reference, and
+  /// again where it is not finite, which `is_guarded` tells.
   template <class Raise, class Sum>
   static block_sums sum_block(const input_row& row, std::size_t first, std::size_t count,
                               bool& is_guarded, Raise&& raise, Sum&& sum) noexcept {

@@ -177,8 +177,8 @@ struct output_row {
       using type_of = std::remove_pointer_t<decltype(x)>;
       using rounded = std::conditional_t<std::is_same_v<type_of, double>, Sum, float>;
       for (std::size_t i = 0; i < count; ++i) {
-        const Sum value = static_cast<Sum>(values[i]);
-        const Sum sum = accumulate ? static_cast<Sum>(x[begin + i]) + value : value;
+        const Sum sum = accumulate ? static_cast<Sum>(x[begin + i]) + static_cast<Sum>(values[i])
+                                   : static_cast<Sum>(values[i]);
         x[begin + i] = type_of{static_cast<rounded>(sum)};
       }
     });
