@@ -24,12 +24,8 @@ struct objective_part {
 
 namespace detail::distill {
 
-[[nodiscard]] inline double value_of_term(const loss_result& term) noexcept {
-  return term.value;
-}
-[[nodiscard]] inline double value_of_term(double term) noexcept {
-  return term;
-}
+[[nodiscard]] inline double value_of_term(const loss_result& term) noexcept { return term.value; }
+[[nodiscard]] inline double value_of_term(double term) noexcept { return term; }
 
 /// A callable that computes a term's loss over the tokens it is given: a loss's result, or a plain
 /// number.

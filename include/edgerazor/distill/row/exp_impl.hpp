@@ -90,9 +90,7 @@ inline constexpr double exponent_unit<float> = 1.4426950408889634;  // 1 / ln 2
 [[nodiscard]] EDGERAZOR_INLINE floats exp_of_units(const floats& x) noexcept {
   return exp2_approx(x);
 }
-[[nodiscard]] inline doubles exp_of_units(const doubles& x) noexcept {
-  return row::exp(x);
-}
+[[nodiscard]] inline doubles exp_of_units(const doubles& x) noexcept { return row::exp(x); }
 
 /// x where the probability isn't 0, else 0: 0 * infinity counts as 0. Not guarded: x.
 template <bool Guarded = true, class Reals>

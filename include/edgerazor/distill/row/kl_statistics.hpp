@@ -28,9 +28,7 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::row {
 /// Rounding may take a divergence of 0 below it; NaN stays.
-[[nodiscard]] inline double not_negative(double x) noexcept {
-  return x < 0 ? 0 : x;
-}
+[[nodiscard]] inline double not_negative(double x) noexcept { return x < 0 ? 0 : x; }
 }  // namespace detail::row
 
 /// The sums above, over the columns seen so far. Trivially copyable: shards of the vocabulary, on
