@@ -109,12 +109,8 @@ std::vector<double> softmax(std::span<const float> logits) {
 struct term {
   double value, slope;
 };
-term forward(double p, double q) {
-  return {p * std::log(p / q), -p / q};
-}
-term reverse(double p, double q) {
-  return {q * std::log(q / p), std::log(q / p) + 1};
-}
+term forward(double p, double q) { return {p * std::log(p / q), -p / q}; }
+term reverse(double p, double q) { return {q * std::log(q / p), std::log(q / p) + 1}; }
 
 term jensen_shannon(double p, double q, double beta) {
   const double m = beta * p + (1 - beta) * q;

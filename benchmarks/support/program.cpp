@@ -94,9 +94,7 @@ std::vector<std::size_t> thread_counts() {
   return all == 1 ? std::vector<std::size_t>{1} : std::vector<std::size_t>{1, all};
 }
 
-std::string threads_name(std::size_t threads) {
-  return "threads:" + std::to_string(threads);
-}
+std::string threads_name(std::size_t threads) { return "threads:" + std::to_string(threads); }
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& measurement) {
   benchmark::RegisterBenchmark(name.c_str(), measurement)->Iterations(1)->UseManualTime();

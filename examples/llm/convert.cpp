@@ -17,9 +17,7 @@ namespace llm {
 
 namespace {
 
-bool is_matrix(const er::tensor_info& tensor) {
-  return tensor.dim_count == 2;
-}
+bool is_matrix(const er::tensor_info& tensor) { return tensor.dim_count == 2; }
 
 std::size_t tensor_bytes(const er::gguf_reader& file) {
   std::size_t sum = 0;

@@ -18,9 +18,7 @@ namespace {
 /// Grains of a job over the tokens of a batch: enough to keep threads busy, each of several tokens.
 constexpr std::size_t token_grain = 8;
 
-std::size_t divide_up(std::size_t a, std::size_t b) {
-  return (a + b - 1) / b;
-}
+std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 /// Both take their input as it is, or both as int8 in the same groups.
 bool same_input(const er::any_matrix& a, const er::any_matrix& b) {

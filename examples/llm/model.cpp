@@ -164,9 +164,7 @@ model model_file::load(const er::recipe& how, thread_pool& threads) const {
   return result;
 }
 
-bool model_file::is_packed() const {
-  return !er::packed_tensors(*reader).all().empty();
-}
+bool model_file::is_packed() const { return !er::packed_tensors(*reader).all().empty(); }
 
 tokenizer model_file::read_tokenizer() const {
   const er::gguf_reader& file = *reader;

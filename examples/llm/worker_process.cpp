@@ -115,9 +115,7 @@ nlohmann::json worker_process::ask(const nlohmann::json& request) {
   return reply["answer"];
 }
 
-bool worker_process::isolated() noexcept {
-  return true;
-}
+bool worker_process::isolated() noexcept { return true; }
 
 #else
 
@@ -137,9 +135,7 @@ nlohmann::json worker_process::ask(const nlohmann::json& request) {
   return reply["answer"];
 }
 
-bool worker_process::isolated() noexcept {
-  return false;
-}
+bool worker_process::isolated() noexcept { return false; }
 
 #endif
 

@@ -18,9 +18,7 @@ namespace {
 
 using Eigen::Index;
 
-Index index(std::size_t i) {
-  return static_cast<Index>(i);
-}
+Index index(std::size_t i) { return static_cast<Index>(i); }
 
 template <class Scalar>
 factor<Scalar> all_of(const basic_matrix<Scalar>& m) {

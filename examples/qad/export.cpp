@@ -36,9 +36,7 @@ er::matrix_format format_of(const er::recipe& how, const std::string& weight) {
   return *er::matrix_format::parse(how.weight_format(weight));
 }
 
-bool is_embedding(const parameters::entry& e) {
-  return e.name == "token_embd.weight";
-}
+bool is_embedding(const parameters::entry& e) { return e.name == "token_embd.weight"; }
 
 /// Bits of a code that nothing packs; 0 for other recipes.
 std::size_t unpacked_bits(std::string_view recipe) {

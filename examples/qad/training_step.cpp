@@ -246,18 +246,14 @@ step_result trainer::step(std::span<const std::int32_t> windows) {
   return result;
 }
 
-const parameters& trainer::master() const noexcept {
-  return parts_->master;
-}
+const parameters& trainer::master() const noexcept { return parts_->master; }
 
 const parameters& trainer::weights_in_use() {
   if (parts_->quantized) parts_->quantizer.apply(parts_->master, *parts_->quantized);
   return parts_->in_use();
 }
 
-const state_quantization& trainer::states() const noexcept {
-  return parts_->quantizer.states();
-}
+const state_quantization& trainer::states() const noexcept { return parts_->quantizer.states(); }
 
 double trainer::learning_rate(std::size_t step) const noexcept {
   const training_options& o = parts_->options;
@@ -273,12 +269,8 @@ trainer::state trainer::checkpoint() noexcept {
           parts_->optimizer.second_moments().values(), parts_->steps_done};
 }
 
-void trainer::restore(std::uint64_t steps_done) {
-  parts_->steps_done = steps_done;
-}
+void trainer::restore(std::uint64_t steps_done) { parts_->steps_done = steps_done; }
 
-std::uint64_t trainer::steps_done() const noexcept {
-  return parts_->steps_done;
-}
+std::uint64_t trainer::steps_done() const noexcept { return parts_->steps_done; }
 
 }  // namespace qad

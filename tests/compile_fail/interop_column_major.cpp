@@ -7,6 +7,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(const Eigen::MatrixXf& w) {
-  return er::pack<er::int4<>>(er::view_of(w));
-}
+auto wrong(const Eigen::MatrixXf& w) { return er::pack<er::int4<>>(er::view_of(w)); }

@@ -9,6 +9,4 @@ namespace er = edgerazor;
 
 using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-auto wrong(const matrix& a, const matrix& b) {
-  return er::pack<er::int4<>>(er::view_of(a + b));
-}
+auto wrong(const matrix& a, const matrix& b) { return er::pack<er::int4<>>(er::view_of(a + b)); }

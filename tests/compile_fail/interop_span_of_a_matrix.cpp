@@ -7,6 +7,4 @@ namespace er = edgerazor;
 
 using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-float wrong(matrix& a) {
-  return er::span_of(a)[0];
-}
+float wrong(matrix& a) { return er::span_of(a)[0]; }

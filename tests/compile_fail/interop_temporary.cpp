@@ -9,6 +9,4 @@ namespace er = edgerazor;
 
 using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-auto wrong(const matrix& a) {
-  return er::pack<er::int4<>>(er::view_of(matrix(a)));
-}
+auto wrong(const matrix& a) { return er::pack<er::int4<>>(er::view_of(matrix(a))); }

@@ -5,6 +5,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(er::matrix_view<const float> w) {
-  return er::quantize_to_checkpoint<er::int8<>>(w, 32);
-}
+auto wrong(er::matrix_view<const float> w) { return er::quantize_to_checkpoint<er::int8<>>(w, 32); }

@@ -6,6 +6,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(er::matrix_view<const float> w) {
-  return er::pack<er::int8<er::per_group<65540>>>(w);
-}
+auto wrong(er::matrix_view<const float> w) { return er::pack<er::int8<er::per_group<65540>>>(w); }

@@ -5,6 +5,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(er::matrix_view<const float> w) {
-  return er::pack<er::int4<>, er::codecs::ternary2>(w);
-}
+auto wrong(er::matrix_view<const float> w) { return er::pack<er::int4<>, er::codecs::ternary2>(w); }

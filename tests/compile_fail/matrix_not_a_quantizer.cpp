@@ -5,6 +5,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(er::matrix_view<const float> w) {
-  return er::pack<er::format>(w);
-}
+auto wrong(er::matrix_view<const float> w) { return er::pack<er::format>(w); }

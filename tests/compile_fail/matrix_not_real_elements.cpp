@@ -6,6 +6,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(er::matrix_view<const double> w) {
-  return er::pack<er::int4<>>(w);
-}
+auto wrong(er::matrix_view<const double> w) { return er::pack<er::int4<>>(w); }

@@ -6,6 +6,4 @@
 
 namespace er = edgerazor;
 
-auto wrong(er::matrix_view<const float> w) {
-  return er::pack<er::int4<er::per_tensor>>(w);
-}
+auto wrong(er::matrix_view<const float> w) { return er::pack<er::int4<er::per_tensor>>(w); }

@@ -154,24 +154,16 @@ static_assert(!er::real_element<double> && !er::real_element<int>);
 
 TEST_SUITE_BEGIN("core/float16");
 
-TEST_CASE("float16: all 65536 values, to float and back") {
-  check_all_values<half_traits>();
-}
-TEST_CASE("bfloat16: all 65536 values, to float and back") {
-  check_all_values<bfloat_traits>();
-}
+TEST_CASE("float16: all 65536 values, to float and back") { check_all_values<half_traits>(); }
+TEST_CASE("bfloat16: all 65536 values, to float and back") { check_all_values<bfloat_traits>(); }
 TEST_CASE("float16: ties go to even, their neighbours to the nearer") {
   check_all_ties<half_traits>();
 }
 TEST_CASE("bfloat16: ties go to even, their neighbours to the nearer") {
   check_all_ties<bfloat_traits>();
 }
-TEST_CASE("float16: random floats round to the nearest") {
-  check_random_floats<half_traits>();
-}
-TEST_CASE("bfloat16: random floats round to the nearest") {
-  check_random_floats<bfloat_traits>();
-}
+TEST_CASE("float16: random floats round to the nearest") { check_random_floats<half_traits>(); }
+TEST_CASE("bfloat16: random floats round to the nearest") { check_random_floats<bfloat_traits>(); }
 
 TEST_CASE("float16 and bfloat16: out of range is infinity, NaN stays NaN and becomes quiet") {
   CHECK(er::float16{65519.996f}.bits == 0x7bff);

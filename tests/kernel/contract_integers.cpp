@@ -74,9 +74,7 @@ struct token {
   }
 };
 
-std::size_t index(er::plane_type plane) {
-  return static_cast<std::size_t>(plane);
-}
+std::size_t index(er::plane_type plane) { return static_cast<std::size_t>(plane); }
 
 /// What isum holds before a plane that is not the first.
 constexpr std::int32_t held_before = -7;

@@ -34,9 +34,7 @@ std::vector<std::size_t> sizes() {
   return result;
 }
 
-std::uint32_t bits(float x) {
-  return std::bit_cast<std::uint32_t>(x);
-}
+std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
 
 /// A policy that was written for spans and single weights.
 struct spans_only {

@@ -148,9 +148,7 @@ std::string lenders(std::size_t index) {
   return text;
 }
 
-bool on_every_machine(std::string_view name) {
-  return name == "generic" || name == "scalar";
-}
+bool on_every_machine(std::string_view name) { return name == "generic" || name == "scalar"; }
 
 std::string table(bool every_machine) {
   std::string text =

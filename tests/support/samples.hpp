@@ -72,9 +72,7 @@ inline std::vector<float> draw(kind which, std::size_t size, std::mt19937& rando
 }
 
 /// A kind for the i-th of many cases.
-inline kind nth_kind(std::size_t i) {
-  return all_kinds[i % all_kinds.size()];
-}
+inline kind nth_kind(std::size_t i) { return all_kinds[i % all_kinds.size()]; }
 
 /// The same bits; all NaNs are one, because neither sign nor payload of a computed NaN is defined.
 inline bool same(float a, float b) {

@@ -26,9 +26,7 @@ struct io_error : std::runtime_error {
 using error_handler = void (*)(const char* sentence);
 
 namespace detail::core {
-inline void print_error(const char* sentence) {
-  std::fprintf(stderr, "edgerazor: %s\n", sentence);
-}
+inline void print_error(const char* sentence) { std::fprintf(stderr, "edgerazor: %s\n", sentence); }
 inline std::atomic<error_handler> current_error_handler{&print_error};
 
 template <class Error>
@@ -47,9 +45,7 @@ template <class Error>
 }
 
 /// A bad file: throws `io_error`.
-[[noreturn]] inline void fail_io(const std::string& sentence) {
-  raise<io_error>(sentence);
-}
+[[noreturn]] inline void fail_io(const std::string& sentence) { raise<io_error>(sentence); }
 
 /// "33 x 576", for the sentences.
 inline std::string shape_text(std::size_t rows, std::size_t cols) {

@@ -22,12 +22,8 @@ namespace detail::core {
 // Branch-free: GCC does not vectorize loops over these functions if they contain a conditional.
 
 /// All bits where a < b, else none; where 32 bits hold the difference.
-constexpr std::int32_t mask_less(std::int32_t a, std::int32_t b) noexcept {
-  return (a - b) >> 31;
-}
-constexpr std::int32_t positive_part(std::int32_t a) noexcept {
-  return a & ~(a >> 31);
-}
+constexpr std::int32_t mask_less(std::int32_t a, std::int32_t b) noexcept { return (a - b) >> 31; }
+constexpr std::int32_t positive_part(std::int32_t a) noexcept { return a & ~(a >> 31); }
 
 /// IEEE 754 binary16 from binary32. With e the exponent of |x|, but at least -14, a unit in the
 /// last place is 2^(e - 10), in binary32 that of 2^(e + 13). Adding 2^(e + 13) therefore rounds as
@@ -120,13 +116,9 @@ template <class T>
 concept real_element = detail::core::is_real_element<std::remove_const_t<T>>;
 
 namespace detail::core {
-constexpr float element_value(const float& x) noexcept {
-  return x;
-}
+constexpr float element_value(const float& x) noexcept { return x; }
 // By the member: compilers vectorize loops over numbers, not loops over conversions of classes.
-constexpr float element_value(const float16& x) noexcept {
-  return half_bits_to_float(x.bits);
-}
+constexpr float element_value(const float16& x) noexcept { return half_bits_to_float(x.bits); }
 constexpr float element_value(const bfloat16& x) noexcept {
   return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
 }

@@ -42,10 +42,11 @@ struct generalized_js {
                          const token_batch& tokens, const gradient_rows& gradient = {}) const {
     detail::distill::check_option(beta >= 0 && beta <= 1, "generalized_js", "beta", beta, "0 to 1");
     if (end_rule()) {
-      return symmetric_kl{.temperature = temperature,
-                          .temperature_squared = temperature_squared,
-                          .vocabulary = vocabulary,
-                          .gamma = beta}(student, teacher, tokens, gradient);
+      const loss_result& blend = symmetric_kl{.temperature = temperature,
+                                              .temperature_squared = temperature_squared,
+                                              .vocabulary = vocabulary,
+                                              .gamma = beta}(student, teacher, tokens, gradient);
+      return blend;
     }
     return detail::distill::sum_divergence("generalized_js", *this, student, teacher, tokens,
                                            gradient);

@@ -334,6 +334,11 @@ class token_plan {
     return 1;
   }
 
+  [[noreturn]] static void fail_sample_end(const std::string& name, std::size_t end,
+                                           std::size_t previous, const std::string& all) {
+    core::fail(name + ": a sample ends at token " + std::to_string(end) +
+               ", after one that ends at " + std::to_string(previous) + ", of " + all + " tokens");
+  }
   void check_samples() const {
     const std::string name = loss_, all = std::to_string(tokens_);
     if (batch_.sample_ends.empty()) {
@@ -343,11 +348,7 @@ class token_plan {
     }
     std::size_t previous = 0;
     for (const std::size_t end : batch_.sample_ends) {
-      if (end <= previous || end > tokens_) {
-        core::fail(name + ": a sample ends at token " + std::to_string(end) +
-                   ", after one that ends at " + std::to_string(previous) + ", of " + all +
-                   " tokens");
-      }
+      if (end <= previous || end > tokens_) fail_sample_end(name, end, previous, all);
       previous = end;
     }
     if (previous == tokens_) return;

@@ -31,8 +31,8 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/codec.hpp>
-#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/policy/finite.hpp>

@@ -55,9 +55,7 @@ inline float read_f32(const std::byte* at) noexcept {
   std::memcpy(&value, at, sizeof value);
   return value;
 }
-inline unsigned read_u8(const std::byte* at) noexcept {
-  return std::to_integer<unsigned>(*at);
-}
+inline unsigned read_u8(const std::byte* at) noexcept { return std::to_integer<unsigned>(*at); }
 inline int read_i8(const std::byte* at) noexcept {
   return static_cast<std::int8_t>(std::to_integer<std::uint8_t>(*at));
 }
@@ -136,9 +134,7 @@ constexpr unsigned tq1_digit(unsigned byte, std::size_t n) noexcept {
   return (byte * tq1_powers[n] & 255u) * 3 >> 8;
 }
 /// The byte of v = sum of digit[n] 3^(4 - n), v < 243.
-constexpr unsigned tq1_byte(unsigned v) noexcept {
-  return (256 * v + 242) / 243;
-}
+constexpr unsigned tq1_byte(unsigned v) noexcept { return (256 * v + 242) / 243; }
 
 inline void decode_tq1_0(const std::byte* in, float* x) noexcept {
   const float d = read_f16(in + 52);

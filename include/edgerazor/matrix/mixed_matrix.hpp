@@ -114,8 +114,8 @@ class mixed_matrix {
 
   /// Quantizes some rows: row 0 of `weights` becomes row `first_row`. Threads may fill different
   /// rows at once. Fails, before anything is written, on NaN or infinity, on a scale out of its
-  /// type's range, on levels that the formats do not have. The matrix must own its bytes. Defined in
-  /// pack_mixed.hpp.
+  /// type's range, on levels that the formats do not have. The matrix must own its bytes. Defined
+  /// in pack_mixed.hpp.
   template <quantizer High, quantizer Low, real_element T>
   void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {},
                  const Low& low = {});

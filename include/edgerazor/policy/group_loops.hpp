@@ -92,13 +92,13 @@ void pass_within_levels(const float* weights, std::size_t count, float scale, co
                         float* grad_in) noexcept {
   using reals = xsimd::batch<float, Arch>;
   constexpr int step = level_step<Q>, low = Q::min_level, high = Q::max_level;
+  constexpr int lower = low - step / 2, upper = high + step / 2;
   const std::size_t whole = count - count % reals::size;
   const reals scales{scale}, zero{0.0f};
   for (std::size_t i = 0; i < whole; i += reals::size) {
     reals position = quotient(reals::load_unaligned(weights + i), scales);
     if constexpr (step == 1) position = xsimd::to_float(round_lanes<low - 1, high + 1>(position));
-    const reals least{static_cast<float>(low - step / 2)},
-        most{static_cast<float>(high + step / 2)};
+    const reals least{static_cast<float>(lower)}, most{static_cast<float>(upper)};
     const auto inside = (position >= least) & (position <= most);
     xsimd::select(inside, reals::load_unaligned(grad_out + i), zero).store_unaligned(grad_in + i);
   }

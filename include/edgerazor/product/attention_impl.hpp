@@ -64,6 +64,7 @@ EDGERAZOR_FUNCTION void attention_scores(const kv_cache& cache, std::size_t head
   queries.visit([&](const auto& q) {
     detail::product::require_head(cache, head, detail::product::cols_of(q), scores.cols);
     detail::product::require_queries(detail::product::count_of(q), scores.rows);
+    detail::product::require_operands(cache.keys(head), q);
     detail::product::multiply(cache.keys(head), q, scores, {0, scores.cols}, k);
   });
 }

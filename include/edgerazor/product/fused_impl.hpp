@@ -56,7 +56,7 @@ inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 
 /// nearest cache when silu_product joins them.
 template <class G, class U, class X>
 void multiply_gated(const G& gate, const U& up, const X& x, const matrix_view<float>& y,
-                    row_range range, const kernel::functions& k) {
+                    row_range range, const kernel::functions& k) noexcept {
   alignas(64) float gates[gate_floats];
   const std::size_t unit = gated_unit(row_unit(gate), row_unit(up)),
                     tokens = std::clamp<std::size_t>(y.rows, 1,
@@ -96,10 +96,10 @@ EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products,
   input.visit([&](const auto& x) {
     for (const fused_product& p : products) {
       p.w.visit([&](const auto& w) {
-        detail::product::require_product(w, x, p.y, row_range{0, w.rows()}, k);
+        detail::product::require_product(w, x, p.y, row_range{0, w.rows()});
       });
     }
-    const auto multiply = [&](const fused_product& p, row_range some) {
+    const auto multiply = [&](const fused_product& p, row_range some) noexcept {
       if (some.empty()) return;
       p.w.visit([&](const auto& w) { detail::product::multiply(w, x, p.y, some, k); });
     };
@@ -146,8 +146,8 @@ EDGERAZOR_FUNCTION void gemm_gated(const weight_ref& gate, const weight_ref& up,
   input.visit([&](const auto& x) {
     gate.visit([&](const auto& g) {
       up.visit([&](const auto& u) {
-        detail::product::require_product(g, x, y, range, k);
-        detail::product::require_product(u, x, y, range, k);
+        detail::product::require_product(g, x, y, range);
+        detail::product::require_product(u, x, y, range);
         if (!options.executor) return detail::product::multiply_gated(g, u, x, y, range, k);
         // Each of the two streams is as long as that of a single product would be.
         const row_grains grains(gate.rows(),

@@ -25,18 +25,10 @@ namespace detail::product {
   return options.rows.value_or(row_range{0, rows});
 }
 
-inline std::size_t cols_of(const activation_view& x) noexcept {
-  return x.cols;
-}
-inline std::size_t cols_of(const matrix_view<const float>& x) noexcept {
-  return x.cols;
-}
-inline std::size_t count_of(const activation_view& x) noexcept {
-  return x.tokens;
-}
-inline std::size_t count_of(const matrix_view<const float>& x) noexcept {
-  return x.rows;
-}
+inline std::size_t cols_of(const activation_view& x) noexcept { return x.cols; }
+inline std::size_t cols_of(const matrix_view<const float>& x) noexcept { return x.cols; }
+inline std::size_t count_of(const activation_view& x) noexcept { return x.tokens; }
+inline std::size_t count_of(const matrix_view<const float>& x) noexcept { return x.rows; }
 inline activation_view part_of_cols(const activation_view& x, std::size_t begin,
                                     std::size_t count) noexcept {
   return x.cols_from(begin, count);
@@ -53,6 +45,25 @@ inline void require_same_groups(std::size_t group_cols, const activation_view& x
              " columns and activations in groups of " + std::to_string(x.group_cols));
 }
 inline void require_same_groups(std::size_t, const matrix_view<const float>&) noexcept {}
+
+/// Weights and activations of two kinds that can't be multiplied fail.
+template <class X>
+void require_operands(const packed_view& w, const X& x) {
+  require_same_groups(w.layout().group_cols(), x);
+}
+template <class X>
+void require_operands(const mixed_matrix& w, const X& x) {
+  require_same_groups(w.group_cols(), x);
+}
+inline void require_operands(const dense_view&, const matrix_view<const float>&) noexcept {}
+template <class X>
+void require_operands(const any_matrix& w, const X& x) {
+  if (w.packed()) return require_operands(*w.packed(), x);
+  if (w.mixed()) return require_operands(*w.mixed(), x);
+  if constexpr (std::is_same_v<X, activation_view>) {
+    core::fail("product: a matrix of " + w.fmt().name() + " takes float activations, not int8");
+  }
+}
 
 template <class X>
 void require_fit(std::size_t rows, std::size_t cols, const X& x, const matrix_view<float>& y,
@@ -75,16 +86,14 @@ inline void clear_rows(const matrix_view<float>& y, row_range range) noexcept {
 
 template <class X>
 void multiply(const packed_view& w, const X& x, const matrix_view<float>& y, row_range range,
-              const kernel::functions& k) {
-  require_same_groups(w.layout().group_cols(), x);
+              const kernel::functions& k) noexcept {
   clear_rows(y, range);
   multiply_rows(k, w, range, {}, x, y.rows, y);
 }
 
 template <class X>
 void multiply(const mixed_matrix& w, const X& x, const matrix_view<float>& y, row_range range,
-              const kernel::functions& k) {
-  require_same_groups(w.group_cols(), x);
+              const kernel::functions& k) noexcept {
   clear_rows(y, range);
   for (const mixed_matrix::segment& part : w.segments()) {
     const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), range.begin);
@@ -123,22 +132,18 @@ inline void multiply(const dense_view& w, const matrix_view<const float>& x,
 
 template <class X>
 void multiply(const any_matrix& w, const X& x, const matrix_view<float>& y, row_range range,
-              const kernel::functions& k) {
+              const kernel::functions& k) noexcept {
   if (w.packed()) return multiply(*w.packed(), x, y, range, k);
   if (w.mixed()) return multiply(*w.mixed(), x, y, range, k);
-  if constexpr (std::is_same_v<X, activation_view>) {
-    core::fail("product: a matrix of " + w.fmt().name() + " takes float activations, not int8");
-  } else {
-    multiply(w.dense(), x, y, range, k);
-  }
+  // Dense rows take floats alone: require_operands has refused the other kind.
+  if constexpr (!std::is_same_v<X, activation_view>) multiply(w.dense(), x, y, range, k);
 }
 
-/// Fails as the product of any rows would.
+/// Fails where a product of these would be wrong; what passes is multiplied without a check.
 template <class W, class X>
-void require_product(const W& w, const X& x, const matrix_view<float>& y, row_range range,
-                     const kernel::functions& k) {
+void require_product(const W& w, const X& x, const matrix_view<float>& y, row_range range) {
   require_fit(w.rows(), w.cols(), x, y, range);
-  multiply(w, x, y, row_range{0, 0}, k);
+  require_operands(w, x);
 }
 
 /// The rows of a grain that lie in a range.
@@ -155,9 +160,8 @@ EDGERAZOR_FUNCTION void gemm(const weight_ref& weights, const product_input& inp
   const row_range range = detail::product::rows_of(options, weights.rows());
   weights.visit([&](const auto& w) {
     input.visit([&](const auto& x) {
-      detail::product::require_fit(w.rows(), w.cols(), x, y, range);
+      detail::product::require_product(w, x, y, range);
       if (!options.executor) return detail::product::multiply(w, x, y, range, k);
-      detail::product::multiply(w, x, y, row_range{0, 0}, k);  // what fails does so on this thread
       const row_grains grains(weights, y.rows);
       options.executor(grains.count(), [&](std::size_t grain) noexcept {
         const row_range rows = detail::product::intersection(grains[grain], range);

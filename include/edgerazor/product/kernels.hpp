@@ -26,9 +26,7 @@ struct kernel {
 [[nodiscard]] EDGERAZOR_FUNCTION std::span<const kernel> available_kernels() noexcept;
 
 /// The fastest kernel that this processor can run: the default of every product.
-[[nodiscard]] inline const kernel& best_kernel() noexcept {
-  return available_kernels().front();
-}
+[[nodiscard]] inline const kernel& best_kernel() noexcept { return available_kernels().front(); }
 
 /// The available kernel of that name; null where there is none, which as an option means the
 /// fastest.

@@ -109,9 +109,7 @@ namespace detail::product {
 /// cache holds.
 inline constexpr std::size_t dense_rows = 32;
 
-inline std::size_t row_unit(const packed_view&) noexcept {
-  return tile_rows;
-}
+inline std::size_t row_unit(const packed_view&) noexcept { return tile_rows; }
 /// A part's second tile begins at row rows[16] of the matrix; every nth row in the higher precision
 /// makes that 16 n, where the other part's tiles end too.
 inline std::size_t row_unit(const mixed_matrix& w) noexcept {

@@ -5,6 +5,4 @@
 
 std::size_t rows_elsewhere(const edgerazor::packed_view& weights);
 
-int main() {
-  return static_cast<int>(rows_elsewhere(edgerazor::packed_view{}));
-}
+int main() { return static_cast<int>(rows_elsewhere(edgerazor::packed_view{})); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text, see dot.inl: the 16 rows of a tile as several registers. The namespace supplies, all
-// EDGERAZOR_ISA EDGERAZOR_INLINE, for int_vector (`lanes` int32) and byte_vector (4 * `lanes` bytes):
+// EDGERAZOR_ISA EDGERAZOR_INLINE, for int_vector (`lanes` int32) and byte_vector (4 * `lanes`
+// bytes):
 //
 //     load(at)  store(to, v)      of int32 and of uint8
 //     splat(x)  add(a, b)  shift_left(v, n)      of int32

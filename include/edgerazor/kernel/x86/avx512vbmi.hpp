@@ -37,9 +37,9 @@ inline constexpr base3_digits<128> digits{0, 0, 4, 80};
 inline constexpr std::uint32_t inverse_of_81 = 2014922929u;
 static_assert(inverse_of_81 * 81u == 1u);
 
-/// Base 3 alone, the other planes are decoded by avx512vnni: byte = 81 * (digit 4) + rest, rest = 0..80. `top` is 81 * (digit 4): two
-/// comparisons against 81 and 162. It is multiplied as it is, and its sum divided by 81: |sum| <=
-/// 162 * 128 * largest_group < 2^31.
+/// Base 3 alone, the other planes are decoded by avx512vnni: byte = 81 * (digit 4) + rest, rest =
+/// 0..80. `top` is 81 * (digit 4): two comparisons against 81 and 162. It is multiplied as it is,
+/// and its sum divided by 81: |sum| <= 162 * 128 * largest_group < 2^31.
 template <plane_type Plane>
 struct chunk_codes {
   static_assert(Plane == plane_type::base3, "other planes are decoded by avx512vnni");
