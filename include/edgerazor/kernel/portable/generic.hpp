@@ -88,6 +88,7 @@ struct chunk_codes {
   byte_pairs part[parts];
 
   EDGERAZOR_INLINE explicit chunk_codes(const std::uint8_t* chunk) noexcept {
+    EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) {
       byte_vector bytes = byte_vector::load_unaligned(chunk + slot_cols * lanes * i);
       if constexpr (!std::has_single_bit(plane_of(Plane).radix)) {
@@ -150,11 +151,13 @@ struct chunk_sums {
   std::size_t held = 0;  ///< chunks whose products are in `narrow`
 
   EDGERAZOR_INLINE chunk_sums() noexcept {
+    EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i)
       narrow[i] = short_vector(std::int16_t{0}), wide[i] = splat(std::int32_t{0});
   }
   EDGERAZOR_INLINE void add(const chunk_codes<Plane>& codes, const std::int8_t* x) noexcept {
     byte_pairs rest[parts];
+    EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) rest[i] = codes.part[i];
     EDGERAZOR_UNROLL
     for (unsigned f = 0; f < fields; ++f) {
@@ -177,6 +180,7 @@ struct chunk_sums {
     }
   }
   EDGERAZOR_INLINE void widen_all() noexcept {
+    EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) {
       wide[i] += widen(narrow[i]);
       narrow[i] = short_vector(std::int16_t{0});
@@ -186,6 +190,7 @@ struct chunk_sums {
   EDGERAZOR_INLINE ints total() noexcept {
     if constexpr (widest > 0) widen_all();
     ints result;
+    EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) result.part[i] = wide[i];
     return result;
   }
