@@ -14,6 +14,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/policy_data.hpp"
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
@@ -21,25 +22,10 @@
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
+using policy_data::random_values;
+using policy_data::view;
 
 namespace {
-
-std::vector<float> random_values(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, 1.0f);
-  std::vector<float> result(count);
-  for (float& x : result) x = normal(random);
-  // Ties, which round to even: all of a run of sixteen are multiples of half a level of its
-  // largest, 127.
-  for (std::size_t i = 0; i + 16 <= count && i < 16; ++i)
-    result[i] = i == 0 ? 127.0f : static_cast<float>(i) - 7.5f;
-  return result;
-}
-
-template <class T>
-er::matrix_view<const T> view(const std::vector<T>& data, std::size_t rows, std::size_t cols) {
-  return {data.data(), rows, cols};
-}
 
 std::string sentence_of(const auto& function) {
   try {

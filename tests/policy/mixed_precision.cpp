@@ -10,31 +10,17 @@
 
 #include <doctest/doctest.h>
 
+#include "support/policy_data.hpp"
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
+using policy_data::random_values;
+using policy_data::view;
 
 namespace {
-
-std::vector<float> random_values(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, 1.0f);
-  std::vector<float> result(count);
-  for (float& x : result) x = normal(random);
-  // Ties, which round to even: all of a run of sixteen are multiples of half a level of its
-  // largest, 127.
-  for (std::size_t i = 0; i + 16 <= count && i < 16; ++i)
-    result[i] = i == 0 ? 127.0f : static_cast<float>(i) - 7.5f;
-  return result;
-}
-
-template <class T>
-er::matrix_view<const T> view(const std::vector<T>& data, std::size_t rows, std::size_t cols) {
-  return {data.data(), rows, cols};
-}
 
 template <class Function>
 std::string sentence_of(Function&& function) {
