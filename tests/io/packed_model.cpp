@@ -37,6 +37,21 @@ bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+/// One of every kind: codes, groups, scales, mixed and dense.
+const std::vector<const char*> formats{"ternary2_g64",
+                                       "ternary5_g32_bf16",
+                                       "int4_row",
+                                       "int8_g128_f32",
+                                       "binary_g64",
+                                       "int3_g64",
+                                       "int5_g32_bf16",
+                                       "int6_row",
+                                       "int4_g64+ternary2_g64:every_8_rows",
+                                       "int4_g64+ternary5_g64:rows_4_of_8",
+                                       "f32",
+                                       "f16",
+                                       "bf16"};
+
 }  // namespace
 
 TEST_SUITE_BEGIN("io/packed_model");
@@ -49,19 +64,6 @@ TEST_CASE(
   const temporary_folder folder;
   const std::size_t rows = 33, cols = 100;
   const std::vector<float> weights = random_weights(rows * cols, seed);
-  const std::vector<const char*> formats{"ternary2_g64",
-                                         "ternary5_g32_bf16",
-                                         "int4_row",
-                                         "int8_g128_f32",
-                                         "binary_g64",
-                                         "int3_g64",
-                                         "int5_g32_bf16",
-                                         "int6_row",
-                                         "int4_g64+ternary2_g64:every_8_rows",
-                                         "int4_g64+ternary5_g64:rows_4_of_8",
-                                         "f32",
-                                         "f16",
-                                         "bf16"};
   std::vector<er::any_matrix> matrices;
   for (const char* format : formats) matrices.push_back(pack(format, weights, rows, cols));
   er::gguf_writer writer;
@@ -99,18 +101,6 @@ TEST_CASE("a mapped file is multiplied in place") {
   const std::size_t rows = 37, cols = 136;
   const std::vector<float> weights = random_weights(rows * cols, seed),
                            x = random_weights(cols, seed + 1);
-  const std::vector<const char*> formats{"ternary2_g64",
-                                         "ternary5_g32_bf16",
-                                         "int4_row",
-                                         "int8_g128_f32",
-                                         "binary_g64",
-                                         "int3_g64",
-                                         "int5_g32_bf16",
-                                         "int6_row",
-                                         "int4_g64+ternary2_g64:every_8_rows",
-                                         "f32",
-                                         "f16",
-                                         "bf16"};
   std::vector<er::any_matrix> owned;
   for (const char* format : formats) owned.push_back(pack(format, weights, rows, cols));
   er::gguf_writer writer;
