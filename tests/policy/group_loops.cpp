@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -62,6 +63,23 @@ TEST_CASE_TEMPLATE("group loops: codes and values, weight by weight", Policy, er
   }
 }
 
+TEST_CASE_TEMPLATE("group loops: ties, and what is not finite, weight by weight", Policy,
+                   er::ternary<>, er::binary<>, er::int3<>, er::int8<>, er::int4_asymmetric<>) {
+  constexpr float infinity = std::numeric_limits<float>::infinity(),
+                  smallest = std::numeric_limits<float>::denorm_min();
+  std::vector<float> w{std::nanf(""), -std::nanf(""), infinity, -infinity, 1e38f,     -1e38f,
+                       0.0f,          -0.0f,          smallest, -smallest, 0x1p-130f, 1e30f};
+  for (int i = -600; i <= 600; ++i) w.push_back(0.25f * static_cast<float>(i));
+  for (const float scale : {1.0f, 0.25f, 0.1f, 3.0f, 1e5f, 1e30f, smallest}) {
+    CAPTURE(scale);
+    std::vector<std::int8_t> levels(w.size());
+    er::detail::policy::quantize_codes<Policy>(w.data(), w.size(), scale, levels.data());
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < w.size(); ++i) wrong += levels[i] != Policy::level(w[i], scale);
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE_TEMPLATE("group loops: gradients pass where `within_levels` says so, in place too",
                    Policy, er::ternary<>, er::binary<>, er::int3<>, er::int8<>,
                    er::int4_asymmetric<>, odd_levels) {
@@ -80,10 +98,10 @@ TEST_CASE_TEMPLATE("group loops: gradients pass where `within_levels` says so, i
       expected[i] = er::within_levels<Policy>(w[i], 1.0f) ? grad[i] : 0.0f;
     }
     std::vector<float> result(size + 1, 99.0f), in_place = grad;
-    er::detail::policy::pass_within_levels<Policy>(w.data(), size, 1.0f, grad.data(),
-                                                   result.data());
-    er::detail::policy::pass_within_levels<Policy>(w.data(), size, 1.0f, in_place.data(),
-                                                   in_place.data());
+    er::detail::policy::pass_within_levels(er::detail::policy::levels_of<Policy>, w, 1.0f,
+                                           grad.data(), result.data());
+    er::detail::policy::pass_within_levels(er::detail::policy::levels_of<Policy>, w, 1.0f,
+                                           in_place.data(), in_place.data());
     CHECK(result == expected);
     in_place.push_back(99.0f);
     CHECK(in_place == expected);

@@ -2,8 +2,11 @@
 /// The order of additions of a mean, against a second account of it that stores every partial sum
 /// it can.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <random>
 #include <span>
 #include <vector>
@@ -92,6 +95,36 @@ TEST_CASE("mean: where the levels of the cascade end, for data whose sum shows i
     std::vector<float> w(per_row * 32, 1.0f);
     for (std::size_t i = 0; i < w.size(); ++i) w[i] = i / 32 % 32 == 0 ? 0x1p24f : 1.0f;
     CHECK(er::mean_magnitude(w) == plain_mean(w));
+  }
+}
+
+TEST_CASE("mean: the same bits for zeros, subnormals and extremes") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  constexpr float smallest = std::numeric_limits<float>::denorm_min();
+  const float extremes[] = {0.0f, -0.0f, smallest, -smallest, 0x1p-130f, 1e30f, -1e30f, 1.0f};
+  for (const std::size_t size : sizes()) {
+    CAPTURE(size);
+    std::vector<float> w(size);
+    for (const bool every : {false, true}) {
+      for (std::size_t i = 0; i < size; ++i)
+        w[i] = every || i % 3 == 0 ? extremes[random() % (every ? 5 : 8)] : normal(random);
+      CHECK(std::bit_cast<std::uint32_t>(er::mean_magnitude(w)) ==
+            std::bit_cast<std::uint32_t>(plain_mean(w)));
+    }
+  }
+}
+
+TEST_CASE("mean: NaN where a weight is NaN, wherever it stands") {
+  for (std::size_t size = 1; size < 150; ++size) {
+    std::vector<float> w(size, 1.0f);
+    for (std::size_t i = 0; i < size; ++i) {
+      w[i] = std::nanf("");
+      CHECK(std::isnan(er::mean_magnitude(w)));
+      w[i] = 1.0f;
+    }
   }
 }
 

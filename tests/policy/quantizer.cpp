@@ -17,8 +17,9 @@
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
+#include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
-#include <edgerazor/policy/lanes.hpp>
+#include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
@@ -66,9 +67,14 @@ static_assert(er::quantizer<er::int4<er::per_flat_group<64>>> &&
               !er::row_quantizer<er::int4<er::per_flat_group<64>>>);
 static_assert(er::row_quantizer<er::int4_asymmetric<>> && er::row_quantizer<power_of_two> &&
               !er::quantizer<int>);
-static_assert(er::detail::policy::lanes_quantizer<er::ternary<>, xsimd::default_arch>);
-static_assert(er::detail::policy::lanes_quantizer<er::int4_asymmetric<>, xsimd::default_arch>);
-static_assert(!er::detail::policy::lanes_quantizer<power_of_two, xsimd::default_arch>);
+// Whose groups have the vector loops.
+static_assert(er::detail::policy::has_level_rule<er::ternary<>> &&
+              er::detail::policy::has_level_rule<er::int4_asymmetric<>> &&
+              er::detail::policy::has_level_rule<er::binary<>> &&
+              er::detail::policy::has_level_rule<er::as_stored<er::int8<>>> &&
+              er::detail::policy::has_level_rule<er::learned_step<er::int4<>>> &&
+              !er::detail::policy::has_level_rule<power_of_two> &&
+              !er::detail::policy::has_level_rule<er::learned_step<power_of_two>>);
 static_assert(er::row_quantizer<er::int3<>> && er::row_quantizer<er::int6<>> &&
               er::int3<>::max_level == 3 && er::int3<>::min_level == -3 &&
               er::int6<>::max_level == 31 && er::int6<>::min_level == -31);

@@ -6,9 +6,7 @@
 /// aborts. Never undefined behaviour.
 #pragma once
 
-#include <atomic>
-#include <cstdio>
-#include <cstdlib>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -26,39 +24,23 @@ struct io_error : std::runtime_error {
 using error_handler = void (*)(const char* sentence);
 
 namespace detail::core {
-inline void print_error(const char* sentence) { std::fprintf(stderr, "edgerazor: %s\n", sentence); }
-inline std::atomic<error_handler> current_error_handler{&print_error};
-
-template <class Error>
-[[noreturn]] inline void raise(const std::string& sentence) {
-#if EDGERAZOR_EXCEPTIONS
-  throw Error(sentence);
-#else
-  current_error_handler.load()(sentence.c_str());
-  std::abort();
-#endif
-}
-
 /// A caller's mistake: throws `std::invalid_argument`.
-[[noreturn]] inline void fail(const std::string& sentence) {
-  raise<std::invalid_argument>(sentence);
-}
+[[noreturn]] EDGERAZOR_FUNCTION void fail(const std::string& sentence);
 
 /// A bad file: throws `io_error`.
-[[noreturn]] inline void fail_io(const std::string& sentence) { raise<io_error>(sentence); }
+[[noreturn]] EDGERAZOR_FUNCTION void fail_io(const std::string& sentence);
 
 /// "33 x 576", for the sentences.
-inline std::string shape_text(std::size_t rows, std::size_t cols) {
-  return std::to_string(rows) + " x " + std::to_string(cols);
-}
+[[nodiscard]] EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols);
 }  // namespace detail::core
 
 /// Sets what a build without exceptions calls before it aborts, and returns what it called until
 /// now. A null handler restores the default, which prints to standard error.
-inline error_handler set_error_handler(error_handler handler) noexcept {
-  return detail::core::current_error_handler.exchange(handler ? handler
-                                                              : &detail::core::print_error);
-}
+EDGERAZOR_FUNCTION error_handler set_error_handler(error_handler handler) noexcept;
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+#if EDGERAZOR_HEADER_ONLY
+#include <edgerazor/core/contract_impl.hpp>
+#endif

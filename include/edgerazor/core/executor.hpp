@@ -4,7 +4,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <memory>
 #include <type_traits>
 
 #include <edgerazor/core/config.hpp>
@@ -49,7 +48,7 @@ class executor_ref {
     requires(!std::same_as<std::remove_cvref_t<Executor>, executor_ref> &&
              std::is_object_v<std::remove_reference_t<Executor>>)
   executor_ref(Executor&& executor) noexcept
-      : executor_(const_cast<void*>(static_cast<const void*>(std::addressof(executor)))) {
+      : executor_(const_cast<void*>(static_cast<const void*>(&executor))) {
     using object = std::remove_reference_t<Executor>;
     static_assert(row_executor<object>,
                   "an executor is called as executor(std::size_t count, edgerazor::grain_work "

@@ -11,7 +11,6 @@
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/symmetric.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -24,7 +23,7 @@ EDGERAZOR_FUNCTION void kv_cache::append_key(std::size_t h, std::span<const floa
   std::byte* matrix = keys_[h].data();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(key, g);
-    const float scale = detail::policy::scale_of(detail::matrix::cache_rule{}, group);
+    const float scale = detail::matrix::cache_rule{}.scale(group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(group.data(), group.size(), scale,
                                                                layout_.codec().zero_code,
                                                                key_row_.at(g * group_cols()));
@@ -40,9 +39,9 @@ EDGERAZOR_FUNCTION void kv_cache::append_value(std::size_t h,
   float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(value, g);
-    scales[g] = detail::policy::scale_of(detail::matrix::cache_rule{}, group);
+    scales[g] = detail::matrix::cache_rule{}.scale(group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(
-        group.data(), group.size(), scales[g], 0, levels + g * group_cols());
+        group.data(), group.size(), scales[g], levels + g * group_cols());
   }
 }
 

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -19,7 +18,6 @@
 #include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -86,7 +84,7 @@ void append_scales(const Rule& rule, const tile_layout& layout,
     const float* const values = as_floats(row, cols, buffer);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       const std::size_t begin = g * group_cols, count = std::min(group_cols, cols - begin);
-      const float scale = policy::scale_of(rule, std::span{values + begin, count});
+      const float scale = rule.scale(std::span{values + begin, count});
       if (!is_storable_scale(scale, layout.fmt().scale)) {
         require_finite();
         require_storable_scale(scale, layout.fmt().scale, source.first_row + source.row_of(i),
@@ -182,7 +180,8 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix,
                std::to_string(first_row) + " on do not fit a matrix of " +
                core::shape_text(layout.rows(), layout.cols()));
   }
-  const row_selection<T, std::identity> source{weights, first_row, 0, weights.rows, {}};
+  const auto same = [](std::size_t row) { return row; };
+  const row_selection<T, decltype(same)> source{weights, first_row, 0, weights.rows, same};
   std::vector<float> scales;
   append_scales(rule, layout, source, scales);
   write_rows(rule, layout, matrix, first_row, source, scales.data());

@@ -28,18 +28,17 @@ struct int4_asymmetric {
   using scale_type = Scale;
   static constexpr int min_level = -8;
   static constexpr int max_level = 7;
+  static constexpr level_rule levels{min_level, max_level, -min_level};
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  template <class Group = std::span<const float>>
-  [[nodiscard]] float scale(const Group& group) const noexcept {
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     const float largest = max_value(group);
     return std::max((largest < 0 ? max_magnitude(group) : largest) / 7.0f, epsilon);
   }
-  template <weight_or_vector V>
-  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
-    return round_to_level<0, max_level - min_level>(weight / scale + 8.0f) - 8;
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+    return levels(weight, scale);
   }
 };
 

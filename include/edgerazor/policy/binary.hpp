@@ -26,17 +26,16 @@ struct binary {
   static constexpr int min_level = -1;
   static constexpr int max_level = 1;
   static constexpr int level_step = 2;
+  static constexpr level_rule levels{.by_sign = true};
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// The mean is added in the order that `mean_magnitude` says. Precondition: !group.empty().
-  template <class Group = std::span<const float>>
-  [[nodiscard]] float scale(const Group& group) const noexcept {
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(mean_magnitude(group), epsilon);
   }
-  template <weight_or_vector V>
-  [[nodiscard]] static constexpr auto level(const V& weight, const V&) noexcept {
-    return sign_level(weight);
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+    return levels(weight, scale);
   }
 };
 

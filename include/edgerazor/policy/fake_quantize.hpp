@@ -17,7 +17,6 @@
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -45,7 +44,7 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
   if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
   constexpr float top_level = static_cast<float>(std::max(Q::max_level, -Q::min_level));
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    if (value_scale<Q>(scale_of(policy, values)) * top_level <= largest_finite<U>) return;
+    if (value_scale<Q>(policy.scale(values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
   });
@@ -65,7 +64,7 @@ void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
                         const char* what) {
   check_scales<Q, U>(grouping, in, rows, check_finite(in, rows, what), policy);
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = scale_of(policy, values);
+    const float scale = policy.scale(values);
     for_each_piece(place, out.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      write_values<Q>(values.data() + i, n, scale, out.data + r * out.stride + c);

@@ -33,7 +33,6 @@
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 #include <edgerazor/policy/straight_through.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -52,18 +51,16 @@ struct learned_step {
   static constexpr int min_level = Levels::min_level;
   static constexpr int max_level = Levels::max_level;
   static constexpr int level_step = detail::policy::level_step<Levels>;
+  static constexpr auto levels = detail::policy::rule_of<Levels>();
   static_assert(max_level > 0);
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// The initial scale, 2 mean|w| / sqrt(max_level). Precondition: !group.empty().
-  template <class Group = std::span<const float>>
-  [[nodiscard]] float scale(const Group& group) const noexcept {
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(2 * mean_magnitude(group) / std::sqrt(static_cast<float>(max_level)), epsilon);
   }
-  template <weight_or_vector V>
-    requires requires(const V& x) { Levels::level(x, x); }
-  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
     return Levels::level(weight, scale);
   }
   /// The factor of a scale's gradient, 1 / sqrt(count * max_level), for a group of `count` weights.
@@ -121,7 +118,7 @@ void initial_scales(matrix_view<T> weights, std::span<float> scales, const Polic
   float* next = scales.data() + rows.begin * groups_per_row(group, weights.cols);
   detail::policy::for_each_group(group, weights, rows,
                                  [&](detail::policy::group_place, std::span<const float> values) {
-                                   *next++ = detail::policy::scale_of(policy, values);
+                                   *next++ = policy.scale(values);
                                  });
 }
 
@@ -179,7 +176,7 @@ void learned_step_backward(matrix_view<T> weights, std::span<const float> scales
   detail::policy::for_each_group(
       group, weights, rows, [&](detail::policy::group_place place, std::span<const float> values) {
         const float sum = detail::policy::learned_step_gradient<Policy>(
-            values.data(), values.size(), std::max(scales[next], policy.epsilon),
+            values, std::max(scales[next], policy.epsilon),
             grad_out.data + place.row * grad_out.stride + place.col,
             grad_in.data + place.row * grad_in.stride + place.col);
         grad_scales[next++] = sum * Policy::gradient_scale(values.size());

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// From a real number to the integer level that stands for it.
-///
-/// Each function has a second form for vectors of weights, declared beside their type and found by
-/// the arguments: the same levels, lane by lane.
 #pragma once
 
 #include <bit>
-#include <concepts>
 #include <cstdint>
 
 #include <edgerazor/core/config.hpp>
@@ -14,15 +10,16 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// Several weights at once, as the library passes them to a policy that takes them. Such a type has
-/// the arithmetic of float (its division rounds once, as float's does) and its own `round_to_level`
-/// and `sign_level`, which return a `level_vector`.
-template <class V>
-concept weight_vector = requires { typename V::level_vector; };
-
-/// What a policy's `level` is a template over: one weight, or several.
-template <class V>
-concept weight_or_vector = std::same_as<V, float> || weight_vector<V>;
+namespace detail::policy {
+/// clamp(round_half_even(x), low, high), both within +-2^22. See `round_to_level`.
+[[nodiscard]] constexpr int round_between(float x, int low, int high) noexcept {
+  constexpr float shift = 12582912.0f;
+  const float least = static_cast<float>(low), most = static_cast<float>(high);
+  const float above = x > least ? x : least;
+  const float clamped = above < most ? above : most;
+  return std::bit_cast<std::int32_t>(clamped + shift) - std::bit_cast<std::int32_t>(shift);
+}
+}  // namespace detail::policy
 
 /// clamp(round_half_even(x), Low, High), the same on every machine and for every width of vectors.
 /// NaN gives Low.
@@ -34,10 +31,7 @@ concept weight_or_vector = std::same_as<V, float> || weight_vector<V>;
 template <int Low, int High>
 [[nodiscard]] constexpr int round_to_level(float x) noexcept {
   static_assert(Low > -(1 << 22) && High < (1 << 22));
-  constexpr float low = Low, high = High, shift = 12582912.0f;
-  const float above = x > low ? x : low;
-  const float clamped = above < high ? above : high;
-  return std::bit_cast<std::int32_t>(clamped + shift) - std::bit_cast<std::int32_t>(shift);
+  return detail::policy::round_between(x, Low, High);
 }
 
 /// -1 where x < 0, else 1: 0 and -0 give 1, a NaN either.
@@ -49,6 +43,27 @@ template <int Low, int High>
       std::bit_cast<std::int32_t>(std::uint32_t{0} - std::bit_cast<std::uint32_t>(x));
   return negated > 0 ? -1 : 1;
 }
+
+/// How a policy's levels follow from a weight w and its group's scale s:
+///
+///     by rounding    level = clamp(round_half_even(w / s + offset), min_level + offset,
+///                                  max_level + offset) - offset
+///     by sign        level = -1 where w < 0, else 1                            (`sign_level`)
+///
+/// A policy that says so, by a member `static constexpr level_rule levels`, has vector loops for
+/// its groups: they do what this function does, weight by weight, with the same bits.
+struct level_rule {
+  int min_level = -1;
+  int max_level = 1;
+  int offset = 0;  ///< integer; the float sum keeps fewer bits than w / s has
+  bool by_sign = false;
+
+  [[nodiscard]] constexpr int operator()(float weight, float scale) const noexcept {
+    if (by_sign) return sign_level(weight);
+    const float shifted = weight / scale + static_cast<float>(offset);
+    return detail::policy::round_between(shifted, min_level + offset, max_level + offset) - offset;
+  }
+};
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -10,7 +10,6 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -23,7 +22,7 @@ void quantize_levels(std::span<const float> weights, float scale, std::span<std:
     detail::core::fail("quantize_levels: " + std::to_string(weights.size()) + " weights, " +
                        std::to_string(levels.size()) + " levels");
   }
-  detail::policy::quantize_codes<Policy>(weights.data(), weights.size(), scale, 0, levels.data());
+  detail::policy::quantize_codes<Policy>(weights.data(), weights.size(), scale, levels.data());
 }
 
 /// Quantizes one group: writes group.size() levels and returns the scale, so that w ~ levels[i] *
@@ -32,7 +31,7 @@ void quantize_levels(std::span<const float> weights, float scale, std::span<std:
 template <quantizer Policy>
 float quantize_group(std::span<const float> group, std::span<std::int8_t> levels,
                      const Policy& policy = {}) {
-  const float scale = detail::policy::scale_of(policy, group);
+  const float scale = policy.scale(group);
   quantize_levels<Policy>(group, scale, levels);
   return scale;
 }

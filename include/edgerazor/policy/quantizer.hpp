@@ -9,25 +9,22 @@
 ///     level = clamp(round_half_even(w / scale), min_level, max_level)
 ///     value = level * scale
 ///
-/// A policy of one's own needs no vectors: a `level` of two floats and a `scale` of a
-/// `std::span<const float>` are enough. As templates, which call `round_to_level` or `sign_level`
-/// and `max_magnitude`, `max_value` or `mean_magnitude` unqualified, they are given vectors, and
-/// groups that have those functions on vectors:
+/// A policy of one's own needs no vectors: a `level` of two floats and a `scale` of a group are
+/// enough. Where its levels follow one of the rules of levels.hpp, saying so gives its groups the
+/// vector loops:
 ///
-///     template <class Group>
-///     float scale(const Group& group) const noexcept {
-///       using edgerazor::max_magnitude;
-///       return max_magnitude(group) / 3;
+///     static constexpr edgerazor::level_rule levels{-3, 3};
+///     static constexpr int level(float weight, float scale) noexcept {
+///       return levels(weight, scale);
 ///     }
-///     template <edgerazor::weight_or_vector V>
-///     static constexpr auto level(const V& weight, const V& scale) noexcept {
-///       using edgerazor::round_to_level;
-///       return round_to_level<-3, 3>(weight / scale);
+///     float scale(std::span<const float> group) const noexcept {
+///       return edgerazor::max_magnitude(group) / 3;
 ///     }
 #pragma once
 
 #include <concepts>
 #include <span>
+#include <type_traits>
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/float16.hpp>
@@ -49,6 +46,21 @@ inline constexpr int level_step = 1;
 template <class Q>
   requires requires { Q::level_step; }
 inline constexpr int level_step<Q> = Q::level_step;
+
+/// A policy that says by which rule its levels follow.
+template <class Q>
+concept has_level_rule = requires {
+  { Q::levels } -> std::same_as<const level_rule&>;
+};
+/// That rule; nothing, where a policy has its own.
+template <class Q>
+[[nodiscard]] constexpr auto rule_of() noexcept {
+  if constexpr (has_level_rule<Q>) {
+    return Q::levels;
+  } else {
+    return std::false_type{};
+  }
+}
 }  // namespace detail::policy
 
 /// The levels of a policy are min_level, min_level + step, ..., max_level. The step is
@@ -59,6 +71,7 @@ concept stepped_levels = (detail::policy::level_step<Q> > 0) &&
 
 /// A quantizer policy. `q.scale(group)` takes a group of at least one finite float; `Q::level(w,
 /// scale)` is one of the levels. A policy is a small value: its members are the rule's parameters.
+/// Where it has a member `levels` of type `level_rule`, `Q::level` is that rule.
 template <class Q>
 concept quantizer = granularity_policy<typename Q::granularity> &&
                     real_element<typename Q::scale_type> && int8_levels<Q> && stepped_levels<Q> &&
@@ -94,6 +107,20 @@ template <quantizer Q>
 }
 }  // namespace detail::policy
 
+namespace detail::policy {
+/// `within_levels<Q>`, for the levels low, low + step, ... high.
+[[nodiscard]] constexpr bool within_levels(float weight, float scale, int low, int high,
+                                           int step) noexcept {
+  const float position = weight / scale;
+  if (step != 1) {
+    return position >= static_cast<float>(low - step / 2) &&
+           position <= static_cast<float>(high + step / 2);
+  }
+  const int level = round_between(position, low - 1, high + 1);
+  return level >= low && level <= high;
+}
+}  // namespace detail::policy
+
 /// True where rounding alone gives a level of the policy, so that the clamp is the identity too.
 /// A rounding error in the scale can't put a group's largest weight outside.
 ///
@@ -104,14 +131,8 @@ template <quantizer Q>
 template <quantizer Q>
 [[nodiscard]] constexpr bool within_levels(float weight, float scale) noexcept {
   constexpr int step = detail::policy::level_step<Q>;
-  if constexpr (step != 1) {
-    static_assert(step % 2 == 0);
-    const float position = weight / scale;
-    return position >= static_cast<float>(Q::min_level - step / 2) &&
-           position <= static_cast<float>(Q::max_level + step / 2);
-  }
-  const int level = round_to_level<Q::min_level - 1, Q::max_level + 1>(weight / scale);
-  return level >= Q::min_level && level <= Q::max_level;
+  static_assert(step == 1 || step % 2 == 0);
+  return detail::policy::within_levels(weight, scale, Q::min_level, Q::max_level, step);
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -16,7 +16,6 @@
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
-#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -52,12 +51,12 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
                            const Policy& policy) {
   check_finite(weights, rows);
   for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = scale_of(policy, values);
+    const float scale = policy.scale(values);
     for_each_piece(place, weights.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
-                     pass_within_levels<Policy>(values.data() + i, n, scale,
-                                                grad_out.data + r * grad_out.stride + c,
-                                                grad_in.data + r * grad_in.stride + c);
+                     pass_within_levels(levels_of<Policy>, values.subspan(i, n), scale,
+                                        grad_out.data + r * grad_out.stride + c,
+                                        grad_in.data + r * grad_in.stride + c);
                    });
   });
 }
@@ -74,9 +73,8 @@ void straight_through_clipped(std::span<const float> weights, std::span<const fl
                        " weights, gradients " + std::to_string(grad_out.size()) + " and " +
                        std::to_string(grad_in.size()));
   }
-  detail::policy::pass_within_levels<Policy>(weights.data(), weights.size(),
-                                             detail::policy::scale_of(policy, weights),
-                                             grad_out.data(), grad_in.data());
+  detail::policy::pass_within_levels(detail::policy::levels_of<Policy>, weights,
+                                     policy.scale(weights), grad_out.data(), grad_in.data());
 }
 
 /// The clipped estimator for a matrix `rows x cols`: `weights` are the ones `fake_quantize` was

@@ -27,17 +27,16 @@ struct symmetric {
   using scale_type = Scale;
   static constexpr int max_level = (1 << (Bits - 1)) - 1;
   static constexpr int min_level = -max_level;
+  static constexpr level_rule levels{min_level, max_level};
 
   float epsilon = 1e-5f;  ///< smallest max|w| that counts; > 0
 
   /// Precondition: !group.empty().
-  template <class Group = std::span<const float>>
-  [[nodiscard]] float scale(const Group& group) const noexcept {
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(max_magnitude(group), epsilon) / static_cast<float>(max_level);
   }
-  template <weight_or_vector V>
-  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
-    return round_to_level<min_level, max_level>(weight / scale);
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+    return levels(weight, scale);
   }
 };
 

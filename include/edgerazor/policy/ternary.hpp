@@ -26,18 +26,17 @@ struct ternary {
   using scale_type = Scale;
   static constexpr int min_level = -1;
   static constexpr int max_level = 1;
+  static constexpr level_rule levels{min_level, max_level};
 
   float factor = 2.0f;
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  template <class Group = std::span<const float>>
-  [[nodiscard]] float scale(const Group& group) const noexcept {
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(factor * mean_magnitude(group), epsilon);
   }
-  template <weight_or_vector V>
-  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
-    return round_to_level<min_level, max_level>(weight / scale);
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+    return levels(weight, scale);
   }
 };
 
@@ -54,17 +53,16 @@ struct ternary_absmax {
   using scale_type = Scale;
   static constexpr int min_level = -1;
   static constexpr int max_level = 1;
+  static constexpr level_rule levels{min_level, max_level};
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  template <class Group = std::span<const float>>
-  [[nodiscard]] float scale(const Group& group) const noexcept {
+  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     return std::max(max_magnitude(group), epsilon);
   }
-  template <weight_or_vector V>
-  [[nodiscard]] static constexpr auto level(const V& weight, const V& scale) noexcept {
-    return round_to_level<min_level, max_level>(weight / scale);
+  [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
+    return levels(weight, scale);
   }
 };
 

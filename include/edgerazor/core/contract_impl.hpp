@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What contract.hpp declares.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/core/contract.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+namespace detail::core {
+inline void print_error(const char* sentence) { std::fprintf(stderr, "edgerazor: %s\n", sentence); }
+inline std::atomic<error_handler> current_error_handler{&print_error};
+
+template <class Error>
+[[noreturn]] inline void raise(const std::string& sentence) {
+#if EDGERAZOR_EXCEPTIONS
+  throw Error(sentence);
+#else
+  current_error_handler.load()(sentence.c_str());
+  std::abort();
+#endif
+}
+
+EDGERAZOR_FUNCTION void fail(const std::string& sentence) {
+  raise<std::invalid_argument>(sentence);
+}
+EDGERAZOR_FUNCTION void fail_io(const std::string& sentence) { raise<io_error>(sentence); }
+
+EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols) {
+  return std::to_string(rows) + " x " + std::to_string(cols);
+}
+}  // namespace detail::core
+
+EDGERAZOR_FUNCTION error_handler set_error_handler(error_handler handler) noexcept {
+  return detail::core::current_error_handler.exchange(handler ? handler
+                                                              : &detail::core::print_error);
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
