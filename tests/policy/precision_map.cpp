@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Precision maps: the masks of all six on small shapes, and quantization at two precisions.
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -134,6 +135,16 @@ TEST_CASE("precision maps: wrong masks, proportions and missing data are named")
   for (const double p : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
     CHECK(sentence_of([&] { er::leading_blocks{p}(shape, 64, high); }).find("expected 0 to 1") !=
           std::string::npos);
+}
+
+TEST_CASE("precision_mask: a number of groups that wraps is refused") {
+  const er::matrix_view<const float> rows{nullptr, std::size_t{1} << 62, 64};
+  CHECK_THROWS_WITH_AS((void)er::precision_mask(rows, er::every_nth_row{8}, er::column_group{4}),
+                       "precision map: 4611686018427387904 x 16 is too large",
+                       std::invalid_argument);
+  // One that agrees with a mask only where it wraps.
+  std::vector<std::uint8_t> none;
+  CHECK_THROWS_AS(er::every_nth_row{8}(rows, 4, none), std::invalid_argument);
 }
 
 TEST_SUITE_END();

@@ -151,4 +151,10 @@ TEST_CASE(
                   std::invalid_argument);
 }
 
+TEST_CASE("quantize_activations: no tokens into memory that holds none") {
+  er::packed_activations room;
+  CHECK(er::quantize_activations({nullptr, 0, 0}, room).tokens == 0);
+  CHECK_THROWS_AS((void)er::quantize_activations({nullptr, 1, 0}, room), std::invalid_argument);
+}
+
 TEST_SUITE_END();

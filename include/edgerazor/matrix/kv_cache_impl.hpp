@@ -26,9 +26,9 @@ EDGERAZOR_FUNCTION void kv_cache::append_key(std::size_t h, std::span<const floa
     const std::span<const float> group = group_of(key, g);
     const float scale = detail::policy::scale_of(detail::matrix::cache_rule{}, group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(group.data(), group.size(), scale,
-                                                               layout_.codec().zero_code,
+                                                               layout_->codec().zero_code,
                                                                key_row_.at(g * group_cols()));
-    detail::matrix::write_scale(matrix + layout_.scale_offset(size_, g), scale_kind::float32,
+    detail::matrix::write_scale(matrix + layout_->scale_offset(size_, g), scale_kind::float32,
                                 scale);
   }
   key_row_.write(matrix, size_);
@@ -54,7 +54,7 @@ EDGERAZOR_FUNCTION void kv_cache::append(std::span<const float> keys,
                        " keys and values a position, got " + std::to_string(keys.size()) + " and " +
                        std::to_string(values.size()));
   }
-  if (size_ == max_positions()) {
+  if (size() == max_positions()) {
     detail::core::fail("kv_cache: all " + std::to_string(max_positions()) +
                        " positions are in use");
   }
@@ -62,7 +62,7 @@ EDGERAZOR_FUNCTION void kv_cache::append(std::span<const float> keys,
     append_key(h, keys.subspan(h * head_size(), head_size()));
     append_value(h, values.subspan(h * head_size(), head_size()));
   }
-  ++size_;
+  ++*size_;
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -62,7 +62,7 @@ inline std::size_t mask_columns(const matrix_view<const float>& weights, std::si
                                 std::span<const std::uint8_t> high) {
   const std::size_t columns = group == 0 ? weights.cols : group;
   const std::size_t groups = weights.cols == 0 ? 0 : (weights.cols - 1) / columns + 1;
-  if (high.size() != weights.rows * groups) {
+  if (core::checked_product(weights.rows, groups) != high.size()) {
     core::fail("precision map: a mask of " + std::to_string(high.size()) + " entries for " +
                core::shape_text(weights.rows, groups) + " groups");
   }
@@ -233,13 +233,14 @@ struct largest_variance {
 template <precision_map Map, real_element T>
 [[nodiscard]] std::vector<std::uint8_t> precision_mask(const matrix_view<T>& in, const Map& map,
                                                        column_group group) {
-  std::vector<std::uint8_t> high(in.rows * groups_per_row(group, in.cols));
+  std::vector<std::uint8_t> high(
+      detail::core::size_product("precision map", in.rows, groups_per_row(group, in.cols)));
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
     map(matrix_view<const float>{in.data, in.rows, in.cols, in.stride}, group.columns, high);
   } else if constexpr (Map::reads_values) {
     std::vector<float> values;
     const std::span<const float> all =
-        detail::policy::group_values(in, {0, 0, in.rows * in.cols}, values);
+        detail::policy::group_values(in, detail::policy::whole(in), values);
     map(matrix_view<const float>{all.data(), in.rows, in.cols}, group.columns, high);
   } else {
     map(matrix_view<const float>{nullptr, in.rows, in.cols}, group.columns, high);

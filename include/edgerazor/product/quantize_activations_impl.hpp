@@ -53,7 +53,8 @@ EDGERAZOR_FUNCTION activation_view quantize_activations(matrix_view<const float>
   constexpr std::size_t min_elements = 16 * 1024;  // of a grain: some microseconds
   const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
   const activation_view result = detail::product::require_room(x, out);
-  const std::size_t tokens = std::max<std::size_t>(1, min_elements / x.cols),
+  const std::size_t tokens =
+                        std::max<std::size_t>(1, min_elements / std::max<std::size_t>(1, x.cols)),
                     grains = (x.rows + tokens - 1) / tokens;
   if (!options.executor || grains < 2) {
     detail::product::quantize_tokens(x, 0, x.rows, out, options.scales, k);
