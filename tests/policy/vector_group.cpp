@@ -122,4 +122,27 @@ TEST_CASE("vector group: a policy whose scale is a template is given one") {
   CHECK(tells{}.scale(std::span<const float>{w}) == -1.0f);
 }
 
+TEST_CASE_TEMPLATE(
+    "vector group: a policy's scale of a group with a NaN is NaN, wherever it stands", Policy,
+    er::ternary<>, er::ternary_absmax<>, er::binary<>, er::int2<>, er::int3<>, er::int8<>,
+    er::int4_asymmetric<>, er::learned_step<er::int4<>>) {
+  for (const std::size_t size : sizes()) {
+    CAPTURE(size);
+    std::vector<float> w(size, 0.5f);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < size; i += size < 100 ? 1 : 13) {
+      for (const float nan : {std::nanf(""), -std::nanf("")}) {
+        w[i] = nan;
+        wrong += !std::isnan(Policy{}.scale(std::span<const float>{w}));
+        wrong += !std::isnan(er::detail::policy::scale_of(Policy{}, std::span<const float>{w}));
+      }
+      w[i] = std::numeric_limits<float>::infinity();
+      wrong += Policy{}.scale(std::span<const float>{w}) != w[i];
+      wrong += er::detail::policy::scale_of(Policy{}, std::span<const float>{w}) != w[i];
+      w[i] = 0.5f;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_SUITE_END();

@@ -64,7 +64,8 @@ class kv_cache {
   void truncate(std::size_t size) noexcept { *size_ = std::min(*size_, size); }
 
   /// Quantizes and appends the keys and values of one position, `kv_heads * head_size` elements
-  /// each, heads one after the other. Fails where the sizes differ or the cache is full.
+  /// each, heads one after the other. A group that holds a NaN or an infinity has the scale NaN,
+  /// and so the scores and sums made of it. Fails where the sizes differ or the cache is full.
   void append(std::span<const float> keys, std::span<const float> values);
 
   /// A head's keys: rows are positions, of which `size()` are in use.

@@ -10,6 +10,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/policy/group_loops.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/vector_group.hpp>
 
@@ -18,13 +19,16 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::matrix {
 using cache_rule = int8<per_channel>;
+inline float cache_scale(std::span<const float> group) noexcept {
+  return policy::scale_or_nan(policy::scale_of(cache_rule{}, group));
 }
+}  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION void kv_cache::append_key(std::size_t h, std::span<const float> key) noexcept {
   std::byte* matrix = keys_[h].data();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(key, g);
-    const float scale = detail::policy::scale_of(detail::matrix::cache_rule{}, group);
+    const float scale = detail::matrix::cache_scale(group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(group.data(), group.size(), scale,
                                                                layout_->codec().zero_code,
                                                                key_row_.at(g * group_cols()));
@@ -40,7 +44,7 @@ EDGERAZOR_FUNCTION void kv_cache::append_value(std::size_t h,
   float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(value, g);
-    scales[g] = detail::policy::scale_of(detail::matrix::cache_rule{}, group);
+    scales[g] = detail::matrix::cache_scale(group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(
         group.data(), group.size(), scales[g], 0, levels + g * group_cols());
   }

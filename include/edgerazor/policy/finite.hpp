@@ -14,6 +14,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -21,12 +22,7 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
-/// The magnitude's bits as a signed integer, whose order is the order of the magnitudes;
-/// `infinity_bits` and above are not finite. Integers, because a build with -ffinite-math-only
-/// removes comparisons with NaN.
-inline std::int32_t magnitude_bits(float x) noexcept {
-  return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
-}
+/// See magnitude.hpp; `infinity_bits` and above are not finite.
 inline std::int16_t magnitude_bits(float16 x) noexcept {
   return static_cast<std::int16_t>(x.bits & 0x7fff);
 }
@@ -41,9 +37,31 @@ inline constexpr int infinity_bits = std::is_same_v<T, float>     ? 0x7f800000
 
 /// The same of a vector of floats.
 template <class Arch>
-[[nodiscard]] inline xsimd::batch<std::int32_t, Arch> magnitude_bits(
+[[nodiscard]] EDGERAZOR_INLINE xsimd::batch<std::int32_t, Arch> magnitude_bits(
     const xsimd::batch<float, Arch>& x) noexcept {
   return xsimd::bitwise_cast<std::int32_t>(x) & xsimd::batch<std::int32_t, Arch>{0x7fffffff};
+}
+
+/// Largest of the magnitudes' bits, with two running maxima so that a comparison doesn't wait for
+/// the one before; 0 for no elements.
+template <class Arch>
+[[nodiscard]] inline std::int32_t largest_bits_of(const float* elements,
+                                                  std::size_t count) noexcept {
+  using reals = xsimd::batch<float, Arch>;
+  using words = xsimd::batch<std::int32_t, Arch>;
+  constexpr std::size_t step = 2 * words::size;
+  const std::size_t whole = count - count % step;
+  words even{0}, odd{0};
+  for (std::size_t i = 0; i < whole; i += step) {
+    even = xsimd::max(even, magnitude_bits(reals::load_unaligned(elements + i)));
+    odd = xsimd::max(odd, magnitude_bits(reals::load_unaligned(elements + i + words::size)));
+  }
+  std::int32_t largest = xsimd::reduce_max(xsimd::max(even, odd));
+  for (std::size_t i = whole; i < count; ++i) {
+    const std::int32_t bits = magnitude_bits(elements[i]);
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
 }
 
 /// Largest of the magnitudes' bits; 0 for no elements.
@@ -66,21 +84,7 @@ template <class T>
   return largest;
 }
 [[nodiscard]] inline int largest_magnitude_bits(const float* elements, std::size_t count) noexcept {
-  using reals = xsimd::batch<float>;
-  using words = xsimd::batch<std::int32_t>;
-  constexpr std::size_t step = 2 * words::size;
-  const std::size_t whole = count - count % step;
-  words even{0}, odd{0};
-  for (std::size_t i = 0; i < whole; i += step) {
-    even = xsimd::max(even, magnitude_bits(reals::load_unaligned(elements + i)));
-    odd = xsimd::max(odd, magnitude_bits(reals::load_unaligned(elements + i + words::size)));
-  }
-  int largest = xsimd::reduce_max(xsimd::max(even, odd));
-  for (std::size_t i = whole; i < count; ++i) {
-    const int bits = magnitude_bits(elements[i]);
-    largest = bits > largest ? bits : largest;
-  }
-  return largest;
+  return largest_bits_of<xsimd::default_arch>(elements, count);
 }
 
 /// Whether all magnitudes are below a limit, which is positive and may be infinity. Faster than the

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The largest magnitude and the largest value of a group. Exact: any order of comparisons gives
-/// the same bits. Where a group holds a NaN the result is one of its values, or NaN.
+/// the same. Where a group holds a NaN the result is NaN.
 ///
 /// Plain loops, the reference implementation. Functions of whole matrices give a policy a group
 /// that brings vector loops of the same names with it.
 #pragma once
 
-#include <cmath>
+#include <bit>
+#include <cstdint>
+#include <limits>
 #include <span>
 
 #include <edgerazor/core/config.hpp>
@@ -14,17 +16,37 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
+namespace detail::policy {
+/// The magnitude's bits as a signed integer, whose order is the order of the magnitudes; those of
+/// infinity (0x7f800000) and above are not finite, those above it NaN. Integers, because a
+/// comparison passes a NaN by, and a build with -ffinite-math-only removes those made for it.
+[[nodiscard]] inline std::int32_t magnitude_bits(float x) noexcept {
+  return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
+}
+[[nodiscard]] inline bool is_nan(float x) noexcept { return magnitude_bits(x) > 0x7f800000; }
+[[nodiscard]] inline bool is_finite(float x) noexcept { return magnitude_bits(x) < 0x7f800000; }
+
+/// The scale of values that are quantized at run time, and not refused: NaN where they hold a NaN
+/// or an infinity, which has no code. So what is computed with them is NaN.
+[[nodiscard]] inline float scale_or_nan(float scale) noexcept {
+  return is_finite(scale) ? scale : std::numeric_limits<float>::quiet_NaN();
+}
+}  // namespace detail::policy
+
 /// max|w|; 0 for no weights.
 [[nodiscard]] inline float max_magnitude(std::span<const float> group) noexcept {
-  float largest = 0;
-  for (const float w : group) largest = std::fabs(w) > largest ? std::fabs(w) : largest;
-  return largest;
+  std::int32_t largest = 0;
+  for (const float w : group) {
+    const std::int32_t bits = detail::policy::magnitude_bits(w);
+    largest = bits > largest ? bits : largest;
+  }
+  return std::bit_cast<float>(largest);
 }
 
 /// max(w). Precondition: !group.empty().
 [[nodiscard]] inline float max_value(std::span<const float> group) noexcept {
   float largest = group[0];
-  for (const float w : group) largest = w > largest ? w : largest;
+  for (const float w : group) largest = w > largest || detail::policy::is_nan(w) ? w : largest;
   return largest;
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -185,9 +186,8 @@ struct leading_blocks_of_hundred {
 
 /// The floor(groups * proportion) groups of largest sample variance, but not fewer than `at_least`
 /// (EdgeRazor (Python) ..._mp_int1_58_int4_dynamic with 0, and ..._mp_int4_int8_dynamic, for
-/// activations, with 1). Of equal variances the earlier group is taken. A NaN or an infinity leaves
-/// the choice unspecified (functions of whole matrices refuse them first). Fails where data is
-/// null; allocates.
+/// activations, with 1). Of equal variances the earlier group is taken. Fails where data is null,
+/// and where a group holds a NaN or an infinity, naming it; allocates.
 struct largest_variance {
   static constexpr bool reads_values = true;
   double proportion = 0.125;
@@ -215,6 +215,12 @@ struct largest_variance {
       const std::size_t first = i % groups * columns;
       variances[i] = detail::policy::variance(
           weights.row(i / groups).subspan(first, std::min(columns, weights.cols - first)));
+      // A double holds the variance of any finite floats.
+      if ((std::bit_cast<std::uint64_t>(variances[i]) >> 52 & 0x7ff) == 0x7ff) {
+        detail::core::fail("largest_variance: the group at row " + std::to_string(i / groups) +
+                           ", column " + std::to_string(first) +
+                           " holds a NaN or an infinity, expected finite values");
+      }
     }
     std::vector<std::size_t> order(count);
     std::iota(order.begin(), order.end(), std::size_t{0});

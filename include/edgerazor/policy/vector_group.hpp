@@ -5,7 +5,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -13,6 +13,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/mean.hpp>
 #include <edgerazor/policy/quantizer.hpp>
@@ -23,41 +24,23 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::policy {
 
-struct magnitude_of {
-  float operator()(float x) const noexcept { return std::fabs(x); }
-  template <class Arch>
-  xsimd::batch<float, Arch> operator()(const xsimd::batch<float, Arch>& x) const noexcept {
-    return xsimd::abs(x);
-  }
-};
-
-struct value_of {
-  template <class Real>
-  Real operator()(const Real& x) const noexcept {
-    return x;
-  }
-};
-
-/// max f(w), with two running maxima so that a comparison doesn't wait for the one before.
-/// Precondition: count > 0.
-template <class Arch, class Function>
-[[nodiscard]] inline float largest_of(const float* w, std::size_t count, Function f) noexcept {
+/// max(w) of weights without NaN, with two running maxima so that a comparison doesn't wait for the
+/// one before. Precondition: count > 0.
+template <class Arch>
+[[nodiscard]] inline float largest_number(const float* w, std::size_t count) noexcept {
   using reals = xsimd::batch<float, Arch>;
   constexpr std::size_t step = 2 * reals::size;
   const std::size_t whole = count - count % step;
-  float largest = f(w[0]);
+  float largest = w[0];
   if (whole != 0) {
     reals even{largest}, odd{largest};
     for (std::size_t i = 0; i < whole; i += step) {
-      even = xsimd::max(even, f(reals::load_unaligned(w + i)));
-      odd = xsimd::max(odd, f(reals::load_unaligned(w + i + reals::size)));
+      even = xsimd::max(even, reals::load_unaligned(w + i));
+      odd = xsimd::max(odd, reals::load_unaligned(w + i + reals::size));
     }
     largest = xsimd::reduce_max(xsimd::max(even, odd));
   }
-  for (std::size_t i = whole; i < count; ++i) {
-    const float x = f(w[i]);
-    largest = x > largest ? x : largest;
-  }
+  for (std::size_t i = whole; i < count; ++i) largest = w[i] > largest ? w[i] : largest;
   return largest;
 }
 
@@ -98,10 +81,11 @@ struct vector_group : std::span<const float> {
   explicit vector_group(std::span<const float> group) noexcept : std::span<const float>(group) {}
 
   [[nodiscard]] friend float max_magnitude(const vector_group& group) noexcept {
-    return group.empty() ? 0.0f : largest_of<Arch>(group.data(), group.size(), magnitude_of{});
+    return std::bit_cast<float>(largest_bits_of<Arch>(group.data(), group.size()));
   }
   [[nodiscard]] friend float max_value(const vector_group& group) noexcept {
-    return largest_of<Arch>(group.data(), group.size(), value_of{});
+    const float magnitude = max_magnitude(group);
+    return is_nan(magnitude) ? magnitude : largest_number<Arch>(group.data(), group.size());
   }
   [[nodiscard]] friend float mean_magnitude(const vector_group& group) noexcept {
     return mean_of_magnitudes<vector_sums<Arch>>(group);
