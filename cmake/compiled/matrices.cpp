@@ -2,3 +2,4 @@
 // Matrices whose rules are chosen at run time.
 #include <edgerazor/matrix/any_matrix_impl.hpp>
 #include <edgerazor/matrix/kv_cache_impl.hpp>
+#include <edgerazor/matrix/validate_impl.hpp>

@@ -138,9 +138,8 @@ conversion write_exported(const model_file& input, const er::recipe& how, er::gg
       er::add_converted(writer, file, tensor, type);
       continue;
     }
-    matrices.push_back(
-        stored ? er::any_matrix::from_bytes(*fmt, stored->rows, stored->cols, stored->bytes)
-               : pack_tensor(file, tensor, *fmt, threads));
+    matrices.push_back(stored ? er::load_matrix(*stored)
+                              : pack_tensor(file, tensor, *fmt, threads));
     const bool wide = !real && matrices.back().fmt().first.code == er::code_type::int4;
     er::add_exported(writer, tensor.name, matrices.back(), wide ? er::ggml_type::q4_0 : type);
   }

@@ -98,19 +98,14 @@ er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std
     if (packed->rows != rows || packed->cols != cols) {
       refuse_shape(name, rows, cols, shape_text(packed->rows, packed->cols));
     }
-    const auto fmt = er::matrix_format::parse(packed->format);
-    if (!fmt)
-      throw er::io_error("tensor '" + std::string{name} + "' has the unknown format '" +
-                         std::string{packed->format} + "'");
-    return er::any_matrix::from_bytes(*fmt, rows, cols, packed->bytes);
+    return er::load_matrix(*packed);
   }
   if (tensor.dim_count != 2 || tensor.rows() != rows || tensor.cols() != cols) {
     refuse_shape(name, rows, cols, shape_text(tensor.rows(), tensor.cols()));
   }
   const auto stored = dense_format_of(tensor.type);
   const auto wanted = format_of(how_, name);
-  if (stored && (!wanted || *wanted == *stored))
-    return er::any_matrix::from_bytes(*stored, rows, cols, tensor.bytes);
+  if (stored && (!wanted || *wanted == *stored)) return er::load_matrix(file_, tensor);
 
   const auto read = [&](er::row_range range, er::matrix_view<float> out) {
     file_.read_rows(tensor, range, out);

@@ -7,6 +7,7 @@
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/matrix/validate.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>

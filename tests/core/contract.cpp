@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Violated contracts: which exception, with which sentence.
+#include <cstddef>
+#include <cstdint>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -24,6 +27,16 @@ TEST_CASE("fail: std::invalid_argument with the sentence; fail_io: io_error") {
   CHECK_THROWS_WITH_AS(er::detail::core::fail("a sentence"), "a sentence", std::invalid_argument);
   CHECK_THROWS_WITH_AS(er::detail::core::fail_io("another"), "another", er::io_error);
   CHECK(er::detail::core::shape_text(33, 576) == "33 x 576");
+}
+
+TEST_CASE("fail_memory: std::bad_alloc; allocate gives memory of an alignment, or that") {
+  CHECK_THROWS_AS(er::detail::core::fail_memory(1), std::bad_alloc);
+  constexpr std::size_t alignment = 4096;
+  void* const memory = er::detail::core::allocate(100, alignment);
+  CHECK(reinterpret_cast<std::uintptr_t>(memory) % alignment == 0);
+  ::operator delete(memory, std::align_val_t{alignment});
+  CHECK_THROWS_AS((void)er::detail::core::allocate(std::size_t{1} << 60, alignment),
+                  std::bad_alloc);
 }
 
 TEST_CASE("set_error_handler: returns the one before; null restores the default") {

@@ -117,4 +117,30 @@ TEST_CASE("byte_storage: a move hands the bytes over where they are") {
   CHECK(large.data() == b);
 }
 
+TEST_CASE("byte_storage: what was moved from holds nothing, by assignment too") {
+  counting_resource memory;
+  er::byte_storage from(100, &memory), to(200, &memory);
+  to = std::move(from);
+  CHECK(memory.blocks == 1);  // the bytes that `to` had went back at once
+  CHECK(from.data() == nullptr);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(from.size() == 0);
+  er::byte_storage& same = to;
+  to = std::move(same);
+  CHECK(to.size() == 100);
+}
+
+TEST_CASE("moved_along: the one moved from is a new one") {
+  using number = er::detail::core::moved_along<int>;
+  number a{3}, b{std::move(a)}, c{b};
+  CHECK(*a == 0);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(*b == 3);
+  CHECK(*c == 3);
+  a = std::move(c);
+  CHECK(*a == 3);
+  CHECK(*c == 0);
+  number& same = a;
+  a = std::move(same);
+  CHECK(*a == 3);
+}
+
 TEST_SUITE_END();

@@ -8,6 +8,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -354,6 +355,21 @@ TEST_CASE("checkpoint layout: what can't be copied is refused by name") {
     CHECK_THROWS_WITH_AS((void)er::to_checkpoint_layout(columns, 32),
                          "checkpoint layout: a row of the mixed matrix has two precisions", error);
   }
+}
+
+TEST_CASE("checkpoint layout: sizes that wrap are refused, and a moved matrix is empty") {
+  constexpr std::size_t huge = std::size_t{1} << 61;
+  CHECK_THROWS_WITH_AS(er::checkpoint_matrix(er::checkpoint_code::int4, huge, 64, 32),
+                       "checkpoint layout: 2305843009213693952 x 32 is too large",
+                       std::invalid_argument);
+  er::checkpoint_matrix matrix(er::checkpoint_code::int2, 3, 64, 32);
+  const er::checkpoint_matrix copy{matrix}, taken{std::move(matrix)};
+  CHECK(copy.rows == 3);
+  CHECK(taken.qweight == copy.qweight);
+  CHECK(taken.cols == 64);
+  CHECK(matrix.rows == 0);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(matrix.cols == 0);
+  CHECK(matrix.qweight.empty());
 }
 
 TEST_SUITE_END();

@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -143,6 +144,16 @@ TEST_CASE("a file that can't be opened names its path") {
   write_bytes(folder / "bad.gguf", {});
   CHECK_THROWS_WITH_AS((void)er::gguf_reader::open(folder / "bad.gguf"),
                        doctest::Contains("bad.gguf: the file does not"), er::io_error);
+}
+
+TEST_CASE("a reader that was moved from holds nothing") {
+  er::gguf_reader reader = er::gguf_reader::open(package_file);
+  const er::gguf_reader taken{std::move(reader)};
+  CHECK_FALSE(taken.tensors().empty());
+  CHECK(reader.tensors().empty());  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(reader.entries().empty());
+  CHECK(reader.version() == 0);
+  CHECK(reader.find("output.weight") == nullptr);
 }
 
 TEST_SUITE_END();

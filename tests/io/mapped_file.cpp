@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -70,6 +71,22 @@ TEST_CASE("what is no readable regular file is refused in a sentence with its pa
     std::string error;
     CHECK_FALSE(er::mapped_file::try_open(folder / "missing", error, access));
     CHECK(error.find("missing") != std::string::npos);
+  }
+}
+
+TEST_CASE("what was moved from has no bytes, by assignment too") {
+  const temporary_folder folder;
+  const std::filesystem::path one = folder / "one", two = folder / "two";
+  write_bytes(one, std::vector<std::byte>(1));
+  write_bytes(two, std::vector<std::byte>(2));
+  for (const er::file_access access : {er::file_access::map, er::file_access::read}) {
+    er::mapped_file a = er::mapped_file::open(one, access), b = er::mapped_file::open(two, access);
+    a = std::move(b);
+    CHECK(a.bytes().size() == 2);
+    CHECK(b.bytes().empty());  // NOLINT(bugprone-use-after-move): what is left is defined
+    er::mapped_file& same = a;
+    a = std::move(same);
+    CHECK(a.bytes().size() == 2);
   }
 }
 

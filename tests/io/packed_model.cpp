@@ -3,6 +3,7 @@
 // its bytes, format and place come back, and a host gets a matrix of whatever a tensor is.
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <span>
 #include <string>
@@ -185,6 +186,43 @@ TEST_CASE("real tensors in memory at an odd address are copied, not refused") {
     CHECK(matrix.bytes().data() != reader.get(name).bytes.data());
     CHECK(same(matrix.bytes(), reader.get(name).bytes));
   }
+}
+
+TEST_CASE("a scale that is NaN and a code that is none are refused by name, unless trusted") {
+  const std::vector<float> weights = random_weights(16 * 64, 1);
+  const er::any_matrix matrix = pack("ternary2_g64", weights, 16, 64);
+  const std::vector<std::byte> good{matrix.bytes().begin(), matrix.bytes().end()};
+  const auto load = [](const std::vector<std::byte>& bytes, const er::load_options& options) {
+    return er::load_matrix(er::packed_tensor{"w", "ternary2_g64", 16, 64, bytes}, options);
+  };
+  CHECK(load(good, {}).rows() == 16);
+  std::vector<std::byte> scale = good, code = good;
+  scale[7] = std::byte{0x7e};  // float16 of row 3
+  code.back() = std::byte{0xc0};
+  CHECK_THROWS_WITH_AS(
+      (void)load(scale, {}),
+      "packed tensor 'w': the scale of row 3, group 0 is NaN: expected finite scales",
+      er::io_error);
+  CHECK_THROWS_WITH_AS((void)load(code, {}),
+                       "packed tensor 'w': the code at row 15, column 63 is none of ternary2",
+                       er::io_error);
+  for (const std::vector<std::byte>& bytes : {scale, code})
+    CHECK(load(bytes, {.trusted = true}).bytes().data() == bytes.data());
+}
+
+TEST_CASE("a plain tensor of real numbers with a NaN is refused, unless trusted") {
+  const temporary_folder folder;
+  std::vector<float> values(3 * 5, 1.0f);
+  values[7] = std::numeric_limits<float>::quiet_NaN();
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  writer.add_tensor("w", er::ggml_type::f32, {5, 3}, std::as_bytes(std::span{values}));
+  writer.write(folder / "model.gguf");
+  const er::gguf_reader reader = er::gguf_reader::open(folder / "model.gguf");
+  CHECK_THROWS_WITH_AS((void)er::load_matrix(reader, "w"),
+                       "tensor 'w': the element at row 1, column 2 is NaN: expected finite values",
+                       er::io_error);
+  CHECK(er::load_matrix(reader, "w", {.trusted = true}).rows() == 3);
 }
 
 TEST_SUITE_END();

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Memory for int8 activations: where codes, scales and sums lie, and views of parts.
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include <doctest/doctest.h>
 
@@ -80,6 +83,26 @@ TEST_CASE("packed_activations: what is refused") {
   const er::packed_activations memory(64, 64, 3);
   CHECK_THROWS_WITH_AS((void)memory.view(4), "packed activations: hold 3 tokens, asked for 4",
                        error);
+}
+
+TEST_CASE("packed_activations: a size that wraps is refused, and a moved one holds nothing") {
+  using error = std::invalid_argument;
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  // A token of 64 columns takes 72 bytes, one of 4 groups 64 + 5 * 8.
+  for (const std::size_t tokens : {most / 72 + 2, most / 104 + 1, most / 64, most})
+    CHECK_THROWS_AS(er::packed_activations(64, 64, tokens), error);
+  for (const std::size_t cols : {most, most - 62, most - 63, most / 2, most / 200})
+    CHECK_THROWS_AS(er::packed_activations(cols, 64), error);
+  CHECK_THROWS_WITH_AS(er::packed_activations(64, 64, most / 2),
+                       "packed activations: 9223372036854775807 x 64 x 256 is too large", error);
+  er::packed_activations memory(64, 32, 3);
+  const er::packed_activations taken{std::move(memory)};
+  CHECK(taken.view().tokens == 3);
+  CHECK(memory.max_tokens() == 0);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(memory.cols() == 0);
+  CHECK(memory.groups() == 0);
+  CHECK(memory.view().tokens == 0);
+  CHECK_THROWS_AS((void)memory.view(1), error);
 }
 
 TEST_SUITE_END();

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -290,6 +291,28 @@ TEST_CASE("any_matrix: what is refused") {
     CHECK_THROWS_WITH_AS(any.pack_rows(0, er::matrix_view<const float>{bad.data(), 17, 70}),
                          "weight at row 16, column 3 is infinite: expected finite values", error);
     CHECK(bytes_of(any) == before);
+  }
+}
+
+TEST_CASE("any_matrix: moved from, it is one of no rows, whatever it was") {
+  for (const char* name : {"f16", "ternary2_g64", "int4_g4+ternary5_g4:every_2_rows"}) {
+    CAPTURE(name);
+    er::any_matrix matrix = er::any_matrix::empty(*er::matrix_format::parse(name), 3, 8);
+    er::any_matrix taken{std::move(matrix)};
+    CHECK(taken.rows() == 3);
+    for (const er::any_matrix* left : {&matrix, &taken}) {
+      if (left == &taken) matrix = std::move(taken);
+      CHECK(left->rows() == 0);
+      CHECK(left->cols() == 0);
+      CHECK(left->bytes().empty());
+      CHECK(left->packed() == nullptr);
+      CHECK(left->mixed() == nullptr);
+      CHECK(left->dense().data == nullptr);
+      if (left == &taken) break;
+    }
+    const std::vector<float> weights(8);
+    CHECK_THROWS_AS(taken.pack_rows(0, er::matrix_view{weights.data(), 1, 8}),
+                    std::invalid_argument);
   }
 }
 

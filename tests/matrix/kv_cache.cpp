@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The key/value cache holds what EdgeRazor (Python)'s int8 state quantizer gives.
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -171,6 +173,33 @@ TEST_CASE("kv_cache: what is refused") {
                        "kv_cache: expected 128 keys and values a position, got 128 and 129", error);
   CHECK_THROWS_AS(cache.append({}, std::span{states}.first(128)), error);
   CHECK(cache.size() == 0);
+}
+
+TEST_CASE(
+    "kv_cache: sizes that wrap and groups that are none are refused, and a moved one is empty") {
+  using error = std::invalid_argument;
+  constexpr std::size_t huge = std::size_t{1} << 60;
+  CHECK_THROWS_AS(er::kv_cache(huge, 64, 16), error);
+  CHECK_THROWS_AS(er::kv_cache(std::size_t{1} << 48, 64, 1024), error);
+  CHECK_THROWS_WITH_AS(er::kv_cache(1, 64, 16, (std::size_t{1} << 32) + 4),
+                       "packed matrix: expected at most 65536 columns a group, got 4294967300",
+                       error);
+  er::kv_cache cache(2, 8, 4);
+  const std::vector<float> one(16, 1.0f);
+  cache.append(one, one);
+  er::kv_cache taken{std::move(cache)};
+  CHECK(taken.size() == 1);
+  CHECK(cache.size() == 0);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(cache.kv_heads() == 0);
+  CHECK(cache.head_size() == 0);
+  CHECK(cache.max_positions() == 0);
+  CHECK(cache.bytes() == 0);
+  CHECK_THROWS_AS(cache.append(one, one), error);
+  CHECK_THROWS_AS(cache.append({}, {}), error);
+  er::kv_cache another(1, 4, 1);
+  another = std::move(taken);
+  CHECK(another.kv_heads() == 2);
+  CHECK(taken.size() == 0);
 }
 
 TEST_SUITE_END();

@@ -8,6 +8,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -232,6 +233,18 @@ TEST_CASE(
   std::vector<float> values(20 * 75);
   CHECK_THROWS_WITH_AS(er::dequantize(item.matrix, er::matrix_view<float>{values.data(), 20, 74}),
                        "dequantize: a matrix of 20 x 75 does not fit an output of 20 x 74", error);
+}
+
+TEST_CASE("mixed matrix: moved from, it has no rows") {
+  const er::format high{er::code_type::int4, 4}, low{er::code_type::ternary2, 4};
+  const std::vector<std::uint8_t> mask{1, 0};
+  er::mixed_matrix matrix(high, low, 2, 4, mask);
+  const er::mixed_matrix taken{std::move(matrix)};
+  CHECK(taken.segments().size() == 2);
+  CHECK(matrix.rows() == 0);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(matrix.cols() == 0);
+  CHECK(matrix.segments().empty());
+  CHECK(matrix.bytes().empty());
 }
 
 TEST_SUITE_END();

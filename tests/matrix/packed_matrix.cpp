@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <utility>
 
 #include <doctest/doctest.h>
 
@@ -21,6 +22,22 @@ TEST_CASE("packed_matrix: empty, then of zeros") {
   CHECK(walked.padding_is_zero);
   CHECK(std::count(walked.levels.begin(), walked.levels.end(), 0) == 17 * 33);
   CHECK(std::count(walked.scales.begin(), walked.scales.end(), 0.0f) == 17 * 2);
+}
+
+TEST_CASE("packed_matrix: moved from, it has no rows") {
+  er::packed_matrix<er::int4<er::per_group<4>>> matrix(20, 8), other(4, 8);
+  const auto taken{std::move(matrix)};
+  CHECK(taken.rows() == 20);
+  CHECK(matrix.rows() == 0);  // NOLINT(bugprone-use-after-move): what is left is defined
+  CHECK(matrix.cols() == 0);
+  CHECK(matrix.bytes().empty());
+  matrix = std::move(other);
+  CHECK(matrix.rows() == 4);
+  CHECK(other.view().rows() == 0);
+  er::packed_storage storage(er::tile_layout(er::format{}, 3, 3));
+  const er::byte_storage bytes = std::move(storage).release();
+  CHECK(bytes.size() > 0);
+  CHECK(storage.view().rows() == 0);
 }
 
 TEST_SUITE_END();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// fake_quantize over granularities, element types, strides and ranges, and what it refuses.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <random>
 #include <span>
@@ -269,6 +270,29 @@ TEST_CASE("fake_quantize: what is quantized by its maximum stays as it is when q
   const std::vector<float> w = random_weights(rows * cols, 8);
   const std::vector<float> once = quantized<er::ternary_absmax<er::per_group<64>>>(w, rows, cols);
   CHECK(quantized<er::ternary_absmax<er::per_group<64>>>(once, rows, cols) == once);
+}
+
+TEST_CASE("fake_quantize: a policy whose parameters are no numbers of the output is refused") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> w(8, 0.5f);
+  std::vector<float> out(8, 9.0f);
+  std::vector<er::float16> halves(8);
+  const er::matrix_view<const float> in{w.data(), 1, 8};
+  const er::matrix_view<float> to{out.data(), 1, 8};
+  CHECK_THROWS_WITH_AS(er::fake_quantize(in, to, er::int4<>{.epsilon = infinity}),
+                       "fake_quantize: the policy gives a zero the scale inf, expected a finite "
+                       "one of at least 0 within the output's range",
+                       std::invalid_argument);
+  CHECK_THROWS_AS(er::fake_quantize(in, to, er::ternary<>{.factor = std::nanf("")}),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(er::fake_quantize(in, to, er::ternary<>{.factor = infinity}),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(er::fake_quantize(in, er::matrix_view<er::float16>{halves.data(), 1, 8},
+                                    er::int4<>{.epsilon = 1e6f}),
+                  std::invalid_argument);
+  CHECK(out == std::vector<float>(8, 9.0f));
+  er::fake_quantize(in, to, er::int4<>{.epsilon = 1e6f});
+  CHECK(out == std::vector<float>(8, 0.0f));
 }
 
 TEST_SUITE_END();

@@ -83,4 +83,29 @@ TEST_CASE("magnitude: NaN where one stands anywhere, whatever comes before it or
   }
 }
 
+TEST_CASE("magnitude: infinity is infinite, wherever it stands") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  for (std::size_t size = 1; size < 40; ++size) {
+    std::vector<float> w(size, -0.5f);
+    for (std::size_t i = 0; i < size; ++i) {
+      w[i] = -infinity;
+      CHECK(er::max_magnitude(w) == infinity);
+      CHECK(er::max_value(w) == (size == 1 ? -infinity : -0.5f));
+      w[i] = infinity;
+      CHECK(er::max_magnitude(w) == infinity);
+      CHECK(er::max_value(w) == infinity);
+      w[i] = -0.5f;
+    }
+  }
+}
+
+TEST_CASE("scale_or_nan: a finite scale as it is") {
+  using er::detail::policy::scale_or_nan;
+  constexpr float largest = std::numeric_limits<float>::max();
+  for (const float scale : {0.0f, 1e-5f, -1.0f, largest, std::numeric_limits<float>::denorm_min()})
+    CHECK(scale_or_nan(scale) == scale);
+  CHECK(std::isnan(scale_or_nan(std::numeric_limits<float>::infinity())));
+  CHECK(std::isnan(scale_or_nan(std::nanf(""))));
+}
+
 TEST_SUITE_END();

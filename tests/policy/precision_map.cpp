@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Precision maps: the masks of all six on small shapes, and quantization at two precisions.
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -134,6 +135,34 @@ TEST_CASE("precision maps: wrong masks, proportions and missing data are named")
   for (const double p : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
     CHECK(sentence_of([&] { er::leading_blocks{p}(shape, 64, high); }).find("expected 0 to 1") !=
           std::string::npos);
+}
+
+TEST_CASE("precision_mask: a number of groups that wraps is refused") {
+  const er::matrix_view<const float> rows{nullptr, std::size_t{1} << 62, 64};
+  CHECK_THROWS_WITH_AS((void)er::precision_mask(rows, er::every_nth_row{8}, er::column_group{4}),
+                       "precision map: 4611686018427387904 x 16 is too large",
+                       std::invalid_argument);
+  // One that agrees with a mask only where it wraps.
+  std::vector<std::uint8_t> none;
+  CHECK_THROWS_AS(er::every_nth_row{8}(rows, 4, none), std::invalid_argument);
+}
+
+TEST_CASE("largest_variance: a group with a NaN or an infinity is refused, not chosen at random") {
+  std::vector<float> w(3 * 20, 0.5f);
+  w[33] = std::numeric_limits<float>::quiet_NaN();
+  const er::matrix_view<const float> view{w.data(), 3, 20};
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    w[33] = bad;
+    CHECK_THROWS_WITH_AS(
+        (void)er::precision_mask(view, er::largest_variance{0.5}, er::column_group{8}),
+        "largest_variance: the group at row 1, column 8 holds a NaN or an infinity, expected "
+        "finite values",
+        std::invalid_argument);
+  }
+  w[33] = std::numeric_limits<float>::max();  // its variance is no infinity in double
+  CHECK(er::precision_mask(view, er::largest_variance{0.2}, er::column_group{8}) ==
+        std::vector<std::uint8_t>{0, 0, 0, 0, 1, 0, 0, 0, 0});
 }
 
 TEST_SUITE_END();

@@ -7,6 +7,7 @@
 #include <random>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -109,6 +110,28 @@ TEST_CASE("quantize_group: more weights than levels are refused") {
   CHECK_THROWS_WITH_AS(er::quantize_group<er::int4<>>(w, levels),
                        "quantize_levels: 9 weights, 8 levels", std::invalid_argument);
   CHECK(levels == std::vector<std::int8_t>(8, 99));
+}
+
+TEST_CASE("quantize_group: what has no level is refused, and nothing is written") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  std::vector<std::int8_t> levels(40, 99);
+  for (std::size_t i = 0; i < 40; ++i) {
+    std::vector<float> w(40, 1.0f);
+    w[i] = i % 2 == 0 ? std::nanf("") : -infinity;
+    CHECK_THROWS_WITH_AS(er::quantize_group<er::int4_asymmetric<>>(w, levels),
+                         ("weight at row 0, column " + std::to_string(i) + " is " +
+                          (i % 2 == 0 ? "NaN" : "infinite") + ": expected finite values")
+                             .c_str(),
+                         std::invalid_argument);
+  }
+  const std::vector<float> w(40, 1.0f);
+  CHECK_THROWS_WITH_AS(er::quantize_levels<er::int4<>>(w, -1.0f, levels),
+                       "quantize_levels: the scale is -1.000000, expected a finite number of at "
+                       "least 0",
+                       std::invalid_argument);
+  for (const float scale : {std::nanf(""), infinity, -infinity})
+    CHECK_THROWS_AS(er::quantize_levels<er::int4<>>(w, scale, levels), std::invalid_argument);
+  CHECK(levels == std::vector<std::int8_t>(40, 99));
 }
 
 TEST_SUITE_END();

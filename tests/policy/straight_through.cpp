@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -117,6 +118,16 @@ TEST_CASE("straight_through_clipped: shapes and NaN are refused before anything 
   CHECK_THROWS_WITH(er::straight_through_clipped<er::ternary<>>(grad, grad, fewer),
                     "straight_through_clipped: 12 weights, gradients 12 and 11");
   CHECK(result == std::vector<float>(12, -77.0f));
+}
+
+TEST_CASE("straight_through_clipped: a group with a NaN is refused, not given a gradient of zero") {
+  std::vector<float> w(20, 1.0f), gradient(20, 3.0f);
+  w[13] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(er::straight_through_clipped<er::int4<>>(std::span<const float>{w}, gradient,
+                                                                std::span<float>{gradient}),
+                       "weight at row 0, column 13 is NaN: expected finite values",
+                       std::invalid_argument);
+  CHECK(gradient == std::vector<float>(20, 3.0f));
 }
 
 TEST_SUITE_END();

@@ -304,4 +304,60 @@ TEST_CASE("attention: what is refused") {
   CHECK_THROWS_AS(er::attention_scores(item.cache, 0, narrow.view(), scores), error);
 }
 
+TEST_CASE(
+    "attention: a NaN or an infinity in the cache reaches what is made of it, and that alone") {
+  constexpr std::size_t size = 24, group = 8, positions = 19;
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    CAPTURE(bad);
+    er::kv_cache cache(1, size, positions, group);
+    for (std::size_t t = 0; t < positions; ++t) {
+      std::vector<float> key(size, 1.0f), value(size, 1.0f);
+      if (t == 5) key[20] = bad;
+      if (t == 7) value[3] = bad;
+      cache.append(key, value);
+    }
+    const std::vector<float> query(size, 0.5f);
+    for (const er::kernel& k : er::available_kernels()) {
+      CAPTURE(k.name);
+      std::vector<float> scores(positions), out(size);
+      er::attention_scores(cache, 0, er::unquantized{std::span<const float>{query}}, scores,
+                           {.kernel = &k});
+      for (std::size_t t = 0; t < positions; ++t) CHECK(std::isnan(scores[t]) == (t == 5));
+      std::vector<float> probabilities(positions, 1.0f / positions);
+      er::attention_mix(cache, 0, std::span<const float>{probabilities}, out, {.kernel = &k});
+      for (std::size_t c = 0; c < size; ++c) CHECK(std::isnan(out[c]) == (c < group));
+      const std::size_t length = positions;
+      er::attention(cache, 0, std::span<const float>{query}, {&length, 1}, 1.0f, scores, out,
+                    {.kernel = &k});
+      for (const float c : out) CHECK(std::isnan(c));
+    }
+  }
+}
+
+TEST_CASE("softmax: a NaN or +infinity wherever it stands makes all NaN; -infinity is zero") {
+  for (const er::kernel& k : er::available_kernels()) {
+    CAPTURE(k.name);
+    std::size_t wrong = 0;
+    for (std::size_t size = 1; size < 40; ++size) {
+      for (std::size_t at = 0; at < size; ++at) {
+        for (const float bad : {NAN, INFINITY}) {
+          std::vector<float> scores(size, 0.25f);
+          scores[at] = bad;
+          er::softmax(scores, {.kernel = &k});
+          for (const float p : scores) wrong += !std::isnan(p);
+        }
+        std::vector<float> scores(size + 1, 0.25f);
+        scores[at] = -INFINITY;
+        er::softmax(scores, {.kernel = &k});
+        for (std::size_t i = 0; i <= size; ++i)
+          wrong += scores[i] != (i == at ? 0.0f : 1.0f / static_cast<float>(size));
+      }
+    }
+    CHECK(wrong == 0);
+    std::vector<float> none(5, -INFINITY);
+    er::softmax(none, {.kernel = &k});
+    for (const float p : none) CHECK(std::isnan(p));
+  }
+}
+
 TEST_SUITE_END();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// gemv is gemm of one token; what gemm computes is tested there.
+#include <cmath>
 #include <cstddef>
 #include <span>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/product/gemv.hpp>
@@ -44,6 +46,27 @@ TEST_CASE("gemv: one token of gemm, by every kernel, and the rows asked for alon
     er::gemv(packed, std::span<const float>{x}, std::span<float>{y},
              {.rows = er::row_range{16, rows}, .kernel = &kernel});
     for (std::size_t r = 0; r < rows; ++r) CHECK(y[r] == (r < 16 ? 99.0f : expected[r]));
+  }
+}
+
+TEST_CASE(
+    "gemv: an infinite or NaN activation gives NaN, and no number, in every kernel and format") {
+  for (const char* name : {"ternary2_g4", "ternary5_g8", "int4_g4", "int8_row", "binary_g4"}) {
+    CAPTURE(name);
+    const std::vector<float> weights{1, 0, 0, 0, 0, 1, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0};
+    const er::any_matrix w = er::any_matrix::pack(*er::matrix_format::parse(name),
+                                                  er::matrix_view{weights.data(), 4, 4});
+    for (const er::kernel& k : er::available_kernels()) {
+      CAPTURE(k.name);
+      for (const float bad : {INFINITY, -INFINITY, NAN}) {
+        const std::vector<float> x{bad, 0, 0, 0};
+        std::vector<float> y(4);
+        er::packed_activations memory(4, w.group_cols());
+        er::gemv(w, er::quantize_activations(std::span<const float>{x}, memory, {.kernel = &k}), y,
+                 {.kernel = &k});
+        for (const float sum : y) CHECK(std::isnan(sum));
+      }
+    }
   }
 }
 

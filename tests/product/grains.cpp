@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -268,6 +269,25 @@ TEST_CASE("split_rows: no parts, or a part that there is not, is refused") {
                        "split_rows: part 0 of 0, expected a part below the number of parts",
                        std::invalid_argument);
   CHECK_THROWS_AS((void)er::split_rows(100, 3, 3), std::invalid_argument);
+}
+
+TEST_CASE("split_rows: rows and parts whose product wraps are cut like others") {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t rows : {most, most - 15, most / 16, std::size_t{1} << 60}) {
+    for (const std::size_t parts : {std::size_t{1}, std::size_t{3}, std::size_t{1000}}) {
+      std::size_t next = 0;
+      for (std::size_t i = 0; i < parts; ++i) {
+        const er::row_range part = er::split_rows(rows, parts, i);
+        CHECK(part.begin == next);
+        CHECK(part.begin <= part.end);
+        next = part.end;
+      }
+      CHECK(next == rows);
+    }
+  }
+  CHECK_THROWS_WITH_AS((void)er::split_rows(100, most, 3),
+                       "split_rows: 18446744073709551615 parts, expected at most 4294967295",
+                       std::invalid_argument);
 }
 
 TEST_SUITE_END();

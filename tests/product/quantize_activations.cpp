@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -115,23 +116,36 @@ TEST_CASE("quantize_activations: EdgeRazor (Python)'s golden cases of int8 state
 }
 
 TEST_CASE(
-    "quantize_activations: NaN is the lowest level, infinity makes the scale infinite, in every "
-    "kernel") {
+    "quantize_activations: a NaN or an infinity makes its group's scale NaN, wherever it stands, "
+    "in "
+    "every kernel") {
+  constexpr std::size_t cols = 67, group = 36;
   for (const er::kernel& k : er::available_kernels()) {
     CAPTURE(k.name);
-    std::vector<float> x(40, 0.5f);
-    x[3] = NAN;
-    x[25] = -INFINITY;
-    er::packed_activations memory(40, 20);
-    const er::activation_view view = er::quantize_activations(
-        {x.data(), 1, 40}, memory, {.scales = er::activation_scales::of_groups, .kernel = &k});
-    CHECK(view.scales[0] == 0.5f / 127);
-    CHECK(view.codes[3] == -127);
-    CHECK(view.codes[4] == 127);
-    CHECK(view.sums[0] == 18 * 127);
-    CHECK(view.scales[1] == INFINITY);
-    CHECK(view.codes[24] == 0);
-    CHECK(view.codes[25] == -127);  // inf / inf is NaN
+    er::packed_activations memory(cols, group);
+    std::size_t wrong = 0;
+    for (const float bad : {NAN, -NAN, INFINITY, -INFINITY}) {
+      for (std::size_t at = 0; at < cols; ++at) {
+        std::vector<float> x(cols, 0.5f);
+        x[at] = bad;
+        const er::activation_view view =
+            er::quantize_activations(std::span<const float>{x}, memory, {.kernel = &k});
+        const std::size_t broken = at / group;
+        wrong += !std::isnan(view.scales[broken]);
+        wrong += view.scales[1 - broken] != 0.5f / 127;
+        for (std::size_t c = 0; c < cols; ++c)
+          wrong += view.codes[c] != (c / group == broken ? -127 : 127);
+        for (std::size_t g = 0; g < 2; ++g) {
+          const auto count = static_cast<std::int32_t>(g == 0 ? group : cols - group);
+          wrong += view.sums[g] != (g == broken ? -127 : 127) * count;
+        }
+        const er::activation_view token =
+            er::quantize_activations(std::span<const float>{x}, memory,
+                                     {.scales = er::activation_scales::of_token, .kernel = &k});
+        wrong += !std::isnan(token.scales[0]) || !std::isnan(token.scales[1]);
+      }
+    }
+    CHECK(wrong == 0);
   }
 }
 
@@ -149,6 +163,12 @@ TEST_CASE(
                        std::invalid_argument);
   CHECK_THROWS_AS((void)er::quantize_activations({first.data(), 3, 5}, memory),
                   std::invalid_argument);
+}
+
+TEST_CASE("quantize_activations: no tokens into memory that holds none") {
+  er::packed_activations room;
+  CHECK(er::quantize_activations({nullptr, 0, 0}, room).tokens == 0);
+  CHECK_THROWS_AS((void)er::quantize_activations({nullptr, 1, 0}, room), std::invalid_argument);
 }
 
 TEST_SUITE_END();

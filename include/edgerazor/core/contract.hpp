@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// How a violated contract is reported: one sentence that names the thing and what was expected.
 ///
-/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file.
-/// Without (-fno-exceptions): the sentence goes to the handler the host has set, then the process
-/// aborts. Never undefined behaviour.
+/// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file,
+/// `std::bad_alloc` where memory can't be had. Without (-fno-exceptions): the sentence goes to the
+/// handler the host has set, then the process aborts. Never undefined behaviour.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +29,13 @@ namespace detail::core {
 
 /// A bad file: throws `io_error`.
 [[noreturn]] EDGERAZOR_FUNCTION void fail_io(const std::string& sentence);
+
+/// Memory that can't be had: throws `std::bad_alloc`. Allocates nothing for the sentence.
+[[noreturn]] EDGERAZOR_FUNCTION void fail_memory(std::size_t bytes);
+
+/// Memory of the library's own, to be given back by the aligned ::operator delete. By the form
+/// that doesn't throw: the one that does would end a build without exceptions past its handler.
+[[nodiscard]] EDGERAZOR_FUNCTION void* allocate(std::size_t bytes, std::size_t alignment);
 
 /// "33 x 576", for the sentences.
 [[nodiscard]] EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -33,6 +34,24 @@ EDGERAZOR_FUNCTION void fail(const std::string& sentence) {
   raise<std::invalid_argument>(sentence);
 }
 EDGERAZOR_FUNCTION void fail_io(const std::string& sentence) { raise<io_error>(sentence); }
+
+EDGERAZOR_FUNCTION void fail_memory(std::size_t bytes) {
+#if EDGERAZOR_EXCEPTIONS
+  static_cast<void>(bytes);
+  throw std::bad_alloc();
+#else
+  char sentence[64];
+  std::snprintf(sentence, sizeof sentence, "out of memory: %zu bytes can't be had", bytes);
+  current_error_handler.load()(sentence);
+  std::abort();
+#endif
+}
+
+EDGERAZOR_FUNCTION void* allocate(std::size_t bytes, std::size_t alignment) {
+  void* const memory = ::operator new(bytes, std::align_val_t{alignment}, std::nothrow);
+  if (memory == nullptr) fail_memory(bytes);
+  return memory;
+}
 
 EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols) {
   return std::to_string(rows) + " x " + std::to_string(cols);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Extents as hosts have them: of any integral type, signed ones too.
+/// Extents as hosts have them, of any integral type, signed ones too; and the sizes that are made
+/// of them, which don't wrap.
 #pragma once
 
 #include <concepts>
 #include <cstddef>
+#include <limits>
+#include <optional>
 #include <string>
 
 #include <edgerazor/core/config.hpp>
@@ -25,6 +28,33 @@ template <std::integral Integer>
     if (value < 0) refuse_extent(name, value);
   }
   return static_cast<std::size_t>(value);
+}
+
+/// first * rest * ..., or nothing where that is no std::size_t. A factor of zero makes it zero,
+/// whatever the others are.
+template <std::same_as<std::size_t>... Rest>
+[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t first,
+                                                                   Rest... rest) noexcept {
+  if (first == 0 || ((rest == 0) || ...)) return 0;
+  std::size_t product = first;
+  const bool fits =
+      ((product <= std::numeric_limits<std::size_t>::max() / rest && (product *= rest, true)) &&
+       ...);
+  return fits ? std::optional{product} : std::nullopt;
+}
+
+/// The same; fails where it is none: "packed activations: 100 x 18446744073709551615 is too large".
+/// Every count of bytes or elements that a host's or a file's extents are multiplied to is one.
+template <std::same_as<std::size_t>... Rest>
+[[nodiscard]] constexpr std::size_t size_product(const char* what, std::size_t first,
+                                                 Rest... rest) {
+  const std::optional<std::size_t> product = checked_product(first, rest...);
+  if (!product) {
+    std::string factors = std::to_string(first);
+    ((factors += " x " + std::to_string(rest)), ...);
+    fail(std::string{what} + ": " + factors + " is too large");
+  }
+  return *product;
 }
 
 }  // namespace detail::core

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
@@ -104,9 +105,23 @@ struct checkpoint_matrix {
                          " columns are no multiple of " + std::to_string(fields) +
                          " and of a scale's block of " + std::to_string(block));
     }
-    qweight.resize(rows * (cols / fields));
-    scales.resize(rows * (cols / block));
+    qweight.resize(detail::core::size_product("checkpoint layout", rows, cols / fields));
+    scales.resize(detail::core::size_product("checkpoint layout", rows, cols / block));
   }
+  checkpoint_matrix(const checkpoint_matrix&) = default;
+  checkpoint_matrix& operator=(const checkpoint_matrix&) = default;
+  /// One that is moved from has no rows and no columns.
+  checkpoint_matrix(checkpoint_matrix&& other) noexcept { *this = std::move(other); }
+  checkpoint_matrix& operator=(checkpoint_matrix&& other) noexcept {
+    code = other.code, scale_block = other.scale_block;
+    const std::size_t row_count = std::exchange(other.rows, 0),
+                      col_count = std::exchange(other.cols, 0);
+    rows = row_count, cols = col_count;
+    qweight = std::move(other.qweight);
+    scales = std::move(other.scales);
+    return *this;
+  }
+  ~checkpoint_matrix() = default;
 
   operator checkpoint_view() const noexcept {
     return {code, rows, cols, scale_block, qweight, scales};
@@ -157,7 +172,7 @@ format checkpoint_quantize_format(std::size_t cols, std::size_t scale_block) {
                std::to_string(scale_block) + " columns do not divide each other and " +
                std::to_string(cols) + " columns");
   }
-  return {code, static_cast<std::uint32_t>(block == cols ? 0 : block), scale_kind::float32};
+  return {code, matrix::group_of_format(block == cols ? 0 : block), scale_kind::float32};
 }
 
 /// `codes` of whole bytes, level + offset each, as a checkpoint packs them.
@@ -407,7 +422,7 @@ template <quantizer Policy, class Codec = default_codec<Policy>>
     seen[index] = true;
   }
   const std::size_t groups = tile_layout(high, rows, cols).groups();
-  std::vector<std::uint8_t> mask(rows * groups);
+  std::vector<std::uint8_t> mask(detail::core::size_product("checkpoint layout", rows, groups));
   for (std::size_t i = 0; i < mask.size(); ++i) {
     mask[i] = static_cast<std::size_t>(matrix.inverse_perm[i / groups]) < high_rows;
   }

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include <edgerazor/core/extent.hpp>
 #include <edgerazor/io/ggml_type.hpp>
 
 namespace edgerazor {
@@ -135,13 +136,6 @@ inline constexpr gguf_type type_of<bool> = gguf_type::boolean;
 template <class T>
 concept gguf_scalar = type_of<T> != gguf_type::array;
 
-/// a * b, or nothing where it exceeds the machine's size_t.
-[[nodiscard]] constexpr std::optional<std::size_t> checked_product(std::size_t a,
-                                                                   std::size_t b) noexcept {
-  if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) return std::nullopt;
-  return a * b;
-}
-
 /// The next multiple of a power of two, or nothing where it exceeds the machine's size_t.
 [[nodiscard]] constexpr std::optional<std::size_t> checked_align(std::size_t at,
                                                                  std::size_t alignment) noexcept {
@@ -158,8 +152,10 @@ concept gguf_scalar = type_of<T> != gguf_type::array;
     const ggml_type_info& info, std::span<const std::size_t> dims) noexcept {
   for (const std::size_t dim : dims)
     if (dim == 0) return 0;
-  std::optional<std::size_t> size = checked_product(dims[0] / info.block, info.block_bytes);
-  for (const std::size_t dim : dims.subspan(1)) size = size ? checked_product(*size, dim) : size;
+  std::optional<std::size_t> size =
+      core::checked_product(dims[0] / info.block, std::size_t{info.block_bytes});
+  for (const std::size_t dim : dims.subspan(1))
+    size = size ? core::checked_product(*size, dim) : size;
   return size;
 }
 

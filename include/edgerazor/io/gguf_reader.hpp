@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/storage.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_format.hpp>
@@ -24,8 +25,8 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// An open GGUF file. Either it was accepted whole or there is no reader, but an io_error that
-/// names the key or tensor that is wrong. Movable; names, strings and bytes it gives out live as
-/// long as the file, or the memory it reads.
+/// names the key or tensor that is wrong. Movable, and then empty; names, strings and bytes it
+/// gives out live as long as the file, or the memory it reads.
 ///
 /// All members are const and may be called from several threads.
 class gguf_reader {
@@ -69,14 +70,14 @@ class gguf_reader {
     std::optional<detail::io::gguf_contents> contents = detail::io::gguf_parser(bytes).parse(error);
     if (!contents) return std::nullopt;
     gguf_reader reader;
-    reader.contents_ = std::move(*contents);
+    *reader.contents_ = std::move(*contents);
     return reader;
   }
 
   /// 2 or 3.
-  [[nodiscard]] std::uint32_t version() const noexcept { return contents_.version; }
+  [[nodiscard]] std::uint32_t version() const noexcept { return contents_->version; }
   /// Bytes that the tensors' offsets are multiples of.
-  [[nodiscard]] std::uint32_t alignment() const noexcept { return contents_.alignment; }
+  [[nodiscard]] std::uint32_t alignment() const noexcept { return contents_->alignment; }
 
   // Metadata. get_x fails with io_error where the key is missing, has another type or a value that
   // does not fit; optional_x gives nothing where it is missing and fails likewise for the rest.
@@ -139,18 +140,18 @@ class gguf_reader {
   [[nodiscard]] bool has(std::string_view key) const noexcept { return find_entry(key) != nullptr; }
   /// The value as stored; null where the key is missing.
   [[nodiscard]] const metadata_entry* find_entry(std::string_view key) const noexcept {
-    return contents_.find_entry(key);
+    return contents_->find_entry(key);
   }
   /// All keys, in file order.
   [[nodiscard]] std::span<const metadata_entry> entries() const noexcept {
-    return contents_.entries;
+    return contents_->entries;
   }
 
   /// All tensors, in file order.
-  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return contents_.tensors; }
+  [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return contents_->tensors; }
   /// The tensor of that name; null where there is none.
   [[nodiscard]] const tensor_info* find(std::string_view name) const noexcept {
-    return contents_.find_tensor(name);
+    return contents_->find_tensor(name);
   }
   /// The tensor of that name, or io_error.
   [[nodiscard]] const tensor_info& get(std::string_view name) const {
@@ -228,7 +229,7 @@ class gguf_reader {
   }
 
   mapped_file file_;
-  detail::io::gguf_contents contents_;
+  detail::core::moved_along<detail::io::gguf_contents> contents_;
 };
 
 }  // namespace EDGERAZOR_ABI

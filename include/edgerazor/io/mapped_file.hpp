@@ -38,7 +38,7 @@ enum class file_access {
 };
 
 /// The bytes of a regular file, read-only, first byte at a multiple of `page`. Movable; the bytes
-/// do not move with it.
+/// do not move with it, and what was moved from has none.
 class mapped_file {
  public:
   static constexpr std::size_t page = 4096;
@@ -49,21 +49,14 @@ class mapped_file {
         size_(std::exchange(other.size_, 0)),
         mapped_(std::exchange(other.mapped_, false)) {}
   mapped_file& operator=(mapped_file&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    std::swap(mapped_, other.mapped_);
+    if (this == &other) return *this;
+    close();
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    mapped_ = std::exchange(other.mapped_, false);
     return *this;
   }
-  ~mapped_file() {
-    if (data_ == nullptr) return;
-#if EDGERAZOR_POSIX
-    if (mapped_) {
-      ::munmap(data_, size_);
-      return;
-    }
-#endif
-    ::operator delete(data_, std::align_val_t{page});
-  }
+  ~mapped_file() { close(); }
 
   /// The file at `path`, or io_error: not there, not readable, not a regular file (a directory, a
   /// pipe, a device).
@@ -115,6 +108,17 @@ class mapped_file {
  private:
   static constexpr int not_regular = -1;  // beside the errno values, which are positive
 
+  void close() noexcept {
+    if (data_ == nullptr) return;
+#if EDGERAZOR_POSIX
+    if (mapped_) {
+      ::munmap(data_, size_);
+      return;
+    }
+#endif
+    ::operator delete(data_, std::align_val_t{page});
+  }
+
   // Both return 0, an errno value or not_regular.
   int map_from(const std::filesystem::path& path) {
 #if EDGERAZOR_POSIX
@@ -155,12 +159,10 @@ class mapped_file {
     const std::uintmax_t size = std::filesystem::file_size(path, code);
     if (code) return code.value();
     if (size > std::numeric_limits<std::size_t>::max()) return EFBIG;
+    if (size != 0) data_ = detail::core::allocate(static_cast<std::size_t>(size), page);
     std::FILE* const stream = std::fopen(path.string().c_str(), "rb");
     if (stream == nullptr) return errno;
-    if (size != 0) {
-      data_ = ::operator new(static_cast<std::size_t>(size), std::align_val_t{page});
-      size_ = std::fread(data_, 1, static_cast<std::size_t>(size), stream);
-    }
+    if (size != 0) size_ = std::fread(data_, 1, static_cast<std::size_t>(size), stream);
     const bool complete = size_ == size;
     std::fclose(stream);
     return complete ? 0 : EIO;

@@ -33,6 +33,7 @@
 #include <edgerazor/io/gguf_writer.hpp>
 #include <edgerazor/io/packed_keys.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/validate.hpp>
 #include <edgerazor/version.hpp>
 
 namespace edgerazor {
@@ -152,9 +153,31 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
                     {matrix.cols(), matrix.rows()}, matrix.bytes());
 }
 
+/// What `load_matrix` may be told.
+///
+///     load_matrix(file, "w", {.trusted = true})
+struct load_options {
+  /// The tensor's scales and codes are believed: it is not read, but mapped as it is. For files
+  /// that were written or checked by the host itself. A NaN in one then is a NaN in its products.
+  bool trusted = false;
+};
+
+namespace detail::io {
+/// io_error where a scale or an element is not finite, or a code none of the format's.
+inline any_matrix validated(any_matrix matrix, const std::string& what,
+                            const load_options& options) {
+  if (options.trusted) return matrix;
+  if (const std::optional<std::string> fault = find_fault(matrix))
+    core::fail_io(what + ": " + *fault);
+  return matrix;
+}
+}  // namespace detail::io
+
 /// A packed tensor as a matrix in the file's memory. io_error where its bytes are not one of its
-/// format and shape.
-[[nodiscard]] inline any_matrix load_matrix(const packed_tensor& tensor) {
+/// format and shape, or, unless they are trusted, hold a scale that is not finite or a code that
+/// the format does not have: all are read once, at the speed of memory.
+[[nodiscard]] inline any_matrix load_matrix(const packed_tensor& tensor,
+                                            const load_options& options = {}) {
   const std::string what = "packed tensor " + detail::io::quoted(tensor.name);
   const std::optional<matrix_format> fmt = matrix_format::parse(tensor.format);
   if (!fmt || fmt->type == matrix_format::kind::dense) {
@@ -168,13 +191,14 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
   std::optional<any_matrix> matrix =
       any_matrix::try_from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes, error);
   if (!matrix) detail::core::fail_io(what + ": " + error);
-  return std::move(*matrix);
+  return detail::io::validated(std::move(*matrix), what, options);
 }
 
 /// A plain tensor as a matrix of tensor.rows() x tensor.cols(): F32, F16 and BF16 in the file's
 /// memory, other types decoded to an owned f32. io_error where it is empty or of a type that is not
-/// decoded, or where what is decoded is NaN or infinite.
-[[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, const tensor_info& tensor) {
+/// decoded, or, unless it is real and trusted, where a value is NaN or infinite.
+[[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, const tensor_info& tensor,
+                                            const load_options& options = {}) {
   if (tensor.rows() == 0)
     detail::core::fail_io("tensor " + detail::io::quoted(tensor.name) + " has no elements");
   matrix_format fmt;
@@ -183,9 +207,13 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
   const bool dense = info_of(tensor.type).real();
   const bool aligned =
       reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % scale_size(fmt.element) == 0;
-  if (dense && aligned)
-    return any_matrix::from_bytes(fmt, tensor.rows(), tensor.cols(), tensor.bytes);
+  if (dense && aligned) {
+    return detail::io::validated(
+        any_matrix::from_bytes(fmt, tensor.rows(), tensor.cols(), tensor.bytes),
+        "tensor " + detail::io::quoted(tensor.name), options);
+  }
 
+  // What is decoded is packed as numbers, which refuses a NaN, too.
   reader.validate(tensor);
   any_matrix matrix = any_matrix::empty(fmt, tensor.rows(), tensor.cols());
   std::vector<float> values(tensor.cols());
@@ -200,10 +228,11 @@ inline void add_matrix(gguf_writer& writer, std::string_view name, const any_mat
 /// The tensor of that name, packed or plain, as above; io_error where there is none. Checks the
 /// description of all packed tensors each time: a host that loads many makes one `packed_tensors`
 /// and asks that.
-[[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, std::string_view name) {
+[[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, std::string_view name,
+                                            const load_options& options = {}) {
   const packed_tensors packed(reader);
   const packed_tensor* const found = packed.find(name);
-  return found ? load_matrix(*found) : load_matrix(reader, reader.get(name));
+  return found ? load_matrix(*found, options) : load_matrix(reader, reader.get(name), options);
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -122,7 +122,8 @@ using dense_dot_function = void (*)(const T* w, std::size_t w_stride, std::size_
 using quantize_function = std::int32_t (*)(const float* x, std::size_t cols, float scale,
                                            std::int8_t* codes) noexcept;
 
-/// max|x| of `cols` elements; NaN counts as nothing.
+/// max|x| of `cols` elements, 0 of none; NaN where one of them is. By the magnitudes' bits, whose
+/// order as integers is that of the magnitudes, infinity and NaN above all numbers.
 using max_magnitude_function = float (*)(const float* x, std::size_t cols) noexcept;
 
 /// Several weighted sums of the same rows, for t = 0, 1, ... in order:

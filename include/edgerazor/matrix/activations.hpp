@@ -11,6 +11,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/storage.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
+#include <edgerazor/policy/granularity.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -58,19 +59,23 @@ struct activation_view {
 };
 
 /// Memory for the activations of up to `max_tokens` tokens of `cols` columns; filled by
-/// `quantize_activations`.
+/// `quantize_activations`. Moved from, it holds none.
 class packed_activations {
  public:
   packed_activations() = default;
   /// `group`: columns a scale, as the weights have it; 0 for the whole row. `memory`: where the
-  /// bytes come from, see byte_storage. Fails where cols or max_tokens is zero.
+  /// bytes come from, see byte_storage. Fails where cols or max_tokens is zero or the size
+  /// overflows.
   packed_activations(std::size_t cols, std::size_t group, std::size_t max_tokens = 1,
                      std::pmr::memory_resource* memory = nullptr)
-      : cols_(cols), group_cols_(group == 0 ? cols : group), tokens_(max_tokens) {
+      : cols_(cols), tokens_(max_tokens), group_cols_(group == 0 ? cols : group) {
     if (cols == 0 || max_tokens == 0) {
       detail::core::fail("packed activations: expected at least one token and one column, got " +
                          detail::core::shape_text(max_tokens, cols));
     }
+    // A token's bytes: a code a column, 8 of scale and sum a group, and less than 128 of padding.
+    constexpr std::size_t bytes_a_column = 256;
+    (void)detail::core::size_product("packed activations", max_tokens, cols, bytes_a_column);
     bytes_ = byte_storage(
         max_tokens * (code_stride() + group_stride() * (sizeof(float) + sizeof(std::int32_t))),
         memory);
@@ -80,7 +85,7 @@ class packed_activations {
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
   [[nodiscard]] std::size_t group_cols() const noexcept { return group_cols_; }
   [[nodiscard]] std::size_t groups() const noexcept {
-    return (cols_ + group_cols_ - 1) / group_cols_;
+    return groups_per_row(column_group{group_cols_}, cols());
   }
   /// An odd number of cache lines: a product reads the same columns of many tokens, and tokens a
   /// power of two apart would all need the same few places of the cache (measured: up to half the
@@ -100,8 +105,8 @@ class packed_activations {
   }
   /// The first `tokens` tokens.
   [[nodiscard]] activation_view view(std::size_t tokens) const {
-    if (tokens > tokens_) {
-      detail::core::fail("packed activations: hold " + std::to_string(tokens_) +
+    if (tokens > max_tokens()) {
+      detail::core::fail("packed activations: hold " + std::to_string(max_tokens()) +
                          " tokens, asked for " + std::to_string(tokens));
     }
     auto& self = const_cast<packed_activations&>(*this);  // the view is of const elements
@@ -111,7 +116,8 @@ class packed_activations {
   [[nodiscard]] activation_view view() const { return view(tokens_); }
 
  private:
-  std::size_t cols_ = 0, group_cols_ = 1, tokens_ = 0;
+  detail::core::moved_along<std::size_t> cols_, tokens_;
+  std::size_t group_cols_ = 1;
   byte_storage bytes_;
 };
 

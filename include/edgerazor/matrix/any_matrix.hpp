@@ -29,6 +29,7 @@ struct dense_view {
 };
 
 /// See above. Made by `empty` and filled by `pack_rows`, by `pack` in one step, or by `from_bytes`.
+/// Moved from, it is one of no rows.
 class any_matrix {
  public:
   any_matrix() = default;
@@ -40,23 +41,24 @@ class any_matrix {
                                         std::pmr::memory_resource* memory = nullptr) {
     any_matrix result(fmt, rows, cols);
     if (fmt.type == matrix_format::kind::dense) {
-      result.storage_ = byte_storage(rows * cols * scale_size(fmt.element), memory);
-      result.bytes_ = {result.storage_.data(), result.storage_.size()};
+      result.storage_ = byte_storage(
+          detail::core::size_product("any_matrix", rows, cols, scale_size(fmt.element)), memory);
+      *result.bytes_ = {result.storage_.data(), result.storage_.size()};
     } else if (fmt.type == matrix_format::kind::packed) {
       packed_storage storage(tile_layout(fmt.first, rows, cols), memory);
-      result.content_ = storage.view();
-      result.bytes_ = storage.view().bytes();
+      *result.content_ = storage.view();
+      *result.bytes_ = storage.view().bytes();
       result.storage_ = std::move(storage).release();
     } else {
       if (fmt.map.n == 0)
         detail::core::fail("any_matrix: " + fmt.name() +
                            " does not say which rows have which format");
       const std::size_t groups = tile_layout(fmt.first, rows, cols).groups();
-      std::vector<std::uint8_t> mask(rows * groups);
+      std::vector<std::uint8_t> mask(detail::core::size_product("any_matrix", rows, groups));
       rows_modulo{fmt.map.n, fmt.map.below}(matrix_view<const float>{nullptr, rows, cols},
                                             fmt.first.group, mask);
-      result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask, memory);
-      result.bytes_ = std::get<mixed_matrix>(result.content_).bytes();
+      *result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask, memory);
+      *result.bytes_ = std::get<mixed_matrix>(*result.content_).bytes();
     }
     return result;
   }
@@ -106,12 +108,12 @@ class any_matrix {
                 std::to_string(bytes.size());
         return std::nullopt;
       }
-      result.content_ = packed_view(layout, bytes);
+      *result.content_ = packed_view(layout, bytes);
     } else {
       std::optional<mixed_matrix> mixed =
           mixed_matrix::try_from_bytes(fmt.first, fmt.second, rows, cols, bytes, error);
       if (!mixed) return std::nullopt;
-      result.content_ = std::move(*mixed);
+      *result.content_ = std::move(*mixed);
     }
     return result;
   }
@@ -124,30 +126,29 @@ class any_matrix {
   void pack_rows(std::size_t first_row, matrix_view<const float16> weights);
   void pack_rows(std::size_t first_row, matrix_view<const bfloat16> weights);
 
-  [[nodiscard]] const matrix_format& fmt() const noexcept { return fmt_; }
+  [[nodiscard]] const matrix_format& fmt() const noexcept { return *fmt_; }
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
   /// Columns that share a scale; the whole row for a dense matrix.
   [[nodiscard]] std::size_t group_cols() const noexcept {
-    return fmt_.type == matrix_format::kind::dense || fmt_.first.group == 0 ? cols_
-                                                                            : fmt_.first.group;
+    return is_dense() || fmt_->first.group == 0 ? *cols_ : fmt_->first.group;
   }
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
   [[nodiscard]] double bits_per_weight() const noexcept {
-    return 8.0 * static_cast<double>(bytes_.size()) /
-           (static_cast<double>(rows_) * static_cast<double>(cols_));
+    return 8.0 * static_cast<double>(bytes_->size()) /
+           (static_cast<double>(rows()) * static_cast<double>(cols()));
   }
 
   /// What it is: null for the two kinds that it is not.
   [[nodiscard]] const packed_view* packed() const noexcept {
-    return std::get_if<packed_view>(&content_);
+    return std::get_if<packed_view>(&*content_);
   }
   [[nodiscard]] const mixed_matrix* mixed() const noexcept {
-    return std::get_if<mixed_matrix>(&content_);
+    return std::get_if<mixed_matrix>(&*content_);
   }
-  [[nodiscard]] bool is_dense() const noexcept { return fmt_.type == matrix_format::kind::dense; }
+  [[nodiscard]] bool is_dense() const noexcept { return fmt_->type == matrix_format::kind::dense; }
   [[nodiscard]] dense_view dense() const noexcept {
-    return {bytes_.data(), fmt_.element, rows_, cols_};
+    return {bytes_->data(), fmt_->element, rows_, cols_};
   }
 
  private:
@@ -165,11 +166,11 @@ class any_matrix {
   template <real_element To, real_element T>
   void put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept;
 
-  matrix_format fmt_;
-  std::size_t rows_ = 0, cols_ = 0;
+  detail::core::moved_along<matrix_format> fmt_;
+  detail::core::moved_along<std::size_t> rows_, cols_;
   byte_storage storage_;  ///< of an owned dense or packed matrix
-  std::span<const std::byte> bytes_;
-  std::variant<std::monostate, packed_view, mixed_matrix> content_;
+  detail::core::moved_along<std::span<const std::byte>> bytes_;
+  detail::core::moved_along<std::variant<std::monostate, packed_view, mixed_matrix>> content_;
 };
 
 }  // namespace EDGERAZOR_ABI

@@ -39,16 +39,16 @@ template <real_element T>
 
 template <real_element To, real_element T>
 void any_matrix::put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
-  To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols_;
-  for (std::size_t r = 0; r < source.rows; ++r, to += cols_)
+  To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols();
+  for (std::size_t r = 0; r < source.rows; ++r, to += cols())
     detail::core::convert_elements(source.row(r).data(), cols_, to);
 }
 
 template <real_element T>
 void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T>& source) {
-  if (auto* mixed = std::get_if<mixed_matrix>(&content_)) {
+  if (auto* mixed = std::get_if<mixed_matrix>(&*content_)) {
     mixed->pack_rows_by(first_row, source, [&](bool is_high, const auto& use) {
-      detail::matrix::with_default_rule(is_high ? fmt_.first.code : fmt_.second.code, use);
+      detail::matrix::with_default_rule(is_high ? fmt_->first.code : fmt_->second.code, use);
     });
     return;
   }
@@ -59,18 +59,18 @@ void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T
                        " on do not fit an owned matrix of " +
                        detail::core::shape_text(rows_, cols_));
   }
-  if (const auto* packed = std::get_if<packed_view>(&content_)) {
-    detail::matrix::with_default_rule(fmt_.first.code, [&](const auto& rule) {
+  if (const auto* packed = std::get_if<packed_view>(&*content_)) {
+    detail::matrix::with_default_rule(fmt_->first.code, [&](const auto& rule) {
       detail::matrix::pack_rows(rule, packed->layout(), storage_.data(), first_row, source);
     });
     return;
   }
   for (std::size_t r = 0; r < source.rows; ++r) {
     if (!detail::policy::all_below(source.row(r).data(), cols_,
-                                   detail::matrix::beyond_range(fmt_.element)))
+                                   detail::matrix::beyond_range(fmt_->element)))
       detail::matrix::refuse_rows(source, first_row, fmt_);
   }
-  switch (fmt_.element) {
+  switch (fmt_->element) {
     case scale_kind::float32:
       return put_rows<float>(first_row, source);
     case scale_kind::float16:

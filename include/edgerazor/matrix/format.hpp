@@ -4,12 +4,14 @@
 #pragma once
 
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
+#include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/codec.hpp>
 
@@ -95,6 +97,18 @@ struct format {
     return valid && result.name() == whole ? std::optional{result} : std::nullopt;
   }
 };
+
+namespace detail::matrix {
+/// `format::group` of a group of so many columns. Fails where it is larger than any: a narrower
+/// number would be another group.
+[[nodiscard]] inline std::uint32_t group_of_format(std::size_t columns) {
+  if (columns > format::largest_group) {
+    core::fail("packed matrix: expected at most 65536 columns a group, got " +
+               std::to_string(columns));
+  }
+  return static_cast<std::uint32_t>(columns);
+}
+}  // namespace detail::matrix
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

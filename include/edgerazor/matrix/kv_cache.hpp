@@ -23,41 +23,49 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// The cache of one layer. Positions are appended one after the other up to the maximum.
+/// The cache of one layer. Positions are appended one after the other up to the maximum. Moved
+/// from, it has no heads and no positions.
 class kv_cache {
  public:
   kv_cache() = default;
   /// `group`: columns of a head that share a scale, a multiple of 4; 0 for the whole head.
   /// `memory`: where keys, values and scales are kept, see byte_storage. Fails where a size is zero
-  /// or the group is no multiple of 4.
+  /// or overflows, or the group is no multiple of 4 or over 65,536 columns.
   kv_cache(std::size_t kv_heads, std::size_t head_size, std::size_t max_positions,
-           std::uint32_t group = 0, std::pmr::memory_resource* memory = nullptr)
-      : layout_({code_type::int8, group, scale_kind::float32}, max_positions, head_size),
-        key_row_(layout_) {
+           std::size_t group = 0, std::pmr::memory_resource* memory = nullptr)
+      : layout_(tile_layout(
+            {code_type::int8, detail::matrix::group_of_format(group), scale_kind::float32},
+            max_positions, head_size)),
+        key_row_(*layout_) {
     if (kv_heads == 0) detail::core::fail("kv_cache: expected at least one head");
-    for (std::size_t h = 0; h < kv_heads; ++h) keys_.emplace_back(layout_, memory);
-    values_ = byte_storage(kv_heads * max_positions * head_size, memory);
-    value_scales_ =
-        byte_storage(kv_heads * max_positions * layout_.groups() * sizeof(float), memory);
+    using detail::core::size_product;
+    const std::size_t value_bytes = size_product("kv_cache", kv_heads, max_positions, head_size),
+                      scale_bytes = size_product("kv_cache", kv_heads, max_positions, groups(),
+                                                 sizeof(float));
+    (void)size_product("kv_cache", kv_heads, layout_->bytes());
+    values_ = byte_storage(value_bytes, memory);  // first: what is too large fails at once
+    value_scales_ = byte_storage(scale_bytes, memory);
+    for (std::size_t h = 0; h < kv_heads; ++h) keys_.emplace_back(*layout_, memory);
   }
 
   [[nodiscard]] std::size_t kv_heads() const noexcept { return keys_.size(); }
-  [[nodiscard]] std::size_t head_size() const noexcept { return layout_.cols(); }
-  [[nodiscard]] std::size_t max_positions() const noexcept { return layout_.rows(); }
-  [[nodiscard]] std::size_t groups() const noexcept { return layout_.groups(); }
-  [[nodiscard]] std::size_t group_cols() const noexcept { return layout_.group_cols(); }
+  [[nodiscard]] std::size_t head_size() const noexcept { return layout_->cols(); }
+  [[nodiscard]] std::size_t max_positions() const noexcept { return layout_->rows(); }
+  [[nodiscard]] std::size_t groups() const noexcept { return layout_->groups(); }
+  [[nodiscard]] std::size_t group_cols() const noexcept { return layout_->group_cols(); }
   /// Positions held.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// Bytes that a full cache takes.
   [[nodiscard]] std::size_t bytes() const noexcept {
-    return keys_.size() * layout_.bytes() + values_.size() + value_scales_.size();
+    return keys_.size() * layout_->bytes() + values_.size() + value_scales_.size();
   }
 
   /// Forgets the positions from `size` on (0: all of them).
-  void truncate(std::size_t size) noexcept { size_ = std::min(size_, size); }
+  void truncate(std::size_t size) noexcept { *size_ = std::min(*size_, size); }
 
   /// Quantizes and appends the keys and values of one position, `kv_heads * head_size` elements
-  /// each, heads one after the other. Fails where the sizes differ or the cache is full.
+  /// each, heads one after the other. A group that holds a NaN or an infinity has the scale NaN,
+  /// and so the scores and sums made of it. Fails where the sizes differ or the cache is full.
   void append(std::span<const float> keys, std::span<const float> values);
 
   /// A head's keys: rows are positions, of which `size()` are in use.
@@ -81,11 +89,11 @@ class kv_cache {
   void append_key(std::size_t h, std::span<const float> key) noexcept;
   void append_value(std::size_t h, std::span<const float> value) noexcept;
 
-  tile_layout layout_;  ///< of one head's keys
+  detail::core::moved_along<tile_layout> layout_;  ///< of one head's keys
   detail::matrix::row_codes key_row_{tile_layout({code_type::int8, 0}, 1, 1)};
   std::vector<packed_storage> keys_;
   byte_storage values_, value_scales_;
-  std::size_t size_ = 0;
+  detail::core::moved_along<std::size_t> size_;
 };
 
 }  // namespace EDGERAZOR_ABI

@@ -10,6 +10,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/policy/group_loops.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 
 namespace edgerazor {
@@ -17,17 +18,20 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::matrix {
 using cache_rule = int8<per_channel>;
+inline float cache_scale(std::span<const float> group) noexcept {
+  return policy::scale_or_nan(cache_rule{}.scale(group));
 }
+}  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION void kv_cache::append_key(std::size_t h, std::span<const float> key) noexcept {
   std::byte* matrix = keys_[h].data();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(key, g);
-    const float scale = detail::matrix::cache_rule{}.scale(group);
+    const float scale = detail::matrix::cache_scale(group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(group.data(), group.size(), scale,
-                                                               layout_.codec().zero_code,
+                                                               layout_->codec().zero_code,
                                                                key_row_.at(g * group_cols()));
-    detail::matrix::write_scale(matrix + layout_.scale_offset(size_, g), scale_kind::float32,
+    detail::matrix::write_scale(matrix + layout_->scale_offset(size_, g), scale_kind::float32,
                                 scale);
   }
   key_row_.write(matrix, size_);
@@ -39,7 +43,7 @@ EDGERAZOR_FUNCTION void kv_cache::append_value(std::size_t h,
   float* scales = const_cast<float*>(value_scales(h)) + size_ * groups();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(value, g);
-    scales[g] = detail::matrix::cache_rule{}.scale(group);
+    scales[g] = detail::matrix::cache_scale(group);
     detail::policy::quantize_codes<detail::matrix::cache_rule>(
         group.data(), group.size(), scales[g], levels + g * group_cols());
   }
@@ -53,7 +57,7 @@ EDGERAZOR_FUNCTION void kv_cache::append(std::span<const float> keys,
                        " keys and values a position, got " + std::to_string(keys.size()) + " and " +
                        std::to_string(values.size()));
   }
-  if (size_ == max_positions()) {
+  if (size() == max_positions()) {
     detail::core::fail("kv_cache: all " + std::to_string(max_positions()) +
                        " positions are in use");
   }
@@ -61,7 +65,7 @@ EDGERAZOR_FUNCTION void kv_cache::append(std::span<const float> keys,
     append_key(h, keys.subspan(h * head_size(), head_size()));
     append_value(h, values.subspan(h * head_size(), head_size()));
   }
-  ++size_;
+  ++*size_;
 }
 
 }  // namespace EDGERAZOR_ABI

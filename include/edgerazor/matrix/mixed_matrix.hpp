@@ -36,7 +36,7 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// See above. Formats and shape are known at run time; the bytes are owned, or referred to
-/// (`from_bytes`).
+/// (`from_bytes`). Moved from, it has no rows.
 class mixed_matrix {
  public:
   /// One packed matrix: columns from `col_begin` on of the rows listed, in ascending order.
@@ -60,7 +60,7 @@ class mixed_matrix {
     const std::size_t size = read_header(header, std::numeric_limits<std::size_t>::max(), error);
     if (size == 0) detail::core::fail(error);
     storage_ = byte_storage(size, memory);
-    bytes_ = {storage_.data(), size};
+    *bytes_ = {storage_.data(), size};
     std::memcpy(storage_.data(), header.data(), header.size());
     for (const segment& part : segments_)
       detail::matrix::clear_tiles(part.layout, storage_.data() + part.offset);
@@ -99,12 +99,12 @@ class mixed_matrix {
   [[nodiscard]] const format& high() const noexcept { return high_; }
   [[nodiscard]] const format& low() const noexcept { return low_; }
   [[nodiscard]] std::size_t group_cols() const noexcept {
-    return high_.group == 0 ? cols_ : high_.group;
+    return high_.group == 0 ? *cols_ : high_.group;
   }
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::span<const segment> segments() const noexcept { return segments_; }
   [[nodiscard]] packed_view view(const segment& part) const {
-    return {part.layout, bytes_.subspan(part.offset, part.layout.bytes())};
+    return {part.layout, bytes_->subspan(part.offset, part.layout.bytes())};
   }
 
   /// A segment's first byte, for writing. The matrix must own its bytes.
@@ -142,7 +142,7 @@ class mixed_matrix {
 
   [[nodiscard]] std::vector<std::byte> make_header(std::span<const std::uint8_t> mask) const {
     (void)tile_layout(high_, rows_, cols_);  // checks the shape
-    if (mask.size() != rows_ * groups()) {
+    if (detail::core::checked_product(*rows_, groups()) != mask.size()) {
       detail::core::fail("mixed matrix: expected a mask of " +
                          detail::core::shape_text(rows_, groups()) + " groups, got " +
                          std::to_string(mask.size()) + " entries");
@@ -226,9 +226,9 @@ class mixed_matrix {
   }
 
   format high_, low_;
-  std::size_t rows_ = 0, cols_ = 0;
+  detail::core::moved_along<std::size_t> rows_, cols_;
   byte_storage storage_;  ///< empty where the bytes are someone else's
-  std::span<const std::byte> bytes_;
+  detail::core::moved_along<std::span<const std::byte>> bytes_;
   std::vector<segment> segments_;
 };
 

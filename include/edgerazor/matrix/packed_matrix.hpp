@@ -103,7 +103,7 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
       matrix.layout().fmt().scale);
 }
 
-/// Owned bytes of a packed matrix whose format is known at run time.
+/// Owned bytes of a packed matrix whose format is known at run time. Moved from, it has no rows.
 class packed_storage {
  public:
   packed_storage() = default;
@@ -117,10 +117,13 @@ class packed_storage {
   [[nodiscard]] std::byte* data() noexcept { return bytes_.data(); }
   [[nodiscard]] packed_view view() const { return {layout_, {bytes_.data(), bytes_.size()}}; }
   /// The bytes, which stay where they are: views of them remain valid.
-  [[nodiscard]] byte_storage release() && noexcept { return std::move(bytes_); }
+  [[nodiscard]] byte_storage release() && noexcept {
+    *layout_ = {};
+    return std::move(bytes_);
+  }
 
  private:
-  tile_layout layout_;
+  detail::core::moved_along<tile_layout> layout_;
   byte_storage bytes_;
 };
 
@@ -148,14 +151,15 @@ template <quantizer Policy>
 using default_codec = codecs::codec<detail::matrix::narrowest_codec<Policy>()>;
 
 namespace detail::matrix {
-/// Columns of a policy's group: N, or 0 for a whole row.
+/// Columns of a policy's group: N, or 0 for a whole row; 1, which the check in packed_matrix
+/// refuses, where it has no packed form.
 template <class Granularity>
-inline constexpr std::uint32_t packed_group =
-    1;  // no packed form: fails the check in packed_matrix
+inline constexpr std::uint32_t packed_group = 1;
 template <>
 inline constexpr std::uint32_t packed_group<per_channel> = 0;
 template <std::size_t N>
-inline constexpr std::uint32_t packed_group<per_group<N>> = static_cast<std::uint32_t>(N);
+inline constexpr std::uint32_t packed_group<per_group<N>> =
+    N <= format::largest_group ? static_cast<std::uint32_t>(N) : 1;
 }  // namespace detail::matrix
 
 /// An owned packed matrix of one policy. `Codec` chooses the storage where there is a choice:

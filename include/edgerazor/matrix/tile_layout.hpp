@@ -29,6 +29,7 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/format.hpp>
 
@@ -61,9 +62,11 @@ class tile_layout {
       detail::core::fail("packed matrix: expected at most 65536 columns a group, got " +
                          std::to_string(group_cols()));
     }
-    // Beyond these the products below could overflow; both are far past any model.
-    constexpr std::size_t limit = std::numeric_limits<std::size_t>::max() >> 8;
-    if (cols > limit || rows > limit / (cols + 4 * chunk_bytes)) {
+    // No product below exceeds this one: a tile's bytes for each of its 16 rows are at most 2 a
+    // column and a few chunks of padding.
+    constexpr std::size_t padding = 4 * chunk_bytes, factor = 256;
+    if (cols > std::numeric_limits<std::size_t>::max() - padding ||
+        !detail::core::checked_product(rows, cols + padding, factor)) {
       detail::core::fail("packed matrix: " + detail::core::shape_text(rows, cols) +
                          " is too large");
     }

@@ -34,15 +34,21 @@ inline constexpr float largest_finite = std::is_same_v<U, float16>    ? 65504.0f
 /// Fails where a group's values, the largest level times the scale, leave the range of U, or a
 /// rounded scale that of its type. Scales are of the size of the weights, and the sum of
 /// 2^40 weights below 2^80 is finite, so only larger weights need the check (from 2^6 on where
-/// float16 is one of the types).
+/// float16 is one of the types). No scale is smaller than that of a zero, which shows the policy's
+/// parameters: an epsilon or a factor that is NaN, infinite or too large.
 template <quantizer Q, real_element U, class Grouping, real_element T>
 void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float largest,
                   const Q& policy) {
   constexpr bool narrow = std::is_same_v<U, float16> || (requires {
                             Q::rounds_scale;
                           } && std::is_same_v<typename Q::scale_type, float16>);
-  if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
   constexpr float top_level = static_cast<float>(std::max(Q::max_level, -Q::min_level));
+  const float zero = 0, least = value_scale<Q>(policy.scale({&zero, 1}));
+  if (!is_finite(least) || least < 0 || least * top_level > largest_finite<U>) {
+    core::fail("fake_quantize: the policy gives a zero the scale " + std::to_string(least) +
+               ", expected a finite one of at least 0 within the output's range");
+  }
+  if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
     if (value_scale<Q>(policy.scale(values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +

@@ -12,17 +12,13 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
-/// The magnitude's bits as a signed integer, whose order is the order of the magnitudes;
-/// `infinity_bits` and above are not finite. Integers, because a build with -ffinite-math-only
-/// removes comparisons with NaN.
-inline std::int32_t magnitude_bits(float x) noexcept {
-  return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
-}
+/// See magnitude.hpp; `infinity_bits` and above are not finite.
 inline std::int16_t magnitude_bits(float16 x) noexcept {
   return static_cast<std::int16_t>(x.bits & 0x7fff);
 }

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/granularity.hpp>
@@ -23,6 +24,12 @@ struct group_place {
   std::size_t col;
   std::size_t count;
 };
+
+/// All of a matrix.
+template <real_element T>
+[[nodiscard]] group_place whole(const matrix_view<T>& matrix) {
+  return {0, 0, core::size_product("matrix_view", matrix.rows, matrix.cols)};
+}
 
 /// Calls visit(r, c, n, i) for each piece of a place that lies in one row: n elements from (r, c),
 /// the first of which is element i of the group.
@@ -84,11 +91,11 @@ void for_each_group(const matrix_view<T>& matrix, row_range rows, Visit&& visit)
     for_each_group(column_group{Granularity::group}, matrix, rows, visit);
   } else if constexpr (std::is_same_v<Granularity, per_tensor>) {
     std::vector<float> buffer;
-    const group_place place{0, 0, matrix.rows * matrix.cols};
+    const group_place place = whole(matrix);
     visit(place, group_values(matrix, place, buffer));
   } else {
     std::vector<float> buffer;
-    const std::size_t size = matrix.rows * matrix.cols;
+    const std::size_t size = whole(matrix).count;
     for (std::size_t first = 0; first < size; first += Granularity::group) {
       const group_place place{first / matrix.cols, first % matrix.cols,
                               std::min(Granularity::group, size - first)};

@@ -88,7 +88,7 @@ template <real_element T>
 void check_scale_count(column_group group, const matrix_view<T>& weights, std::size_t count,
                        const char* function) {
   const std::size_t groups = groups_per_row(group, weights.cols);
-  if (count == weights.rows * groups) return;
+  if (core::checked_product(weights.rows, groups) == count) return;
   core::fail(std::string{function} + ": " + std::to_string(count) +
              " scales, expected one for each of " + core::shape_text(weights.rows, groups) +
              " groups");

@@ -1,14 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The largest magnitude and the largest value of a group. Exact: any order of comparisons gives
-/// the same bits. Where a group holds a NaN the result is NaN.
+/// the same. Where a group holds a NaN the result is NaN.
 #pragma once
 
+#include <bit>
+#include <cstdint>
+#include <limits>
 #include <span>
 
 #include <edgerazor/core/config.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
+
+namespace detail::policy {
+/// The magnitude's bits as a signed integer, whose order is the order of the magnitudes; those of
+/// infinity (0x7f800000) and above are not finite, those above it NaN. Integers, because a
+/// comparison passes a NaN by, and a build with -ffinite-math-only removes those made for it.
+[[nodiscard]] inline std::int32_t magnitude_bits(float x) noexcept {
+  return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
+}
+[[nodiscard]] inline bool is_nan(float x) noexcept { return magnitude_bits(x) > 0x7f800000; }
+[[nodiscard]] inline bool is_finite(float x) noexcept { return magnitude_bits(x) < 0x7f800000; }
+
+/// The scale of values that are quantized at run time, and not refused: NaN where they hold a NaN
+/// or an infinity, which has no code. So what is computed with them is NaN.
+[[nodiscard]] inline float scale_or_nan(float scale) noexcept {
+  return is_finite(scale) ? scale : std::numeric_limits<float>::quiet_NaN();
+}
+}  // namespace detail::policy
 
 /// max|w|; 0 for no weights.
 [[nodiscard]] EDGERAZOR_FUNCTION float max_magnitude(std::span<const float> group) noexcept;

@@ -21,9 +21,6 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
-using reals = xsimd::batch<float>;
-using words = xsimd::batch<std::int32_t>;
-
 /// max f(w), with two running maxima so that a comparison doesn't wait for the one before; NaN
 /// where one stands. A vector's maximum forgets NaNs, on some machines: all bits of the exponent of
 /// a NaN are set, so where they are not in the union of the bits of any lane, there is none.
@@ -31,6 +28,8 @@ using words = xsimd::batch<std::int32_t>;
 template <class Function>
 [[nodiscard]] EDGERAZOR_INLINE float largest_of(const float* w, std::size_t count,
                                                 Function f) noexcept {
+  using reals = xsimd::batch<float>;
+  using words = xsimd::batch<std::int32_t>;
   constexpr std::size_t step = 2 * reals::size;
   const std::size_t whole = count - count % step;
   float largest = f(w[0]);

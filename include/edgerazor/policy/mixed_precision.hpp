@@ -22,7 +22,7 @@ template <real_element T>
 void check_mask(column_group group, const matrix_view<T>& in, std::span<const std::uint8_t> mask,
                 const char* function) {
   const std::size_t groups = groups_per_row(group, in.cols);
-  if (mask.size() == in.rows * groups) return;
+  if (core::checked_product(in.rows, groups) == mask.size()) return;
   core::fail(std::string{function} + ": the mask has " + std::to_string(mask.size()) +
              " entries, expected one for each of " + core::shape_text(in.rows, groups) + " groups");
 }

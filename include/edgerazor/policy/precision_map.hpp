@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -62,7 +63,7 @@ inline std::size_t mask_columns(const matrix_view<const float>& weights, std::si
                                 std::span<const std::uint8_t> high) {
   const std::size_t columns = group == 0 ? weights.cols : group;
   const std::size_t groups = weights.cols == 0 ? 0 : (weights.cols - 1) / columns + 1;
-  if (high.size() != weights.rows * groups) {
+  if (core::checked_product(weights.rows, groups) != high.size()) {
     core::fail("precision map: a mask of " + std::to_string(high.size()) + " entries for " +
                core::shape_text(weights.rows, groups) + " groups");
   }
@@ -185,9 +186,8 @@ struct leading_blocks_of_hundred {
 
 /// The floor(groups * proportion) groups of largest sample variance, but not fewer than `at_least`
 /// (EdgeRazor (Python) ..._mp_int1_58_int4_dynamic with 0, and ..._mp_int4_int8_dynamic, for
-/// activations, with 1). Of equal variances the earlier group is taken. A NaN or an infinity leaves
-/// the choice unspecified (functions of whole matrices refuse them first). Fails where data is
-/// null; allocates.
+/// activations, with 1). Of equal variances the earlier group is taken. Fails where data is null,
+/// and where a group holds a NaN or an infinity, naming it; allocates.
 struct largest_variance {
   static constexpr bool reads_values = true;
   double proportion = 0.125;
@@ -215,6 +215,12 @@ struct largest_variance {
       const std::size_t first = i % groups * columns;
       variances[i] = detail::policy::variance(
           weights.row(i / groups).subspan(first, std::min(columns, weights.cols - first)));
+      // A double holds the variance of any finite floats.
+      if ((std::bit_cast<std::uint64_t>(variances[i]) >> 52 & 0x7ff) == 0x7ff) {
+        detail::core::fail("largest_variance: the group at row " + std::to_string(i / groups) +
+                           ", column " + std::to_string(first) +
+                           " holds a NaN or an infinity, expected finite values");
+      }
     }
     std::vector<std::size_t> order(count);
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -233,13 +239,14 @@ struct largest_variance {
 template <precision_map Map, real_element T>
 [[nodiscard]] std::vector<std::uint8_t> precision_mask(const matrix_view<T>& in, const Map& map,
                                                        column_group group) {
-  std::vector<std::uint8_t> high(in.rows * groups_per_row(group, in.cols));
+  std::vector<std::uint8_t> high(
+      detail::core::size_product("precision map", in.rows, groups_per_row(group, in.cols)));
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
     map(matrix_view<const float>{in.data, in.rows, in.cols, in.stride}, group.columns, high);
   } else if constexpr (Map::reads_values) {
     std::vector<float> values;
     const std::span<const float> all =
-        detail::policy::group_values(in, {0, 0, in.rows * in.cols}, values);
+        detail::policy::group_values(in, detail::policy::whole(in), values);
     map(matrix_view<const float>{all.data(), in.rows, in.cols}, group.columns, high);
   } else {
     map(matrix_view<const float>{nullptr, in.rows, in.cols}, group.columns, high);

@@ -63,8 +63,8 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
 }  // namespace detail::policy
 
 /// The clipped estimator for one group: the gradient passes where the clamp didn't move the weight,
-/// and is zero outside. The gradients may be the same memory. Fails where the three sizes differ.
-/// Precondition: !weights.empty(), all finite.
+/// and is zero outside. The gradients may be the same memory. Fails where the three sizes differ or
+/// a weight isn't finite. Precondition: !weights.empty().
 template <quantizer Policy>
 void straight_through_clipped(std::span<const float> weights, std::span<const float> grad_out,
                               std::span<float> grad_in, const Policy& policy = {}) {
@@ -73,6 +73,7 @@ void straight_through_clipped(std::span<const float> weights, std::span<const fl
                        " weights, gradients " + std::to_string(grad_out.size()) + " and " +
                        std::to_string(grad_in.size()));
   }
+  detail::policy::check_finite(matrix_view<const float>{weights});
   detail::policy::pass_within_levels(detail::policy::levels_of<Policy>, weights,
                                      policy.scale(weights), grad_out.data(), grad_in.data());
 }

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -30,6 +32,13 @@ inline void require_rows(row_range range, std::size_t rows) {
           std::clamp(range.end, first, first + count) - first};
 }
 
+/// -infinity as the lowest number, whose SiLU is the limit, -0; by the bits, since a build with
+/// -ffinite-math-only removes comparisons with infinity.
+inline float finite_below(float x) noexcept {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  return std::bit_cast<float>(bits == 0xff800000u ? 0xff7fffffu : bits);
+}
+
 inline void multiply_silu(std::span<const float> gate, std::span<const float> up,
                           std::span<float> out, const kernel::functions& k) noexcept {
   alignas(64) float powers[256];
@@ -39,7 +48,7 @@ inline void multiply_silu(std::span<const float> gate, std::span<const float> up
     float* to = out.data() + begin;
     std::copy_n(g, count, powers);
     (void)k.exponentials(powers, count, -1.0f, 0.0f);
-    for (std::size_t i = 0; i < count; ++i) to[i] = g[i] / (1.0f + powers[i]) * u[i];
+    for (std::size_t i = 0; i < count; ++i) to[i] = finite_below(g[i]) / (1.0f + powers[i]) * u[i];
   }
 }
 

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
@@ -21,16 +23,23 @@ inline namespace EDGERAZOR_ABI {
 
 /// Part `index` of `parts` nearly equal parts of `rows` rows, cut at multiples of `tile_rows`. The
 /// parts cover all rows once; the last ones are empty where there are fewer tiles than parts. Fails
-/// where `parts` is 0 or `index` is not below it.
+/// where `parts` is 0 or over 2^32 - 1, or `index` is not below it.
 [[nodiscard]] inline row_range split_rows(std::size_t rows, std::size_t parts, std::size_t index) {
   if (index >= parts) {
     detail::core::fail("split_rows: part " + std::to_string(index) + " of " +
                        std::to_string(parts) + ", expected a part below the number of parts");
   }
-  const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
-  const std::size_t begin = tiles * index / parts * tile_rows,
-                    end = tiles * (index + 1) / parts * tile_rows;
-  return {begin < rows ? begin : rows, end < rows ? end : rows};
+  if (parts > std::numeric_limits<std::uint32_t>::max()) {
+    detail::core::fail("split_rows: " + std::to_string(parts) +
+                       " parts, expected at most 4294967295");
+  }
+  // tiles * i / parts, in two terms that can't wrap: whole tiles a part, and those that are left.
+  const std::size_t tiles = rows / tile_rows + (rows % tile_rows != 0 ? 1 : 0);
+  const auto first_row = [&](std::size_t i) {
+    const std::size_t tile = tiles / parts * i + tiles % parts * i / parts;
+    return tile > rows / tile_rows ? rows : tile * tile_rows;
+  };
+  return {first_row(index), first_row(index + 1)};
 }
 
 /// The rows of a product in nearly equal grains [0, count()), each of whole tiles.

@@ -20,8 +20,9 @@ struct activation_options {
 
 /// Quantizes `x` (tokens x cols) into `out` and returns a view of those tokens. No allocation.
 /// Fails where the columns differ or `out` holds fewer tokens. Source:
-/// state_quant_uniform_symmetric_absmax_per_{block,token}_int8; a NaN becomes -127 times the scale
-/// of the others.
+/// state_quant_uniform_symmetric_absmax_per_{block,token}_int8. No code stands for a NaN or an
+/// infinity: where a group (or a token, with one scale) holds one, its scale is NaN and its codes
+/// are -127, so that every product with it is NaN.
 EDGERAZOR_FUNCTION activation_view quantize_activations(matrix_view<const float> x,
                                                         packed_activations& out,
                                                         const activation_options& options = {});

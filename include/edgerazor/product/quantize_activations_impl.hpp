@@ -8,6 +8,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/kernel/contract.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
 
@@ -38,7 +39,7 @@ inline void quantize_tokens(const matrix_view<const float>& x, std::size_t begin
                         count = std::min(out.group_cols(), x.cols - first);
       const float largest =
           scales == activation_scales::of_token ? of_token : k.max_magnitude(row + first, count);
-      const float scale = std::max(largest, epsilon) / max_level;
+      const float scale = policy::scale_or_nan(std::max(largest, epsilon) / max_level);
       out.scales(t)[g] = scale;
       out.sums(t)[g] = k.quantize(row + first, count, scale, out.codes(t) + first);
     }
@@ -53,7 +54,8 @@ EDGERAZOR_FUNCTION activation_view quantize_activations(matrix_view<const float>
   constexpr std::size_t min_elements = 16 * 1024;  // of a grain: some microseconds
   const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
   const activation_view result = detail::product::require_room(x, out);
-  const std::size_t tokens = std::max<std::size_t>(1, min_elements / x.cols),
+  const std::size_t tokens =
+                        std::max<std::size_t>(1, min_elements / std::max<std::size_t>(1, x.cols)),
                     grains = (x.rows + tokens - 1) / tokens;
   if (!options.executor || grains < 2) {
     detail::product::quantize_tokens(x, 0, x.rows, out, options.scales, k);

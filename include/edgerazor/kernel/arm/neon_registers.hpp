@@ -71,7 +71,10 @@ EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
   return vbslq_f32(vcltq_f32(a, b), a, b);
 }
-EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept { return vabsq_f32(v); }
+EDGERAZOR_OP int_vector magnitude_bits(real_vector v) noexcept {
+  return vandq_s32(vreinterpretq_s32_f32(v), vdupq_n_s32(0x7fffffff));
+}
+EDGERAZOR_OP int_vector larger(int_vector a, int_vector b) noexcept { return vmaxq_s32(a, b); }
 EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
   const std::uint32_t index[lanes] = {0, 1, 2, 3};
   const uint32x4_t below =
@@ -88,7 +91,7 @@ EDGERAZOR_OP real_vector power_of_two(int_vector n) noexcept {
 EDGERAZOR_OP float fold(real_vector v) noexcept {
   return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
 }
-EDGERAZOR_OP float largest_lane(real_vector v) noexcept { return vmaxvq_f32(v); }
+EDGERAZOR_OP std::int32_t largest_lane(int_vector v) noexcept { return vmaxvq_s32(v); }
 EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return vaddvq_s32(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   std::int32_t four;

@@ -9,11 +9,12 @@
 //     splat(x)                  x in every lane, float or int32
 //     add subtract multiply divide multiply_add(a, b, c)      multiply_add rounds once
 //     larger(a, b)              a where a > b, else b: b where one is NaN;  smaller(a, b) likewise
-//     magnitude  first_of(n, a, b)     lanes below n from a, the others from b
+//     magnitude_bits(v)         |v| as int32;  larger(a, b) of int32
+//     first_of(n, a, b)         lanes below n from a, the others from b
 //     round_to_even  to_float  to_int (of whole numbers)  half_of (arithmetic shift right by one)
 //     power_of_two(n)           2^n as float, for n in [-126, 127]
 //     fold(v)                   halves added: v_j += v_{j + lanes / 2}, ..., the last two
-//     largest_lane(v)  sum_lanes (of int32)
+//     largest_lane(v)  sum_lanes         of int32
 //     load_levels(at)           int8 as floats;  store_codes(to, v) their low bytes
 //     panel_levels(rows, b, zero)      byte b of the 4 bytes of each of `lanes` rows, less zero
 //
@@ -32,7 +33,6 @@ EDGERAZOR_ISA EDGERAZOR_INLINE float fold_16(real_vector (&s)[parts]) noexcept {
   }
   return fold(s[0]);
 }
-
 
 /// How many of the first `count` of 16 lanes lie in part i.
 constexpr std::size_t lanes_of_part(std::size_t count, std::size_t i) noexcept {
@@ -208,24 +208,24 @@ EDGERAZOR_ISA void dense_dot(const T* w, std::size_t w_stride, std::size_t rows,
 }
 
 EDGERAZOR_ISA inline float max_magnitude(const float* x, std::size_t cols) noexcept {
-  real_vector largest[parts];
+  int_vector largest[parts];
   EDGERAZOR_UNROLL
-  for (std::size_t i = 0; i < parts; ++i) largest[i] = splat(0.0f);
+  for (std::size_t i = 0; i < parts; ++i) largest[i] = splat(std::int32_t{0});
   std::size_t c = 0;
   for (; c + 16 <= cols; c += 16) {
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i)
-      largest[i] = larger(magnitude(load(x + c + lanes * i)), largest[i]);
+      largest[i] = larger(magnitude_bits(load(x + c + lanes * i)), largest[i]);
   }
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) {
     const std::size_t count = lanes_of_part(cols - c, i);
     if (count == 0) break;
-    largest[i] = larger(magnitude(load_first(x + c + lanes * i, count)), largest[i]);
+    largest[i] = larger(magnitude_bits(load_first(x + c + lanes * i, count)), largest[i]);
   }
   EDGERAZOR_UNROLL
   for (std::size_t i = 1; i < parts; ++i) largest[0] = larger(largest[i], largest[0]);
-  return largest_lane(largest[0]);
+  return std::bit_cast<float>(largest_lane(largest[0]));
 }
 
 /// Codes of one register of activations; NaN becomes -127.

@@ -119,7 +119,12 @@ EDGERAZOR_OP real_vector larger(const real_vector& a, const real_vector& b) noex
 EDGERAZOR_OP real_vector smaller(const real_vector& a, const real_vector& b) noexcept {
   return xsimd::select(a < b, a, b);
 }
-EDGERAZOR_OP real_vector magnitude(const real_vector& v) noexcept { return xsimd::abs(v); }
+EDGERAZOR_OP int_vector magnitude_bits(const real_vector& v) noexcept {
+  return xsimd::bitwise_cast<std::int32_t>(v) & int_vector(0x7fffffff);
+}
+EDGERAZOR_OP int_vector larger(const int_vector& a, const int_vector& b) noexcept {
+  return xsimd::max(a, b);
+}
 EDGERAZOR_OP real_vector first_of(std::size_t count, const real_vector& a,
                                   const real_vector& b) noexcept {
   float of_a[lanes], of_b[lanes];
@@ -147,7 +152,9 @@ EDGERAZOR_OP float fold(const real_vector& v) noexcept {
   }
   return s[0];
 }
-EDGERAZOR_OP float largest_lane(const real_vector& v) noexcept { return xsimd::reduce_max(v); }
+EDGERAZOR_OP std::int32_t largest_lane(const int_vector& v) noexcept {
+  return xsimd::reduce_max(v);
+}
 EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept { return xsimd::reduce_add(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   std::int32_t wide[lanes];

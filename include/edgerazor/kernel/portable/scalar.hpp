@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -139,10 +140,10 @@ void dense_dot(const T* w, std::size_t w_stride, std::size_t rows, std::size_t c
 }
 
 inline float max_magnitude(const float* x, std::size_t cols) noexcept {
-  float largest = 0;
+  std::int32_t largest = 0;
   for (std::size_t c = 0; c < cols; ++c)
-    largest = std::fabs(x[c]) > largest ? std::fabs(x[c]) : largest;
-  return largest;
+    largest = std::max(largest, std::bit_cast<std::int32_t>(x[c]) & 0x7fffffff);
+  return std::bit_cast<float>(largest);
 }
 
 inline std::int32_t quantize(const float* x, std::size_t cols, float scale,

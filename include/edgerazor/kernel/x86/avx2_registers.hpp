@@ -89,8 +89,11 @@ EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
   return _mm256_min_ps(a, b);
 }
-EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept {
-  return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)));
+EDGERAZOR_OP int_vector magnitude_bits(real_vector v) noexcept {
+  return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff));
+}
+EDGERAZOR_OP int_vector larger(int_vector a, int_vector b) noexcept {
+  return _mm256_max_epi32(a, b);
 }
 EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
   return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(lanes_below(count)));
@@ -109,10 +112,10 @@ EDGERAZOR_OP float fold(real_vector v) noexcept {
   const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
-EDGERAZOR_OP float largest_lane(real_vector v) noexcept {
-  const __m128 m4 = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  const __m128 m2 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
-  return _mm_cvtss_f32(_mm_max_ss(m2, _mm_movehdup_ps(m2)));
+EDGERAZOR_OP std::int32_t largest_lane(int_vector v) noexcept {
+  const __m128i m4 = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  const __m128i m2 = _mm_max_epi32(m4, _mm_unpackhi_epi64(m4, m4));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m2, _mm_shuffle_epi32(m2, 1)));
 }
 EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept {
   const __m128i s4 = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));

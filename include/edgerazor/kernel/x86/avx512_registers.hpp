@@ -83,7 +83,12 @@ EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector smaller(real_vector a, real_vector b) noexcept {
   return _mm512_min_ps(a, b);
 }
-EDGERAZOR_OP real_vector magnitude(real_vector v) noexcept { return _mm512_abs_ps(v); }
+EDGERAZOR_OP int_vector magnitude_bits(real_vector v) noexcept {
+  return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+}
+EDGERAZOR_OP int_vector larger(int_vector a, int_vector b) noexcept {
+  return _mm512_max_epi32(a, b);
+}
 EDGERAZOR_OP real_vector first_of(std::size_t count, real_vector a, real_vector b) noexcept {
   return _mm512_mask_mov_ps(b, lanes_below(count), a);
 }
@@ -103,7 +108,7 @@ EDGERAZOR_OP float fold(real_vector v) noexcept {
   const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
-EDGERAZOR_OP float largest_lane(real_vector v) noexcept { return _mm512_reduce_max_ps(v); }
+EDGERAZOR_OP std::int32_t largest_lane(int_vector v) noexcept { return _mm512_reduce_max_epi32(v); }
 EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return _mm512_reduce_add_epi32(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What validate.hpp declares.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/matrix/validate.hpp>
+#include <edgerazor/policy/finite.hpp>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::matrix {
+
+/// "NaN" or "infinite", of an element that is one of the two.
+template <real_element T>
+[[nodiscard]] std::string name_of_fault(T element) {
+  return policy::magnitude_bits(element) == policy::infinity_bits<T> ? "infinite" : "NaN";
+}
+
+/// The first of `count` elements, at any address, that is not finite; `count` where all are.
+template <real_element T>
+[[nodiscard]] std::size_t first_not_finite(const std::byte* at, std::size_t count) noexcept {
+  constexpr std::size_t block = 1024;
+  T elements[block];
+  for (std::size_t i = 0; i < count; i += block, at += sizeof elements) {
+    const std::size_t some = std::min(block, count - i);
+    std::memcpy(elements, at, some * sizeof(T));
+    if (policy::all_finite(elements, some)) continue;
+    std::size_t j = 0;
+    while (policy::magnitude_bits(elements[j]) < policy::infinity_bits<T>) ++j;
+    return i + j;
+  }
+  return count;
+}
+
+template <real_element T>
+[[nodiscard]] std::optional<std::string> scale_fault(const packed_view& matrix) {
+  const tile_layout& layout = matrix.layout();
+  const std::size_t count = layout.groups() * tile_rows;
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
+    const std::size_t i = first_not_finite<T>(matrix.tile(tile), count);
+    if (i == count) continue;
+    T scale;
+    std::memcpy(&scale, matrix.tile(tile) + i * sizeof(T), sizeof(T));
+    return "the scale of row " + std::to_string(tile * tile_rows + i % tile_rows) + ", group " +
+           std::to_string(i / tile_rows) + " is " + name_of_fault(scale) +
+           ": expected finite scales";
+  }
+  return std::nullopt;
+}
+
+/// Smallest and largest value, where it stands in its byte, of one field of a plane.
+struct field_range {
+  std::uint8_t mask = 0, least = 0, most = 255;
+
+  [[nodiscard]] constexpr bool holds(unsigned byte) const noexcept {
+    return (byte & mask) >= least && (byte & mask) <= most;
+  }
+};
+
+/// The fields of a plane and what a codec's codes make of them. In base 3 all fields are one, whose
+/// bytes end at 242.
+template <plane_type Plane>
+struct plane_fields {
+  static constexpr plane_info plane = plane_of(Plane);
+  static constexpr bool masked = (plane.radix & (plane.radix - 1)) == 0;
+  static constexpr std::size_t count = masked ? plane.fields() : 1;
+
+  std::array<field_range, count> fields;
+
+  /// Digits `least` to `most` in every field.
+  constexpr plane_fields(unsigned least, unsigned most) noexcept {
+    if constexpr (!masked) {
+      fields[0] = {255, 0, static_cast<std::uint8_t>(plane.weight(plane.fields()) - 1)};
+    } else {
+      for (std::size_t f = 0; f < count; ++f) {
+        const unsigned weight = plane.weight(static_cast<unsigned>(f));
+        fields[f] = {static_cast<std::uint8_t>((plane.radix - 1) * weight),
+                     static_cast<std::uint8_t>(least * weight),
+                     static_cast<std::uint8_t>(most * weight)};
+      }
+    }
+  }
+};
+
+/// Whether every field of `count` bytes, a multiple of 64, lies in its range. `Least`: whether there
+/// are lower bounds.
+template <bool Least, plane_type Plane>
+[[nodiscard]] bool all_within(const plane_fields<Plane>& ranges, const std::byte* at,
+                              std::size_t count) noexcept {
+  using bytes = xsimd::batch<std::uint8_t>;
+  constexpr std::size_t fields = plane_fields<Plane>::count;
+  static_assert(chunk_bytes % bytes::size == 0);
+  bytes least[fields], most[fields], masks[fields];
+  EDGERAZOR_UNROLL
+  for (std::size_t f = 0; f < fields; ++f)
+    least[f] = bytes(255), most[f] = bytes(0), masks[f] = bytes(ranges.fields[f].mask);
+  for (std::size_t i = 0; i < count; i += bytes::size) {
+    const auto some = bytes::load_unaligned(reinterpret_cast<const std::uint8_t*>(at) + i);
+    EDGERAZOR_UNROLL
+    for (std::size_t f = 0; f < fields; ++f) {
+      const bytes digits = some & masks[f];
+      if constexpr (Least) least[f] = xsimd::min(least[f], digits);
+      most[f] = xsimd::max(most[f], digits);
+    }
+  }
+  bool within = true;
+  for (std::size_t f = 0; f < fields; ++f) {
+    std::uint8_t low[bytes::size], high[bytes::size];
+    least[f].store_unaligned(low);
+    most[f].store_unaligned(high);
+    for (std::size_t i = 0; i < bytes::size; ++i) {
+      within = within && high[i] <= ranges.fields[f].most;
+      if constexpr (Least) within = within && low[i] >= ranges.fields[f].least;
+    }
+  }
+  return within;
+}
+
+[[nodiscard]] inline std::string code_fault(const tile_layout& layout, std::size_t row,
+                                            std::size_t col) {
+  return "the code at row " + std::to_string(row) + ", column " + std::to_string(col) +
+         " is none of " + std::string{layout.codec().name};
+}
+
+/// One plane whose digits are to lie in [least, most].
+template <plane_type Plane>
+[[nodiscard]] std::optional<std::string> plane_fault(const packed_view& matrix, std::size_t p,
+                                                     unsigned least, unsigned most) {
+  const plane_fields<Plane> ranges(least, most);
+  const tile_layout& layout = matrix.layout();
+  const std::size_t count = layout.chunks(p) * chunk_bytes;
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
+    const std::byte* const at = matrix.tile(tile) + layout.plane_offset(p);
+    if (least == 0 ? all_within<false>(ranges, at, count) : all_within<true>(ranges, at, count))
+      continue;
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t f = 0; f < ranges.count; ++f) {
+        if (ranges.fields[f].holds(std::to_integer<unsigned>(at[i]))) continue;
+        const std::size_t slot = i / chunk_bytes * ranges.plane.fields() + f;
+        return code_fault(layout, tile * tile_rows + i % chunk_bytes / slot_cols,
+                          slot * slot_cols + i % slot_cols);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+/// Whole codes, row by row.
+[[nodiscard]] inline std::optional<std::string> row_fault(const packed_view& matrix) {
+  const tile_layout& layout = matrix.layout();
+  const codec_info& codec = layout.codec();
+  row_codes codes(layout);
+  for (std::size_t r = 0; r < layout.rows(); ++r) {
+    codes.read(matrix.bytes().data(), r);
+    for (std::size_t c = 0; c < layout.cols(); ++c) {
+      const int level = codes.level(c);
+      if (level < codec.min_level || level > codec.max_level() ||
+          (level - codec.min_level) % codec.level_step != 0)
+        return code_fault(layout, r, c);
+    }
+  }
+  return std::nullopt;
+}
+
+[[nodiscard]] inline std::optional<std::string> codes_fault(const packed_view& matrix) {
+  const codec_info& codec = matrix.layout().codec();
+  const auto least = static_cast<unsigned>(codec.min_level + codec.zero_code),
+             most = static_cast<unsigned>(codec.max_code);
+  const bool all_codes = least == 0 && codec.largest_code() <= most;
+  std::optional<std::string> fault;
+  for (std::size_t p = 0; p < codec.plane_count && !fault; ++p) {
+    with_plane(codec.digits[p].plane, [&](auto plane) {
+      constexpr plane_info info = plane_of(plane.type);
+      // Of codes that are not all in one plane, the digits may be any; the codes are read below.
+      const bool of_codes = codec.plane_count == 1 && codec.digits[0].shift == 0;
+      const unsigned low = of_codes ? least : 0, high = of_codes ? most : info.radix - 1;
+      if (low == 0 && high == info.radix - 1 && info.weight(info.fields()) > 255) return;
+      fault = plane_fault<plane.type>(matrix, p, low, high);
+    });
+  }
+  const bool seen = codec.plane_count == 1 && codec.digits[0].shift == 0 && codec.level_step == 1 &&
+                    (codec.plane(0).radix & (codec.plane(0).radix - 1)) == 0;
+  return fault || all_codes || seen ? fault : row_fault(matrix);
+}
+
+template <real_element T>
+[[nodiscard]] std::optional<std::string> element_fault(const dense_view& matrix) {
+  const std::size_t count = matrix.rows * matrix.cols;
+  const auto* const elements = static_cast<const std::byte*>(matrix.data);
+  const std::size_t i = first_not_finite<T>(elements, count);
+  if (i == count) return std::nullopt;
+  T element;
+  std::memcpy(&element, elements + i * sizeof(T), sizeof(T));
+  return "the element at row " + std::to_string(i / matrix.cols) + ", column " +
+         std::to_string(i % matrix.cols) + " is " + name_of_fault(element) +
+         ": expected finite values";
+}
+}  // namespace detail::matrix
+
+EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const packed_view& matrix) {
+  std::optional<std::string> fault;
+  switch (matrix.layout().fmt().scale) {
+    case scale_kind::float16:
+      fault = detail::matrix::scale_fault<float16>(matrix);
+      break;
+    case scale_kind::bfloat16:
+      fault = detail::matrix::scale_fault<bfloat16>(matrix);
+      break;
+    case scale_kind::float32:
+      fault = detail::matrix::scale_fault<float>(matrix);
+      break;
+  }
+  return fault ? fault : detail::matrix::codes_fault(matrix);
+}
+
+EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const mixed_matrix& matrix) {
+  for (const mixed_matrix::segment& part : matrix.segments()) {
+    if (const std::optional<std::string> fault = find_fault(matrix.view(part))) {
+      return "in the rows of " + part.layout.fmt().name() + " from column " +
+             std::to_string(part.col_begin) + " on, " + *fault;
+    }
+  }
+  return std::nullopt;
+}
+
+EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const any_matrix& matrix) {
+  if (matrix.packed()) return find_fault(*matrix.packed());
+  if (matrix.mixed()) return find_fault(*matrix.mixed());
+  switch (matrix.dense().element) {
+    case scale_kind::float16:
+      return detail::matrix::element_fault<float16>(matrix.dense());
+    case scale_kind::bfloat16:
+      return detail::matrix::element_fault<bfloat16>(matrix.dense());
+    case scale_kind::float32:
+      break;
+  }
+  return detail::matrix::element_fault<float>(matrix.dense());
+}
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
