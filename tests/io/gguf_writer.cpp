@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the writer wrote, our reader and (tests/python/check_gguf.py) the `gguf` package read alike.
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -268,6 +270,43 @@ TEST_CASE("an error leaves the old file and nothing else") {
       }(),
       er::io_error);
   check_untouched();
+}
+
+TEST_CASE("metadata at the edges comes back: empty, NUL, no UTF-8, extremes, NaN") {
+  const temporary_folder folder;
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  writer.set_string("empty", "");
+  writer.set_string("nul", std::string_view("a\0b", 3));
+  writer.set_string("latin1", "caf\xe9");
+  writer.set_array<float>("no_floats", std::span<const float>{});
+  writer.set_strings("no_strings", std::span<const std::string_view>{});
+  const std::string_view strings[] = {"", "\xf0\x9f\x98\x80", "b"};
+  writer.set_strings("strings", strings);
+  writer.set_i64("least", std::numeric_limits<std::int64_t>::min());
+  writer.set_u64("most", std::numeric_limits<std::uint64_t>::max());
+  writer.set_f64("nan", std::numeric_limits<double>::quiet_NaN());
+  writer.set_f32("infinite", -std::numeric_limits<float>::infinity());
+  writer.set_u32("general.alignment", 7);  // the writer's own to say
+  std::vector<float> values(24);
+  for (std::size_t i = 0; i < 24; ++i) values[i] = static_cast<float>(i);
+  writer.add_tensor("four", er::ggml_type::f32, {4, 3, 2, 1}, std::as_bytes(std::span{values}));
+  writer.write(folder / "edges.gguf");
+
+  const er::gguf_reader reader = er::gguf_reader::open(folder / "edges.gguf");
+  CHECK(reader.get_string("empty").empty());
+  CHECK(reader.get_string("nul") == std::string_view("a\0b", 3));
+  CHECK(reader.get_string("latin1") == "caf\xe9");
+  CHECK(reader.get_f32s("no_floats").empty());
+  CHECK(reader.get_strings("no_strings").empty());
+  CHECK(reader.get_strings("strings") ==
+        std::vector<std::string_view>{strings[0], strings[1], strings[2]});
+  CHECK(reader.get_i64("least") == std::numeric_limits<std::int64_t>::min());
+  CHECK(reader.get_u64("most") == std::numeric_limits<std::uint64_t>::max());
+  CHECK(std::isnan(reader.get_f64("nan")));
+  CHECK(reader.get_f32("infinite") == -std::numeric_limits<float>::infinity());
+  CHECK(reader.alignment() == 32);
+  CHECK(reader.get("four").rows() == 6);
 }
 
 TEST_SUITE_END();

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packed matrices through a file. What a matrix is multiplied with is the kernels' business; here
 // its bytes, format and place come back, and a host gets a matrix of whatever a tensor is.
+#include <clocale>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <locale>
 #include <random>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@
 #include "temporary_folder.hpp"
 #include <edgerazor/io/mapped_file.hpp>
 #include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/policy/recipe.hpp>
 #include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;
@@ -223,6 +227,60 @@ TEST_CASE("a plain tensor of real numbers with a NaN is refused, unless trusted"
                        "tensor 'w': the element at row 1, column 2 is NaN: expected finite values",
                        er::io_error);
   CHECK(er::load_matrix(reader, "w", {.trusted = true}).rows() == 3);
+}
+
+namespace {
+/// Numbers as half of Europe writes them.
+struct decimal_comma : std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
+/// The host's locale, C and C++, for as long as this lives.
+class host_locale {
+ public:
+  explicit host_locale(const std::locale& wanted) : before_(std::locale::global(wanted)) {
+    const char* const now = std::setlocale(LC_ALL, nullptr);
+    c_before_ = now ? now : "C";
+    for (const char* name : {"de_DE.UTF-8", "fr_FR.UTF-8"})
+      if (std::setlocale(LC_NUMERIC, name)) break;
+  }
+  ~host_locale() {
+    std::locale::global(before_);
+    std::setlocale(LC_ALL, c_before_.c_str());
+  }
+  host_locale(const host_locale&) = delete;
+  host_locale& operator=(const host_locale&) = delete;
+
+ private:
+  std::locale before_;
+  std::string c_before_;
+};
+}  // namespace
+
+TEST_CASE("the host's locale writes no number of ours: formats, recipes, files, sentences") {
+  const temporary_folder folder;
+  const host_locale comma{std::locale(std::locale::classic(), new decimal_comma)};
+  const auto format = er::matrix_format::parse("int4_g4096+ternary5_g4096:every_1000_rows");
+  REQUIRE(format);
+  CHECK(format->name() == "int4_g4096+ternary5_g4096:every_1000_rows");
+  CHECK(er::find_recipe("w4_a8_kv8", {.group = 4096})->weight_format("blk.0.ffn_up.weight") ==
+        "int4_g4096");
+  std::vector<float> weights(2 * 4096, 0.5f);
+  const er::any_matrix matrix = pack("int4_g4096", weights, 2, 4096);
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  writer.set_f32("half", 0.5f);
+  er::add_matrix(writer, "w", matrix);
+  writer.write(folder / "model.gguf");
+  const er::gguf_reader reader = er::gguf_reader::open(folder / "model.gguf");
+  CHECK(reader.get_f32("half") == 0.5f);
+  CHECK(er::load_matrix(reader, "w").fmt().name() == "int4_g4096");
+  weights[4096 + 1234] = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_WITH_AS((void)pack("int4_g4096", weights, 2, 4096),
+                       "weight at row 1, column 1234 is infinite: expected finite values",
+                       std::invalid_argument);
 }
 
 TEST_SUITE_END();

@@ -162,4 +162,49 @@ TEST_CASE("product: no allocation, but for the form that quantizes") {
   CHECK(allocation_count == before + 1);  // and the counter counts
 }
 
+TEST_CASE(
+    "product: an output that overlaps the activations is refused; parts of one buffer are not") {
+  const std::vector<float> weights(32 * 32, 7.0f);
+  const auto w = er::pack<er::int4<er::per_group<32>>>(er::matrix_view{weights.data(), 32, 32});
+  using error = std::invalid_argument;
+  std::vector<float> memory(4 * 96, 1.0f);
+  const auto part = [&](std::size_t at, std::size_t rows) {
+    return er::matrix_view<float>{memory.data() + at, rows, 32, 96};
+  };
+  const auto run = [&](std::size_t x, std::size_t y, std::size_t rows) {
+    er::gemm(w, er::unquantized{part(x, rows)}, part(y, rows));
+  };
+  for (const std::size_t rows : {std::size_t{1}, std::size_t{3}}) {
+    for (const std::size_t y : {0, 1, 31}) {
+      CHECK_THROWS_WITH_AS(run(0, y, rows), "product: the output overlaps the input", error);
+      CHECK_THROWS_WITH_AS(run(y, 0, rows), "product: the output overlaps the input", error);
+    }
+    CHECK(memory == std::vector<float>(4 * 96, 1.0f));
+  }
+  // The output's last columns lie in the next row's first.
+  CHECK_THROWS_AS(run(0, 80, 3), error);
+  for (const std::size_t y : {32, 64}) {
+    std::ranges::fill(memory, 1.0f);
+    run(0, y, 3);
+    run(y, 0, 3);
+    CHECK(memory[y + 2 * 96 + 31] == 224.0f);
+    CHECK(memory[2 * 96 + 31] == 224.0f * 224.0f);
+  }
+  // int8 activations are read where they are.
+  er::packed_activations x8(32, 32, 3);
+  const auto x = er::quantize_activations(er::matrix_view<const float>{part(0, 3)}, x8);
+  er::gemm(w, x, part(0, 3));
+}
+
+TEST_CASE("product: no columns are refused where a matrix is made, and multiply nothing") {
+  CHECK_THROWS_AS(
+      (void)er::pack<er::int4<er::per_group<32>>>(er::matrix_view<const float>{nullptr, 4, 0}),
+      std::invalid_argument);
+  const er::any_matrix none;
+  std::vector<float> y(1);
+  CHECK_THROWS_AS(er::gemv(none, std::span<const float>{}, std::span<float>{y}),
+                  std::invalid_argument);
+  er::gemv(none, er::unquantized{std::span<const float>{}}, std::span<float>{});
+}
+
 TEST_SUITE_END();

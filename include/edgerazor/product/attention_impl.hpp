@@ -65,6 +65,7 @@ EDGERAZOR_FUNCTION void attention_scores(const kv_cache& cache, std::size_t head
     detail::product::require_head(cache, head, detail::product::cols_of(q), scores.cols);
     detail::product::require_queries(detail::product::count_of(q), scores.rows);
     detail::product::require_operands(cache.keys(head), q);
+    detail::product::require_apart(q, scores, "attention");
     detail::product::multiply(cache.keys(head), q, scores, {0, scores.cols}, k);
   });
 }
@@ -100,6 +101,7 @@ EDGERAZOR_FUNCTION void attention_mix(const kv_cache& cache, std::size_t head,
   const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
   detail::product::require_head(cache, head, out.cols, probabilities.cols);
   detail::product::require_queries(out.rows, probabilities.rows);
+  detail::product::require_apart(probabilities, out, "attention");
   for (std::size_t q = 0; q < out.rows; q += sums_at_once) {
     const std::size_t end = std::min(q + sums_at_once, out.rows);
     const matrix_view<float> some = out.rows_between(q, end);

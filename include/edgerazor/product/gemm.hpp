@@ -19,8 +19,9 @@ inline namespace EDGERAZOR_ABI {
 /// an activation_view (W-A8: integer dot products, one float epilogue) or unquantized (weights are
 /// dequantized on the fly, in registers). `y`: tokens x rows, of which only the columns
 /// `options.rows` are written. Shapes, groups and range are checked before anything is written: a
-/// mismatch fails, naming both; so do int8 activations of a dense matrix. Nothing here allocates. A
-/// NaN among float activations reaches every row; int8 ones have none.
+/// mismatch fails, naming both; so do int8 activations of a dense matrix, and float activations
+/// that `y` overlaps. Nothing here allocates. A NaN among float activations reaches every row; int8
+/// ones carry it in their scale.
 EDGERAZOR_FUNCTION void gemm(const weight_ref& w, const product_input& x, matrix_view<float> y,
                              const product_options& options = {});
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 
@@ -65,6 +66,29 @@ void require_operands(const any_matrix& w, const X& x) {
   }
 }
 
+/// Fails where the output lies where the input does: it is cleared before the input is read. Of rows
+/// of one stride also the columns are compared, so that two halves of one buffer are no overlap.
+inline void require_apart(const matrix_view<const float>& x, const matrix_view<float>& y,
+                          const char* what) {
+  if (x.rows == 0 || y.rows == 0 || x.cols == 0 || y.cols == 0) return;
+  const auto begin_of = [](const auto& m) { return reinterpret_cast<std::uintptr_t>(m.data); };
+  const auto bytes_of = [](const auto& m) {
+    return ((m.rows - 1) * m.stride + m.cols) * sizeof(float);
+  };
+  const std::uintptr_t a = begin_of(x), b = begin_of(y);
+  bool apart = a + bytes_of(x) <= b || b + bytes_of(y) <= a;
+  if (!apart && x.rows > 1 && y.rows > 1 && x.stride == y.stride) {
+    // Where the later one's first column stands in a row of the earlier one.
+    const std::size_t row = x.stride * sizeof(float), at = (a < b ? b - a : a - b) % row,
+                      first = (a < b ? x.cols : y.cols) * sizeof(float),
+                      second = (a < b ? y.cols : x.cols) * sizeof(float);
+    apart = first <= at && at + second <= row;
+  }
+  if (!apart) core::fail(std::string{what} + ": the output overlaps the input");
+}
+inline void require_apart(const activation_view&, const matrix_view<float>&, const char*) noexcept {
+}
+
 template <class X>
 void require_fit(std::size_t rows, std::size_t cols, const X& x, const matrix_view<float>& y,
                  row_range range) {
@@ -73,6 +97,7 @@ void require_fit(std::size_t rows, std::size_t cols, const X& x, const matrix_vi
                core::shape_text(count_of(x), cols_of(x)) + " does not fit an output of " +
                core::shape_text(y.rows, y.cols));
   }
+  require_apart(x, y, "product");
   if (range.begin > range.end || range.end > rows) {
     core::fail("product: rows " + std::to_string(range.begin) + " to " + std::to_string(range.end) +
                " of a matrix of " + core::shape_text(rows, cols));
