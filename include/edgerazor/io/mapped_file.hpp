@@ -17,6 +17,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 #if EDGERAZOR_POSIX
 #include <fcntl.h>
@@ -49,9 +50,10 @@ class mapped_file {
         size_(std::exchange(other.size_, 0)),
         mapped_(std::exchange(other.mapped_, false)) {}
   mapped_file& operator=(mapped_file&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    std::swap(mapped_, other.mapped_);
+    mapped_file taken(std::move(other));  // which leaves `other` empty
+    std::swap(data_, taken.data_);
+    std::swap(size_, taken.size_);
+    std::swap(mapped_, taken.mapped_);
     return *this;
   }
   ~mapped_file() {
@@ -82,7 +84,7 @@ class mapped_file {
     mapped_file file;
     if (const int code = access == file_access::map ? file.map_from(path) : file.read_from(path);
         code != 0) {
-      error = "can't read '" + path.string() + "': " +
+      error = "can't read " + quoted(path.string(), longest_path) + ": " +
               (code == not_regular ? "it is not a regular file"
                                    : std::generic_category().message(code));
       return std::nullopt;
@@ -158,7 +160,11 @@ class mapped_file {
     std::FILE* const stream = std::fopen(path.string().c_str(), "rb");
     if (stream == nullptr) return errno;
     if (size != 0) {
-      data_ = ::operator new(static_cast<std::size_t>(size), std::align_val_t{page});
+      data_ = ::operator new(static_cast<std::size_t>(size), std::align_val_t{page}, std::nothrow);
+      if (data_ == nullptr) {
+        std::fclose(stream);
+        return ENOMEM;
+      }
       size_ = std::fread(data_, 1, static_cast<std::size_t>(size), stream);
     }
     const bool complete = size_ == size;
