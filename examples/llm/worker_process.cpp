@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "report.hpp"
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 
@@ -16,6 +17,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
+#if EDGERAZOR_LINUX
+#include <sys/prctl.h>
 #endif
 
 namespace llm {
@@ -54,7 +58,7 @@ struct worker_process::connection {
     return true;
   }
   static bool send(int socket, const nlohmann::json& message) {
-    std::string text = message.dump();
+    std::string text = json_text(message);
     auto size = static_cast<std::uint32_t>(text.size());
     return transfer(socket, reinterpret_cast<char*>(&size), sizeof size, true) &&
            transfer(socket, text.data(), text.size(), true);
@@ -84,6 +88,7 @@ worker_process::worker_process(std::function<service()> make)
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
     throw edgerazor::io_error("can't make a socket for a worker process");
   std::fflush(nullptr);  // or the child would print again what waits in the buffers
+  [[maybe_unused]] const ::pid_t parent = ::getpid();
   const ::pid_t child = ::fork();
   if (child < 0) {
     ::close(ends[0]);
@@ -91,6 +96,11 @@ worker_process::worker_process(std::function<service()> make)
     throw edgerazor::io_error("can't start a worker process");
   }
   if (child == 0) {
+#if EDGERAZOR_LINUX
+    // A worker does not outlive a parent that is killed in the midst of a long request.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
+#endif
     ::close(ends[0]);
     service serve;
     nlohmann::json request;

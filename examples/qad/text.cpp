@@ -12,6 +12,7 @@
 #include "byte_pair_training.hpp"
 #include "llm/utf8.hpp"
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 namespace qad {
 
@@ -59,10 +60,14 @@ std::size_t first_invalid(std::string_view text) {
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.good() && !file.eof()) throw er::io_error("can't read the text '" + path + "'");
-  if (text.empty()) throw er::io_error("the text '" + path + "' is empty or can't be read");
+  if (!file.good() && !file.eof())
+    throw er::io_error("can't read the text " + er::quoted(path, er::longest_path));
+  if (text.empty())
+    throw er::io_error("the text " + er::quoted(path, er::longest_path) +
+                       " is empty or can't be read");
   if (const std::size_t at = first_invalid(text); at != text.size()) {
-    throw er::io_error("the text '" + path + "' is not UTF-8 at byte " + std::to_string(at));
+    throw er::io_error("the text " + er::quoted(path, er::longest_path) + " is not UTF-8 at byte " +
+                       std::to_string(at));
   }
   return text;
 }

@@ -78,7 +78,9 @@ inline constexpr std::size_t longest_path = 1024;
 
 /// The same in quotation marks, as sentences show names.
 [[nodiscard]] inline std::string quoted(std::string_view text, std::size_t most = 80) {
-  return "'" + printable(text, most) + "'";
+  std::string result(1, '\'');
+  result += printable(text, most);
+  return result += '\'';
 }
 
 }  // namespace EDGERAZOR_ABI
