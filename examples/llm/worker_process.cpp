@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker_process.hpp"
 
+#include <cerrno>
 #include <exception>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "report.hpp"
@@ -40,6 +43,14 @@ nlohmann::json answer(service& serve, const std::function<service()>& make,
 }  // namespace
 
 #if EDGERAZOR_POSIX
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& what, int code) {
+  throw edgerazor::io_error(what + ": " + std::generic_category().message(code));
+}
+
+}  // namespace
 
 struct worker_process::connection {
   int socket = -1;
@@ -86,14 +97,15 @@ worker_process::worker_process(std::function<service()> make)
     : connection_(std::make_unique<connection>()) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
-    throw edgerazor::io_error("can't make a socket for a worker process");
+    refuse("can't make a socket for a worker process", errno);
   std::fflush(nullptr);  // or the child would print again what waits in the buffers
   [[maybe_unused]] const ::pid_t parent = ::getpid();
   const ::pid_t child = ::fork();
   if (child < 0) {
+    const int code = errno;
     ::close(ends[0]);
     ::close(ends[1]);
-    throw edgerazor::io_error("can't start a worker process");
+    refuse("can't start a worker process", code);
   }
   if (child == 0) {
 #if EDGERAZOR_LINUX

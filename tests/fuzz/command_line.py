@@ -17,7 +17,7 @@ import tempfile
 import time
 
 MEMORY = 1 << 30  # bytes, of any process: the models are of some megabytes
-PATIENCE = 10  # seconds; then a signal ends what has been asked for too much
+PATIENCE = 3  # seconds; then a signal ends what has been asked for too much
 
 NUMBERS = ["0", "1", "2", "3", "4", "7", "16", "64", "256"]
 REALS = ["0", "0.5", "1", "0.05", "1e-3", "2"]
