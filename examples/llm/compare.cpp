@@ -2,8 +2,6 @@
 /// The sub-command `compare`: what each recipe saves and what it costs, side by side.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <stdexcept>
 
@@ -16,6 +14,7 @@
 #include "report.hpp"
 #include "speed.hpp"
 #include "support/kernel_choice.hpp"
+#include "support/system.hpp"
 #include "table.hpp"
 #include "temporary_folder.hpp"
 #include "worker_process.hpp"
@@ -33,13 +32,7 @@ struct row {
 };
 
 std::string read_text(const std::string& path) {
-  if (path.empty()) return std::string{default_text};
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  if (file) text.assign(std::istreambuf_iterator<char>(file), {});
-  if (!file.is_open() || file.bad())
-    throw er::io_error("can't read the text " + er::quoted(path, er::longest_path));
-  return text;
+  return path.empty() ? std::string{default_text} : support::read_text(path);
 }
 
 /// The 16-bit type in which a model loses least: its own, or float16.

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <concepts>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -56,14 +55,8 @@ std::string hex(std::uint64_t value) {
 
 std::uint64_t from_hex(const std::string& text) { return std::strtoull(text.c_str(), nullptr, 16); }
 
-std::string read_text_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw er::io_error("can't read " + er::quoted(path.string(), er::longest_path));
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 json read_json(const std::filesystem::path& path) {
-  json result = json::parse(read_text_file(path), nullptr, false);
+  json result = json::parse(support::read_text(path), nullptr, false);
   if (!result.is_object()) {
     throw er::io_error(er::quoted(path.string(), er::longest_path) +
                        " is not JSON, or no object of it");
@@ -110,7 +103,7 @@ class run_log {
   run_log(const std::filesystem::path& path, std::uint64_t steps) : path_(path) {
     std::string kept = "step,loss,task,logits,features,gradient_norm,learning_rate\n";
     if (steps > 0 && std::filesystem::exists(path)) {
-      std::istringstream lines(read_text_file(path));
+      std::istringstream lines(support::read_text(path));
       std::string line;
       std::getline(lines, line);
       for (std::uint64_t i = 0; i < steps && std::getline(lines, line); ++i) kept += line + "\n";
@@ -509,7 +502,7 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
 
 std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,
                                                 const std::string& column, std::size_t bins) {
-  std::istringstream lines(read_text_file(folder / "log.csv"));
+  std::istringstream lines(support::read_text(folder / "log.csv"));
   const auto cells_of = [](const std::string& line) {
     std::vector<std::string> cells;
     std::istringstream stream(line);

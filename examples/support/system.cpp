@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "system.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <locale>
+#include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 #if EDGERAZOR_POSIX
 #include <fcntl.h>
@@ -33,6 +36,26 @@ void print(std::string_view text) {
     return;
   const std::string reason = errno == 0 ? "" : ": " + std::generic_category().message(errno);
   throw edgerazor::io_error("can't write to standard output" + reason);
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  constexpr std::size_t most = std::size_t{1} << 32;
+  const auto refuse = [&](const std::string& why) {
+    throw edgerazor::io_error(
+        "can't read " + edgerazor::quoted(path.string(), edgerazor::longest_path) + ": " + why);
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+      std::fopen(path.string().c_str(), "rb"), &std::fclose);
+  if (file == nullptr) refuse(std::generic_category().message(errno));
+  std::string text;
+  std::array<char, 65536> part;
+  errno = 0;
+  for (std::size_t got; (got = std::fread(part.data(), 1, part.size(), file.get())) > 0;) {
+    text.append(part.data(), got);
+    if (text.size() > most) refuse("it has more than 4 GiB");
+  }
+  if (std::ferror(file.get()) != 0) refuse(std::generic_category().message(errno));
+  return text;
 }
 
 bool output_is_terminal() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,10 @@ void hold_standard_streams();
 
 /// Writes text to standard output at once. Throws edgerazor::io_error where it can't be written.
 void print(std::string_view text);
+
+/// All of a text, from a file, a pipe or a device, of at most 4 GiB. Throws edgerazor::io_error
+/// with the path and the system's reason.
+[[nodiscard]] std::string read_text(const std::filesystem::path& path);
 
 /// Whether a person reads standard output.
 [[nodiscard]] bool output_is_terminal();

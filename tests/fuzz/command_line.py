@@ -63,7 +63,7 @@ LLM = {
         option("--export", "f32", "f16", "q4_0", "tq1_0", "tq2_0"), *QUANTIZE, *RUN,
     ],
     "compare": [
-        option("--model", *MODELS), option("--text", "../text.txt"), option("--window", "2", "64"),
+        option("--model", *MODELS), option("--text", "../short.txt", "../text.txt"), option("--window", "2", "64"),
         option("--keep", "keep"), *RACE,
     ],
     "bench": [option("--model", *MODELS), *RACE],
@@ -102,7 +102,9 @@ QAD = {
     ],
 }  # fmt: skip
 # Without these a sub-command ends at once: they are nearly always given, with a value that makes sense.
-NEEDED = {"--model", "--output", "--folder", "--teacher", "--prompt", "--text", None}
+NEEDED = {"--model", "--output", "--folder", "--teacher", "--prompt", None}
+# Without these there is much work to do.
+CHEAP = {"--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text"}
 ALLOWED = {"out.gguf", "out.json", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
 
 
@@ -115,7 +117,7 @@ def command_line(rng, commands):
     words = []
     for name, good in commands[command]:
         needed = name in NEEDED
-        if rng.random() > (0.97 if needed else 0.3):
+        if rng.random() > (0.97 if needed or name in CHEAP else 0.3):
             continue
         for _ in range(2 if rng.random() < 0.02 else 1):
             given = name if rng.random() < 0.99 or name is None else name[:-1]
@@ -207,6 +209,8 @@ def prepare(folder, llm, qad):
     with open(os.path.join(folder, "text.txt"), "w") as file:
         for line in range(300):
             file.write("The wind and the water went slowly over the stones of hill number %d.\n" % (line * 37 % 101))
+    with open(os.path.join(folder, "short.txt"), "w") as file:
+        file.write("A lighthouse has one task, and the sea has many. " * 20)
     if llm:
         subprocess.run([llm, "make-demo-model", "demo.gguf"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         subprocess.run([llm, "convert", "--model", "demo.gguf", "--recipe", "w4", "--output", "packed.gguf"],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llm/chat_template.hpp"
 
+#include <random>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -125,4 +126,22 @@ TEST_CASE("what is not understood is refused") {
   const std::string whole = chatml("{{ '<|im_start|>system\\nYou\\'re {{ok}}.<|im_end|>\\n' }}");
   for (std::size_t size = 0; size < whole.size(); ++size)
     (void)llm::read_chat_template(std::string_view{whole}.substr(0, size));
+}
+
+TEST_CASE("any row of a template's parts is read or refused, and ends") {
+  const char* const parts[] = {
+      "{{",     "}}",   "{%",        "%}",           "{#",         "#}",    "-", "'",
+      "\"",     "\\",   "\\u00e9",   "\n",           " ",          "+",     "~", "[",
+      "]",      "{",    "}",         "set a = ",     "if x",       "endif", "a", "messages",
+      "system", "user", "assistant", "<|im_start|>", "<|im_end|>", "text"};
+  std::mt19937 random(11);
+  std::size_t understood = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string jinja;
+    for (auto i = random() % 30; i > 0; --i) jinja += parts[random() % std::size(parts)];
+    const llm::chat_template read = llm::read_chat_template(jinja);
+    CHECK((read.refusal.empty() || read.system.empty()));
+    understood += read.refusal.empty() ? 1 : 0;
+  }
+  CHECK(understood > 0);
 }

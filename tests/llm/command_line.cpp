@@ -74,15 +74,19 @@ TEST_CASE("numbers are read whole, in their range, or not at all") {
     CAPTURE(bad);
     CHECK_FALSE(support::read_number(bad, support::not_negative_real<float>, real));
   }
-  for (const auto& [text, value] : {std::pair{"0", 0.0f},
-                                    {"0.75", 0.75f},
-                                    {"1e-45", 1e-45f},
-                                    {"3e38", 3e38f},
-                                    {".5", 0.5f},
-                                    {"2.", 2.0f}}) {
-    CAPTURE(text);
-    CHECK(support::read_number(text, support::not_negative_real<float>, real));
-    CHECK(real == value);
+  struct right {
+    const char* text;
+    float value;
+  };
+  for (const right& r : {right{"0", 0.0f},
+                         {"0.75", 0.75f},
+                         {"1e-45", 1e-45f},
+                         {"3e38", 3e38f},
+                         {".5", 0.5f},
+                         {"2.", 2.0f}}) {
+    CAPTURE(r.text);
+    CHECK(support::read_number(r.text, support::not_negative_real<float>, real));
+    CHECK(real == r.value);
   }
   CHECK(support::range_text(support::positive) == "more than 0 and at most 4294967295");
   CHECK(support::range_text(support::positive_real<double>) == "more than 0");
@@ -178,6 +182,15 @@ TEST_CASE("a report that can't be written is known before the work, and what is 
       failure({"compare", "--model", "missing.gguf", "--json", (folder / "old.json").string()}),
       "missing.gguf"));
   CHECK(read_bytes(folder / "old.json").size() == 3);
+}
+
+TEST_CASE("a text that can't be read is refused with its path and the reason") {
+  const temporary_folder folder;
+  for (const char* name : {"missing", "."}) {
+    CHECK(
+        contains(failure({"compare", "--model", demo_model(), "--text", (folder / name).string()}),
+                 "can't read '" + (folder / name).string() + "': "));
+  }
 }
 
 TEST_CASE("a report is UTF-8, whatever the model is called") {
