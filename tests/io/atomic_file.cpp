@@ -157,6 +157,20 @@ TEST_CASE("names near the system's limit: the longest is written, one more is re
   CHECK(folder.files() == 1);
 }
 
+TEST_CASE("names with blanks, of any script, and of bytes that are none") {
+  const temporary_folder folder;
+  std::size_t files = 0;
+  for (const char* name : {"with blanks .gguf", "\xe4\xbd\xa0\xe5\xa5\xbd", "Mod\xe8le", "-",
+                           "--output", "line\nfeed", "*?[a]", ".hidden", "'quoted\"", "\x1b[2J"}) {
+    CAPTURE(name);
+    er::atomic_file file(folder / name);
+    file.write(numbered(5));
+    file.commit();
+    CHECK(read_bytes(folder / name) == numbered(5));
+    CHECK(folder.files() == ++files);
+  }
+}
+
 TEST_CASE("a device stays one and is written; a pipe is refused") {
   const temporary_folder folder;
   // Nodes of the test's own, never those of /dev: a fault here would replace them for everybody.
