@@ -75,7 +75,7 @@ bool run(const er::kernel& kernel) {
 
 int main() {
   try {
-    return run(support::chosen_kernel()) ? 0 : 1;
+    return run(support::chosen_kernel()) && std::fflush(stdout) == 0 ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "rows_openmp: %s\n", error.what());
     return 1;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "support/kernel_choice.hpp"
+#include "support/threads.hpp"
 #include <edgerazor/quant.hpp>
 
 namespace er = edgerazor;
@@ -27,7 +28,7 @@ namespace {
 class pool {
  public:
   explicit pool(unsigned threads) {
-    for (unsigned i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
+    support::add_threads(workers_, threads - 1, [this] { serve(); });  // or as many as there are
   }
   pool(const pool&) = delete;
   ~pool() {
@@ -126,7 +127,7 @@ bool run(const er::kernel& kernel) {
 
 int main() {
   try {
-    return run(support::chosen_kernel()) ? 0 : 1;
+    return run(support::chosen_kernel()) && std::fflush(stdout) == 0 ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "rows_std_thread: %s\n", error.what());
     return 1;

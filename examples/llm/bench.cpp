@@ -2,7 +2,6 @@
 /// The sub-command `bench`: tokens a second of every recipe, of a file or of random weights in a
 /// published shape.
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "options.hpp"
+#include "report.hpp"
 #include "speed.hpp"
 #include "support/kernel_choice.hpp"
 #include "table.hpp"
@@ -23,12 +23,13 @@ geometry published_shape(const std::string& name) {
   std::string names;
   for (const std::string& one : geometry_names())
     names.append(names.empty() ? "" : ", ").append(one);
-  throw std::invalid_argument("no geometry is called '" + name + "'; there are " + names);
+  throw std::invalid_argument("no geometry is called " + er::quoted(name) + "; there are " + names);
 }
 
 }  // namespace
 
 void bench(const bench_options& options) {
+  report_file report(options.json);
   geometry shape;
   std::vector<er::recipe> recipes;
   if (options.model.empty()) {
@@ -37,6 +38,7 @@ void bench(const bench_options& options) {
       recipes.push_back(recipe_for(name, options.quantize, shape));
   } else {
     const model_file file(options.model);
+    file.require_complete();
     shape = file.shape;
     recipes = recipes_for(options.recipes, options.recipes != bench_options{}.recipes,
                           options.quantize, file);
@@ -65,8 +67,9 @@ void bench(const bench_options& options) {
   std::printf(
       "%s: prompt of %zu tokens, then %zu one by one, median of %zu rounds in turn, %zu threads, "
       "kernel %s\n\n",
-      options.model.empty() ? options.shape.c_str() : options.model.c_str(), how.prompt.size(),
-      how.decoded_tokens, how.rounds, options.run.threads, kernel.c_str());
+      er::printable(options.model.empty() ? options.shape : options.model, er::longest_path)
+          .c_str(),
+      how.prompt.size(), how.decoded_tokens, how.rounds, options.run.threads, kernel.c_str());
   std::vector<std::vector<std::string>> table{{"\nweights", "bits per\nweight", "weights\nMB",
                                                "read per\ntoken, MB", "prompt\ntokens/s",
                                                "decoded\ntokens/s", "read\nGB/s", "cache\nMB",
@@ -78,9 +81,9 @@ void bench(const bench_options& options) {
         (static_cast<double>(s.peak_memory) - static_cast<double>(s.cache_bytes)) /
         static_cast<double>(s.weight_bytes);
     const bool known = s.peak_memory != 0;
-    table.push_back({contestants[i].name, decimal(s.bits_per_weight, 2), megabytes(s.weight_bytes),
-                     megabytes(s.bytes_per_token), decimal(s.prompt_rate, 1),
-                     decimal(s.decode_rate, 1),
+    table.push_back({er::printable(contestants[i].name), decimal(s.bits_per_weight, 2),
+                     megabytes(s.weight_bytes), megabytes(s.bytes_per_token),
+                     decimal(s.prompt_rate, 1), decimal(s.decode_rate, 1),
                      decimal(static_cast<double>(s.bytes_per_token) * s.decode_rate / 1e9, 2),
                      megabytes(s.cache_bytes), known ? megabytes(s.peak_memory) : "unknown",
                      known ? decimal(overhead, 3) : "unknown"});
@@ -95,17 +98,14 @@ void bench(const bench_options& options) {
   }
   print_table(table);
 
-  if (options.json.empty()) return;
-  const nlohmann::json report{{"model", options.model.empty() ? options.shape : options.model},
-                              {"prompt_tokens", how.prompt.size()},
-                              {"decoded_tokens", how.decoded_tokens},
-                              {"rounds", how.rounds},
-                              {"threads", options.run.threads},
-                              {"kernel", kernel},
-                              {"rows", rows}};
-  std::ofstream out(options.json);
-  out << report.dump(2) << "\n";
-  if (!out.flush()) throw er::io_error("can't write '" + options.json + "'");
+  const nlohmann::json figures{{"model", options.model.empty() ? options.shape : options.model},
+                               {"prompt_tokens", how.prompt.size()},
+                               {"decoded_tokens", how.decoded_tokens},
+                               {"rounds", how.rounds},
+                               {"threads", options.run.threads},
+                               {"kernel", kernel},
+                               {"rows", rows}};
+  report.write(figures);
 }
 
 }  // namespace llm

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chat.hpp"
 
-#include <cstddef>
+#include <stdexcept>
+#include <utility>
+
+#include "chat_template.hpp"
 
 namespace llm {
 
@@ -9,40 +12,35 @@ namespace {
 
 constexpr std::string_view start_marker = "<|im_start|>", end_marker = "<|im_end|>";
 
-/// The literal system message of a ChatML template: what stands between "<|im_start|>system\n" and
-/// "<|im_end|>" inside one Jinja string, where the line break may be the character or its escape.
-/// Empty where an expression stands there.
-std::string default_system_message(std::string_view jinja) {
-  const std::string head = std::string{start_marker} + "system";
-  for (std::size_t at = jinja.find(head); at != std::string_view::npos;
-       at = jinja.find(head, at + 1)) {
-    std::string_view rest = jinja.substr(at + head.size());
-    if (rest.starts_with("\\n")) {
-      rest.remove_prefix(2);
-    } else if (rest.starts_with('\n')) {
-      rest.remove_prefix(1);
-    } else {
-      continue;
-    }
-    const std::string_view message = rest.substr(0, rest.find(end_marker));
-    const bool literal =
-        message.size() < rest.size() && message.find_first_of("'\"{}") == std::string_view::npos;
-    if (literal && !message.empty()) return std::string{message};
-  }
-  return {};
-}
-
 }  // namespace
 
-std::optional<chat_format> chat_format::detect(const tokenizer& words) {
-  const std::string& jinja = words.data().chat_template;
+std::optional<chat_format> chat_format::with_markers(const tokenizer& words) {
   const auto start = words.find(start_marker), end = words.find(end_marker);
-  const bool named = jinja.empty() || jinja.find(start_marker) != std::string::npos;
-  if (!named || !start || !end || !words.is_control(*start) || !words.is_control(*end))
-    return std::nullopt;
-  chat_format result{words, *start, *end};
-  result.system_ = default_system_message(jinja);
+  if (!start || !end || !words.is_control(*start) || !words.is_control(*end)) return std::nullopt;
+  return chat_format{words, *start, *end};
+}
+
+std::optional<chat_format> chat_format::detect(const tokenizer& words, std::string& why) {
+  const std::string& jinja = words.data().chat_template;
+  std::optional<chat_format> result = with_markers(words);
+  if (jinja.empty()) return result;
+  chat_template read = read_chat_template(jinja);
+  why = read.refusal;
+  if (why.empty() && !result)
+    why = "the vocabulary has no control tokens <|im_start|> and <|im_end|>";
+  if (!why.empty()) return std::nullopt;
+  result->set_system_message(std::move(read.system));
   return result;
+}
+
+chat_format chat_format::chatml(const tokenizer& words) {
+  const std::optional<chat_format> result = with_markers(words);
+  if (!result) {
+    throw std::invalid_argument(
+        "the model's vocabulary has no control tokens <|im_start|> and <|im_end|>, which ChatML "
+        "needs");
+  }
+  return *result;
 }
 
 void chat_format::append_text(std::vector<token_id>& out, std::string_view text) const {

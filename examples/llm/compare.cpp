@@ -2,8 +2,6 @@
 /// The sub-command `compare`: what each recipe saves and what it costs, side by side.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <stdexcept>
 
@@ -13,8 +11,10 @@
 #include "default_text.hpp"
 #include "options.hpp"
 #include "quality.hpp"
+#include "report.hpp"
 #include "speed.hpp"
 #include "support/kernel_choice.hpp"
+#include "support/system.hpp"
 #include "table.hpp"
 #include "temporary_folder.hpp"
 #include "worker_process.hpp"
@@ -32,10 +32,7 @@ struct row {
 };
 
 std::string read_text(const std::string& path) {
-  if (path.empty()) return std::string{default_text};
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw er::io_error("can't read the text '" + path + "'");
-  return {std::istreambuf_iterator<char>(file), {}};
+  return path.empty() ? std::string{default_text} : support::read_text(path);
 }
 
 /// The 16-bit type in which a model loses least: its own, or float16.
@@ -80,9 +77,9 @@ void print_rows(const std::vector<row>& rows, bool has_reference) {
                                                "perplexity\non the text", "prompt\ntokens/s",
                                                "decoded\ntokens/s", "peak memory\nMB"}};
   for (const row& r : rows) {
-    table.push_back({r.name, decimal(r.pace.bits_per_weight, 2), megabytes(r.file_bytes),
-                     significant(r.cost.perplexity, 4), decimal(r.pace.prompt_rate, 1),
-                     decimal(r.pace.decode_rate, 1),
+    table.push_back({er::printable(r.name), decimal(r.pace.bits_per_weight, 2),
+                     megabytes(r.file_bytes), significant(r.cost.perplexity, 4),
+                     decimal(r.pace.prompt_rate, 1), decimal(r.pace.decode_rate, 1),
                      r.pace.peak_memory == 0 ? "unknown" : megabytes(r.pace.peak_memory)});
   }
   if (has_reference) {
@@ -121,7 +118,9 @@ nlohmann::json to_json(const row& r, const row* reference) {
 
 void compare(const compare_options& options) {
   const std::string kernel{support::chosen_kernel(options.run.kernel).name};
+  report_file report(options.json);
   const model_file file(options.model);
+  file.require_complete();
   const tokenizer words = file.read_tokenizer();
   const std::vector<token_id> text =
       words.encode(read_text(options.text), tokenizer::markup::plain, false);
@@ -130,11 +129,12 @@ void compare(const compare_options& options) {
     throw std::invalid_argument("the text is too short: it has " + std::to_string(text.size()) +
                                 " tokens of the " + std::to_string(least) + " that say anything");
   }
+  if (file.shape.context < 2) throw er::io_error("the model's context is a single token");
   const std::size_t window = std::min(options.window, file.shape.context - 1);
   const auto beginning = words.data().add_bos ? words.data().bos : std::nullopt;
 
   const bool packed = file.is_packed();
-  const temporary_folder folder(options.keep);
+  converted_models files(options.keep);
   std::vector<std::string> names{sixteen_bits(file)};
   names.insert(names.end(), options.recipes.begin(), options.recipes.end());
   std::vector<row> rows;
@@ -150,7 +150,7 @@ void compare(const compare_options& options) {
                         {}});
         continue;
       }
-      const std::filesystem::path path = folder.path() / (how.name + ".gguf");
+      const std::filesystem::path path = files.add(how.name + ".gguf");
       rows.push_back(
           {how.name, path, write_quantized(file, how, path, threads).bytes_after, {}, {}});
     }
@@ -170,8 +170,9 @@ void compare(const compare_options& options) {
   measure_quality_of(rows, text, window, beginning, options.run);
 
   const std::string name{file.reader->optional_string("general.name").value_or(options.model)};
-  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s", name.c_str(),
-              text.size(), window, options.run.threads, kernel.c_str());
+  std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s",
+              er::printable(name).c_str(), text.size(), window, options.run.threads,
+              kernel.c_str());
   if (!packed) {
     std::printf(", groups of %zu",
                 options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
@@ -185,20 +186,17 @@ void compare(const compare_options& options) {
         "distillation to learn the weights that a few levels can hold.\n");
   }
 
-  if (options.json.empty()) return;
-  nlohmann::json report{{"model", name},
-                        {"text_tokens", text.size()},
-                        {"window", window},
-                        {"prompt_tokens", how.prompt.size()},
-                        {"decoded_tokens", how.decoded_tokens},
-                        {"rounds", how.rounds},
-                        {"threads", options.run.threads},
-                        {"kernel", kernel},
-                        {"rows", nlohmann::json::array()}};
-  for (const row& r : rows) report["rows"].push_back(to_json(r, packed ? nullptr : &rows[0]));
-  std::ofstream out(options.json);
-  out << report.dump(2) << "\n";
-  if (!out.flush()) throw er::io_error("can't write '" + options.json + "'");
+  nlohmann::json figures{{"model", name},
+                         {"text_tokens", text.size()},
+                         {"window", window},
+                         {"prompt_tokens", how.prompt.size()},
+                         {"decoded_tokens", how.decoded_tokens},
+                         {"rounds", how.rounds},
+                         {"threads", options.run.threads},
+                         {"kernel", kernel},
+                         {"rows", nlohmann::json::array()}};
+  for (const row& r : rows) figures["rows"].push_back(to_json(r, packed ? nullptr : &rows[0]));
+  report.write(figures);
 }
 
 }  // namespace llm

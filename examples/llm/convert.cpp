@@ -8,8 +8,10 @@
 
 #include "options.hpp"
 #include "progress_bar.hpp"
+#include "support/system.hpp"
 #include "table.hpp"
 #include "weight_source.hpp"
+#include <edgerazor/io/atomic_file.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
 
@@ -53,8 +55,7 @@ er::gguf_writer writer_for(const er::gguf_reader& file, std::uint32_t file_type)
 
 conversion finish(er::gguf_writer& writer, const er::gguf_reader& file,
                   const std::filesystem::path& output) {
-  writer.write(output);
-  return {tensor_bytes(file), static_cast<std::size_t>(std::filesystem::file_size(output))};
+  return {tensor_bytes(file), writer.write(output)};
 }
 
 }  // namespace
@@ -100,8 +101,8 @@ er::ggml_type export_type(std::string_view name) {
     });
     if (known == name) return type;
   }
-  throw std::invalid_argument("'" + std::string{name} +
-                              "' is not exported; there are f32, f16, bf16, q4_0, tq1_0 and tq2_0");
+  throw std::invalid_argument(er::quoted(name) +
+                              " is not exported; there are f32, f16, bf16, q4_0, tq1_0 and tq2_0");
 }
 
 conversion write_exported(const model_file& input, const er::recipe& how, er::ggml_type type,
@@ -126,8 +127,8 @@ conversion write_exported(const model_file& input, const er::recipe& how, er::gg
     const auto fmt =
         stored ? er::matrix_format::parse(stored->format) : format_of(how, tensor.name);
     if (stored && !fmt) {
-      throw er::io_error("tensor '" + std::string{tensor.name} + "' has the unknown format '" +
-                         std::string{stored->format} + "'");
+      throw er::io_error("tensor " + er::quoted(tensor.name) + " has the unknown format " +
+                         er::quoted(stored->format));
     }
     if (!fmt) {
       if (!real) {
@@ -148,14 +149,17 @@ conversion write_exported(const model_file& input, const er::recipe& how, er::gg
 
 void convert(const convert_options& options) {
   const model_file input(options.model);
+  input.require_complete();
   const er::recipe how = recipe_for(options.quantize.recipe, options.quantize, input.shape);
+  static_cast<void>(er::atomic_file(options.output));  // can it be written? Before the work.
   thread_pool threads(options.run.threads);
   const conversion done =
       options.exported.empty()
           ? write_quantized(input, how, options.output, threads)
           : write_exported(input, how, export_type(options.exported), options.output, threads);
-  std::printf("%s: %s MB, from %s MB of tensors\n", options.output.c_str(),
-              megabytes(done.bytes_after).c_str(), megabytes(done.bytes_before).c_str());
+  support::print(er::printable(options.output, er::longest_path) + ": " +
+                 megabytes(done.bytes_after) + " MB, from " + megabytes(done.bytes_before) +
+                 " MB of tensors\n");
 }
 
 }  // namespace llm

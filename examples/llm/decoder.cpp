@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
@@ -40,6 +41,14 @@ decoder::decoder(const model& weights, thread_pool& threads, std::size_t max_pos
                  const er::kernel& k)
     : model_(weights), threads_(threads), kernel_(k), max_positions_(max_positions) {
   const geometry& shape = weights.shape;
+  // Of a head and position: bytes, and float scales of groups; or floats.
+  const double each = weights.quantized_cache ? static_cast<double>(shape.head_size) + 4
+                                              : 4.0 * static_cast<double>(shape.head_size);
+  support::require_memory(
+      2 * static_cast<double>(shape.layers) * static_cast<double>(shape.kv_heads) * each *
+          static_cast<double>(max_positions),
+      "the cache of keys and values of " + std::to_string(max_positions) + " positions",
+      "; --context and --tokens say how many there are");
   caches_.reserve(shape.layers);
   for (std::size_t i = 0; i < shape.layers; ++i) {
     if (weights.quantized_cache) {

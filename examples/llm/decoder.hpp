@@ -35,7 +35,8 @@ class decoder {
   /// Positions in one pass through the layers: long prompts go in pieces of so many tokens.
   static constexpr std::size_t batch = 128;
 
-  /// Refers to the first two. Memory for all positions is taken now.
+  /// Refers to the first two. Memory for all positions is taken now. Throws std::invalid_argument
+  /// where the machine has less.
   decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
           const er::kernel& k = er::best_kernel());
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "options.hpp"
 #include "sampler.hpp"
 #include "support/kernel_choice.hpp"
+#include "support/system.hpp"
 #include "utf8.hpp"
 
 namespace llm {
@@ -22,10 +24,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
+using support::print;
 
 /// Tokens and seconds of prompts and answers.
 struct account {
@@ -51,17 +50,41 @@ token_id answer(decoder& runs, const tokenizer& words, sampler& choose,
 
   start = std::chrono::steady_clock::now();
   utf8_stream characters;
+  const bool terminal = support::output_is_terminal();
+  const auto shown = [terminal](std::string text) {
+    return terminal ? without_controls(text) : text;
+  };
   token_id token = prompt.back();
   for (std::size_t i = 0; i < limit && runs.size() < runs.max_positions(); ++i) {
     token = choose(logits);
     if (words.ends_text(token)) break;
-    if (!words.is_control(token)) print(characters.push(words.bytes_of(token)));
+    if (!words.is_control(token)) print(shown(characters.push(words.bytes_of(token))));
     ++sums.tokens;
     if (i + 1 < limit) logits = runs.next({&token, 1});
   }
-  print(characters.finish() + "\n");
+  print(shown(characters.finish()) + "\n");
   sums.seconds += seconds_since(start);
   return token;
+}
+
+/// The format in which to talk; nothing: the prompt is continued as it stands. A template that is
+/// not understood is refused, rather than followed in part.
+std::optional<chat_format> format_of(const generate_options& options, const tokenizer& words) {
+  if (options.raw) return std::nullopt;
+  std::string why;
+  std::optional<chat_format> format =
+      options.chatml ? chat_format::chatml(words) : chat_format::detect(words, why);
+  if (!format && !why.empty()) {
+    throw std::invalid_argument("the model's chat template is not understood: " + why +
+                                "; --raw continues the prompt as it stands, --chatml talks in "
+                                "ChatML all the same");
+  }
+  if (!format && (options.chat || options.system)) {
+    throw std::invalid_argument(
+        "the model has no chat format that this program knows (ChatML); use --raw --prompt");
+  }
+  if (options.system) format->set_system_message(*options.system);
+  return format;
 }
 
 }  // namespace
@@ -70,12 +93,10 @@ void generate(const generate_options& options) {
   const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
   const model_file file(options.model);
   const tokenizer words = file.read_tokenizer();
-  const auto format = chat_format::detect(words);
-  if (options.chat && !format)
-    throw std::invalid_argument(
-        "the model has no chat format that this program knows (ChatML); use --raw --prompt");
+  const auto format = format_of(options, words);
   sampler choose(options.how);
 
+  file.require_complete();
   thread_pool threads(options.run.threads);
   const model weights =
       file.load(recipe_for(options.quantize.recipe, options.quantize, file.shape), threads);
@@ -84,13 +105,12 @@ void generate(const generate_options& options) {
 
   if (!options.chat) {
     std::vector<token_id> prompt;
-    if (format && !options.raw) {
+    if (format) {
       prompt = format->opening();
       const std::vector<token_id> question = format->question(options.prompt);
       prompt.insert(prompt.end(), question.begin(), question.end());
     } else {
       prompt = words.encode(options.prompt, tokenizer::markup::control_tokens);
-      print(options.prompt);
     }
     if (prompt.empty()) throw std::invalid_argument("the prompt is empty");
     if (prompt.size() >= room) {
@@ -98,7 +118,10 @@ void generate(const generate_options& options) {
                                   " tokens and the context room for " + std::to_string(room) +
                                   "; see --context");
     }
-    decoder runs(weights, threads, std::min(room, prompt.size() + options.tokens), kernel);
+    const std::size_t positions =
+        prompt.size() + std::min(options.tokens, room - prompt.size());  // which can't wrap
+    decoder runs(weights, threads, positions, kernel);
+    if (!format) print(options.prompt);
     answer(runs, words, choose, prompt, options.tokens, sums);
     sums.print_to_stderr();
     return;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "geometry.hpp"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
+#include "metadata.hpp"
 #include <edgerazor/core/contract.hpp>
 
 namespace llm {
@@ -25,36 +28,48 @@ constexpr std::array<std::pair<std::string_view, geometry>, 5> published{{
      {architecture::qwen3, 28, 2048, 6144, 16, 8, 128, 128, 151936, 40960, 1000000, 1e-6f, true}},
 }};
 
+/// Keys that would change what is computed, and the values at which they change nothing.
+constexpr std::array<std::pair<std::string_view, double>, 9> neutral_values{
+    {{"rope.scaling.factor", 1},
+     {"rope.scale_linear", 1},
+     {"rope.scaling.attn_factor", 1},
+     {"logit_scale", 1},
+     {"embedding_scale", 1},
+     {"residual_scale", 1},
+     {"attention.clamp_kqv", 0},
+     {"attn_logit_softcapping", 0},
+     {"final_logit_softcapping", 0}}};
+
 }  // namespace
 
 geometry read_geometry(const er::gguf_reader& file) {
   const std::string name{file.get_string("general.architecture")};
   if (name != "llama" && name != "qwen3") {
-    throw er::io_error("the model's architecture is '" + name +
-                       "'; this program runs llama and qwen3");
+    throw er::io_error("the model's architecture is " + er::quoted(name) +
+                       "; this program runs llama and qwen3");
   }
-  const auto key = [&name](std::string_view rest) { return name + "." + std::string{rest}; };
-  const auto size = [&](std::string_view rest) { return std::size_t{file.get_u32(key(rest))}; };
-  const auto size_or = [&](std::string_view rest, std::size_t otherwise) {
-    return std::size_t{
-        file.optional_u32(key(rest)).value_or(static_cast<std::uint32_t>(otherwise))};
-  };
+  if (const auto parts = metadata(file).optional_size("split.count", support::not_negative);
+      parts.value_or(1) > 1) {
+    throw er::io_error("the file is one of the " + std::to_string(*parts) +
+                       " parts of a split model; join them first (llama-gguf-split --merge)");
+  }
+  if (file.tensors().empty())
+    throw er::io_error("the file has no tensors: it is a vocabulary, or metadata, alone");
+  const metadata keys(file, name + ".");
 
   geometry g;
   g.arch = name == "qwen3" ? architecture::qwen3 : architecture::llama;
-  g.layers = size("block_count");
-  g.hidden = size("embedding_length");
-  g.feed_forward = size("feed_forward_length");
-  g.heads = size("attention.head_count");
-  g.kv_heads = size_or("attention.head_count_kv", g.heads);
-  if (g.layers == 0 || g.hidden == 0 || g.feed_forward == 0 || g.heads == 0 || g.kv_heads == 0) {
-    throw er::io_error("the model declares a size of zero");
-  }
-  g.head_size = size_or("attention.key_length", g.hidden / g.heads);
-  g.rope_size = size_or("rope.dimension_count", g.head_size);
-  g.context = size("context_length");
-  g.rope_base = file.optional_f64(key("rope.freq_base")).value_or(10000);
-  g.epsilon = file.get_f32(key("attention.layer_norm_rms_epsilon"));
+  g.layers = keys.size("block_count", {1, std::max<std::uint64_t>(1, file.tensors().size())});
+  g.hidden = keys.size("embedding_length");
+  g.feed_forward = keys.size("feed_forward_length");
+  g.heads = keys.size("attention.head_count");
+  g.kv_heads = keys.optional_size("attention.head_count_kv").value_or(g.heads);
+  g.head_size = keys.optional_size("attention.key_length").value_or(g.hidden / g.heads);
+  g.rope_size = keys.optional_size("rope.dimension_count").value_or(g.head_size);
+  g.context = keys.size("context_length");
+  g.rope_base =
+      keys.optional_real("rope.freq_base", support::positive_real<double>).value_or(10000);
+  g.epsilon = static_cast<float>(keys.real("attention.layer_norm_rms_epsilon", {1e-30, 1}));
   const er::metadata_entry* const tokens = file.find_entry("tokenizer.ggml.tokens");
   if (tokens == nullptr) throw er::io_error("the file has no tokenizer ('tokenizer.ggml.tokens')");
   g.vocabulary = tokens->count;
@@ -67,16 +82,26 @@ geometry read_geometry(const er::gguf_reader& file) {
                        std::to_string(g.head_size) + " elements, " + std::to_string(g.rope_size) +
                        " of which turn");
   }
-  if (size_or("attention.value_length", g.head_size) != g.head_size) {
+  if (keys.optional_size("attention.value_length").value_or(g.head_size) != g.head_size) {
     throw er::io_error(
         "the model's keys and values differ in size, which this program does not run");
   }
-  if (size_or("expert_count", 0) != 0)
+  if (keys.optional_size("expert_count", support::not_negative).value_or(0) != 0)
     throw er::io_error("the model has experts, which this program does not run");
-  const auto scaling = file.optional_string(key("rope.scaling.type"));
+  const auto scaling = file.optional_string(name + ".rope.scaling.type");
   if (scaling && *scaling != "none") {
-    throw er::io_error("the model scales its positions ('" + std::string{*scaling} +
-                       "'), which this program does not run");
+    throw er::io_error("the model scales its positions (" + er::quoted(*scaling) +
+                       "), which this program does not run");
+  }
+  // A factor without a type is a linear one, as llama.cpp has it.
+  for (const auto& [key, neutral] : neutral_values) {
+    if (scaling && key.starts_with("rope.")) continue;
+    constexpr support::number_range<double> any{-std::numeric_limits<double>::max(),
+                                                std::numeric_limits<double>::max()};
+    const double value = keys.optional_real(key, any).value_or(neutral);
+    if (value == neutral) continue;
+    throw er::io_error("the model has " + er::quoted(name + "." + std::string{key}) + " = " +
+                       support::number_text(value) + ", which this program does not run");
   }
   return g;
 }

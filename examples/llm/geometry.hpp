@@ -36,8 +36,8 @@ struct geometry {
 };
 
 /// The geometry that a GGUF file declares. Throws edgerazor::io_error on an architecture other than
-/// `llama` and `qwen3`, on features of theirs that this program lacks (experts, scaled positions),
-/// and on sizes that contradict each other.
+/// `llama` and `qwen3`, on a part of a split model, on features of theirs that this program lacks
+/// (experts, scaled positions), on numbers that are none, and on sizes that contradict each other.
 geometry read_geometry(const edgerazor::gguf_reader& file);
 
 /// Geometries of published models, for measurements without a file.

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "metadata.hpp"
 #include "options.hpp"
 
 namespace llm {
@@ -75,6 +76,9 @@ model build_model(const geometry& shape, weight_source& source) {
   std::vector<float> divisors;
   if (source.has("rope_freqs.weight"))
     divisors = source.vector("rope_freqs.weight", shape.rope_size / 2);
+  if (std::any_of(divisors.begin(), divisors.end(), [](float d) { return d <= 0; }))
+    throw er::io_error(
+        "tensor 'rope_freqs.weight' divides frequencies by a number that is not above 0");
   const rope_pairs pairs =
       shape.arch == architecture::qwen3 ? rope_pairs::halves : rope_pairs::neighbours;
   result.positions = rope(pairs, shape.rope_size, shape.rope_base, divisors);
@@ -95,8 +99,8 @@ er::recipe recipe_by_name(std::string_view name, const er::recipe_options& optio
     }
   }
   throw std::invalid_argument(
-      "no recipe is called '" + std::string{name} +
-      "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), w16, f32, "
+      "no recipe is called " + er::quoted(name) +
+      "; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), w16, f32, "
       "f16, bf16 and none");
 }
 
@@ -106,14 +110,25 @@ er::recipe recipe_for(const std::string& name, const quantize_options& options,
   details.group = options.group != 0 ? options.group : default_group(shape);
   details.ternary = options.ternary;
   er::recipe result = recipe_by_name(name, details);
+  matrix_names matrices;
+  if (!options.overrides.empty()) (void)build_model(shape, matrices);
   for (const std::string& text : options.overrides) {
     const std::size_t equals = text.find('=');
     const std::string format = equals == std::string::npos ? "" : text.substr(equals + 1);
     if (!er::matrix_format::parse(format)) {
       throw std::invalid_argument(
-          "'" + text + "' is no override: expected PATTERN=FORMAT, as in 'token_embd*=int8_g64'");
+          er::quoted(text) +
+          " is no override: expected PATTERN=FORMAT, as in 'token_embd*=int8_g64'");
     }
     result.set(text.substr(0, equals), format);
+    er::recipe alone;
+    alone.set(text.substr(0, equals), format);
+    if (std::none_of(matrices.names.begin(), matrices.names.end(),
+                     [&](const std::string& one) { return !alone.weight_format(one).empty(); })) {
+      throw std::invalid_argument("--override " + er::quoted(text) +
+                                  " changes nothing: no matrix of the model has such a name (norms "
+                                  "and biases stay as they are)");
+    }
   }
   return result;
 }
@@ -164,35 +179,53 @@ model model_file::load(const er::recipe& how, thread_pool& threads) const {
   return result;
 }
 
+void model_file::require_complete() const {
+  thread_pool alone(1);
+  const er::recipe none;
+  file_weights source(*reader, none, alone, nullptr, true);
+  (void)build_model(shape, source);
+  source.refuse_leftovers();
+}
+
 bool model_file::is_packed() const { return !er::packed_tensors(*reader).all().empty(); }
 
 tokenizer model_file::read_tokenizer() const {
   const er::gguf_reader& file = *reader;
   const std::string kind{file.get_string("tokenizer.ggml.model")};
   if (kind != "gpt2") {
-    throw er::io_error("the model's tokenizer is '" + kind +
-                       "'; this program has byte-level BPE ('gpt2')");
+    throw er::io_error("the model's tokenizer is " + er::quoted(kind) +
+                       "; this program has byte-level BPE ('gpt2')");
   }
   vocabulary data;
   for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens"))
     data.tokens.emplace_back(token);
   for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges"))
     data.merges.emplace_back(merge);
+  if (data.tokens.empty()) throw er::io_error("the model's vocabulary has no tokens");
   if (file.has("tokenizer.ggml.token_type"))
     data.types = file.get_i32s("tokenizer.ggml.token_type");
 
   const std::string rule{file.optional_string("tokenizer.ggml.pre").value_or("gpt-2")};
   const auto words = parse_pre_tokenizer(rule);
   if (!words) {
-    throw er::io_error("the model's pre-tokenizer is '" + rule +
-                       "'; this program has gpt-2, smollm, llama-bpe and qwen2");
+    throw er::io_error("the model's pre-tokenizer is " + er::quoted(rule) +
+                       "; this program has gpt-2, smollm, llama-bpe and qwen2");
   }
   data.words = *words;
   data.whole_words_first = *words == pre_tokenizer::llama_bpe;
   data.add_bos = file.optional_bool("tokenizer.ggml.add_bos_token")
                      .value_or(*words == pre_tokenizer::llama_bpe);
-  data.bos = file.optional_i32("tokenizer.ggml.bos_token_id");
-  data.eos = file.optional_i32("tokenizer.ggml.eos_token_id");
+  const metadata keys(file, "tokenizer.ggml.");
+  const auto token = [&](std::string_view key) -> std::optional<token_id> {
+    const auto id = keys.optional_size(key, {0, data.tokens.size() - 1});
+    return id ? std::optional{static_cast<token_id>(*id)} : std::nullopt;
+  };
+  data.bos = token("bos_token_id");
+  data.eos = token("eos_token_id");
+  // The ends of a turn and of a message, where they are not the end of text.
+  for (const std::string_view key : {"eot_token_id", "eom_token_id"}) {
+    if (const auto id = token(key)) data.other_ends.push_back(*id);
+  }
   data.chat_template = file.optional_string("tokenizer.chat_template").value_or("");
   return tokenizer{std::move(data)};
 }

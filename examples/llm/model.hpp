@@ -94,6 +94,10 @@ struct model_file {
   /// where that is possible.
   [[nodiscard]] model load(const er::recipe& how, thread_pool& threads) const;
   [[nodiscard]] tokenizer read_tokenizer() const;
+  /// Throws edgerazor::io_error where the file lacks a tensor that the model needs, or has one of
+  /// another shape, of a type that is not decoded, or that this program does not know. Reads norms
+  /// and biases alone.
+  void require_complete() const;
   /// Matrices are quantized and packed: no recipe fits any more.
   [[nodiscard]] bool is_packed() const;
 

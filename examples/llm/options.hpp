@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ struct run_options {
 
 struct generate_options {
   std::string model, prompt;
-  bool chat = false, raw = false;
+  bool chat = false, raw = false, chatml = false;
+  std::optional<std::string> system;  ///< in place of the template's system message
   std::size_t tokens = 256, context = 4096;
   sampling how;
   quantize_options quantize;

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A folder for files that need not outlive the program.
+/// Files that need not outlive the program.
 #pragma once
 
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <random>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
+
+#if EDGERAZOR_POSIX
+#include <fcntl.h>
+#include <unistd.h>
+#endif
 
 namespace llm {
 
@@ -29,8 +39,11 @@ class temporary_folder {
         if (!error) made = std::filesystem::create_directory(path_, error);
       }
     }
-    if (error)
-      throw er::io_error("can't make the folder '" + path_.string() + "': " + error.message());
+    if (error) {
+      throw edgerazor::io_error("can't make the folder " +
+                                edgerazor::quoted(path_.string(), edgerazor::longest_path) + ": " +
+                                error.message());
+    }
   }
   temporary_folder(const temporary_folder&) = delete;
   ~temporary_folder() {
@@ -43,6 +56,59 @@ class temporary_folder {
  private:
   std::filesystem::path path_;
   bool remove_;
+};
+
+/// Models that are written, measured and forgotten: in the folder that the user names, or, on
+/// POSIX, without a name in the system's folder for temporary files, so that whatever ends the
+/// program leaves none. Child processes made by fork can open them too.
+class converted_models {
+ public:
+  explicit converted_models(const std::filesystem::path& keep) {
+    if (!keep.empty() || !EDGERAZOR_POSIX) folder_.emplace(keep);
+  }
+  converted_models(const converted_models&) = delete;
+  ~converted_models() {
+#if EDGERAZOR_POSIX
+    for (const int descriptor : descriptors_) ::close(descriptor);
+#endif
+  }
+
+  /// The path under which a new file is written and read. Throws edgerazor::io_error.
+  std::filesystem::path add([[maybe_unused]] const std::string& name) {
+#if EDGERAZOR_POSIX
+    if (!folder_) {
+      std::error_code error;
+      const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+      descriptors_.reserve(descriptors_.size() + 1);
+      const int descriptor = error ? -1 : open_unnamed(folder);
+      if (descriptor < 0) {
+        throw edgerazor::io_error(
+            "can't make a file in " + edgerazor::quoted(folder.string(), edgerazor::longest_path) +
+            ": " + (error ? error : std::error_code(errno, std::generic_category())).message());
+      }
+      descriptors_.push_back(descriptor);
+      return "/dev/fd/" + std::to_string(descriptor);
+    }
+#endif
+    return folder_->path() / name;
+  }
+
+ private:
+#if EDGERAZOR_POSIX
+  static int open_unnamed(const std::filesystem::path& folder) {
+#if EDGERAZOR_LINUX
+    const int unnamed = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (unnamed >= 0) return unnamed;
+#endif
+    std::string name = (folder / "edgerazor-XXXXXX").string();
+    const int descriptor = ::mkstemp(name.data());
+    if (descriptor >= 0) ::unlink(name.c_str());
+    return descriptor;
+  }
+#endif
+
+  std::optional<temporary_folder> folder_;
+  std::vector<int> descriptors_;
 };
 
 }  // namespace llm

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/threads.hpp"
 #include <edgerazor/core/executor.hpp>
 
 namespace llm {
@@ -22,9 +23,9 @@ namespace llm {
 /// busy machine thus costs a thread's share, not the time until it is scheduled.
 class thread_pool {
  public:
-  /// `threads` in total; 0 counts as 1.
+  /// `threads` in total, or as many as the system gives; 0 counts as 1.
   explicit thread_pool(std::size_t threads) {
-    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
+    support::add_threads(workers_, threads > 1 ? threads - 1 : 0, [this] { serve(); });
   }
   thread_pool(const thread_pool&) = delete;
   ~thread_pool() {

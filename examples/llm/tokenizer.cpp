@@ -46,6 +46,28 @@ std::string bytes_of_printable(std::string_view token,
   return bytes;
 }
 
+/// Names of tokens that end a turn or a text, in the formats of ChatML, Llama 3, Phi, Gemma, GPT-2,
+/// DeepSeek and gpt-oss.
+bool ends_turn(std::string_view token) {
+  constexpr std::array<std::string_view, 14> names{
+      "<|im_end|>",
+      "<|endoftext|>",
+      "<|eot_id|>",
+      "<|end_of_text|>",
+      "<|eom_id|>",
+      "<|end|>",
+      "<end_of_turn>",
+      "<|endofturn|>",
+      "<EOT>",
+      "<|end_of_turn|>",
+      "<|return|>",
+      "<|call|>",
+      "<|eot|>",
+      "<\xef\xbd\x9c"
+      "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+  return std::find(names.begin(), names.end(), token) != names.end();
+}
+
 bool is_marker(std::int32_t type) {
   return type == vocabulary::control || type == vocabulary::user_defined ||
          type == vocabulary::unknown;
@@ -61,12 +83,17 @@ tokenizer::tokenizer(vocabulary data)
     throw er::io_error("tokenizer: " + std::to_string(data_.tokens.size()) + " tokens, but " +
                        std::to_string(data_.types.size()) + " token types");
   }
-  for (const std::optional<token_id> id : {data_.bos, data_.eos}) {
-    if (id && (*id < 0 || static_cast<std::size_t>(*id) >= size())) {
-      throw er::io_error("tokenizer: special token " + std::to_string(*id) +
+  std::vector<token_id> ends = data_.other_ends;
+  if (data_.eos) ends.push_back(*data_.eos);
+  std::vector<token_id> special = ends;
+  if (data_.bos) special.push_back(*data_.bos);
+  for (const token_id id : special) {
+    if (id < 0 || static_cast<std::size_t>(id) >= size()) {
+      throw er::io_error("tokenizer: special token " + std::to_string(id) +
                          " is outside of the vocabulary");
     }
   }
+  for (const token_id id : ends) ends_[static_cast<std::size_t>(id)] = true;
 
   const std::array<std::uint32_t, 256> alphabet = byte_alphabet();
   std::unordered_map<std::uint32_t, char> byte_of;
@@ -76,6 +103,13 @@ tokenizer::tokenizer(vocabulary data)
   for (std::size_t i = 0; i < size(); ++i) {
     const token_id id = static_cast<token_id>(i);
     ids_.try_emplace(data_.tokens[i], id);
+    if (ends_turn(data_.tokens[i])) {
+      data_.types[i] = vocabulary::control;
+      ends_[i] = true;
+    }
+    // Spelled out by a user, it would begin another's turn.
+    if (data_.tokens[i] == "<|im_start|>" && data_.types[i] == vocabulary::user_defined)
+      data_.types[i] = vocabulary::control;
     const bool marker = is_marker(data_.types[i]);
     if (marker && !data_.tokens[i].empty()) markers_.push_back(id);
     bytes_[i] = marker ? data_.tokens[i] : bytes_of_printable(data_.tokens[i], byte_of);
@@ -102,12 +136,6 @@ tokenizer::tokenizer(vocabulary data)
       throw er::io_error("tokenizer: merge " + std::to_string(i) +
                          " names a token that does not exist");
     merges_.try_emplace(pair_key(*left, *right), merge{static_cast<std::uint32_t>(i), *result});
-  }
-
-  if (data_.eos) ends_[static_cast<std::size_t>(*data_.eos)] = true;
-  for (const char* name : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>"}) {
-    if (const auto id = find(name); id && is_control(*id))
-      ends_[static_cast<std::size_t>(*id)] = true;
   }
 }
 

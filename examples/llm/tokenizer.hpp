@@ -39,13 +39,16 @@ struct vocabulary {
   bool add_bos = false;
   std::optional<token_id> bos;
   std::optional<token_id> eos;
-  std::string chat_template;  ///< Jinja source; empty where the file has none
+  std::vector<token_id> other_ends;  ///< further tokens that end a text
+  std::string chat_template;         ///< Jinja source; empty where the file has none
 };
 
 class tokenizer {
  public:
-  /// Throws edgerazor::io_error where a merge names a token that does not exist, or counts and ids
-  /// do not agree.
+  /// Tokens of the names that end a turn in the formats of today (`<|im_end|>`, `<|eot_id|>` and
+  /// others) are control tokens that end a text, whatever their type, as llama.cpp has it. Throws
+  /// edgerazor::io_error where a merge names a token that does not exist, or counts and ids do not
+  /// agree.
   explicit tokenizer(vocabulary data);
   tokenizer(tokenizer&&) = default;
   tokenizer(const tokenizer&) = delete;  // ids_ refers to data_

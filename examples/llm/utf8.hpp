@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <edgerazor/core/printable.hpp>
+
 namespace llm {
 
 inline constexpr std::uint32_t replacement_character = 0xfffd;
@@ -56,6 +58,21 @@ inline void append_utf8(std::string& text, std::uint32_t code) {
   text += static_cast<char>(leads[tails] | (code >> (6 * tails)));
   for (int i = tails - 1; i >= 0; --i)
     text += static_cast<char>(0x80u | ((code >> (6 * i)) & 0x3fu));
+}
+
+/// A model's text as a terminal gets it: whole characters, of which controls other than line feed
+/// and tab are shown by their bytes (\x1b), because a vocabulary may hold sequences that a terminal
+/// would obey.
+inline std::string without_controls(std::string_view text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t size = first_character(text.substr(at)).size;
+    const std::string_view character = text.substr(at, size);
+    result += character == "\n" || character == "\t" ? std::string{character}
+                                                     : edgerazor::printable(character);
+    at += size;
+  }
+  return result;
 }
 
 /// Turns the bytes of successive tokens, which may end inside a character, into whole characters.

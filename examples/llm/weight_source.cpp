@@ -45,7 +45,7 @@ std::optional<er::matrix_format> dense_format_of(er::ggml_type type) {
 
 [[noreturn]] void refuse_shape(std::string_view name, std::size_t rows, std::size_t cols,
                                const std::string& has) {
-  throw er::io_error("tensor '" + std::string{name} + "': expected " + shape_text(rows, cols) +
+  throw er::io_error("tensor " + er::quoted(name) + ": expected " + shape_text(rows, cols) +
                      ", the file has " + has);
 }
 
@@ -56,8 +56,8 @@ std::optional<er::matrix_format> format_of(const er::recipe& how, std::string_vi
   if (text.empty()) return std::nullopt;
   const auto fmt = er::matrix_format::parse(text);
   if (!fmt)
-    throw std::invalid_argument("recipe " + how.name + ": '" + std::string{text} +
-                                "' is not the name of a format");
+    throw std::invalid_argument("recipe " + how.name + ": " + er::quoted(text) +
+                                " is not the name of a format");
   return fmt;
 }
 
@@ -77,13 +77,18 @@ er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fm
     });
     return result;
   } catch (const std::invalid_argument& error) {
-    throw er::io_error("tensor '" + std::string{name} + "': " + error.what());
+    throw er::io_error("tensor " + er::quoted(name) + ": " + error.what());
   }
 }
 
 file_weights::file_weights(const er::gguf_reader& file, const er::recipe& how, thread_pool& threads,
-                           progress_bar* progress)
-    : file_(file), packed_(file), how_(how), threads_(threads), progress_(progress) {
+                           progress_bar* progress, bool look_only)
+    : file_(file),
+      packed_(file),
+      how_(how),
+      threads_(threads),
+      progress_(progress),
+      look_only_(look_only) {
   if (!how.rules.empty() && !packed_.all().empty()) {
     throw std::invalid_argument(
         "the file holds a quantized model already; a recipe is for one that is not");
@@ -98,11 +103,22 @@ er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std
     if (packed->rows != rows || packed->cols != cols) {
       refuse_shape(name, rows, cols, shape_text(packed->rows, packed->cols));
     }
+    const auto fmt = er::matrix_format::parse(packed->format);
+    if (!fmt) {
+      throw er::io_error("tensor " + er::quoted(name) + " has the unknown format " +
+                         er::quoted(packed->format));
+    }
+    if (look_only_) return {};
     return er::load_matrix(*packed);
   }
   if (tensor.dim_count != 2 || tensor.rows() != rows || tensor.cols() != cols) {
     refuse_shape(name, rows, cols, shape_text(tensor.rows(), tensor.cols()));
   }
+  if (!er::info_of(tensor.type).decoded()) {
+    throw er::io_error("tensor " + er::quoted(name) + " has type " +
+                       std::string{er::info_of(tensor.type).name} + ", which is not decoded");
+  }
+  if (look_only_) return {};
   const auto stored = dense_format_of(tensor.type);
   const auto wanted = format_of(how_, name);
   if (stored && (!wanted || *wanted == *stored)) return er::load_matrix(file_, tensor);
@@ -126,7 +142,7 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
   file_.read_rows(tensor, {0, 1}, {values.data(), 1, size});
   for (const float value : values) {
     if (!std::isfinite(value))
-      throw er::io_error("tensor '" + std::string{name} + "' has a NaN or an infinity");
+      throw er::io_error("tensor " + er::quoted(name) + " has a NaN or an infinity");
   }
   return values;
 }
@@ -134,8 +150,8 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
 void file_weights::refuse_leftovers() const {
   for (const er::tensor_info& tensor : file_.tensors()) {
     if (asked_.contains(std::string{tensor.name})) continue;
-    throw er::io_error("the model has a tensor '" + std::string{tensor.name} +
-                       "' that this program does not know");
+    throw er::io_error("the model has a tensor " + er::quoted(tensor.name) +
+                       " that this program does not know");
   }
 }
 

@@ -51,8 +51,10 @@ class weight_source {
 /// type.
 class file_weights final : public weight_source {
  public:
+  /// `look_only`: every weight is looked for and its shape and type are checked, but matrices are
+  /// not read: those given are empty.
   file_weights(const er::gguf_reader& file, const er::recipe& how, thread_pool& threads,
-               progress_bar* progress = nullptr);
+               progress_bar* progress = nullptr, bool look_only = false);
 
   [[nodiscard]] bool has(std::string_view name) const override {
     return file_.find(name) != nullptr;
@@ -71,7 +73,21 @@ class file_weights final : public weight_source {
   const er::recipe& how_;
   thread_pool& threads_;
   progress_bar* progress_;
+  bool look_only_;
   std::unordered_set<std::string> asked_;
+};
+
+/// No weights: notes the names of the matrices that are asked for.
+class matrix_names final : public weight_source {
+ public:
+  [[nodiscard]] bool has(std::string_view) const override { return false; }
+  [[nodiscard]] er::any_matrix matrix(std::string_view name, std::size_t, std::size_t) override {
+    names.emplace_back(name);
+    return {};
+  }
+  [[nodiscard]] std::vector<float> vector(std::string_view, std::size_t) override { return {}; }
+
+  std::vector<std::string> names;
 };
 
 /// Random weights for measurements: matrices of independent numbers of variance 1 / cols, the same

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker_process.hpp"
 
+#include <cerrno>
 #include <exception>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
+#include "report.hpp"
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 
@@ -16,6 +20,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
+#if EDGERAZOR_LINUX
+#include <sys/prctl.h>
 #endif
 
 namespace llm {
@@ -37,6 +44,14 @@ nlohmann::json answer(service& serve, const std::function<service()>& make,
 
 #if EDGERAZOR_POSIX
 
+namespace {
+
+[[noreturn]] void refuse(const std::string& what, int code) {
+  throw edgerazor::io_error(what + ": " + std::generic_category().message(code));
+}
+
+}  // namespace
+
 struct worker_process::connection {
   int socket = -1;
   ::pid_t child = -1;
@@ -54,7 +69,7 @@ struct worker_process::connection {
     return true;
   }
   static bool send(int socket, const nlohmann::json& message) {
-    std::string text = message.dump();
+    std::string text = json_text(message);
     auto size = static_cast<std::uint32_t>(text.size());
     return transfer(socket, reinterpret_cast<char*>(&size), sizeof size, true) &&
            transfer(socket, text.data(), text.size(), true);
@@ -82,15 +97,22 @@ worker_process::worker_process(std::function<service()> make)
     : connection_(std::make_unique<connection>()) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
-    throw edgerazor::io_error("can't make a socket for a worker process");
+    refuse("can't make a socket for a worker process", errno);
   std::fflush(nullptr);  // or the child would print again what waits in the buffers
+  [[maybe_unused]] const ::pid_t parent = ::getpid();
   const ::pid_t child = ::fork();
   if (child < 0) {
+    const int code = errno;
     ::close(ends[0]);
     ::close(ends[1]);
-    throw edgerazor::io_error("can't start a worker process");
+    refuse("can't start a worker process", code);
   }
   if (child == 0) {
+#if EDGERAZOR_LINUX
+    // A worker does not outlive a parent that is killed in the midst of a long request.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
+#endif
     ::close(ends[0]);
     service serve;
     nlohmann::json request;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 namespace qad {
 
@@ -34,7 +35,7 @@ std::vector<float> read_numbers(const er::gguf_reader& file, std::string_view na
   const er::tensor_info* const tensor = file.find(name);
   if (tensor == nullptr) return {};
   if (tensor->type != er::ggml_type::f32)
-    throw er::io_error("tensor '" + std::string{name} + "' is not F32");
+    throw er::io_error("tensor " + er::quoted(name) + " is not F32");
   std::vector<float> values(tensor->bytes.size() / sizeof(float));
   std::memcpy(values.data(), tensor->bytes.data(), tensor->bytes.size());
   return values;
@@ -121,8 +122,8 @@ checkpoint read_checkpoint(const std::filesystem::path& path) {
   try {
     return read_fields(*file);
   } catch (const er::io_error& reason) {
-    throw er::io_error("'" + path.string() +
-                       "' is no checkpoint that can be read: " + reason.what());
+    throw er::io_error(er::quoted(path.string(), er::longest_path) +
+                       " is no checkpoint that can be read: " + reason.what());
   }
 }
 

@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <Eigen/Core>
 
+#include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
 
 namespace qad {
@@ -94,22 +93,10 @@ quality evaluate(const running_model& model, const running_model* teacher,
   const std::size_t windows = (text.size() + window - 1) / window;
   const std::size_t parts = std::clamp<std::size_t>(threads, 1, windows);
   std::vector<window_sums> sums(windows);
-  std::vector<std::exception_ptr> errors(parts);
-  const auto read_part = [&](std::size_t part) {
-    try {
-      reader(model, teacher, text, window)
-          .read(windows * part / parts, windows * (part + 1) / parts, sums);
-    } catch (...) {
-      errors[part] = std::current_exception();
-    }
-  };
-  std::vector<std::thread> others;
-  for (std::size_t part = 1; part < parts; ++part) others.emplace_back(read_part, part);
-  read_part(0);
-  for (std::thread& other : others) other.join();
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
+  support::run_parts(parts, parts, [&](std::size_t part) {
+    reader(model, teacher, text, window)
+        .read(windows * part / parts, windows * (part + 1) / parts, sums);
+  });
   window_sums total;
   for (const window_sums& one : sums) {
     total.surprise += one.surprise;

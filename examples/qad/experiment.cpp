@@ -17,6 +17,7 @@
 #include "export.hpp"
 #include "loss_plot.hpp"
 #include "progress.hpp"
+#include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
 
 namespace qad {
@@ -78,7 +79,7 @@ class job_queue {
     done_.assign(jobs.size(), false);
     for (std::size_t i = 0; i < jobs.size(); ++i) waiting_.push_back(i);
     std::vector<std::thread> others;
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&] { work(jobs); });
+    support::add_threads(others, threads - 1, [&] { work(jobs); });
     work(jobs);
     for (std::thread& other : others) other.join();
     if (error_) std::rethrow_exception(error_);
@@ -268,6 +269,9 @@ class experiment {
   }
 
   void perform() {
+    for (const row& r : rows_) {  // before any of them begins
+      if (r.how != method::teacher) require_valid(student_options(0, r));
+    }
     std::vector<job_queue::job> jobs;
     for (std::size_t seed = 0; seed < options_.seeds; ++seed)
       jobs.push_back({[this, seed] { train_teacher(seed); }, {}});
@@ -307,7 +311,7 @@ class experiment {
     note(seed, rows_[0], result);
   }
 
-  void train_student(std::size_t seed, const row& r) {
+  [[nodiscard]] run_options student_options(std::size_t seed, const row& r) const {
     run_options run = options_.teacher;
     training_options& t = run.training;
     t.how = r.how;
@@ -320,6 +324,11 @@ class experiment {
     t.steps = options_.student_steps;
     t.learning_rate = options_.student_learning_rate;
     t.weight_decay = options_.student_weight_decay;
+    return run;
+  }
+
+  void train_student(std::size_t seed, const row& r) {
+    run_options run = student_options(seed, r);
     run.teacher = fingerprint(*teachers_[seed]);
     run.teacher_folder = std::filesystem::absolute(folder_of(seed, rows_[0])).string();
     note(seed, r,

@@ -9,6 +9,7 @@
 #include "checkpoint.hpp"
 #include "llm/model.hpp"
 #include "quantization.hpp"
+#include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
@@ -27,8 +28,7 @@ er::recipe storage_recipe(std::string_view name, const shape& s) {
   options.ternary = "ternary5";
   const auto found = er::find_recipe(name, options);
   if (!found)
-    throw std::invalid_argument("'" + std::string{name} +
-                                "' is for comparison alone: no format packs it");
+    throw std::invalid_argument(er::quoted(name) + " is for comparison alone: no format packs it");
   return *found;
 }
 
@@ -71,8 +71,8 @@ std::string recipe_name(std::string_view name) {
       return std::string{known};
   }
   throw std::invalid_argument(
-      "no recipe is called '" + std::string{name} +
-      "'; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), int3, int2 "
+      "no recipe is called " + er::quoted(name) +
+      "; there are w4, w2_79, w1_88, w1_58 (each also with _a8_kv8 behind it), int3, int2 "
       "and none");
 }
 

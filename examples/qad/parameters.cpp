@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 namespace qad {
 
@@ -13,6 +14,10 @@ void require_valid(const shape& s) {
   for (const std::size_t size : {s.vocabulary, s.hidden, s.layers, s.heads, s.kv_heads, s.head_size,
                                  s.feed_forward, s.context}) {
     if (size == 0) throw std::invalid_argument("decoder: a size of its shape is zero");
+    // So that no product of three, and no sum of those, wraps.
+    if (size > 1u << 20)
+      throw std::invalid_argument("decoder: a size of its shape is " + std::to_string(size) +
+                                  ", expected at most 1048576");
   }
   if (s.heads % s.kv_heads != 0 || s.head_size % 2 != 0) {
     throw std::invalid_argument("decoder: " + std::to_string(s.heads) + " heads, " +
@@ -51,7 +56,7 @@ const weight_entry& find_weight(std::span<const weight_entry> entries, std::stri
   const auto found = std::find_if(entries.begin(), entries.end(),
                                   [&](const weight_entry& e) { return e.name == name; });
   if (found == entries.end())
-    throw std::invalid_argument("decoder: no weight is called '" + std::string{name} + "'");
+    throw std::invalid_argument("decoder: no weight is called " + er::quoted(name));
   return *found;
 }
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 #include <edgerazor/matrix/matrix_format.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
@@ -42,7 +43,7 @@ weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe) : re
   const auto known = er::find_recipe(narrow ? "w4_a8_kv8" : recipe,
                                      {.group = group_columns, .kv_group = s.head_size});
   if (!known || recipe == "w16")
-    throw std::invalid_argument("no recipe of this trainer is called '" + recipe_ + "'");
+    throw std::invalid_argument("no recipe of this trainer is called " + er::quoted(recipe_));
   states_ = {known->activation_group, known->kv_bits != 0};
 
   const auto rule_for = [&](const weight_entry& e) -> rule {

@@ -4,18 +4,23 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstdio>
-#include <fstream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
+#include "llm/utf8.hpp"
 #include "loss_plot.hpp"
 #include "progress.hpp"
 #include "quantization.hpp"
+#include "support/number.hpp"
+#include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/atomic_file.hpp>
 
 namespace qad {
@@ -38,7 +43,7 @@ method method_from_json(const std::string& name) {
   for (const auto& [how, known] : methods) {
     if (name == known) return how;
   }
-  throw er::io_error("no method is called '" + name + "'");
+  throw er::io_error("no method is called " + er::quoted(name));
 }
 
 /// 64-bit integers pass JSON readers as text only.
@@ -48,29 +53,26 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
-std::uint64_t from_hex(const json& text) {
-  return std::strtoull(text.get<std::string>().c_str(), nullptr, 16);
-}
-
-std::string read_text_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw er::io_error("can't read '" + path.string() + "'");
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+std::uint64_t from_hex(const std::string& text) { return std::strtoull(text.c_str(), nullptr, 16); }
 
 json read_json(const std::filesystem::path& path) {
-  json result = json::parse(read_text_file(path), nullptr, false);
-  if (result.is_discarded()) throw er::io_error("'" + path.string() + "' is not JSON");
+  json result = json::parse(support::read_text(path), nullptr, false);
+  if (!result.is_object()) {
+    throw er::io_error(er::quoted(path.string(), er::longest_path) +
+                       " is not JSON, or no object of it");
+  }
   return result;
 }
 
 /// The options by which a folder goes: the file's, or those of a new run, which are written.
 void claim_folder(const std::filesystem::path& folder, const run_options& options) {
+  require_valid(options);
+  const json wanted = to_json(options);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)
-    throw er::io_error("can't make the folder '" + folder.string() + "': " + error.message());
-  const json wanted = to_json(options);
+    throw er::io_error("can't make the folder " + er::quoted(folder.string(), er::longest_path) +
+                       ": " + error.message());
   const std::filesystem::path path = folder / "options.json";
   if (!std::filesystem::exists(path)) {
     write_text_file(path, wanted.dump(2) + "\n");
@@ -80,8 +82,12 @@ void claim_folder(const std::filesystem::path& folder, const run_options& option
   for (const auto& [key, value] : wanted["run"].items()) {
     const json other = there.value(key, json());
     if (other == value) continue;
-    throw std::invalid_argument("'" + folder.string() + "' holds a run with another " + key + " (" +
-                                other.dump() + ", asked for is " + value.dump() +
+    const auto shown = [](const json& one) {
+      return er::printable(one.dump(-1, ' ', false, json::error_handler_t::replace));
+    };
+    throw std::invalid_argument(er::quoted(folder.string(), er::longest_path) +
+                                " holds a run with another " + key + " (" + shown(other) +
+                                ", asked for is " + shown(value) +
                                 "): name another folder, or remove that one");
   }
 }
@@ -97,14 +103,14 @@ class run_log {
   run_log(const std::filesystem::path& path, std::uint64_t steps) : path_(path) {
     std::string kept = "step,loss,task,logits,features,gradient_norm,learning_rate\n";
     if (steps > 0 && std::filesystem::exists(path)) {
-      std::istringstream lines(read_text_file(path));
+      std::istringstream lines(support::read_text(path));
       std::string line;
       std::getline(lines, line);
       for (std::uint64_t i = 0; i < steps && std::getline(lines, line); ++i) kept += line + "\n";
     }
     write_text_file(path, kept);
     file_.reset(std::fopen(path.string().c_str(), "ab"));
-    if (!file_) throw er::io_error("can't write '" + path.string() + "'");
+    if (!file_) throw er::io_error("can't write " + er::quoted(path.string(), er::longest_path));
   }
 
   void add(std::uint64_t step, const step_result& result) {
@@ -119,7 +125,8 @@ class run_log {
   }
 
   void flush() {
-    if (std::fflush(file_.get()) != 0) throw er::io_error("can't write '" + path_.string() + "'");
+    if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0)
+      throw er::io_error("can't write " + er::quoted(path_.string(), er::longest_path));
   }
 
  private:
@@ -137,8 +144,9 @@ void resume(trainer& run, const std::filesystem::path& path) {
   if (saved.weights.size() != state.weights.size() ||
       (!finished && (saved.first_moments.size() != state.first_moments.size() ||
                      saved.second_moments.size() != state.second_moments.size()))) {
-    throw er::io_error("'" + path.string() + "' holds " + std::to_string(saved.weights.size()) +
-                       " weights, expected " + std::to_string(state.weights.size()));
+    throw er::io_error(er::quoted(path.string(), er::longest_path) + " holds " +
+                       std::to_string(saved.weights.size()) + " weights, expected " +
+                       std::to_string(state.weights.size()));
   }
   std::copy(saved.weights.begin(), saved.weights.end(), state.weights.begin());
   if (!finished) {
@@ -227,47 +235,158 @@ json to_json(const run_options& o) {
   return result;
 }
 
+namespace {
+
+/// The member `key` of an object of options.json as a T: of its type, and where it is a number, one
+/// that T holds. Throws edgerazor::io_error naming key and value.
+template <class T>
+T member(const json& object, const char* key) {
+  const auto found = object.find(key);
+  const bool there = found != object.end();
+  bool fits = there;
+  if constexpr (std::same_as<T, bool>) {
+    fits = there && found->is_boolean();
+  } else if constexpr (std::integral<T>) {
+    fits = there && found->is_number_unsigned() &&
+           found->template get<std::uint64_t>() <= std::numeric_limits<T>::max();
+  } else if constexpr (std::floating_point<T>) {
+    fits = there && found->is_number();
+  } else if constexpr (std::same_as<T, std::string>) {
+    fits = there && found->is_string();
+  } else {
+    fits = there && found->is_array() &&
+           std::all_of(found->begin(), found->end(), [](const json& e) { return e.is_string(); });
+  }
+  if (fits) return found->template get<T>();
+  throw er::io_error(
+      std::string{"options.json: '"} + key + "' is " +
+      (there ? er::printable(found->dump(-1, ' ', false, json::error_handler_t::replace))
+             : std::string{"missing"}) +
+      ", expected " +
+      (std::same_as<T, bool>          ? "true or false"
+       : std::integral<T>             ? "a whole number"
+       : std::floating_point<T>       ? "a number"
+       : std::same_as<T, std::string> ? "text"
+                                      : "a list of texts"));
+}
+
+template <class T>
+void take(const json& object, const char* key, T& value) {
+  value = member<T>(object, key);
+}
+
+template <class T>
+void require(const char* name, T value, const support::number_range<T>& range) {
+  if (range.contains(value)) return;  // which a NaN is not
+  throw std::invalid_argument(std::string{name} + " is " + support::number_text(value) +
+                              ", expected " + support::range_text(range));
+}
+
+/// JSON holds UTF-8 alone.
+void require_utf8(const std::string& path) {
+  for (std::size_t at = 0, size = 0; at < path.size(); at += size) {
+    size = llm::first_character(std::string_view{path}.substr(at)).size;
+    if (llm::first_character(std::string_view{path}.substr(at)).code ==
+            llm::replacement_character &&
+        size == 1) {
+      throw std::invalid_argument("the path " + er::quoted(path, er::longest_path) +
+                                  " is not UTF-8, as options.json has to be");
+    }
+  }
+}
+
+}  // namespace
+
+void require_valid(const run_options& o) {
+  const training_options& t = o.training;
+  using support::not_negative_real, support::positive_real;
+  require("learning_rate", t.learning_rate, positive_real<double>);
+  require("warmup_fraction", t.warmup_fraction, support::fraction);
+  require("weight_decay", t.weight_decay, not_negative_real<double>);
+  require("clip", t.clip, positive_real<double>);
+  require("task_weight", t.task_weight, not_negative_real<double>);
+  require("logits_weight", t.logits_weight, not_negative_real<double>);
+  require("feature_weight", t.feature_weight, not_negative_real<double>);
+  require("steps", t.steps, support::positive);
+  require("sequences", t.sequences, support::positive);
+  require("checkpoint_every", o.checkpoint_every, support::positive);
+  require("split_block", o.split.block, support::positive);
+  require("split_every", o.split.every, {2, 0xffffffffu});
+  require("rope_base", o.model.rope_base, positive_real<float>);
+  require("norm_epsilon", o.model.norm_epsilon, {1e-30f, 1.0f});
+  require_valid(o.model);
+  if (t.sequences % trainer::shards != 0) {
+    throw std::invalid_argument("a batch of " + std::to_string(t.sequences) +
+                                " sequences, expected a multiple of " +
+                                std::to_string(trainer::shards));
+  }
+  if (t.how == method::qad) {
+    const bool logits = t.logits_loss != "none" && t.logits_weight > 0;
+    if (t.logits_loss == "eakld") require("confidence_k", t.confidence_k, {2, o.model.vocabulary});
+    if (t.features) require("feature_layers", t.feature_layers, support::positive);
+    if (!logits && !(t.features && t.feature_weight > 0) && t.task_weight == 0)
+      throw std::invalid_argument("every loss has the weight 0: there is nothing to learn");
+  }
+  // At least: weights, gradients and moments, and what the passes keep of a batch.
+  const auto size = [](std::size_t n) { return static_cast<double>(n); };
+  const shape& m = o.model;
+  const double weights = size(m.vocabulary) * size(m.hidden) +
+                         size(m.layers) * size(m.hidden) *
+                             (2 * size(m.heads) * size(m.head_size) +
+                              2 * size(m.kv_heads) * size(m.head_size) + 3 * size(m.feed_forward));
+  const double kept =
+      size(t.sequences) * size(m.context) *
+      (2 * size(m.vocabulary) + size(m.layers) * (4 * size(m.hidden) + 2 * size(m.feed_forward)));
+  support::require_memory(4 * (5 * weights + kept), "training a model and batches of this size",
+                          "");
+  for (const std::string& path : o.text_files) require_utf8(path);
+  require_utf8(o.teacher_folder);
+}
+
 run_options run_options_from_json(const json& data) {
   try {
     run_options o;
     shape& m = o.model;
     training_options& t = o.training;
-    const json& run = data.at("run");
-    t.how = method_from_json(run.at("method"));
-    run.at("recipe").get_to(t.recipe);
-    run.at("logits_loss").get_to(t.logits_loss);
-    run.at("features").get_to(t.features);
-    run.at("task_weight").get_to(t.task_weight);
-    run.at("logits_weight").get_to(t.logits_weight);
-    run.at("feature_weight").get_to(t.feature_weight);
-    run.at("confidence_k").get_to(t.confidence_k);
-    run.at("feature_layers").get_to(t.feature_layers);
-    run.at("learning_rate").get_to(t.learning_rate);
-    run.at("warmup_fraction").get_to(t.warmup_fraction);
-    run.at("weight_decay").get_to(t.weight_decay);
-    run.at("clip").get_to(t.clip);
-    run.at("steps").get_to(t.steps);
-    run.at("seed").get_to(t.seed);
-    run.at("sequences").get_to(t.sequences);
-    run.at("vocabulary").get_to(m.vocabulary);
-    run.at("hidden").get_to(m.hidden);
-    run.at("layers").get_to(m.layers);
-    run.at("heads").get_to(m.heads);
-    run.at("kv_heads").get_to(m.kv_heads);
-    run.at("head_size").get_to(m.head_size);
-    run.at("feed_forward").get_to(m.feed_forward);
-    run.at("context").get_to(m.context);
-    run.at("rope_base").get_to(m.rope_base);
-    run.at("norm_epsilon").get_to(m.norm_epsilon);
-    run.at("split_block").get_to(o.split.block);
-    run.at("split_every").get_to(o.split.every);
-    o.text = from_hex(run.at("text"));
-    o.teacher = from_hex(run.at("teacher"));
-    run.at("validation_tokens").get_to(o.validation_tokens);
-    data.at("text_files").get_to(o.text_files);
-    data.at("teacher_folder").get_to(o.teacher_folder);
-    data.at("checkpoint_every").get_to(o.checkpoint_every);
+    const json run = data.value("run", json::object());
+    t.how = method_from_json(member<std::string>(run, "method"));
+    take(run, "recipe", t.recipe);
+    take(run, "logits_loss", t.logits_loss);
+    take(run, "features", t.features);
+    take(run, "task_weight", t.task_weight);
+    take(run, "logits_weight", t.logits_weight);
+    take(run, "feature_weight", t.feature_weight);
+    take(run, "confidence_k", t.confidence_k);
+    take(run, "feature_layers", t.feature_layers);
+    take(run, "learning_rate", t.learning_rate);
+    take(run, "warmup_fraction", t.warmup_fraction);
+    take(run, "weight_decay", t.weight_decay);
+    take(run, "clip", t.clip);
+    take(run, "steps", t.steps);
+    take(run, "seed", t.seed);
+    take(run, "sequences", t.sequences);
+    take(run, "vocabulary", m.vocabulary);
+    take(run, "hidden", m.hidden);
+    take(run, "layers", m.layers);
+    take(run, "heads", m.heads);
+    take(run, "kv_heads", m.kv_heads);
+    take(run, "head_size", m.head_size);
+    take(run, "feed_forward", m.feed_forward);
+    take(run, "context", m.context);
+    take(run, "rope_base", m.rope_base);
+    take(run, "norm_epsilon", m.norm_epsilon);
+    take(run, "split_block", o.split.block);
+    take(run, "split_every", o.split.every);
+    o.text = from_hex(member<std::string>(run, "text"));
+    o.teacher = from_hex(member<std::string>(run, "teacher"));
+    take(run, "validation_tokens", o.validation_tokens);
+    take(data, "text_files", o.text_files);
+    take(data, "teacher_folder", o.teacher_folder);
+    take(data, "checkpoint_every", o.checkpoint_every);
+    require_valid(o);
     return o;
+  } catch (const std::invalid_argument& error) {
+    throw er::io_error(std::string{"options.json: "} + error.what());
   } catch (const json::exception& error) {
     throw er::io_error(std::string{"options.json: "} + error.what());
   }
@@ -275,14 +394,14 @@ run_options run_options_from_json(const json& data) {
 
 trained_model load_run(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder / "options.json")) {
-    throw er::io_error("'" + folder.string() +
-                       "' is not the folder of a run: it has no options.json");
+    throw er::io_error(er::quoted(folder.string(), er::longest_path) +
+                       " is not the folder of a run: it has no options.json");
   }
   run_options options = run_options_from_json(read_json(folder / "options.json"));
   checkpoint saved = read_checkpoint(folder / "checkpoint");
   parameters weights(options.model);
   if (saved.weights.size() != weights.values().size()) {
-    throw er::io_error("'" + folder.string() + "': the checkpoint holds " +
+    throw er::io_error(er::quoted(folder.string(), er::longest_path) + ": the checkpoint holds " +
                        std::to_string(saved.weights.size()) + " weights, options.json describes " +
                        std::to_string(weights.values().size()));
   }
@@ -321,9 +440,14 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
                               checkpoint_path = folder / "checkpoint";
   if (std::filesystem::exists(result_path)) {
     const json there = read_json(result_path);
-    return {{there.value("perplexity", 0.0), there.value("divergence", 0.0)},
-            there.value("training_seconds", 0.0),
-            there.value("tokens_per_second", 0.0)};
+    // JSON has no infinity: it is written as null.
+    const auto number = [&](const char* key) {
+      const json value = there.value(key, json(0.0));
+      return value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
+    };
+    return {{number("perplexity"), number("divergence")},
+            number("training_seconds"),
+            number("tokens_per_second")};
   }
   const training_options& how = options.training;
   const parameters* const teacher_weights = teacher == nullptr ? nullptr : &teacher->weights;
@@ -378,7 +502,7 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
 
 std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,
                                                 const std::string& column, std::size_t bins) {
-  std::istringstream lines(read_text_file(folder / "log.csv"));
+  std::istringstream lines(support::read_text(folder / "log.csv"));
   const auto cells_of = [](const std::string& line) {
     std::vector<std::string> cells;
     std::istringstream stream(line);
@@ -394,7 +518,8 @@ std::vector<std::pair<double, double>> read_log(const std::filesystem::path& fol
   while (std::getline(lines, line)) {
     const std::vector<std::string> cells = cells_of(line);
     if (at >= cells.size())
-      throw er::io_error("'" + (folder / "log.csv").string() + "' has no column '" + column + "'");
+      throw er::io_error(er::quoted((folder / "log.csv").string(), er::longest_path) +
+                         " has no column " + er::quoted(column));
     values.push_back(std::strtod(cells[at].c_str(), nullptr));
   }
   std::vector<std::pair<double, double>> points;

@@ -40,9 +40,13 @@ struct run_options {
   std::size_t validation_tokens = 0;   ///< of the validation text that are measured; 0: all
 };
 
+/// Throws std::invalid_argument, naming the field, where a number is none or means nothing, the
+/// machine has no memory for the run, or a path is not UTF-8.
+void require_valid(const run_options& options);
+
 /// All fields but training.threads. Members of "run" decide the course of the run, others do not.
 nlohmann::ordered_json to_json(const run_options& options);
-/// Throws edgerazor::io_error naming what is missing or has another type.
+/// Throws edgerazor::io_error naming what is missing, has another type or is not valid.
 run_options run_options_from_json(const nlohmann::ordered_json& json);
 
 struct run_result {
@@ -77,8 +81,9 @@ quality measure(const parameters& master, std::string_view recipe, const paramet
                 const run_options& options, const corpus& text, std::size_t window = 0);
 
 /// Trains, or for method::rounding measures alone. `text` is the corpus of options.text, `teacher`
-/// null for a teacher. `shared`: other runs draw on the terminal too. Throws std::invalid_argument
-/// where the folder holds a run of other options, naming the first one that differs.
+/// null for a teacher. Options that are not valid are refused before the folder is made. `shared`:
+/// other runs draw on the terminal too. Throws std::invalid_argument where the folder holds a run
+/// of other options, naming the first one that differs.
 run_result perform_run(const run_options& options, const corpus& text, const trained_model* teacher,
                        const std::filesystem::path& folder, bool shared);
 

@@ -4,14 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <utility>
 
 #include "byte_pair_training.hpp"
 #include "llm/utf8.hpp"
+#include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 namespace qad {
 
@@ -57,12 +57,12 @@ std::size_t first_invalid(std::string_view text) {
 }
 
 std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.good() && !file.eof()) throw er::io_error("can't read the text '" + path + "'");
-  if (text.empty()) throw er::io_error("the text '" + path + "' is empty or can't be read");
+  std::string text = support::read_text(path);
+  if (text.empty())
+    throw er::io_error("the text " + er::quoted(path, er::longest_path) + " is empty");
   if (const std::size_t at = first_invalid(text); at != text.size()) {
-    throw er::io_error("the text '" + path + "' is not UTF-8 at byte " + std::to_string(at));
+    throw er::io_error("the text " + er::quoted(path, er::longest_path) + " is not UTF-8 at byte " +
+                       std::to_string(at));
   }
   return text;
 }

@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <future>
 #include <numbers>
 #include <stdexcept>
 #include <utility>
 
 #include "adamw.hpp"
+#include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 #include <edgerazor/distill/cross_entropy.hpp>
 #include <edgerazor/distill/hidden_loss.hpp>
 #include <edgerazor/distill/kl.hpp>
@@ -94,8 +95,8 @@ struct trainer::parts {
     if (o.how == method::qad) teacher = *teacher_weights;
     const auto known = {"eakld", "forward", "reverse", "none"};
     if (std::ranges::find(known, o.logits_loss) == known.end()) {
-      throw std::invalid_argument("no logits loss is called '" + o.logits_loss +
-                                  "'; expected eakld, forward, reverse or none");
+      throw std::invalid_argument("no logits loss is called " + er::quoted(o.logits_loss) +
+                                  "; expected eakld, forward, reverse or none");
     }
     if (o.features && o.feature_layers == 0)
       throw std::invalid_argument("a feature loss over no layers");
@@ -196,13 +197,7 @@ step_result trainer::step(std::span<const std::int32_t> windows) {
   }
   static_cast<void>(weights_in_use());
   const auto run = [&](std::size_t i) { p.run(*p.pieces[i], windows.subspan(i * share, share)); };
-  if (p.options.threads > 1) {
-    auto second = std::async(std::launch::async, run, 1);
-    run(0);
-    second.get();
-  } else {
-    for (std::size_t i = 0; i < shards; ++i) run(i);
-  }
+  support::run_parts(shards, p.options.threads, run);
 
   using array = Eigen::Map<Eigen::ArrayXf>;
   parameters& sum = p.pieces[0]->gradient;

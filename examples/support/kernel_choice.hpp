@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 #include <edgerazor/product/kernels.hpp>
 
 namespace support {
@@ -25,7 +26,7 @@ inline const edgerazor::kernel& chosen_kernel(std::string_view name = {}) {
   std::string known;
   for (const edgerazor::kernel& k : edgerazor::available_kernels())
     known.append(" ").append(k.name);
-  throw std::invalid_argument("this machine has no kernel '" + std::string{name} + "'" +
+  throw std::invalid_argument("this machine has no kernel " + edgerazor::quoted(name) +
                               (from_name ? "" : ", which EDGERAZOR_KERNEL names") + "; it has" +
                               known);
 }

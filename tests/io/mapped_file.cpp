@@ -36,6 +36,11 @@ TEST_CASE("mapped and read files hold the same bytes, at a page") {
     CHECK(moved.bytes().data() == data);
     file = std::move(moved);
     CHECK(file.bytes().data() == data);
+    er::mapped_file other = er::mapped_file::open(folder / "file", access);
+    other = std::move(file);
+    CHECK(other.bytes().data() == data);
+    CHECK(file.bytes().empty());  // moved from
+    file = std::move(other);
 
     // Dropped pages come back with the same bytes.
     file.drop(file.bytes());
@@ -69,6 +74,8 @@ TEST_CASE("what is no readable regular file is refused in a sentence with its pa
     CHECK_THROWS_WITH_AS((void)er::mapped_file::open(folder / "missing", access),
                          doctest::Contains("missing"), er::io_error);
     std::string error;
+    CHECK_FALSE(er::mapped_file::try_open(folder / "a\x1b[2J", error, access));
+    CHECK(error.find("a\\x1b[2J'") != std::string::npos);
     CHECK_FALSE(er::mapped_file::try_open(folder / "missing", error, access));
     CHECK(error.find("missing") != std::string::npos);
   }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
+#include <limits>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -12,6 +14,7 @@
 
 #include <doctest/doctest.h>
 
+#include "llm/command_line.hpp"
 #include "llm/convert.hpp"
 #include "llm/decoder.hpp"
 #include "llm/default_text.hpp"
@@ -258,8 +261,9 @@ TEST_CASE("models that this program can't run are refused in one sentence") {
         std::string::npos);
   CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 1); }).find("blk.1.") !=
         std::string::npos);
-  CHECK(refused([](er::gguf_writer& w) { w.set_u32("llama.block_count", 0); }).find("zero") !=
-        std::string::npos);
+  CHECK(refused([](er::gguf_writer& w) {
+          w.set_u32("llama.block_count", 0);
+        }).find("'llama.block_count' is 0") != std::string::npos);
   CHECK(refused([](er::gguf_writer& w) {
           w.set_u32("llama.attention.head_count_kv", 3);
         }).find("heads") != std::string::npos);
@@ -275,6 +279,119 @@ TEST_CASE("models that this program can't run are refused in one sentence") {
           w.add_tensor("blk.0.surprise.weight", er::ggml_type::f32, {4},
                        [](er::tensor_sink& sink) { sink.write(std::vector<std::byte>(16)); });
         }).find("surprise") != std::string::npos);
+}
+
+TEST_CASE("numbers of a model that are none, or mean nothing, are refused with their key") {
+  const llm::temporary_folder folder{{}};
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              infinite = std::numeric_limits<float>::infinity();
+  const auto real = [&](const std::string& key, float value) {
+    return refusal(changed_model(folder, [&](er::gguf_writer& w) { w.set_f32(key, value); }));
+  };
+  const auto size = [&](const std::string& key, std::int64_t value) {
+    return refusal(changed_model(folder, [&](er::gguf_writer& w) { w.set_i64(key, value); }));
+  };
+  const auto names = [](const std::string& sentence, const std::string& key) {
+    CAPTURE(sentence);
+    CAPTURE(key);
+    CHECK(sentence.find("'" + key + "'") != std::string::npos);
+  };
+  for (const float bad : {nan, infinite, -infinite, 0.0f, -1e-5f, 1e30f})
+    names(real("llama.attention.layer_norm_rms_epsilon", bad),
+          "llama.attention.layer_norm_rms_epsilon");
+  for (const float bad : {nan, infinite, 0.0f, -10000.0f})
+    names(real("llama.rope.freq_base", bad), "llama.rope.freq_base");
+  for (const float bad : {nan, infinite, 4.0f, 0.0f}) {
+    for (const char* key :
+         {"llama.rope.scaling.factor", "llama.rope.scale_linear", "llama.rope.scaling.attn_factor",
+          "llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"})
+      names(real(key, bad), key);
+  }
+  CHECK(real("llama.rope.scaling.factor", 1).empty());
+  CHECK(real("llama.rope.freq_base", 500000).empty());
+  for (const char* key : {"llama.block_count", "llama.context_length", "llama.embedding_length",
+                          "llama.feed_forward_length", "llama.attention.head_count",
+                          "llama.attention.head_count_kv", "llama.attention.key_length",
+                          "llama.attention.value_length", "llama.rope.dimension_count"}) {
+    for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1} << 40})
+      names(size(key, bad), key);
+  }
+  for (const char* key : {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+                          "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+    names(size(key, -1), key);
+    names(size(key, 1'000'000), key);
+  }
+  // With the type "none", as exporters write it beside a factor.
+  CHECK(refusal(changed_model(folder, [](er::gguf_writer& w) {
+          w.set_string("llama.rope.scaling.type", "none");
+          w.set_f32("llama.rope.scaling.factor", 4);
+        })).empty());
+}
+
+TEST_CASE("a part of a model is not taken for one, and nothing is written from it") {
+  const llm::temporary_folder folder{{}};
+  const auto conversion = [&](const std::filesystem::path& path) {
+    const std::filesystem::path output = folder.path() / "out.gguf";
+    const support::outcome end = llm::run(
+        {"convert", "--model", path.string(), "--recipe", "w4", "--output", output.string()});
+    CHECK(end.code == 1);
+    CHECK(!std::filesystem::exists(output));
+    return end.message;
+  };
+  CHECK(conversion(changed_model(folder, [](er::gguf_writer& w) {
+          w.set_u16("split.count", 3);
+        })).find("one of the 3 parts") != std::string::npos);
+
+  const er::gguf_reader reader = er::gguf_reader::open(demo_model());
+  const std::filesystem::path part = folder.path() / "part.gguf";
+  er::gguf_writer vocabulary;
+  vocabulary.copy_metadata(reader);
+  vocabulary.write(part);
+  CHECK(conversion(part).find("no tensors") != std::string::npos);
+  for (const er::tensor_info& missing : reader.tensors()) {
+    if (missing.name == "output.weight") continue;  // the embedding is then the head
+    CAPTURE(missing.name);
+    er::gguf_writer writer;
+    writer.copy_metadata(reader);
+    for (const er::tensor_info& tensor : reader.tensors())
+      if (&tensor != &missing) writer.copy_tensor(tensor);
+    writer.write(part);
+    CHECK(conversion(part).find(missing.name) != std::string::npos);
+    CHECK(refusal(part).find(missing.name) != std::string::npos);
+  }
+  // A type that is not decoded is seen before other tensors are quantized.
+  er::gguf_writer writer;
+  writer.copy_metadata(reader);
+  for (const er::tensor_info& tensor : reader.tensors()) {
+    if (tensor.name != "blk.1.ffn_down.weight") {
+      writer.copy_tensor(tensor);
+      continue;
+    }
+    writer.add_tensor(
+        tensor.name, er::ggml_type::q5_1, {tensor.dims[0], tensor.dims[1]},
+        [&](er::tensor_sink& sink) {
+          sink.write(std::vector<std::byte>(tensor.dims[0] / 32 * 24 * tensor.dims[1]));
+        });
+  }
+  writer.write(part);
+  CHECK(conversion(part).find("not decoded") != std::string::npos);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);
+}
+
+TEST_CASE("a name from a file reaches no message as it stands") {
+  const llm::temporary_folder folder{{}};
+  const std::string evil = "\x1b]0;owned\x07\x1b[2J" + std::string(100'000, 'x');
+  for (const char* key : {"general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.pre",
+                          "llama.rope.scaling.type"}) {
+    CAPTURE(key);
+    const std::string sentence =
+        refusal(changed_model(folder, [&](er::gguf_writer& w) { w.set_string(key, evil); }));
+    CHECK(sentence.find("\\x1b]0;owned\\x07") != std::string::npos);
+    CHECK(sentence.size() < 400);
+    CHECK(sentence == er::printable(sentence, 400));
+  }
+  const std::string sentence = refusal(folder.path() / "a\x1b[2J.gguf");
+  CHECK(sentence == er::printable(sentence, 400));
 }
 
 TEST_CASE("quality: a model agrees with itself, and quantization costs") {

@@ -97,3 +97,50 @@ TEST_CASE("what can't be drawn from is refused") {
   CHECK_THROWS_AS(llm::sampler({1.0f, 0, 0.0f, 1}), std::invalid_argument);
   CHECK_THROWS_AS(llm::sampler({1.0f, 0, 1.5f, 1}), std::invalid_argument);
 }
+
+TEST_CASE("temperatures and probabilities at the edges of what a float holds") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              infinite = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_AS(llm::sampler({nan, 0, 1.0f, 1}), std::invalid_argument);
+  CHECK_THROWS_AS(llm::sampler({-1e-45f, 0, 1.0f, 1}), std::invalid_argument);
+  for (const float bad : {nan, 0.0f, -0.0f, -1.0f, 1.0000001f, infinite})
+    CHECK_THROWS_AS(llm::sampler({1.0f, 0, bad, 1}), std::invalid_argument);
+
+  const std::vector<float> logits{1, 3, 2, 3};
+  const auto counts = [&](const llm::sampling& how, const std::vector<float>& of) {
+    llm::sampler choose(how);
+    std::vector<int> seen(of.size());
+    for (int i = 0; i < 4000; ++i) ++seen[static_cast<std::size_t>(choose(of))];
+    return seen;
+  };
+  CHECK(counts({0, 0, 1, 1}, logits) == std::vector<int>{0, 4000, 0, 0});
+  CHECK(counts({-0.0f, 0, 1, 1}, logits) == std::vector<int>{0, 4000, 0, 0});
+  // The least positive float: as cold as can be, but a tie is drawn.
+  for (const float cold : {1e-45f, 1e-38f, 1e-6f}) {
+    const std::vector<int> seen = counts({cold, 0, 1, 1}, logits);
+    CHECK(seen[0] + seen[2] == 0);
+    CHECK(seen[1] > 1700);
+    CHECK(seen[3] > 1700);
+  }
+  // The largest, and infinity: all alike.
+  for (const float hot : {3e38f, infinite}) {
+    for (const int count : counts({hot, 0, 1, 1}, logits)) CHECK(count > 800);
+  }
+  // The least top-p keeps the likeliest token, of equals the first.
+  for (const float least : {1e-9f, 1e-45f})
+    CHECK(counts({1, 0, least, 1}, logits) == std::vector<int>{0, 4000, 0, 0});
+}
+
+TEST_CASE("logits as large as floats are") {
+  const float most = 3e38f;
+  for (const float temperature : {0.0f, 1e-45f, 1.0f, 3e38f}) {
+    llm::sampler choose({temperature, 0, 1.0f, 1});
+    std::array<int, 3> seen{};
+    for (int i = 0; i < 300; ++i)
+      ++seen[static_cast<std::size_t>(choose(std::vector<float>{-most, most, -most}))];
+    CHECK(seen[1] >= (temperature < 2 ? 300 : 100));
+  }
+  llm::sampler choose({1.0f, 2, 0.5f, 1});
+  CHECK(choose(std::vector<float>{most, -most, -1e-45f, 0}) == 0);
+  CHECK(choose(std::vector<float>(1000, -most)) >= 0);
+}

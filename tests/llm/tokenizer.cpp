@@ -120,6 +120,37 @@ TEST_CASE("the beginning token stands in front where the model wants it") {
   CHECK(words.encode("a", llm::tokenizer::markup::plain, false) == std::vector<llm::token_id>{0});
 }
 
+TEST_CASE("a text ends with the tokens that the model names, and with those known by name") {
+  llm::vocabulary data = small_vocabulary();
+  data.eos = 1;
+  data.other_ends = {0, 2};
+  const llm::tokenizer words(std::move(data));
+  for (const llm::token_id end : {0, 1, 2}) CHECK(words.ends_text(end));
+  CHECK(!words.ends_text(3));
+  CHECK(words.ends_text(5));  // <|end|>
+  data = small_vocabulary();
+  data.other_ends = {6};
+  CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+
+  // Whatever their type: a converter may have lost it. Spelled out in plain text they stay text.
+  for (const std::int32_t type : {llm::vocabulary::normal, llm::vocabulary::user_defined,
+                                  llm::vocabulary::control, llm::vocabulary::unused}) {
+    for (const char* name :
+         {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>"}) {
+      CAPTURE(type);
+      CAPTURE(name);
+      data = small_vocabulary();
+      data.tokens.back() = name;
+      data.types.back() = type;
+      const llm::tokenizer typed(std::move(data));
+      CHECK(typed.ends_text(5));
+      CHECK(typed.is_control(5));
+      for (const llm::token_id token : typed.encode(name, llm::tokenizer::markup::plain))
+        CHECK(token != 5);
+    }
+  }
+}
+
 TEST_CASE("a vocabulary that contradicts itself is refused") {
   llm::vocabulary data = small_vocabulary();
   data.merges.emplace_back("a z");
@@ -152,6 +183,13 @@ TEST_CASE("a stream prints whole characters, however they are cut") {
     }
     CHECK(printed + stream.finish() == text);
   }
+}
+
+TEST_CASE("on a terminal a model's text is shown, and obeyed in line feeds and tabs alone") {
+  CHECK(llm::without_controls("a\tb\n\u00e9") == "a\tb\n\u00e9");
+  CHECK(llm::without_controls("\x1b[2J\r\x07\u009b") == "\\x1b[2J\\x0d\\x07\\xc2\\x9b");
+  const std::string text(100'000, 'x');
+  CHECK(llm::without_controls(text) == text);
 }
 
 TEST_CASE("bytes that are not UTF-8 become replacement characters") {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -192,5 +193,10 @@ TEST_CASE("a run that is killed goes on as if it had not been") {
   CHECK(resumed.measured.perplexity == whole.measured.perplexity);
   CHECK(read_bytes(killed / "checkpoint") == read_bytes(folder / "whole" / "checkpoint"));
   CHECK(read_bytes(killed / "log.csv") == read_bytes(folder / "whole" / "log.csv"));
+  // Nothing else is left of the kills, on resume too.
+  const auto files = [](const std::filesystem::path& path) {
+    return std::distance(std::filesystem::directory_iterator(path), {});
+  };
+  CHECK(files(killed) == files(folder / "whole"));
 }
 #endif

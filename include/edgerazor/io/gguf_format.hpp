@@ -24,6 +24,7 @@
 #include <type_traits>
 
 #include <edgerazor/core/extent.hpp>
+#include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/ggml_type.hpp>
 
 namespace edgerazor {
@@ -161,35 +162,15 @@ concept gguf_scalar = type_of<T> != gguf_type::array;
 
 /// Whether `text` is UTF-8 without NUL: no overlong forms, no surrogates, nothing past U+10FFFF.
 [[nodiscard]] constexpr bool is_valid_name(std::string_view text) noexcept {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    if (lead == 0 || (lead >= 0x80 && lead < 0xc2) || lead > 0xf4) return false;
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (length > text.size() - i) return false;
-    for (std::size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0u) != 0x80u) return false;
-    }
-    if (length > 2) {
-      const auto second = static_cast<unsigned char>(text[i + 1]);
-      const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-      const bool surrogate = lead == 0xed && second >= 0xa0,
-                 too_large = lead == 0xf4 && second >= 0x90;
-      if (overlong || surrogate || too_large) return false;
-    }
-    i += length;
+  for (std::size_t i = 0, size = 0; i < text.size(); i += size) {
+    size = core::utf8_size(text.substr(i));
+    if (size == 0 || text[i] == '\0') return false;
   }
   return true;
 }
 
-/// A name from a file as error messages show it: quoted, at most 80 bytes, control characters and
-/// bytes past ASCII replaced by '?'.
-[[nodiscard]] inline std::string quoted(std::string_view name) {
-  constexpr std::size_t shown = 80;
-  std::string text = "'";
-  for (const char c : name.substr(0, shown)) text += c >= 0x20 && c < 0x7f ? c : '?';
-  return text + (name.size() > shown ? "...'" : "'");
-}
+/// A name from a file as error messages show it.
+[[nodiscard]] inline std::string quoted(std::string_view name) { return edgerazor::quoted(name); }
 
 }  // namespace detail::io
 }  // namespace EDGERAZOR_ABI

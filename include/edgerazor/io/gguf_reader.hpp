@@ -51,7 +51,7 @@ class gguf_reader {
     if (reader) {
       reader->file_ = std::move(*file);
     } else {
-      error = path.string() + ": " + error;
+      error = printable(path.string(), longest_path) + ": " + error;
     }
     return reader;
   }

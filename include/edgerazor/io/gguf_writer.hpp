@@ -190,8 +190,9 @@ class gguf_writer {
 
   /// Writes the file under a temporary name in the same folder, then gives it its own: on an error
   /// (io_error, or what a source throws) nothing is left and an older file of that name is
-  /// untouched. Fails where `general.architecture` is not set. May be called again.
-  void write(const std::filesystem::path& path) {
+  /// untouched. What stands at `path` decides what it stays (see atomic_file). Returns the bytes
+  /// written. Fails where `general.architecture` is not set. May be called again.
+  std::size_t write(const std::filesystem::path& path) {
     const stored* const architecture = find("general.architecture");
     if (architecture == nullptr || architecture->type != gguf_type::string) {
       detail::core::fail(
@@ -218,6 +219,7 @@ class gguf_writer {
       pad(file);
     }
     file.commit();
+    return file.size();
   }
 
  private:

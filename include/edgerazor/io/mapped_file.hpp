@@ -17,6 +17,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
 
 #if EDGERAZOR_POSIX
 #include <fcntl.h>
@@ -49,11 +50,10 @@ class mapped_file {
         size_(std::exchange(other.size_, 0)),
         mapped_(std::exchange(other.mapped_, false)) {}
   mapped_file& operator=(mapped_file&& other) noexcept {
-    if (this == &other) return *this;
-    close();
-    data_ = std::exchange(other.data_, nullptr);
-    size_ = std::exchange(other.size_, 0);
-    mapped_ = std::exchange(other.mapped_, false);
+    mapped_file taken(std::move(other));  // which leaves `other` empty
+    std::swap(data_, taken.data_);
+    std::swap(size_, taken.size_);
+    std::swap(mapped_, taken.mapped_);
     return *this;
   }
   ~mapped_file() { close(); }
@@ -75,7 +75,7 @@ class mapped_file {
     mapped_file file;
     if (const int code = access == file_access::map ? file.map_from(path) : file.read_from(path);
         code != 0) {
-      error = "can't read '" + path.string() + "': " +
+      error = "can't read " + quoted(path.string(), longest_path) + ": " +
               (code == not_regular ? "it is not a regular file"
                                    : std::generic_category().message(code));
       return std::nullopt;

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command_line.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "demo_model.hpp"
+#include "options.hpp"
+#include "support/system.hpp"
+#include <edgerazor/version.hpp>
+
+namespace llm {
+
+namespace {
+
+using support::add_number;
+
+const char* const recipe_help =
+    "w4, w2_79, w1_88, w1_58 (the paper's, each also with _a8_kv8 behind it), f16, bf16, f32, or "
+    "none: as the file has "
+    "it";
+
+void add_model(CLI::App& command, std::string& model) {
+  command.add_option("--model", model, "GGUF file of a Llama or Qwen3 decoder")
+      ->required()
+      ->type_name("FILE");
+}
+
+void add_quantize(CLI::App& command, quantize_options& options) {
+  add_number(command, "--group", options.group, {4, 65536},
+             "Columns that share a scale [256, or 64 where 256 does not divide]");
+  command
+      .add_option("--ternary", options.ternary, "How ternary codes are stored: in 1.6 bits or in 2")
+      ->check(CLI::IsMember({"ternary5", "ternary2"}))
+      ->capture_default_str();
+  command
+      .add_option("--override", options.overrides,
+                  "Format of the matrices whose GGUF names match, over the recipe's")
+      ->type_name("PATTERN=FORMAT");
+}
+
+CLI::Option* add_recipe(CLI::App& command, std::string& recipe) {
+  return command.add_option("--recipe", recipe, recipe_help)->type_name("NAME");
+}
+
+void add_run(CLI::App& command, run_options& options) {
+  options.threads = std::max(1u, std::thread::hardware_concurrency());
+  add_number(command, "--threads", options.threads, {1, 1024}, "Threads");
+  command
+      .add_option("--kernel", options.kernel,
+                  "Instruction set by name [$EDGERAZOR_KERNEL, else the fastest]")
+      ->type_name("NAME");
+}
+
+template <class Options>
+void add_race(CLI::App& command, Options& options) {
+  command.add_option("--recipes", options.recipes, recipe_help)
+      ->delimiter(',')
+      ->capture_default_str();
+  add_number(command, "--prompt-tokens", options.prompt_tokens, {0, 1 << 20, true},
+             "Tokens of the timed prompt, at most what the context has room for");
+  add_number(command, "--tokens", options.decoded_tokens, {0, 1 << 20, true},
+             "Timed tokens decoded one by one");
+  add_number(command, "--rounds", options.rounds, {1, 1000}, "Rounds of which the median counts");
+  command.add_option("--json", options.json, "Also write the figures there")->type_name("FILE");
+  add_quantize(command, options.quantize);
+  add_run(command, options.run);
+}
+
+void add_generate(CLI::App& program) {
+  const auto shared = std::make_shared<generate_options>();
+  generate_options& options = *shared;
+  CLI::App& command = *program.add_subcommand("generate", "Print text that a model writes");
+  add_model(command, options.model);
+  CLI::Option* const prompt =
+      command.add_option("--prompt", options.prompt, "What to say to it")->type_name("TEXT");
+  CLI::Option* const chat =
+      command.add_flag("--chat", options.chat, "A conversation on standard input, line by line");
+  prompt->excludes(chat);
+  CLI::Option* const raw =
+      command
+          .add_flag("--raw", options.raw,
+                    "Continue the prompt as it stands, control tokens included")
+          ->excludes(chat);
+  command
+      .add_flag("--chatml", options.chatml,
+                "Talk in ChatML, whatever the model's chat template says")
+      ->excludes(raw);
+  command
+      .add_option_function<std::string>(
+          "--system", [&options](const std::string& text) { options.system = text; },
+          "System message, in place of the chat template's")
+      ->excludes(raw)
+      ->type_name("TEXT");
+  add_number(command, "--tokens", options.tokens, support::not_negative, "At most so many tokens");
+  add_number(command, "--context", options.context, support::positive,
+             "Positions to keep memory for");
+  add_number(command, "--temperature", options.how.temperature, support::not_negative_real<float>,
+             "0: always the likeliest token");
+  add_number(command, "--top-k", options.how.top_k, support::not_negative,
+             "Draw from the k likeliest tokens; 0: from all");
+  add_number(command, "--top-p", options.how.top_p, {0.0f, 1.0f, true},
+             "Draw from the likeliest tokens of this probability together");
+  add_number(command, "--seed", options.how.seed, support::any_seed,
+             "The same seed draws the same text");
+  add_recipe(command, options.quantize.recipe);
+  add_quantize(command, options.quantize);
+  add_run(command, options.run);
+  command.callback([prompt, chat, shared] {
+    if (prompt->empty() && chat->empty()) throw CLI::RequiredError("--prompt or --chat");
+    generate(*shared);
+  });
+}
+
+void add_convert(CLI::App& program) {
+  const auto shared = std::make_shared<convert_options>();
+  convert_options& options = *shared;
+  CLI::App& command =
+      *program.add_subcommand("convert", "Write a model quantized, or as other engines read it");
+  add_model(command, options.model);
+  CLI::Option* const recipe = add_recipe(command, options.quantize.recipe);
+  command.add_option("--output", options.output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE");
+  CLI::Option* const exported =
+      command
+          .add_option("--export", options.exported,
+                      "As ordinary tensors: f32, f16, bf16, q4_0, tq1_0 or tq2_0")
+          ->type_name("TYPE");
+  add_quantize(command, options.quantize);
+  add_run(command, options.run);
+  command.callback([recipe, exported, shared] {
+    if (recipe->empty() && exported->empty()) throw CLI::RequiredError("--recipe or --export");
+    convert(*shared);
+  });
+}
+
+void add_compare(CLI::App& program) {
+  const auto shared = std::make_shared<compare_options>();
+  compare_options& options = *shared;
+  CLI::App& command = *program.add_subcommand(
+      "compare", "Table of what each recipe saves and costs, or what a quantized model has");
+  add_model(command, options.model);
+  command
+      .add_option("--text", options.text,
+                  "Text to measure on [a built-in one of some 2,200 tokens]")
+      ->type_name("FILE");
+  add_number(command, "--window", options.window, {2, 1 << 20}, "Tokens that are read in one go");
+  command.add_option("--keep", options.keep, "Leave the converted models in this folder")
+      ->type_name("FOLDER");
+  add_race(command, options);
+  command.callback([shared] { compare(*shared); });
+}
+
+void add_bench(CLI::App& program) {
+  const auto shared = std::make_shared<bench_options>();
+  bench_options& options = *shared;
+  CLI::App& command = *program.add_subcommand("bench", "Tokens a second of every recipe");
+  CLI::Option_group& source = *command.add_option_group("model");
+  source.add_option("--model", options.model, "GGUF file of a Llama or Qwen3 decoder")
+      ->type_name("FILE");
+  source
+      .add_option("--geometry", options.shape,
+                  "Random weights in a published shape: qwen3-0.6b, smollm2-135m, ...")
+      ->type_name("NAME");
+  source.require_option(1);
+  add_race(command, options);
+  command.callback([shared] { bench(*shared); });
+}
+
+void add_make_demo_model(CLI::App& program) {
+  const auto output = std::make_shared<std::string>();
+  CLI::App& command = *program.add_subcommand(
+      "make-demo-model", "Write a small untrained model, to try the program with");
+  command.add_option("FILE", *output, "GGUF file to write")->required();
+  command.callback([output] {
+    make_demo_model(*output);
+    support::print(edgerazor::printable(*output, edgerazor::longest_path) +
+                   ": an untrained model whose text is words strung together at random. It shows "
+                   "that everything works,\nand nothing about quality.\n");
+  });
+}
+
+}  // namespace
+
+support::outcome run(std::vector<std::string> arguments) {
+  CLI::App program{"Quantizes, measures and runs language models with edgerazor.", "llm"};
+  program.set_version_flag("--version", EDGERAZOR_VERSION);
+  program.require_subcommand(1);
+  add_generate(program);
+  add_convert(program);
+  add_compare(program);
+  add_bench(program);
+  add_make_demo_model(program);
+  return support::run(program, std::move(arguments));
+}
+
+}  // namespace llm

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command_line.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "evaluate.hpp"
+#include "experiment.hpp"
+#include "export.hpp"
+#include "run.hpp"
+#include "support/system.hpp"
+#include <edgerazor/version.hpp>
+
+namespace qad {
+
+namespace {
+
+using support::add_number;
+
+/// What the user asks for; each sub-command uses some of it.
+struct request {
+  run_options options;
+  experiment_options experiment;
+  training_options run;
+  std::string folder, teacher_folder, how = "qad", recipe, text_output, output, title = "qad";
+  std::size_t window = 0;
+  bool no_features = false, tiny = false;
+};
+
+const char* const recipe_help = "w4, w2_79, w1_88 or w1_58 (the paper's), int3, int2 or none";
+
+void add_text(CLI::App& command, run_options& o) {
+  command
+      .add_option("--text", o.text_files,
+                  "UTF-8 text files to learn from [the King James Bible that the package "
+                  "bible-kjv prints]")
+      ->type_name("FILE...");
+  add_number(command, "--split-block", o.split.block, support::positive,
+             "Characters of the blocks in which the text is divided");
+  add_number(command, "--split-every", o.split.every, {2, 0xffffffffu},
+             "Every so many blocks one is kept for validation");
+}
+
+void add_shape(CLI::App& command, shape& s) {
+  add_number(command, "--vocabulary", s.vocabulary, {257, 1 << 20},
+             "Tokens that are learned from the text");
+  add_number(command, "--hidden", s.hidden, {0, 1 << 20, true}, "Width of the model");
+  add_number(command, "--layers", s.layers, {0, 1 << 20, true}, "Blocks");
+  add_number(command, "--heads", s.heads, {0, 1 << 20, true}, "Query heads");
+  add_number(command, "--kv-heads", s.kv_heads, {0, 1 << 20, true},
+             "Heads with keys and values; divides --heads");
+  add_number(command, "--head-size", s.head_size, {0, 1 << 20, true}, "Elements of a head, even");
+  add_number(command, "--feed-forward", s.feed_forward, {0, 1 << 20, true},
+             "Width between gate and down");
+  add_number(command, "--context", s.context, {0, 1 << 20, true}, "Tokens of a training window");
+}
+
+void add_training(CLI::App& command, training_options& t) {
+  add_number(command, "--steps", t.steps, support::positive, "Batches to learn from");
+  add_number(command, "--learning-rate", t.learning_rate, support::positive_real<double>,
+             "AdamW's, after the warm-up; then a cosine to a tenth");
+  add_number(command, "--warmup", t.warmup_fraction, support::fraction,
+             "Part of the steps in which the rate rises");
+  add_number(command, "--weight-decay", t.weight_decay, support::not_negative_real<double>,
+             "AdamW's, of matrices");
+  add_number(command, "--clip", t.clip, support::positive_real<double>,
+             "Largest norm of a gradient");
+  add_number(command, "--sequences", t.sequences, {2, 0xffffffffu}, "Windows of a batch");
+  add_number(command, "--seed", t.seed, support::any_seed, "The same seed trains the same model");
+}
+
+void add_threads(CLI::App& command, training_options& t) {
+  t.threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, trainer::shards);
+  add_number(command, "--threads", t.threads, {1, trainer::shards},
+             "Threads; they change no number");
+}
+
+void add_bookkeeping(CLI::App& command, run_options& o) {
+  add_number(command, "--checkpoint-every", o.checkpoint_every, support::positive,
+             "Steps that a kill loses at most");
+  add_number(command, "--validation-tokens", o.validation_tokens, support::not_negative,
+             "Tokens of the validation text to measure on; 0: all");
+}
+
+/// A model of some 70,000 weights and a few steps: everything happens, nothing is learned.
+void make_tiny(run_options& o) {
+  o.model = {.vocabulary = 320,
+             .hidden = 64,
+             .layers = 2,
+             .heads = 4,
+             .kv_heads = 2,
+             .head_size = 16,
+             .feed_forward = 128,
+             .context = 32};
+  o.training.steps = 24;
+  o.training.sequences = 4;
+  o.validation_tokens = 1024;
+  o.checkpoint_every = 10;
+}
+
+void print_result(const std::string& name, const quality& measured, bool has_teacher) {
+  std::printf("%s: validation perplexity %.3f", er::printable(name, er::longest_path).c_str(),
+              measured.perplexity);
+  if (has_teacher) std::printf(", KL to the teacher %.4f nats", measured.divergence);
+  std::printf("\n");
+}
+
+/// Reads the text that a run is to learn from, and notes where it is and what it was.
+std::string claim_text(run_options& o) {
+  for (std::string& path : o.text_files) path = std::filesystem::absolute(path).string();
+  require_valid(o);
+  std::string text = read_text(o.text_files);
+  o.text = fingerprint(text);
+  return text;
+}
+
+corpus new_corpus(run_options& o) {
+  const std::string text = claim_text(o);
+  corpus result(divide(text, o.split), o.model.vocabulary);
+  o.model.vocabulary = result.tokenizer.size();
+  return result;
+}
+
+void add_teacher(CLI::App& program) {
+  const auto asked = std::make_shared<request>();
+  run_options& options = asked->options;
+  options.training.steps = 1500;
+  CLI::App& command =
+      *program.add_subcommand("teacher", "Train a model in float32, or go on with it");
+  command.add_option("--folder", asked->folder, "Folder of the run")
+      ->required()
+      ->type_name("FOLDER");
+  add_text(command, options);
+  add_shape(command, options.model);
+  add_training(command, options.training);
+  add_threads(command, options.training);
+  add_bookkeeping(command, options);
+  command.callback([asked] {
+    require_valid(asked->options);  // before the text is read
+    const corpus text = new_corpus(asked->options);
+    const run_result result = perform_run(asked->options, text, nullptr, asked->folder, false);
+    print_result(asked->folder, result.measured, false);
+  });
+}
+
+void add_student(CLI::App& program) {
+  const auto asked = std::make_shared<request>();
+  run_options& options = asked->options;
+  training_options& t = options.training;
+  asked->recipe = "w1_88";
+  t.learning_rate = 2e-3;
+  CLI::App& command =
+      *program.add_subcommand("student", "Train a low-bit student of a teacher, or go on with it");
+  command.add_option("--folder", asked->folder, "Folder of the run")
+      ->required()
+      ->type_name("FOLDER");
+  command
+      .add_option("--teacher", asked->teacher_folder,
+                  "Folder of the teacher, whose text and shape it takes")
+      ->required()
+      ->type_name("FOLDER");
+  command
+      .add_option("--method", asked->how,
+                  "qad: under the teacher; qat: from the text alone; rounding: the teacher's "
+                  "weights as they are")
+      ->check(CLI::IsMember({"qad", "qat", "rounding"}))
+      ->capture_default_str();
+  command.add_option("--recipe", asked->recipe, recipe_help)
+      ->capture_default_str()
+      ->type_name("NAME");
+  command
+      .add_option("--logits-loss", t.logits_loss,
+                  "qad: what brings the predictions to the teacher's")
+      ->check(CLI::IsMember({"eakld", "forward", "reverse", "none"}))
+      ->capture_default_str();
+  command.add_flag("--no-features", asked->no_features,
+                   "qad: without the loss between hidden states");
+  add_number(command, "--task-weight", t.task_weight, support::not_negative_real<double>,
+             "qad: of the cross-entropy");
+  add_number(command, "--logits-weight", t.logits_weight, support::not_negative_real<double>,
+             "qad: of the loss between predictions");
+  add_number(command, "--feature-weight", t.feature_weight, support::not_negative_real<double>,
+             "qad: of the loss between hidden states");
+  add_number(command, "--confidence-k", t.confidence_k, {2, 0xffffffffu},
+             "eakld: likeliest tokens of which the teacher's entropy is taken");
+  add_number(command, "--feature-layers", t.feature_layers, support::positive,
+             "qad: layers that the loss between hidden states selects");
+  add_training(command, t);
+  add_threads(command, t);
+  add_bookkeeping(command, options);
+  command.callback([asked, &options] {
+    const std::string& how = asked->how;
+    const trained_model teacher = load_run(asked->teacher_folder);
+    options.model = teacher.options.model;
+    options.split = teacher.options.split;
+    options.text = teacher.options.text;
+    options.text_files = teacher.options.text_files;
+    options.teacher = fingerprint(teacher);
+    options.teacher_folder = std::filesystem::absolute(asked->teacher_folder).string();
+    options.training.how = how == "qad"   ? method::qad
+                           : how == "qat" ? method::qat
+                                          : method::rounding;
+    options.training.recipe = recipe_name(asked->recipe);
+    options.training.features = !asked->no_features;
+    const corpus text(text_of(options), teacher.words);
+    const run_result result = perform_run(options, text, &teacher, asked->folder, false);
+    print_result(asked->folder, result.measured, true);
+  });
+}
+
+/// The recipe that the user names, or the one a run was made with.
+std::string recipe_of(const std::string& asked, const trained_model& model) {
+  return asked.empty() ? model.options.training.recipe : recipe_name(asked);
+}
+
+void add_evaluate(CLI::App& program) {
+  const auto asked = std::make_shared<request>();
+  CLI::App& command =
+      *program.add_subcommand("evaluate", "Measure a trained model on the validation text");
+  command.add_option("FOLDER", asked->folder, "Folder of a run")->required();
+  command
+      .add_option("--recipe", asked->recipe,
+                  std::string{"Round to "} + recipe_help + " [as it was trained]")
+      ->type_name("NAME");
+  add_number(command, "--window", asked->window, support::positive,
+             "Tokens that are read in one go [the training window]");
+  command
+      .add_option("--write-text", asked->text_output,
+                  "Also write the validation text there, for llm compare --text")
+      ->type_name("FILE");
+  add_threads(command, asked->run);
+  command.callback([asked] {
+    const std::string& folder = asked->folder;
+    trained_model model = load_run(folder);
+    model.options.training.threads = asked->run.threads;
+    const divided_text divided = text_of(model.options);
+    if (!asked->text_output.empty()) write_text_file(asked->text_output, divided.validation);
+    const corpus text(divided, model.words);
+    std::optional<trained_model> teacher;
+    if (!model.options.teacher_folder.empty()) {
+      teacher.emplace(load_run(model.options.teacher_folder));
+      if (fingerprint(*teacher) != model.options.teacher) {
+        throw er::io_error(er::quoted(model.options.teacher_folder, er::longest_path) +
+                           " is not the teacher any more that the run had");
+      }
+    }
+    const std::string how = recipe_of(asked->recipe, model);
+    const parameters* reference = teacher         ? &teacher->weights
+                                  : how == "none" ? nullptr
+                                                  : &model.weights;
+    print_result(folder + ", " + how,
+                 measure(model.weights, how, reference, model.options, text, asked->window),
+                 reference != nullptr);
+  });
+}
+
+void add_export(CLI::App& program) {
+  const auto asked = std::make_shared<request>();
+  CLI::App& command =
+      *program.add_subcommand("export", "Write a trained model to a GGUF file that llm runs");
+  command.add_option("FOLDER", asked->folder, "Folder of a run")->required();
+  command.add_option("--output", asked->output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--recipe", asked->recipe,
+                  std::string{"Round to "} + recipe_help + " [as it was trained]")
+      ->type_name("NAME");
+  command.add_option("--name", asked->title, "Name of the model in the file")
+      ->capture_default_str()
+      ->type_name("TEXT");
+  command.callback([asked] {
+    const trained_model model = load_run(asked->folder);
+    const std::size_t bytes = export_model(model.weights, recipe_of(asked->recipe, model),
+                                           model.words, asked->title, asked->output);
+    std::printf("%s: %.1f kB\n", er::printable(asked->output, er::longest_path).c_str(),
+                static_cast<double>(bytes) / 1000);
+  });
+}
+
+void add_experiment(CLI::App& program) {
+  const auto asked = std::make_shared<request>();
+  experiment_options& options = asked->experiment;
+  options.teacher.training.steps = 1500;
+  CLI::App& command = *program.add_subcommand(
+      "experiment",
+      "Teachers, rounding, QAT, QAD and the ablation for several seeds, and the table of it");
+  command
+      .add_option("--folder", options.folder,
+                  "Folder of all runs; what is finished there is not done again")
+      ->required()
+      ->type_name("FOLDER");
+  command
+      .add_option("--teacher", options.teacher_folder,
+                  "A trained teacher for all seeds, which then differ in their batches alone")
+      ->type_name("FOLDER");
+  add_number(command, "--seeds", options.seeds, {1, 1000}, "Seeds, beginning with 1");
+  add_number(command, "--jobs", options.jobs, {1, 256}, "Runs at a time, of one thread each");
+  add_number(command, "--teacher-steps", options.teacher.training.steps, support::positive,
+             "Batches that a teacher learns from");
+  add_number(command, "--teacher-learning-rate", options.teacher.training.learning_rate,
+             support::positive_real<double>, "AdamW's, of teachers");
+  add_number(command, "--teacher-weight-decay", options.teacher.training.weight_decay,
+             support::not_negative_real<double>, "AdamW's, of teachers");
+  add_number(command, "--student-steps", options.student_steps, support::positive,
+             "Batches that a student learns from");
+  add_number(command, "--student-learning-rate", options.student_learning_rate,
+             support::positive_real<double>, "AdamW's, of students");
+  add_number(command, "--student-weight-decay", options.student_weight_decay,
+             support::not_negative_real<double>, "AdamW's, of students");
+  add_number(command, "--feature-weight", options.feature_weight,
+             support::not_negative_real<double>, "qad: of the loss between hidden states");
+  add_number(command, "--sequences", options.teacher.training.sequences, {2, 0xffffffffu},
+             "Windows of a batch");
+  add_text(command, options.teacher);
+  add_shape(command, options.teacher.model);
+  add_bookkeeping(command, options.teacher);
+  command.add_flag("--tiny", asked->tiny,
+                   "A model that learns nothing, in seconds; replaces shape and steps");
+  command.callback([asked, &options] {
+    if (asked->tiny) {
+      make_tiny(options.teacher);
+      options.student_steps = options.teacher.training.steps;
+    }
+    if (options.teacher_folder.empty()) {
+      require_valid(options.teacher);
+      claim_text(options.teacher);
+    }
+    perform_experiment(options);
+  });
+}
+
+}  // namespace
+
+support::outcome run(std::vector<std::string> arguments) {
+  CLI::App program{
+      "Trains a small Llama decoder, and low-bit students of it by rounding, QAT and QAD.", "qad"};
+  program.set_version_flag("--version", EDGERAZOR_VERSION);
+  program.require_subcommand(1);
+  add_teacher(program);
+  add_student(program);
+  add_evaluate(program);
+  add_export(program);
+  add_experiment(program);
+  return support::run(program, std::move(arguments));
+}
+
+}  // namespace qad
