@@ -15,10 +15,12 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 struct of_this_form {};
 }  // namespace EDGERAZOR_ABI
-#if EDGERAZOR_HEADER_ONLY
-static_assert(std::is_same_v<of_this_form, v0::of_this_form>);
-#else
+#if !EDGERAZOR_HEADER_ONLY
 static_assert(std::is_same_v<of_this_form, v0_compiled::of_this_form>);
+#elif EDGERAZOR_X86 && !defined(__SSE3__) && !defined(__POPCNT__)
+static_assert(std::is_same_v<of_this_form, v0::of_this_form>);
+#elif EDGERAZOR_X86 && defined(__AVX2__) && !defined(__AVX512F__)
+static_assert(std::is_same_v<of_this_form, v0_avx2_fma_bmi::of_this_form>);
 #endif
 }  // namespace edgerazor
 

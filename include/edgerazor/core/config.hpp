@@ -10,9 +10,59 @@
 static_assert(std::endian::native == std::endian::little,
               "edgerazor's packed layouts are little-endian");
 
+/// Instruction sets beyond the processor family's first that this unit's flags let the compiler use
+/// anywhere, an inline function included: "_avx2_fma_bmi" of -march=haswell, nothing of no flag.
+#if defined(__AVX512F__)
+#define EDGERAZOR_ISA_VECTORS _avx512
+#elif defined(__AVX2__)
+#define EDGERAZOR_ISA_VECTORS _avx2
+#elif defined(__AVX__)
+#define EDGERAZOR_ISA_VECTORS _avx
+#elif defined(__SSE4_1__) || defined(__POPCNT__)
+#define EDGERAZOR_ISA_VECTORS _sse4
+#elif defined(__SSE3__)
+#define EDGERAZOR_ISA_VECTORS _sse3
+#elif defined(__ARM_FEATURE_SVE)
+#define EDGERAZOR_ISA_VECTORS _sve
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define EDGERAZOR_ISA_VECTORS _dotprod
+#elif defined(__riscv_vector)
+#define EDGERAZOR_ISA_VECTORS _rvv
+#else
+#define EDGERAZOR_ISA_VECTORS
+#endif
+#if defined(__FMA__) || defined(__FMA4__)
+#define EDGERAZOR_ISA_FMA _fma
+#else
+#define EDGERAZOR_ISA_FMA
+#endif
+#if defined(__BMI__) || defined(__BMI2__) || defined(__LZCNT__) || defined(__MOVBE__)
+#define EDGERAZOR_ISA_BITS _bmi
+#elif defined(__ARM_FEATURE_ATOMICS)
+#define EDGERAZOR_ISA_BITS _lse
+#else
+#define EDGERAZOR_ISA_BITS
+#endif
+#if defined(__AVX512VBMI__) || defined(__AVX512VNNI__)
+#define EDGERAZOR_ISA_BYTES _vnni
+#elif defined(__AVX512BW__) || defined(__AVX512DQ__) || defined(__AVX512VL__)
+#define EDGERAZOR_ISA_BYTES _bw
+#elif defined(__AVXVNNI__)
+#define EDGERAZOR_ISA_BYTES _avxvnni
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define EDGERAZOR_ISA_BYTES _i8mm
+#else
+#define EDGERAZOR_ISA_BYTES
+#endif
+#define EDGERAZOR_JOINED(form, vectors, fma, bits, bytes) form##vectors##fma##bits##bytes
+#define EDGERAZOR_JOIN(form, vectors, fma, bits, bytes) \
+  EDGERAZOR_JOINED(form, vectors, fma, bits, bytes)
+
 /// The inline namespace of everything. The two forms of the library, header-only and compiled
 /// (EDGERAZOR_COMPILED), have one each: units of different forms that exchange a type of ours do
-/// not link.
+/// not link. In the header-only form so have units of different instruction sets: a linker keeps
+/// one copy of an inline function, and that of a unit with -mavx2 would end a program on a
+/// processor without. The compiled form has one namespace whatever the flags, that of its library.
 ///
 /// EDGERAZOR_FUNCTION stands before every function that the compiled form keeps in its library.
 #if defined(EDGERAZOR_COMPILED)
@@ -20,7 +70,9 @@ static_assert(std::endian::native == std::endian::little,
 #define EDGERAZOR_HEADER_ONLY 0
 #define EDGERAZOR_FUNCTION
 #else
-#define EDGERAZOR_ABI v0
+#define EDGERAZOR_ABI                                                              \
+  EDGERAZOR_JOIN(v0, EDGERAZOR_ISA_VECTORS, EDGERAZOR_ISA_FMA, EDGERAZOR_ISA_BITS, \
+                 EDGERAZOR_ISA_BYTES)
 #define EDGERAZOR_HEADER_ONLY 1
 #define EDGERAZOR_FUNCTION inline
 #endif
