@@ -138,14 +138,17 @@ static_assert(std::endian::native == std::endian::little,
 #if defined(__GNUC__) || defined(__clang__)
 #define EDGERAZOR_TARGET(features) __attribute__((target(features)))
 #define EDGERAZOR_INLINE inline __attribute__((always_inline))
+#define EDGERAZOR_NOINLINE __attribute__((noinline))
 #define EDGERAZOR_RESTRICT __restrict__
 #elif defined(_MSC_VER)
 #define EDGERAZOR_TARGET(features)
 #define EDGERAZOR_INLINE __forceinline
+#define EDGERAZOR_NOINLINE __declspec(noinline)
 #define EDGERAZOR_RESTRICT __restrict
 #else
 #define EDGERAZOR_TARGET(features)
 #define EDGERAZOR_INLINE inline
+#define EDGERAZOR_NOINLINE
 #define EDGERAZOR_RESTRICT
 #endif
 

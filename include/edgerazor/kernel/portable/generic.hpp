@@ -31,7 +31,7 @@ inline bool supported() noexcept { return true; }
 
 // Small blocks: the number of registers is not known.
 inline constexpr std::size_t float_tokens = 1, float_cols = 1, float_tokens_rest = 1,
-                             float_cols_rest = 1, dense_rows = 4, dense_tokens = 1, sum_vectors = 1,
+                             float_cols_rest = 1, dense_rows = 1, dense_tokens = 1, sum_vectors = 1,
                              sum_vectors_rest = 1, panel_block = 1, panel_step = 1;
 
 /// v / radix as v * factor >> shift, in 16 bits, for every byte of a plane of an odd radix.
@@ -159,8 +159,7 @@ struct chunk_sums {
     byte_pairs rest[parts];
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) rest[i] = codes.part[i];
-    EDGERAZOR_UNROLL
-    for (unsigned f = 0; f < fields; ++f) {
+    const auto add_field = [&](unsigned f) {
       const slot_columns columns(x + slot_cols * f);
       EDGERAZOR_UNROLL
       for (std::size_t i = 0; i < parts; ++i) {
@@ -174,6 +173,14 @@ struct chunk_sums {
           wide[i] += widen(of_even) + widen(of_odd);
         }
       }
+    };
+    // Of more fields the code would be larger, and not faster.
+    if constexpr (fields <= 4) {
+      EDGERAZOR_UNROLL
+      for (unsigned f = 0; f < fields; ++f) add_field(f);
+    } else {
+      for (unsigned f = 0; f + 1 < fields; ++f) add_field(f);
+      add_field(fields - 1);
     }
     if constexpr (widest > 0) {
       if (++held == widest) widen_all();

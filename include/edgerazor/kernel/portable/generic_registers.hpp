@@ -101,15 +101,20 @@ constexpr bool fuses() noexcept {
   }
   return false;
 }
+/// Not inlined: it is four calls or more of another, wherever it stands.
+EDGERAZOR_NOINLINE inline real_vector multiply_add_lanes(const real_vector& a, const real_vector& b,
+                                                         const real_vector& c) noexcept {
+  float of_a[lanes], of_b[lanes], of_c[lanes];
+  store(of_a, a), store(of_b, b), store(of_c, c);
+  for (std::size_t i = 0; i < lanes; ++i) of_c[i] = std::fma(of_a[i], of_b[i], of_c[i]);
+  return load(of_c);
+}
 EDGERAZOR_OP real_vector multiply_add(const real_vector& a, const real_vector& b,
                                       const real_vector& c) noexcept {
   if constexpr (fuses()) {
     return xsimd::fma(a, b, c);
   } else {
-    float of_a[lanes], of_b[lanes], of_c[lanes];
-    store(of_a, a), store(of_b, b), store(of_c, c);
-    for (std::size_t i = 0; i < lanes; ++i) of_c[i] = std::fma(of_a[i], of_b[i], of_c[i]);
-    return load(of_c);
+    return multiply_add_lanes(a, b, c);
   }
 }
 
