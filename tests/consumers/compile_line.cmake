@@ -44,4 +44,5 @@ execute_process(COMMAND ${COMPILER} ${flags} ${includes} ${sources} ${library} -
 execute_process(COMMAND ${WORK}/stranger COMMAND_ERROR_IS_FATAL ANY)
 if(PROGRAM STREQUAL "program")
   execute_process(COMMAND ${WORK}/stranger misuse COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${WORK}/stranger exhaust COMMAND_ERROR_IS_FATAL ANY)
 endif()

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <vector>
 
 #include "elsewhere.hpp"
@@ -41,10 +42,26 @@ int misuse() {
   return 1;
 }
 
+// Memory that can't be had is an exception, or without exceptions the handler's, too.
+int exhaust() {
+  er::set_error_handler(&leave);
+  constexpr std::size_t tokens = std::size_t{1} << 45;
+#if defined(__cpp_exceptions)
+  try {
+    const er::packed_activations room(64, 64, tokens);
+  } catch (const std::bad_alloc& refusal) {
+    leave(refusal.what());
+  }
+#else
+  const er::packed_activations room(64, 64, tokens);
+#endif
+  return 1;
+}
+
 }  // namespace
 
-int main(int argc, char**) {
-  if (argc > 1) return misuse();
+int main(int argc, char** argv) {
+  if (argc > 1) return argv[1][0] == 'm' ? misuse() : exhaust();
 
   // Row r holds (r % 7) + 1 times the pattern -1, 0, 1, so its product with that pattern is ((r %
   // 7) + 1) * (384 of 576).
