@@ -144,6 +144,12 @@ class Finding(Exception):
     pass
 
 
+def default_signals():
+    """In the child: a shell that runs jobs in the background has some of them ignored."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
+
+
 def run(program, arguments, folder, rng):
     """Runs once; raises Finding where a rule is broken. Returns the exit code."""
     work = os.path.join(folder, "work")
@@ -156,7 +162,7 @@ def run(program, arguments, folder, rng):
     environment = dict(os.environ, TMPDIR=os.path.join(work, "tmp"), ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=0")
     with open(os.path.join(folder, "stdout"), "wb") as out, open(os.path.join(folder, "stderr"), "wb") as err:
         process = subprocess.Popen([program.encode(), *arguments], cwd=work, env=environment, stdin=subprocess.DEVNULL,
-                                   stdout=out, stderr=err)  # fmt: skip
+                                   stdout=out, stderr=err, preexec_fn=default_signals)  # fmt: skip
         ended, deadline = None, time.time() + (rng.choice([0.05, 0.2, 0.5]) if rng.random() < 0.05 else PATIENCE)
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -165,6 +171,10 @@ def run(program, arguments, folder, rng):
             if ended is None and time.time() > deadline:
                 ended = rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
                 os.kill(process.pid, ended)
+            elif ended is not None and time.time() > deadline + PATIENCE:
+                os.kill(process.pid, signal.SIGKILL)
+                os.wait4(process.pid, 0)
+                raise Finding(f"{ended.name} did not end it")
             time.sleep(0.002)
         process.returncode = os.waitstatus_to_exitcode(status)
     code = process.returncode

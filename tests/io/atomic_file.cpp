@@ -202,6 +202,27 @@ TEST_CASE("a device stays one and is written; a pipe is refused") {
   CHECK(std::filesystem::is_fifo(folder / "pipe"));
 }
 
+TEST_CASE("where a file system has no hard links, what was written is copied under its name") {
+  const temporary_folder folder;
+  for (const ::mode_t mode : {0644u, 0600u}) {
+    for (int round = 0; round < 2; ++round) {  // new, then replaced
+      er::atomic_file file(folder / "a", er::detail::io::partial_file::unlinkable);
+      file.write(numbered(100'001));
+      file.commit();
+      CHECK(read_bytes(folder / "a") == numbered(100'001));
+      CHECK(folder.files() == 1);
+      struct stat there{};
+      REQUIRE(::stat((folder / "a").c_str(), &there) == 0);
+      if (round == 1) CHECK((there.st_mode & 07777u) == mode);
+      REQUIRE(::chmod((folder / "a").c_str(), mode) == 0);
+    }
+    er::atomic_file given_up(folder / "b", er::detail::io::partial_file::unlinkable);
+    given_up.write(numbered(10));
+    std::filesystem::remove(folder / "a");
+  }
+  CHECK(folder.files() == 0);
+}
+
 TEST_CASE("a symbolic link stays one, and its target is written, there or not") {
   const temporary_folder folder;
   std::filesystem::create_directory(folder / "real");

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <system_error>
@@ -27,7 +28,8 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::io {
 /// Whether what is being written may go without a name where the system can do that (O_TMPFILE).
-enum class partial_file { any, named };
+/// `unlinkable`, for tests: it may, and then the file system turns out to have no hard links.
+enum class partial_file { any, named, unlinkable };
 }  // namespace detail::io
 
 /// Writes beside `path` and gives the bytes that name when commit() is called, replacing what was
@@ -52,6 +54,7 @@ class atomic_file {
   explicit atomic_file(std::filesystem::path path,
                        detail::io::partial_file kind = detail::io::partial_file::any)
       : name_(path), path_(std::move(path)) {
+    linkable_ = kind != detail::io::partial_file::unlinkable;
     if (path_.empty()) refuse_name("the name is empty");
     open(kind);
   }
@@ -153,7 +156,7 @@ class atomic_file {
 
   void use(int descriptor) {
     if (descriptor < 0) refuse_name(reason(errno));
-    stream_ = ::fdopen(descriptor, "wb");
+    stream_ = ::fdopen(descriptor, in_place_ || !partial_.empty() ? "wb" : "wb+");
     if (stream_ != nullptr) return;
     const int code = errno;
     ::close(descriptor);
@@ -164,7 +167,7 @@ class atomic_file {
 #if EDGERAZOR_LINUX
     const std::filesystem::path folder = path_.parent_path();
     const int descriptor =
-        ::open(folder.empty() ? "." : folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+        ::open(folder.empty() ? "." : folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (descriptor < 0) return false;
     if (::access(unnamed_path(descriptor).c_str(), F_OK) == 0) {
       (void)::flock(descriptor,
@@ -200,11 +203,13 @@ class atomic_file {
   }
 
   /// Gives the file that has no name its own: at once where nobody has it, else by way of a partial
-  /// name, because only a rename replaces.
+  /// name, because only a rename replaces. Where the file system has no hard links it is copied.
   void give_name() {
     const std::string self = unnamed_path(::fileno(stream_));
     const auto link = [&](const std::filesystem::path& name) {
-      return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+      errno = EPERM;
+      return linkable_ &&
+             ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
     };
     if (link(path_)) return;
     for (int n = 0; n < most_partial_files && errno == EEXIST; ++n) {
@@ -214,7 +219,24 @@ class atomic_file {
       partial_ = partial;
       return;
     }
-    refuse(errno);
+    copy_to_named();
+  }
+
+  void copy_to_named() {
+    struct stat status{};
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> held(std::exchange(stream_, nullptr),
+                                                               &std::fclose);
+    std::FILE* const from = held.get();
+    int code = ::fstat(::fileno(from), &status) == 0 ? 0 : errno;
+    open_named(status.st_mode & 0700u);
+    keep_owner_and_mode(status);
+    std::rewind(from);
+    std::byte part[4096];
+    for (std::size_t got; code == 0 && (got = std::fread(part, 1, sizeof part, from)) > 0;)
+      code = std::fwrite(part, 1, got, stream_) == got ? 0 : errno;
+    if (code == 0 && std::ferror(from) != 0) code = EIO;
+    if (code == 0 && (std::fflush(stream_) != 0 || ::fsync(::fileno(stream_)) != 0)) code = errno;
+    if (code != 0) refuse(code);
   }
 
   static std::string unnamed_path(int descriptor) {
@@ -281,6 +303,7 @@ class atomic_file {
   }
 #endif
 
+  bool linkable_ = true;
   std::filesystem::path name_;  // as the caller gave it
   std::filesystem::path path_;  // of the file that is replaced
   std::filesystem::path partial_;
