@@ -110,34 +110,45 @@ void pass_within_levels(const float* weights, std::size_t count, float scale, co
 /// does) and returns sum of g * d.
 ///
 /// Outside (n, p) the clamp makes the level n or p itself, so d = level - (v inside, 0 outside)
-/// everywhere.
+/// everywhere. A product of two floats is exact in double; sixteen sums (column modulo 16), added
+/// in order, give the same bits whatever the vectors' length.
 template <quantizer Q, class Arch = xsimd::default_arch>
-float learned_step_gradient(const float* weights, std::size_t count, float scale,
-                            const float* grad_out, float* grad_in) noexcept {
+double learned_step_gradient(const float* weights, std::size_t count, float scale,
+                             const float* grad_out, float* grad_in) noexcept {
   constexpr float low = Q::min_level, high = Q::max_level;
-  float sum = 0;
+  constexpr std::size_t width = 16;
+  double sums[width] = {};
   std::size_t whole = 0;
   if constexpr (lanes_quantizer<Q, Arch>) {
     using reals = xsimd::batch<float, Arch>;
-    whole = count - count % reals::size;
+    static_assert(width % reals::size == 0);
+    whole = count - count % width;
     const reals scales{scale}, zero{0.0f};
-    reals sums{0.0f};
-    for (std::size_t i = 0; i < whole; i += reals::size) {
-      const reals w = reals::load_unaligned(weights + i), g = reals::load_unaligned(grad_out + i),
-                  v = quotient(w, scales);
-      const auto inside = (v > reals{low}) & (v < reals{high});
-      const float_lanes<Arch> lanes{w}, steps{scales};
-      sums += g * (xsimd::to_float(Q::level(lanes, steps).values) - xsimd::select(inside, v, zero));
-      xsimd::select(inside, g, zero).store_unaligned(grad_in + i);
+    for (std::size_t first = 0; first < whole; first += width) {
+      float gradients[width], slopes[width];
+      for (std::size_t i = 0; i < width; i += reals::size) {
+        const reals w = reals::load_unaligned(weights + first + i),
+                    g = reals::load_unaligned(grad_out + first + i), v = quotient(w, scales);
+        const auto inside = (v > reals{low}) & (v < reals{high});
+        const float_lanes<Arch> lanes{w}, steps{scales};
+        g.store_unaligned(gradients + i);
+        (xsimd::to_float(Q::level(lanes, steps).values) - xsimd::select(inside, v, zero))
+            .store_unaligned(slopes + i);
+        xsimd::select(inside, g, zero).store_unaligned(grad_in + first + i);
+      }
+      for (std::size_t i = 0; i < width; ++i)
+        sums[i] += static_cast<double>(gradients[i]) * static_cast<double>(slopes[i]);
     }
-    sum = xsimd::reduce_add(sums);
   }
   for (std::size_t i = whole; i < count; ++i) {
     const float v = weights[i] / scale, g = grad_out[i];
     const bool inside = v > low && v < high;
-    sum += g * (static_cast<float>(Q::level(weights[i], scale)) - (inside ? v : 0.0f));
+    const float slope = static_cast<float>(Q::level(weights[i], scale)) - (inside ? v : 0.0f);
+    sums[i % width] += static_cast<double>(g) * static_cast<double>(slope);
     grad_in[i] = inside ? g : 0.0f;
   }
+  double sum = 0;
+  for (const double s : sums) sum += s;
   return sum;
 }
 
