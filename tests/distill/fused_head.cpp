@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -154,6 +155,24 @@ TEST_CASE("what a fused head refuses") {
       loss(m.student_hidden(), m.teacher_logits(), m.teacher_hidden(), m.teacher_logits(),
            m.batch(), g, workspace),
       "fused_head: hidden states are 70 x 20 and 70 x 33, the heads take 33 and 33 columns");
+}
+
+TEST_CASE("fused_head: weights and sizes without meaning are refused") {
+  const std::vector<float> one(4, 1.0f);
+  std::vector<float> room(1000);
+  const er::matrix_view<const float> hidden{one.data(), 1, 2};
+  const er::dense_head head{{one.data(), 2, 2}};
+  const auto run = [&](const er::fused_head<er::forward_kl>& loss) {
+    return loss(hidden, head, hidden, head, er::token_batch{}, er::matrix_view<float>{}, room);
+  };
+  CHECK(run({.columns = 2}).value == 0);
+  CHECK_THROWS_WITH(run({.loss_weight = -1, .columns = 2}),
+                    "fused_head: the loss's weight is -1.000000, expected a finite one, not "
+                    "negative");
+  CHECK_THROWS(run({.task_weight = std::nan(""), .columns = 2}));
+  // 96 of them are 2^64, and no room at all.
+  CHECK_THROWS_WITH(run({.columns = std::size_t{1} << 59}),
+                    "fused_head: a workspace of 1000 floats, expected 18446744073709551615");
 }
 
 TEST_SUITE_END();

@@ -168,4 +168,20 @@ TEST_CASE("objective: names are taken once, and there is room for so many") {
 static_assert(er::published::qwen3_w1_58.task == 0.1 && er::published::mobilellm_w2_79.task == 0.5);
 static_assert(er::published::qwen3_w4.logit_loss().confidence_k == 16);
 
+TEST_CASE("objective: weights without meaning are refused before the term is computed") {
+  er::objective total{er::token_batch{}};
+  bool computed = false;
+  const auto term = [&](const er::token_batch&) {
+    computed = true;
+    return 1.0;
+  };
+  CHECK_THROWS_WITH(total.add("a", -1, term),
+                    "objective: the weight of \"a\" is -1.000000, expected a finite one, not "
+                    "negative");
+  CHECK_THROWS(total.add("a", std::nan(""), term));
+  CHECK_THROWS(total.add("a", std::numeric_limits<double>::infinity(), term));
+  CHECK(!computed);
+  CHECK(total.parts().empty());
+}
+
 TEST_SUITE_END();

@@ -184,4 +184,69 @@ TEST_CASE("tokens: spans and samples that don't fit are refused") {
                     "forward_kl: the last sample ends at token 3 of 4");
 }
 
+TEST_CASE("tokens: numbers without meaning are named, and nothing is written") {
+  const std::vector<float> s = normal(4 * 5, 6), t = normal(4 * 5, 7);
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN(),
+                  infinity = std::numeric_limits<float>::infinity();
+  std::vector<float> gradient(s.size(), 7);
+  const auto run = [&](const er::token_batch& batch) {
+    er::forward_kl{}(view(s, 4), view(t, 4), batch, er::matrix_view<float>{gradient.data(), 4, 5});
+  };
+  const std::vector<float> negative{1, -1, 1, 1}, undefined{1, 1, nan, 1},
+      unbounded{infinity, 1, 1, 1};
+  CHECK_THROWS_WITH(run({.weights = negative}),
+                    "forward_kl: the weight of token 1 is -1.000000, expected a finite one, not "
+                    "negative");
+  CHECK_THROWS_WITH(
+      run({.weights = undefined}),
+      "forward_kl: the weight of token 2 is nan, expected a finite one, not negative");
+  CHECK_THROWS_WITH(
+      run({.weights = unbounded}),
+      "forward_kl: the weight of token 0 is inf, expected a finite one, not negative");
+  CHECK_THROWS_WITH(run({.token_upstream = undefined}),
+                    "forward_kl: the upstream gradient of token 2 is nan, expected a finite one");
+  for (const double bad : {double{nan}, double{infinity}, -double{infinity}}) {
+    CHECK_THROWS(run({.upstream = bad}));
+    CHECK_THROWS(run({.denominator = bad}));
+    CHECK_THROWS(er::scale_gradient(er::matrix_view<float>{gradient.data(), 4, 5}, bad));
+  }
+  CHECK_THROWS_WITH(
+      run({.denominator = -3}),
+      "forward_kl: the denominator is -3.000000, expected a finite one, not negative");
+  CHECK(gradient == std::vector<float>(s.size(), 7));
+  // One that turns the gradient around has a meaning.
+  run({.upstream = -1});
+  std::vector<float> turned = gradient;
+  run({.upstream = 1});
+  for (std::size_t i = 0; i < turned.size(); ++i) CHECK(turned[i] == -gradient[i]);
+}
+
+TEST_CASE("tokens: what has weight 0, or upstream 0, has gradient 0 whatever its row holds") {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> s = normal(3 * 600, 8), t = normal(3 * 600, 9);
+  const std::vector<float> weights{1, 0, 2};
+  const er::token_batch batch{.weights = weights};
+  const auto check = [&](const auto& loss) {
+    std::vector<float> clean(s.size(), 7), dirty(s.size(), 7);
+    std::vector<float> bad_s = s, bad_t = t;
+    for (std::size_t i = 600; i < 1200; i += 7) bad_s[i] = bad_t[i] = nan;
+    const auto r =
+        loss(view(s, 3), view(t, 3), batch, er::matrix_view<float>{clean.data(), 3, 600});
+    const auto again =
+        loss(view(bad_s, 3), view(bad_t, 3), batch, er::matrix_view<float>{dirty.data(), 3, 600});
+    CHECK(again.value == r.value);
+    CHECK(again.tokens == 3);
+    CHECK(dirty == clean);
+    for (std::size_t i = 600; i < 1200; ++i) REQUIRE(dirty[i] == 0);
+    // The value is asked of all, the gradient of none.
+    const auto none = loss(view(bad_s, 3), view(bad_t, 3), er::token_batch{.upstream = 0},
+                           er::matrix_view<float>{dirty.data(), 3, 600});
+    CHECK(std::isnan(none.value));
+    CHECK(dirty == std::vector<float>(s.size(), 0));
+  };
+  check(er::forward_kl{});
+  check(er::entropy_aware_kl{});
+  check(er::entropy_aware_kl{.scope = er::gamma_scope::sample});
+}
+
 TEST_SUITE_END();

@@ -295,8 +295,8 @@ TEST_CASE("tails of next to no mass, and of none") {
   const double forward = er::top_k_loss{er::forward_kl{}}(r.logits(), r.teacher(bucket), {}).value;
 
   // A sum of 1 or more leaves nothing.
-  for (const float excess : {0.0f, 1e-3f}) {
-    const row none{{1, 2, 3}, {1}, {excess}};
+  for (const bool above : {false, true}) {
+    const row none = above ? row{{1, 2, 3}, {1, 0}, {-1e-4f, -7.0f}} : row{{1, 2, 3}, {1}, {0}};
     CHECK(std::isfinite(
         er::top_k_loss{er::forward_kl{}}(none.logits(), none.teacher(bucket), {}).value));
     std::vector<float> gradient(3, 7);
@@ -310,15 +310,27 @@ TEST_CASE("tails of next to no mass, and of none") {
             .value == infinity);
     CHECK(gradient == std::vector<float>{0, 0, 0});
     // A floor makes it finite: p = 1 / (1 + f), f / (1 + f).
-    const double f = 1e-7, k = std::exp(2.0) / (std::exp(1.0) + std::exp(2.0) + std::exp(3.0));
-    const double expected =
-        k * std::log(k) + (1 - k) * std::log((1 - k) / f) + (excess == 0 ? std::log1p(f) : 0);
+    const double f = 1e-7, whole = std::exp(1.0) + std::exp(2.0) + std::exp(3.0);
+    const double sum = above ? std::exp(-1e-4) + std::exp(-7.0) : 1;
+    double expected = std::log(sum + f);
+    const auto add = [&](double q, double log_p) { expected += q * (std::log(q) - log_p); };
+    add(std::exp(2.0) / whole, above ? -1e-4 : 0.0);
+    if (above) add(std::exp(1.0) / whole, -7);
+    add((above ? std::exp(3.0) : std::exp(1.0) + std::exp(3.0)) / whole, std::log(f));
     const double floored =
         er::top_k_loss{er::reverse_kl{}}(none.logits(), none.teacher(bucket, 1e-7f), {}, g).value;
-    CHECK(floored == doctest::Approx(expected).epsilon(excess == 0 ? 1e-7 : 1e-3));
+    CHECK(floored == doctest::Approx(expected).epsilon(1e-6));
     CHECK(gradient[1] < 0);
-    CHECK(gradient[0] > 0);
+    CHECK(gradient[2] > 0);
   }
+  // One of more than 1 is no probability.
+  const row impossible{{1, 2, 3}, {1}, {1e-3f}};
+  std::vector<float> untouched(3, 7);
+  CHECK_THROWS_WITH(
+      er::top_k_loss{er::reverse_kl{}}(impossible.logits(), impossible.teacher(bucket), {},
+                                       er::matrix_view<float>{untouched.data(), 1, 3}),
+      "top_k_loss: token 0 has id 1 with log-probability 0.001000, expected none above 0");
+  CHECK(untouched == std::vector<float>(3, 7));
   CHECK(er::top_k_loss{er::forward_kl{}}(r.logits(), r.teacher(bucket, 1e-20f), {}).value ==
         forward);
 }

@@ -53,7 +53,7 @@ er::logit_statistics merged(const row_pair& rows, const pieces& cut, float tempe
                       temperature, parts.back());
   });
   while (parts.size() > 1) {
-    parts.front().merge(parts.back(), 1 / static_cast<double>(temperature));
+    parts.front().merge(parts.back());
     parts.pop_back();
   }
   return parts.front();
@@ -161,6 +161,28 @@ TEST_CASE("pieces must cover the same columns") {
                     "observe_piece: 5 of the student's logits, 4 of the teacher's");
   CHECK_THROWS_WITH(er::observe_piece(std::span{logits}, std::span{logits}, 0, seen),
                     "observe_piece: the temperature is 0.000000, expected one above 0");
+}
+
+TEST_CASE("pieces of one row have one temperature, which their statistics know") {
+  std::vector<float> logits{1, 2, 3}, gradient(3, 7);
+  const std::span<const float> row{logits};
+  er::logit_statistics seen, other;
+  er::observe_piece(row, row, 2, seen);
+  er::observe_piece(row, row, 4, other);
+  const er::logit_statistics before = seen;
+  CHECK_THROWS_WITH(seen.merge(other),
+                    "logit_statistics: pieces seen at the temperatures 2.000000 and 4.000000");
+  CHECK_THROWS_WITH(er::observe_piece(row, row, 4, seen),
+                    "observe_piece: the temperature is 4.000000, that of the statistics 2.000000");
+  CHECK(seen.student_sum == before.student_sum);
+  CHECK_THROWS_WITH(er::piece_gradient(row, row, 4, seen, 1, 0, std::span{gradient}),
+                    "piece_gradient: the temperature is 4.000000, that of the statistics 2.000000");
+  CHECK_THROWS_WITH(er::piece_gradient(row, row, 2, seen, std::nan(""), 0, std::span{gradient}),
+                    "piece_gradient: the forward factor is nan, expected a finite one");
+  CHECK(gradient == std::vector<float>(3, 7));
+  er::logit_statistics nothing;
+  nothing.merge(other);
+  CHECK(nothing.inverse_temperature == 0.25);
 }
 
 TEST_SUITE_END();

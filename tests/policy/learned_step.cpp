@@ -275,6 +275,19 @@ TEST_CASE("learned step: a scale below epsilon counts as epsilon and can come ba
   CHECK(grad == std::vector<float>(4));
 }
 
+TEST_CASE("learned step: gradients of scales keep what floats would lose, in the same order") {
+  // 2^24, then 62 ones, then -2^24: a sum in float loses every one of them.
+  using policy = er::learned_step<er::int4<er::per_group<64>>>;
+  std::vector<float> weights(64, 100.0f), gradients(64, 1.0f), in(64), one(1);
+  gradients.front() = 0x1p24f, gradients.back() = -0x1p24f;
+  const std::vector<float> scales{1.0f};
+  er::learned_step_backward<policy>(er::matrix_view<const float>{weights.data(), 1, 64}, scales,
+                                    er::matrix_view<const float>{gradients.data(), 1, 64},
+                                    er::matrix_view<float>{in.data(), 1, 64}, one);
+  // All are clamped at level 7.
+  CHECK(one[0] == static_cast<float>(62.0 * 7 * static_cast<double>(policy::gradient_scale(64))));
+}
+
 TEST_CASE("learned step: 16-bit weights, and values as storage gives them back") {
   using policy = er::learned_step<er::int4<er::per_group<64>>>;
   one_case<policy> k(5, 130, 3);

@@ -31,8 +31,9 @@ struct attention_rows {
   }
   row::kl_divergences divergences(const head_token& token,
                                   const row::kl_blend& blend) const noexcept {
+    const bool differentiated = blend.forward != 0 || blend.reverse != 0;
     return row::attention_row(rows.student.row(token), teacher(token), blend, parity,
-                              rows.gradient.row(token, accumulate));
+                              differentiated ? rows.gradient.row(token, accumulate) : output_row{});
   }
 
  private:
@@ -56,7 +57,8 @@ struct attention_rows {
 /// compared with one head of the student. The gradient is with respect to the probabilities, each
 /// taken for a free variable; the softmax that made them is the host's to go back through. A
 /// probability of 0 gives what the limit gives: 0 ln 0 is 0, and a divergence may be infinite, its
-/// gradient too, but never NaN. Entries are not negative.
+/// gradient too, but never NaN. A NaN, or an entry below 0, makes the token's value NaN, and the
+/// gradient of that entry.
 struct attention_kl {
   kl_direction direction = kl_direction::forward;  ///< options: see kl_direction
   loss_mode mode = loss_mode::stable;

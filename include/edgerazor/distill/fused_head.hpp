@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,7 +44,8 @@ struct fused_result : loss_result {
 /// vocabulary. The gradient with respect to the student's hidden states is written (added where
 /// `accumulate` is set; not wanted where data is null), that of the student's head is added to what
 /// the head keeps. The workspace is the caller's, `workspace_size` floats. A loss_weight of 0
-/// leaves the teacher alone.
+/// leaves the teacher alone. Weights are finite and not negative, or the call fails before anything
+/// is written.
 template <class Loss>
 struct fused_head {
   Loss loss = {};
@@ -54,6 +56,9 @@ struct fused_head {
   static constexpr std::size_t block_tokens = 32;
 
   [[nodiscard]] std::size_t workspace_size(std::size_t tokens) const noexcept {
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    // Of a number of columns that no memory holds: more than any workspace has.
+    if (columns > (most - tokens) / (3 * block_tokens)) return most;
     return 3 * block_tokens * columns + tokens;
   }
 
@@ -115,7 +120,7 @@ struct fused_head {
       fused_result result;
       for_each_block([&](token_block block) {
         for (token_state& state : block) {
-          if (state.here.counts && distills) state.gamma = gammas.of(state.here);
+          if (state.here.weighs() && distills) state.gamma = gammas.of(state.here);
         }
         run_block(block, result);
       });
@@ -147,6 +152,8 @@ struct fused_head {
         detail::distill::check_tokens("fused_head", "labels", tokens.labels.size(), student.rows);
       if ((labelled || requires { Loss::reads_labels; }) && !tokens.labels.empty())
         plan.check_labels("the vocabulary", rows);
+      detail::distill::check_weight("fused_head", "the task's weight", self.task_weight);
+      detail::distill::check_weight("fused_head", "the loss's weight", self.loss_weight);
       detail::distill::check_temperature("fused_head", self.loss.temperature, loss_mode::stable);
       if constexpr (is_blend) {
         if (self.loss.mode == loss_mode::parity)
@@ -201,7 +208,7 @@ struct fused_head {
       for_each_piece(block, with_student, with_teacher,
                      [&](std::size_t first, const auto& s, const auto& t) {
                        for (std::size_t i = 0; i < block.size(); ++i)
-                         if (block[i].here.counts) visit(block[i], first, s.row(i), t.row(i));
+                         if (block[i].here.weighs()) visit(block[i], first, s.row(i), t.row(i));
                      });
     }
 
@@ -213,10 +220,11 @@ struct fused_head {
           state.see_label(first, t);
         });
         for (const token_state& state : block) {
-          if (!state.here.counts) continue;
+          if (!state.here.weighs()) continue;
           confidence(state.here.index) =
               static_cast<float>(rule.from == gamma_rule::source::label
-                                     ? std::exp(state.label_logit - state.seen.teacher_log_sum())
+                                     ? std::exp(state.label_logit - state.seen.teacher_reference) /
+                                           state.seen.teacher_sum
                                      : rule.of_entropy(state.seen.teacher_entropy()));
         }
       });
@@ -255,11 +263,11 @@ struct fused_head {
 
     void add_values(const token_state& state, fused_result& result) const {
       double task = 0, distillation = 0;
-      if (state.here.counts && labelled) {
+      if (state.here.weighs() && labelled) {
         task =
             std::log(state.plain.student_sum) - (state.label_logit - state.plain.student_reference);
       }
-      if (state.here.counts && distills) {
+      if (state.here.weighs() && distills) {
         if constexpr (is_blend) {
           distillation =
               detail::row::blended(state.gamma, state.seen.forward_kl(), state.seen.reverse_kl());
@@ -280,7 +288,7 @@ struct fused_head {
     void write_gradient(const token_state& state, std::size_t first, std::span<float> s,
                         std::span<float> t, std::span<float> g) const {
       std::fill(g.begin(), g.end(), 0.0f);
-      if (!state.here.counts) return;
+      if (!state.here.weighs() || state.here.upstream == 0) return;
       if (distills) {
         const double factor = self.loss_weight * state.here.upstream * square();
         if constexpr (is_blend) {
@@ -292,8 +300,8 @@ struct fused_head {
       }
       if (labelled) {
         const double factor = self.task_weight * state.here.upstream;
-        detail::row::softmax_gradient(s, state.plain.student_log_sum(), factor, 0.0,
-                                      output_row{g, true});
+        detail::row::softmax_gradient(s, {state.plain.student_reference, state.plain.student_sum},
+                                      factor, 0.0, output_row{g, true});
         if (const std::size_t at = state.label_column(first); at < s.size())
           g[at] -= static_cast<float>(factor);
       }

@@ -130,7 +130,7 @@ class scope_gammas {
     double sum = 0;
     std::size_t counted = 0;
     plan_.for_each_token_of(sample, [&](const counted_token& token) {
-      if (!token.counts) return;
+      if (!token.weighs()) return;
       sum += confidence_(token);
       ++counted;
     });

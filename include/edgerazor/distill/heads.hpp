@@ -171,8 +171,8 @@ struct head_rows {
 ///
 ///     rows.begin_sample(token, student)      before a sample's tokens, for each head; the student's too?
 ///     rows.entropy(token)                    H(p)
-///     rows.divergences(token, kl_blend)      both divergences, and the blend's gradient
-///     rows.skip(token)                       a token that doesn't count
+///     rows.divergences(token, kl_blend)      both divergences, and the gradient of a blend that isn't 0
+///     rows.skip(token)                       a token that has no gradient
 ///     rows.end_sample(token)                 after the sample's tokens
 ///
 /// `scale` multiplies the value and the gradients; `add_values`: token values are added to what is
@@ -196,7 +196,7 @@ blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const t
     double mean = 0, sum = 0;
     std::size_t counted = 0;
     for_each_row(false, [&](const head_token& token, bool last) {
-      if (token.counts) {
+      if (token.weighs()) {
         sum += rows.entropy(token);
         ++counted;
       }
@@ -213,20 +213,17 @@ blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const t
   const std::span<float> values = plan.batch().token_values;
   for_each_row(true, [&](const head_token& token, bool last) {
     if (token.head == 0 && !add_values && !values.empty()) values[token.index] = 0;
-    if (token.counts) {
-      if (token.head == 0) ++result.tokens;
+    if (token.counts && token.head == 0) ++result.tokens;
+    if (!token.weighs() || token.upstream == 0) rows.skip(token);
+    if (token.weighs()) {
       const double upstream = token.upstream * per_head;
-      const row::kl_divergences both =
-          rows.divergences(token, {.forward = (1 - gamma) * upstream, .reverse = gamma * upstream});
-      // A token of weight 0 adds nothing.
-      if (token.weight != 0) {
-        const double value =
-            per_head * add_divergences(result, token.share * per_head, gamma, both);
-        if (!values.empty()) values[token.index] += static_cast<float>(token.weight * value);
-        if (token.share != 0) result.value += token.share * value;
-      }
-    } else {
-      rows.skip(token);
+      const row::kl_blend blend = upstream == 0 ? row::kl_blend{}
+                                                : row::kl_blend{.forward = (1 - gamma) * upstream,
+                                                                .reverse = gamma * upstream};
+      const row::kl_divergences both = rows.divergences(token, blend);
+      const double value = per_head * add_divergences(result, token.share * per_head, gamma, both);
+      if (!values.empty()) values[token.index] += static_cast<float>(token.weight * value);
+      if (token.share != 0) result.value += token.share * value;
     }
     if (last) rows.end_sample(token);
   });

@@ -41,9 +41,12 @@ loss_result sum_hidden_rows(const char* name, const Loss& loss, const token_head
     for (std::size_t head = 0; head < student.heads; ++head) {
       const head_token at{token, head};
       const output_row out = gradient.row(at, batch.accumulate);
-      if (!token.counts) out.clear();
-      if (token.counts)
-        value += loss.row(student.row(at), teacher.row(at), token.upstream * per_head, out);
+      const bool differentiated = token.weighs() && token.upstream != 0;
+      if (!differentiated) out.clear();
+      if (token.weighs()) {
+        value += loss.row(student.row(at), teacher.row(at), token.upstream * per_head,
+                          differentiated ? out : output_row{});
+      }
     }
     plan.add(result, token, value * per_head);
   });

@@ -66,7 +66,7 @@ class teacher_confidence {
       // Tokens in between that don't count leave entries that nobody reads.
       remembered_ = std::max(remembered_, token.index + 1);
     }
-    return of_label ? std::exp(teacher[label] - seen.teacher_log_sum())
+    return of_label ? std::exp(teacher[label] - seen.teacher_reference) / seen.teacher_sum
                     : rule_.of_entropy(seen.teacher_entropy());
   }
   /// The statistics of a token's teacher, or untouched ones.

@@ -36,7 +36,8 @@ enum class vocabulary_mismatch {
 namespace detail::distill {
 
 inline double check_temperature(const char* loss, float temperature, loss_mode mode) {
-  if (mode == loss_mode::parity && temperature < 0.1f) return static_cast<double>(0.1f);
+  if (mode == loss_mode::parity && temperature >= 0 && temperature < 0.1f)
+    return static_cast<double>(0.1f);
   check_option(temperature > 0 && std::isfinite(temperature), loss, "the temperature", temperature,
                "one above 0");
   return static_cast<double>(temperature);

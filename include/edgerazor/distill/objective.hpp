@@ -64,8 +64,8 @@ class objective {
   }
 
   /// Computes a term now and adds it. Returns its value, without the weight. A weight of 0 reports
-  /// a term that doesn't count, infinite ones included. Fails where the name is taken or there are
-  /// `Capacity` terms.
+  /// a term that doesn't count, infinite ones included. Fails, before the term is computed, where
+  /// the name is taken, there are `Capacity` terms, or the weight is negative or not finite.
   template <detail::distill::objective_term Term>
   double add(std::string_view name, double weight, Term&& term) {
     objective_part& part = next(name, weight);
@@ -85,7 +85,7 @@ class objective {
     return part.value;
   }
 
-  /// The weighted sum of all terms so far.
+  /// The weighted sum of all terms so far; a NaN among those of a weight makes it NaN.
   [[nodiscard]] double value() const noexcept {
     double sum = 0;
     for (const objective_part& part : parts())
@@ -125,6 +125,8 @@ class objective {
       detail::core::fail("objective: no room for the term \"" + std::string{name} + "\" beside " +
                          std::to_string(Capacity));
     }
+    const std::string weight_name = "the weight of \"" + std::string{name} + "\"";
+    detail::distill::check_weight("objective", weight_name.c_str(), weight);
     return parts_[count_++] = objective_part{name, weight, 0};
   }
 

@@ -72,19 +72,21 @@ struct projected {
       for (std::size_t r = 0; r < height; ++r)
         for (std::size_t b = 0; b < count; ++b) visit(projection.row(r), b * height + r, b);
     };
-    const auto pass = [&] {
+    // Of the tokens waiting: their values, and their gradients if `differentiated`.
+    const auto pass = [&](bool differentiated) {
       for (std::size_t b = 0; b < count; ++b) rows[b] = student.row(waiting[b].index);
       for_each_product([&](const input_row& row, std::size_t at, std::size_t b) {
         outputs[at] = detail::row::dot(row, rows[b]);
       });
       for (std::size_t b = 0; b < count; ++b) {
-        const output_row slope{for_student || for_projection ? slopes + b * height : nullptr,
-                               height, false};
+        const output_row slope{
+            differentiated && (for_student || for_projection) ? slopes + b * height : nullptr,
+            height, false};
         plan.add(result, waiting[b],
                  loss.row({outputs + b * height, height}, teacher.row(waiting[b].index),
                           waiting[b].upstream, slope));
       }
-      if (for_projection) {
+      if (differentiated && for_projection) {
         for (std::size_t r = 0; r < height; ++r) {
           std::array<double, block> factors{};
           for (std::size_t b = 0; b < count; ++b) factors[b] = slopes[b * height + r];
@@ -92,7 +94,7 @@ struct projected {
                                      to_projection.row(r, true));
         }
       }
-      if (for_student) {
+      if (differentiated && for_student) {
         std::fill_n(sums, count * width, 0.0);
         for_each_product([&](const input_row& row, std::size_t at, std::size_t b) {
           detail::row::add_multiple(slopes[at], row, sums + b * width);
@@ -105,15 +107,22 @@ struct projected {
       count = 0;
     };
     plan.for_each_token([&](const detail::distill::counted_token& token) {
-      if (!token.counts) {
+      if (!token.weighs()) {
         student_gradient.row(token.index, tokens.accumulate).clear();
         plan.add(result, token, 0);
         return;
       }
+      if (token.upstream == 0) {  // has a value alone
+        student_gradient.row(token.index, tokens.accumulate).clear();
+        pass(true);
+        waiting[count++] = token;
+        pass(false);
+        return;
+      }
       waiting[count++] = token;
-      if (count == block) pass();
+      if (count == block) pass(true);
     });
-    pass();
+    pass(true);
     return result;
   }
 

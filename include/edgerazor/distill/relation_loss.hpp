@@ -61,9 +61,10 @@ struct relation_rows {
     const std::size_t tokens = token.sample_size(), width = rows.student.width(),
                       i = token.index - token.begin;
     row::relate(x, tokens, width, i, ln_q);
+    const bool differentiated = differentiates && (blend.forward != 0 || blend.reverse != 0);
     const row::kl_divergences both =
-        row::relation_row(ln_q, ln_p, tokens, blend, parity, differentiates ? spare : nullptr);
-    if (differentiates) row::relate_back(x, tokens, width, i, spare, slope);
+        row::relation_row(ln_q, ln_p, tokens, blend, parity, differentiated ? spare : nullptr);
+    if (differentiated) row::relate_back(x, tokens, width, i, spare, slope);
     return both;
   }
 
@@ -84,8 +85,9 @@ struct relation_rows {
     for (std::size_t g = 1; g < group; ++g) {
       row::relate(y + g * tokens * width, tokens, width, i, spare);
       for (std::size_t j = 0; j < tokens; ++j) {
-        const double larger = std::max(ln_p[j], spare[j]), smaller = std::min(ln_p[j], spare[j]);
-        ln_p[j] = larger + std::log1p(std::exp(smaller - larger));
+        // Where one is NaN, so is their distance.
+        const double larger = std::max(ln_p[j], spare[j]), apart = std::fabs(ln_p[j] - spare[j]);
+        ln_p[j] = larger + std::log1p(std::exp(-apart));
       }
     }
     const double ln_group = std::log(static_cast<double>(group));
@@ -102,8 +104,8 @@ struct relation_rows {
 ///
 /// A padding token has no row that counts, but is one of the columns, as in EdgeRazor (Python).
 /// Where the teacher has a multiple of the student's heads, the mean of each group's R is compared
-/// with one head of the student; widths may differ. One row of R exists at a time. Elements are
-/// finite.
+/// with one head of the student; widths may differ. One row of R exists at a time. A NaN or an
+/// infinity makes the value and the gradient of all that it is related to NaN.
 struct relation_kl {
   kl_direction direction = kl_direction::forward;  ///< options: see kl_direction
   loss_mode mode = loss_mode::stable;

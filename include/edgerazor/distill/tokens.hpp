@@ -3,6 +3,7 @@
 /// each weighs, and how their values become one.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -134,6 +135,11 @@ enum class reduction { sum, mean, batch_mean, none };
 /// The tokens of a batch. Token i is row i of the student's and the teacher's view; samples follow
 /// one another. Empty spans mean: no such restriction. Every other span has one entry a token, or
 /// the loss fails naming both counts.
+///
+/// What is multiplied by 0 is 0, whatever it would be: a token of weight 0 is one of the tokens
+/// counted, but adds nothing to value, gradient or gamma, be its rows NaN; with an upstream of 0
+/// the gradient is 0. Weights that are negative, NaN or infinite, and a denominator that is, fail
+/// before anything is written, as does an upstream that is not finite.
 struct token_batch {
   label_span labels = {};  ///< a token whose label is `padding_id` doesn't count
   std::int64_t padding_id = -100;
@@ -142,16 +148,16 @@ struct token_batch {
   /// predicts the next. The mask and the weights stay those of token i.
   std::size_t label_shift = 0;
   std::span<const std::uint8_t> mask = {};  ///< 0: the token doesn't count
-  std::span<const float> weights = {};      ///< finite, not negative
+  std::span<const float> weights = {};      ///< finite, not negative; those of counted tokens
   std::size_t sample_tokens = 0;            ///< tokens of each sample; 0: all tokens are one sample
   /// Or samples of any length: one past the last token of each.
   std::span<const std::size_t> sample_ends = {};
   reduction how = reduction::batch_mean;
-  /// Replaces what the reduction divides by, where positive: 1 of `sum`, the weights of `mean`, the
-  /// number of samples of `batch_mean`. Gradients accumulated over several batches are right only
-  /// with the denominator of all of them.
+  /// Replaces what the reduction divides by, unless 0: 1 of `sum`, the weights of `mean`, the
+  /// number of samples of `batch_mean`. Finite, not negative. Gradients accumulated over several
+  /// batches are right only with the denominator of all of them.
   double denominator = 0;
-  double upstream = 1;  ///< gradients are those of upstream * value
+  double upstream = 1;  ///< gradients are those of upstream * value; finite
   /// With `none`: gradients are those of the sum of upstream * w l.
   std::span<const float> token_upstream = {};
   std::span<float> token_values = {};  ///< receives w l of every token, 0 where it doesn't count
@@ -164,10 +170,32 @@ struct loss_result {
   std::size_t tokens = 0;  ///< counted ones
 };
 
+namespace detail::distill {
+
+/// Fails where an option of a loss is not what was expected.
+template <class Value>
+void check_option(bool valid, const char* loss, const char* option, Value is,
+                  const char* expected) {
+  if (valid) return;
+  core::fail(std::string{loss} + ": " + option + " is " + std::to_string(is) + ", expected " +
+             expected);
+}
+inline void check_finite(const char* loss, const char* option, double is) {
+  check_option(std::isfinite(is), loss, option, is, "a finite one");
+}
+/// For what weighs: finite, not negative.
+inline void check_weight(const char* loss, const char* option, double is) {
+  check_option(is >= 0 && std::isfinite(is), loss, option, is, "a finite one, not negative");
+}
+
+}  // namespace detail::distill
+
 /// gradient *= factor, in place and rounded once: for an upstream gradient or a loss scale that is
 /// known only after the loss was computed. Factor 1 changes nothing. Do it before other gradients
-/// are added to the same memory; a NaN or infinity stays what the product makes of it.
-inline void scale_gradient(const gradient_rows& gradient, double factor) noexcept {
+/// are added to the same memory; a NaN or infinity stays what the product makes of it. Fails where
+/// the factor is not finite.
+inline void scale_gradient(const gradient_rows& gradient, double factor) {
+  detail::distill::check_finite("scale_gradient", "the factor", factor);
   if (gradient.data() == nullptr || factor == 1) return;
   for (std::size_t i = 0; i < gradient.rows(); ++i) {
     const output_row out = gradient.row(i, false);
@@ -188,16 +216,10 @@ struct counted_token {
   double weight = 0;       ///< w, 0 where it doesn't count
   double share = 0;        ///< of its l in the value
   double upstream = 0;     ///< of its l in what gradients are taken of
-};
 
-/// Fails where an option of a loss is not what was expected.
-template <class Value>
-void check_option(bool valid, const char* loss, const char* option, Value is,
-                  const char* expected) {
-  if (valid) return;
-  core::fail(std::string{loss} + ": " + option + " is " + std::to_string(is) + ", expected " +
-             expected);
-}
+  /// It counts, and with a weight: its rows are looked at.
+  [[nodiscard]] bool weighs() const noexcept { return counts && weight != 0; }
+};
 
 inline void check_tokens(const char* loss, const char* what, std::size_t count,
                          std::size_t tokens) {
@@ -220,9 +242,13 @@ class token_plan {
     check("upstream gradients", batch.token_upstream);
     check("token values", batch.token_values);
     check_samples();
+    check_finite(loss, "the upstream gradient", batch.upstream);
+    check_weight(loss, "the denominator", batch.denominator);
     for (; sample_begin(samples_) < tokens_; ++samples_)
-      for (std::size_t i = sample_begin(samples_); i < sample_end(samples_); ++i)
+      for (std::size_t i = sample_begin(samples_); i < sample_end(samples_); ++i) {
+        check_numbers(i, sample_end(samples_));
         total_weight_ += weight(i, sample_end(samples_));
+      }
   }
 
   [[nodiscard]] const token_batch& batch() const noexcept { return batch_; }
@@ -231,7 +257,7 @@ class token_plan {
   /// Whether token i counts, of a sample that ends at `end`.
   [[nodiscard]] bool counts(std::size_t i, std::size_t end) const noexcept {
     if (!batch_.mask.empty() && batch_.mask[i] == 0) return false;
-    return batch_.labels.empty() || (i + batch_.label_shift < end && label(i) != batch_.padding_id);
+    return batch_.labels.empty() || (batch_.label_shift < end - i && label(i) != batch_.padding_id);
   }
   [[nodiscard]] std::int64_t label(std::size_t i) const noexcept {
     return batch_.labels.empty() ? 0 : batch_.labels[i + batch_.label_shift];
@@ -293,14 +319,17 @@ class token_plan {
   }
 
   /// The one way of a loss over its tokens: adds value_of(token, its row of the gradient) of those
-  /// that count, and clears the gradient of the others.
+  /// that weigh something, and clears the gradient of the others; also that of a token whose
+  /// upstream is 0, of which the value alone is asked.
   template <class ValueOf>
   void for_each_counted_row(loss_result& result, const gradient_rows& gradient,
                             ValueOf&& value_of) const {
     for_each_token([&](const counted_token& token) {
       const output_row out = gradient.row(token.index, batch_.accumulate);
-      if (!token.counts) out.clear();
-      add(result, token, token.counts ? value_of(token, out) : 0.0);
+      const bool differentiated = token.weighs() && token.upstream != 0;
+      if (!differentiated) out.clear();
+      add(result, token,
+          token.weighs() ? value_of(token, differentiated ? out : output_row{}) : 0.0);
     });
   }
 
@@ -332,6 +361,19 @@ class token_plan {
         break;
     }
     return 1;
+  }
+
+  /// Fails where a number that belongs to a counted token has no meaning.
+  void check_numbers(std::size_t i, std::size_t end) const {
+    if (!counts(i, end)) return;
+    const auto refuse = [&](const char* what, float is, const char* expected) {
+      core::fail(std::string{loss_} + ": the " + what + " of token " + std::to_string(i) + " is " +
+                 std::to_string(is) + ", expected " + expected);
+    };
+    if (!batch_.weights.empty() && !(batch_.weights[i] >= 0 && std::isfinite(batch_.weights[i])))
+      refuse("weight", batch_.weights[i], "a finite one, not negative");
+    if (!batch_.token_upstream.empty() && !std::isfinite(batch_.token_upstream[i]))
+      refuse("upstream gradient", batch_.token_upstream[i], "a finite one");
   }
 
   [[noreturn]] static void fail_sample_end(const std::string& name, std::size_t end,

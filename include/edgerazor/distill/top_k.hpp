@@ -42,7 +42,8 @@ enum class top_k_tail {
 /// any order; an entry whose id is negative is not in use, and its log-probability not read.
 struct top_k_teacher {
   matrix_view<const std::int32_t> ids;
-  /// Natural logarithms, at temperature 1; minus infinity is allowed.
+  /// Natural logarithms, at temperature 1: none above 0, which no probability has; minus infinity
+  /// is allowed.
   matrix_view<const float> log_probabilities;
   top_k_tail tail = top_k_tail::bucket;
   /// Least mass of the bucket, in [0, 1). A sure teacher's probabilities may be rounded to a sum of
@@ -86,6 +87,23 @@ inline void check_ids(const char* loss, matrix_view<const std::int32_t> ids, std
   });
 }
 
+/// Log-probabilities of entries in use, of tokens that weigh something, are not above 0, or the
+/// loss fails. A NaN gives NaN.
+inline void check_log_probabilities(const char* loss, const top_k_teacher& teacher,
+                                    const token_plan& plan) {
+  plan.for_each_token([&](const counted_token& token) {
+    if (!token.weighs()) return;
+    const auto ids = teacher.ids.row(token.index);
+    const auto logs = teacher.log_probabilities.row(token.index);
+    for (std::size_t j = 0; j < ids.size(); ++j) {
+      if (ids[j] < 0 || !(logs[j] > 0)) continue;
+      core::fail(std::string{loss} + ": token " + std::to_string(token.index) + " has id " +
+                 std::to_string(ids[j]) + " with log-probability " + std::to_string(logs[j]) +
+                 ", expected none above 0");
+    }
+  });
+}
+
 }  // namespace detail::distill
 
 /// `Loss` over the outcomes above: forward_kl, reverse_kl, symmetric_kl, entropy_aware_kl (whose
@@ -98,8 +116,8 @@ inline void check_ids(const char* loss, matrix_view<const std::int32_t> ids, std
 /// must be one of the student's columns. A token of which nothing is known has divergence and
 /// entropy 0. Known tokens that are all impossible, without a bucket, have no distribution: NaN.
 /// Works in double and allocates nothing. Fails, before anything is written, where shapes don't
-/// agree, an id of a counted token is no column or there twice (naming both), a parameter has no
-/// meaning or the mode is parity.
+/// agree, an id of a counted token is no column or there twice (naming both), its log-probability
+/// is above 0, a parameter has no meaning or the mode is parity.
 template <detail::distill::outcome_loss Loss>
 struct top_k_loss {
   Loss loss;
@@ -147,6 +165,7 @@ struct top_k_loss {
     loss(token_rows{}, token_rows{}, token_batch{});  // checks its own parameters
     const detail::distill::token_plan plan{"top_k_loss", tokens, student.rows()};
     detail::distill::check_ids("top_k_loss", ids, student.cols(), plan);
+    detail::distill::check_log_probabilities("top_k_loss", teacher, plan);
     return plan;
   }
 

@@ -44,9 +44,11 @@ EDGERAZOR_FUNCTION void pass_within_levels(level_range levels, std::span<const f
                                            float* grad_in) noexcept;
 
 /// `learned_step_gradient` of a policy whose levels follow a rule.
-EDGERAZOR_FUNCTION float rule_step_gradient(const level_rule& rule, level_range levels,
-                                            std::span<const float> weights, float scale,
-                                            const float* grad_out, float* grad_in) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION double rule_step_gradient(const level_rule& rule,
+                                                           level_range levels,
+                                                           std::span<const float> weights,
+                                                           float scale, const float* grad_out,
+                                                           float* grad_in) noexcept;
 
 /// codes[i] = level of weights[i] at a given scale, plus `zero_code`.
 template <quantizer Q>
@@ -78,32 +80,50 @@ void write_values(const float* values, std::size_t count, float scale, U* out) n
   }
 }
 
-/// One weight's part of a learned scale's gradient: writes the weight's own and returns g * d.
+/// One weight of a learned scale's gradient: writes the weight's own gradient and returns d.
 ///
 /// Outside (n, p) the clamp makes the level n or p itself, so d = level - (v inside, 0 outside)
 /// everywhere.
-[[nodiscard]] inline float add_step_gradient(float position, int level, level_range levels, float g,
-                                             float& grad_in) noexcept {
+[[nodiscard]] inline float step_slope(float position, int level, level_range levels, float g,
+                                      float& grad_in) noexcept {
   const bool inside =
       position > static_cast<float>(levels.low) && position < static_cast<float>(levels.high);
   grad_in = inside ? g : 0.0f;
-  return g * (static_cast<float>(level) - (inside ? position : 0.0f));
+  return static_cast<float>(level) - (inside ? position : 0.0f);
 }
+
+/// Sum of g * d. A product of two floats is exact in double; sixteen sums (column modulo 16), added
+/// in order, give the same bits whatever the vectors' length.
+struct slope_sums {
+  static constexpr std::size_t width = 16;
+  double sums[width] = {};
+
+  void add(std::size_t i, float g, float slope) noexcept {
+    sums[i % width] += static_cast<double>(g) * static_cast<double>(slope);
+  }
+  [[nodiscard]] double total() const noexcept {
+    double sum = 0;
+    for (const double s : sums) sum += s;
+    return sum;
+  }
+};
 
 /// Learned step size: writes the weights' gradients of one group (which may lie where grad_out
 /// does) and returns sum of g * d.
 template <quantizer Q>
-[[nodiscard]] float learned_step_gradient(std::span<const float> weights, float scale,
-                                          const float* grad_out, float* grad_in) noexcept {
+[[nodiscard]] double learned_step_gradient(std::span<const float> weights, float scale,
+                                           const float* grad_out, float* grad_in) noexcept {
   if constexpr (has_level_rule<Q>) {
     return rule_step_gradient(Q::levels, levels_of<Q>, weights, scale, grad_out, grad_in);
   } else {
-    float sum = 0;
+    slope_sums sums;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      sum += add_step_gradient(weights[i] / scale, Q::level(weights[i], scale), levels_of<Q>,
-                               grad_out[i], grad_in[i]);
+      const float g = grad_out[i];
+      const float slope =
+          step_slope(weights[i] / scale, Q::level(weights[i], scale), levels_of<Q>, g, grad_in[i]);
+      sums.add(i, g, slope);
     }
-    return sum;
+    return sums.total();
   }
 }
 

@@ -189,27 +189,34 @@ EDGERAZOR_FUNCTION void pass_within_levels(level_range levels, std::span<const f
   }
 }
 
-EDGERAZOR_FUNCTION float rule_step_gradient(const level_rule& rule, level_range levels,
-                                            std::span<const float> weights, float scale,
-                                            const float* grad_out, float* grad_in) noexcept {
-  return with_lanes(rule, scale, [&](const auto& level) {
+EDGERAZOR_FUNCTION double rule_step_gradient(const level_rule& rule, level_range levels,
+                                             std::span<const float> weights, float scale,
+                                             const float* grad_out, float* grad_in) noexcept {
+  constexpr std::size_t width = slope_sums::width;
+  static_assert(width % real_lanes::size == 0);
+  return with_lanes(rule, scale, [=, &rule](const auto& level) {
     const real_lanes scales{scale}, zero{0.0f}, low{static_cast<float>(levels.low)},
         high{static_cast<float>(levels.high)};
-    real_lanes sums{0.0f};
+    slope_sums sums;
     std::size_t i = 0;
-    for (; i + real_lanes::size <= weights.size(); i += real_lanes::size) {
-      const real_lanes w = real_lanes::load_unaligned(weights.data() + i),
-                       g = real_lanes::load_unaligned(grad_out + i), v = quotient(w, scales);
-      const auto inside = (v > low) & (v < high);
-      sums += g * (xsimd::to_float(level(w)) - xsimd::select(inside, v, zero));
-      xsimd::select(inside, g, zero).store_unaligned(grad_in + i);
+    for (; i + width <= weights.size(); i += width) {
+      float gradients[width], slopes[width];
+      for (std::size_t j = 0; j < width; j += real_lanes::size) {
+        const real_lanes w = real_lanes::load_unaligned(weights.data() + i + j),
+                         g = real_lanes::load_unaligned(grad_out + i + j), v = quotient(w, scales);
+        const auto inside = (v > low) & (v < high);
+        g.store_unaligned(gradients + j);
+        (xsimd::to_float(level(w)) - xsimd::select(inside, v, zero)).store_unaligned(slopes + j);
+        xsimd::select(inside, g, zero).store_unaligned(grad_in + i + j);
+      }
+      for (std::size_t j = 0; j < width; ++j) sums.add(j, gradients[j], slopes[j]);
     }
-    float sum = xsimd::reduce_add(sums);
     for (; i < weights.size(); ++i) {
-      sum += add_step_gradient(weights[i] / scale, rule(weights[i], scale), levels, grad_out[i],
-                               grad_in[i]);
+      const float g = grad_out[i];
+      sums.add(i, g,
+               step_slope(weights[i] / scale, rule(weights[i], scale), levels, g, grad_in[i]));
     }
-    return sum;
+    return sums.total();
   });
 }
 

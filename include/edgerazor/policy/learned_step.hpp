@@ -153,7 +153,8 @@ void fake_quantize(matrix_view<T> in, std::span<const float> scales, matrix_view
 
 /// The backward of that: from the gradients for the quantized weights those for the weights
 /// (`grad_in`, may be `grad_out`) and those for the scales, both written, not added. A NaN among
-/// the gradients gives NaN in the gradient of its group's scale. Fails, before anything is written,
+/// the gradients gives NaN in the gradient of its group's scale. Sums are taken in double, with the
+/// same bits on every instruction set. Fails, before anything is written,
 /// where shapes or the number of scales differ, or a weight or a scale isn't finite.
 template <learned_quantizer Policy, real_element T>
 void learned_step_backward(matrix_view<T> weights, std::span<const float> scales,
@@ -175,11 +176,12 @@ void learned_step_backward(matrix_view<T> weights, std::span<const float> scales
   std::size_t next = rows.begin * groups;
   detail::policy::for_each_group(
       group, weights, rows, [&](detail::policy::group_place place, std::span<const float> values) {
-        const float sum = detail::policy::learned_step_gradient<Policy>(
+        const double sum = detail::policy::learned_step_gradient<Policy>(
             values, std::max(scales[next], policy.epsilon),
             grad_out.data + place.row * grad_out.stride + place.col,
             grad_in.data + place.row * grad_in.stride + place.col);
-        grad_scales[next++] = sum * Policy::gradient_scale(values.size());
+        grad_scales[next++] =
+            static_cast<float>(sum * static_cast<double>(Policy::gradient_scale(values.size())));
       });
 }
 

@@ -46,7 +46,10 @@ TEST_CASE("kl_statistics: a direction without weight adds nothing, and NaN stays
   CHECK(blended(0, 2, infinity) == 2);
   CHECK(blended(1, infinity, 3) == 3);
   CHECK(blended(0.25, 4, 8) == 5);
-  CHECK(std::isnan(blended(std::numeric_limits<double>::quiet_NaN(), 1, 1)));
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(std::isnan(blended(nan, 1, 1)));
+  CHECK(std::isnan(blended(1, nan, 0)));
+  CHECK(std::isnan(blended(0, 0, nan)));
 }
 
 TEST_SUITE_END();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Distributions over keys and over the tokens of a sample.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -56,6 +57,34 @@ TEST_CASE("positions: relations are a softmax, padded by what adds nothing") {
   CHECK(back[0] == doctest::Approx(0.0));
   CHECK(back[1] == doctest::Approx(2 / std::sqrt(2.0)));
   CHECK(back[4] == doctest::Approx(2 / std::sqrt(2.0)));
+}
+
+TEST_CASE("positions: a NaN or a negative entry is NaN in value and gradient, in both directions") {
+  for (const float bad : {std::nanf(""), -0.25f}) {
+    for (const bool of_student : {false, true}) {
+      for (const row::kl_blend blend : {row::kl_blend{1, 0}, row::kl_blend{0, 1}}) {
+        std::vector<float> q{0.5f, 0.25f, 0.25f, 0}, p{0.25f, 0.5f, 0, 0.25f}, g(4, 7);
+        (of_student ? q : p)[2] = bad;
+        const row::row_group teacher{{p.data(), 4}, 1, 0};
+        const auto both =
+            row::attention_row({q.data(), 4}, teacher, blend, false, {g.data(), 4, false});
+        CHECK(std::isnan(both.forward));
+        CHECK(std::isnan(both.reverse));
+        CHECK(std::isnan(g[2]));
+        if (!of_student) CHECK(std::isnan(row::attention_entropy(teacher, false)));
+      }
+    }
+  }
+}
+
+TEST_CASE("positions: attention a float's last digit apart keeps its digits") {
+  // Sums of 1 exactly: KL is the sum of x^2 / 2p to first order, x the differences.
+  const double x = 0x1p-24;
+  const std::vector<float> p{0.25f, 0.25f, 0.5f},
+      q{0.25f + static_cast<float>(x), 0.25f - static_cast<float>(x), 0.5f};
+  const auto both = row::attention_row({q.data(), 3}, {{p.data(), 3}, 1, 0}, {}, false, {});
+  CHECK(both.forward == doctest::Approx(4 * x * x).epsilon(1e-6));
+  CHECK(both.reverse == doctest::Approx(4 * x * x).epsilon(1e-6));
 }
 
 TEST_SUITE_END();

@@ -11,12 +11,81 @@
 #include <optional>
 #include <type_traits>
 
+#include <edgerazor/distill/row/comparison_impl.hpp>
 #include <edgerazor/distill/row/kl_row.hpp>
 #include <edgerazor/distill/row/kl_sums_impl.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
+
+/// The sums of logit_statistics as single passes make them, with the excess of each row as it is:
+///
+///     U = sum e^a (a - b)        KL(q||p) = U / S_s - ln S_s + ln S_t
+///     W = sum e^b (b - a)        KL(p||q) = W / S_t - ln S_t + ln S_s
+struct pass_sums {
+  double student_reference = logit_statistics::unset;
+  double student_sum = 0;
+  double student_excess = 0;  ///< U
+  double teacher_reference = logit_statistics::unset;
+  double teacher_sum = 0;
+  double teacher_excess = 0;  ///< W
+  double teacher_weighted = 0;
+  bool teacher_guarded = false;
+
+  pass_sums() = default;
+  /// What is known of the teacher.
+  explicit pass_sums(const logit_statistics& known) noexcept
+      : teacher_reference(known.teacher_reference),
+        teacher_sum(known.teacher_sum),
+        teacher_weighted(known.teacher_weighted),
+        teacher_guarded(known.teacher_guarded) {}
+
+  /// With D = S_s - S_t, and W left out.
+  [[nodiscard]] logit_statistics statistics(double inverse_temperature) const noexcept {
+    logit_statistics result;
+    result.student_reference = student_reference;
+    result.student_sum = student_sum;
+    result.student_excess = student_excess - (student_sum - teacher_sum);
+    result.teacher_reference = teacher_reference;
+    result.teacher_sum = teacher_sum;
+    result.teacher_weighted = teacher_weighted;
+    result.difference = student_sum - teacher_sum;
+    result.inverse_temperature = inverse_temperature;
+    result.teacher_guarded = teacher_guarded;
+    return result;
+  }
+  [[nodiscard]] double log_ratio() const noexcept {
+    return std::log(student_sum) - std::log(teacher_sum);
+  }
+  [[nodiscard]] double forward_kl() const noexcept {
+    return not_negative(teacher_excess / teacher_sum - std::log(teacher_sum) +
+                        std::log(student_sum));
+  }
+  [[nodiscard]] double reverse_kl() const noexcept {
+    return not_negative(student_excess / student_sum - std::log(student_sum) +
+                        std::log(teacher_sum));
+  }
+  /// The reference becomes another; what has seen nothing yet stays 0.
+  void move_teacher(double reference, double inverse_temperature) noexcept {
+    if (teacher_sum != 0) {
+      const double b = (teacher_reference - reference) * inverse_temperature;
+      teacher_weighted = std::exp(b) * (teacher_weighted + b * teacher_sum);
+      teacher_sum *= std::exp(b);
+    }
+    teacher_reference = reference;
+  }
+  void move_student(double reference, double inverse_temperature) noexcept {
+    if (student_sum != 0) {
+      const double a = (student_reference - reference) * inverse_temperature;
+      // An infinite U stays so, however small the factor.
+      if (!std::isinf(student_excess))
+        student_excess = std::exp(a) * (student_excess + a * student_sum);
+      student_sum *= std::exp(a);
+    }
+    student_reference = reference;
+  }
+};
 
 /// e^a of a row's columns, where a first pass left them for the second, with the references they
 /// were made with.
@@ -61,17 +130,14 @@ class kept_exponentials {
 template <class Real>
 class kl_passes {
  public:
-  /// `observed`: this object will see both rows before it makes their gradient, and so learn
-  /// whether they hold minus infinity; else it must expect some.
-  explicit kl_passes(const logit_pair& rows, bool observed = true) noexcept
+  explicit kl_passes(const logit_pair& rows) noexcept
       : student_(rows.student),
         teacher_(rows.teacher),
         cols_(std::max(student_.size, teacher_.size)),
-        inverse_temperature_(rows.inverse_temperature),
-        guarded_(!observed) {}
+        inverse_temperature_(rows.inverse_temperature) {}
 
   /// Adds S_t and B of the teacher's row.
-  void observe_teacher(logit_statistics& seen) noexcept {
+  void observe_teacher(pass_sums& seen) noexcept {
     for_each_block(cols_, [&](std::size_t first, std::size_t count) {
       Real buffer[block_cols];
       const Real* values = teacher_.block(first, count, lanes, buffer);
@@ -87,12 +153,12 @@ class kl_passes {
 
   /// An infinite logit shows in no sum of its own: a teacher with probabilities of 0, seen by this
   /// object or another, must be taken to have some.
-  void expect_infinities(const logit_statistics& seen) noexcept {
+  void expect_infinities(const pass_sums& seen) noexcept {
     guarded_ = guarded_ || seen.teacher_guarded;
   }
 
   /// Adds S_s and U, and keeps e^a of every column where there is room.
-  void observe_student(logit_statistics& seen, kept_exponentials<Real>& kept) noexcept {
+  void observe_student(pass_sums& seen, kept_exponentials<Real>& kept) noexcept {
     for_each_pair(
         cols_, [&](std::size_t first, std::size_t count, const Real* student, const Real* teacher) {
           if (seen.student_reference == logit_statistics::unset) raise_student(seen, first, count);
@@ -115,7 +181,7 @@ class kl_passes {
   }
 
   /// Sets W, of a row whose other sums are complete.
-  void observe_forward(logit_statistics& seen) const noexcept {
+  void observe_forward(pass_sums& seen) const noexcept {
     seen.teacher_excess = 0;
     for_each_pair(cols_,
                   [&](std::size_t, std::size_t count, const Real* student, const Real* teacher) {
@@ -129,7 +195,7 @@ class kl_passes {
   /// Gradient of the blend with respect to the student's logits; sets W on the way. `seen` holds
   /// everything but W. The reverse part of a row whose KL(q||p) is infinite has no direction and is
   /// left out.
-  void gradient(logit_statistics& seen, const kept_exponentials<Real>& kept, const kl_blend& blend,
+  void gradient(pass_sums& seen, const kept_exponentials<Real>& kept, const kl_blend& blend,
                 const output_row& out) const noexcept {
     const double mean_excess = seen.student_excess / seen.student_sum;  // sum of q (a - b)
     const double reverse = std::isinf(mean_excess) ? 0 : blend.reverse * inverse_temperature_;
@@ -173,7 +239,7 @@ class kl_passes {
 
   /// For rows in float whose divergences are small: both of them and the gradient, without
   /// cancellation. `seen` holds the sums of both rows, none of them infinite.
-  kl_divergences near(const logit_statistics& seen, const kl_blend& blend,
+  kl_divergences near(const pass_sums& seen, const kl_blend& blend,
                       const output_row& out) const noexcept {
     const logit_scaling by = scaling(seen);
     difference_sums differences;
@@ -242,40 +308,40 @@ class kl_passes {
       visit(first, count, student, teacher);
     });
   }
-  [[nodiscard]] logit_scaling scaling(const logit_statistics& seen) const noexcept {
+  [[nodiscard]] logit_scaling scaling(const pass_sums& seen) const noexcept {
     return {inverse_temperature_,
             seen.student_reference == logit_statistics::unset ? 0 : seen.student_reference,
             seen.teacher_reference == logit_statistics::unset ? 0 : seen.teacher_reference};
   }
   /// Makes the block's largest logit the reference, if that is larger.
-  bool raise_teacher(logit_statistics& seen, std::size_t first, std::size_t count) const noexcept {
+  bool raise_teacher(pass_sums& seen, std::size_t first, std::size_t count) const noexcept {
     const auto largest = static_cast<double>(teacher_.largest(first, count));
     if (!(largest > seen.teacher_reference)) return false;
-    seen.move_references(seen.student_reference, largest, inverse_temperature_);
+    seen.move_teacher(largest, inverse_temperature_);
     return true;
   }
-  bool raise_student(logit_statistics& seen, std::size_t first, std::size_t count) const noexcept {
+  bool raise_student(pass_sums& seen, std::size_t first, std::size_t count) const noexcept {
     const auto largest = static_cast<double>(student_.largest(first, count));
     if (!(largest > seen.student_reference)) return false;
-    seen.move_references(largest, seen.teacher_reference, inverse_temperature_);
+    seen.move_student(largest, inverse_temperature_);
     return true;
   }
 
   input_row student_, teacher_;
   std::size_t cols_;
   double inverse_temperature_;
-  bool guarded_;
+  bool guarded_ = false;  ///< a row may hold minus infinity
 };
 
 /// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the
 /// exponentials of improbable tokens, known to 1e-6 at e^-7, that a divergence above 1e-3 of a row
 /// with few likely tokens is made of.
-[[nodiscard]] inline bool float_is_enough(const logit_statistics& seen) noexcept {
+[[nodiscard]] inline bool float_is_enough(const pass_sums& seen) noexcept {
   if (!(std::fabs(seen.student_excess / seen.student_sum) < 8)) return false;
   return seen.teacher_sum > 4 || seen.reverse_kl() < 1e-3 || seen.reverse_kl() > 2e-2;
 }
 /// True where the difference of two rounded probabilities would be mostly rounding.
-[[nodiscard]] inline bool are_near(const logit_statistics& seen) noexcept {
+[[nodiscard]] inline bool are_near(const pass_sums& seen) noexcept {
   return seen.reverse_kl() < 2e-2;
 }
 
@@ -296,23 +362,52 @@ class kl_passes {
   return apart(rows.student) && apart(rows.teacher) ? static_cast<float*>(out.data) : nullptr;
 }
 
-/// kl_row in one precision. Nothing where that is float and not enough.
-template <class Real>
-std::optional<kl_divergences> kl_row_in(const logit_pair& rows, logit_statistics seen,
-                                        const kl_blend& blend, const output_row& out) noexcept {
-  kl_passes<Real> passes{rows};
+/// Whether student and teacher are so close, or their sums are, that ln(S_s / S_t) is to be made of
+/// D.
+[[nodiscard]] inline bool are_close(const pass_sums& seen) noexcept {
+  return std::fabs(seen.log_ratio()) < 1e-4 || seen.reverse_kl() < 1e-9;
+}
+
+/// Statistics of both rows in double, with what may be known of the teacher. E_t is there if
+/// `forward` asks for it.
+[[nodiscard]] inline logit_statistics observe_rows(const logit_pair& rows,
+                                                   const logit_statistics& known,
+                                                   bool forward) noexcept {
+  kl_passes<double> passes{rows};
+  pass_sums sums{known};
+  if (sums.teacher_sum == 0) passes.observe_teacher(sums);
+  passes.expect_infinities(sums);
+  kept_exponentials<double> none;
+  passes.observe_student(sums, none);
+  logit_statistics seen = sums.statistics(rows.inverse_temperature);
+  const bool close = are_close(sums);
+  if (!close && !forward) return seen;
+  // References that stand for the same logit leave no common part in u.
+  if (const double apart = sums.log_ratio(); close && std::fabs(apart) > 1e-9)
+    seen.student_reference += apart / rows.inverse_temperature;
+  const difference_sums differences = sum_differences(rows, pair_scale{seen}.by);
+  if (close) seen.student_sum = seen.teacher_sum + differences.sum;
+  seen.difference = differences.sum;
+  seen.student_excess = differences.student_excess;
+  seen.teacher_excess = differences.teacher_excess;
+  return seen;
+}
+
+/// kl_row in float; nothing where that is not enough.
+inline std::optional<kl_divergences> kl_row_in_float(const logit_pair& rows,
+                                                     const logit_statistics& known,
+                                                     const kl_blend& blend,
+                                                     const output_row& out) noexcept {
+  kl_passes<float> passes{rows};
+  pass_sums seen{known};
   if (seen.teacher_sum == 0) passes.observe_teacher(seen);
   passes.expect_infinities(seen);
-  kept_exponentials<Real> kept;
-  if constexpr (std::is_same_v<Real, float>)
-    kept = kept_exponentials<float>{room_for_exponentials(rows, out)};
+  kept_exponentials<float> kept{room_for_exponentials(rows, out)};
   passes.observe_student(seen, kept);
-  if constexpr (std::is_same_v<Real, float>) {
-    if (!float_is_enough(seen)) return std::nullopt;
-    if (are_near(seen)) {
-      if (passes.guarded() || rows.student.size != rows.teacher.size) return std::nullopt;
-      return passes.near(seen, blend, out);
-    }
+  if (!float_is_enough(seen)) return std::nullopt;
+  if (are_near(seen)) {
+    if (passes.guarded() || rows.student.size != rows.teacher.size) return std::nullopt;
+    return passes.near(seen, blend, out);
   }
   if (out) {
     passes.gradient(seen, kept, blend, out);
@@ -325,37 +420,36 @@ std::optional<kl_divergences> kl_row_in(const logit_pair& rows, logit_statistics
 EDGERAZOR_FUNCTION logit_statistics teacher_statistics(const input_row& teacher, std::size_t cols,
                                                        double inverse_temperature) noexcept {
   const logit_pair rows{teacher, teacher, inverse_temperature};
-  logit_statistics result;
+  pass_sums result;
   if (cols < float_cols) {
     kl_passes<double>{rows}.observe_teacher(result);
   } else {
     kl_passes<float>{rows}.observe_teacher(result);
   }
-  return result;
+  return result.statistics(inverse_temperature);
 }
 
 EDGERAZOR_FUNCTION logit_statistics row_statistics(const logit_pair& rows, bool forward) noexcept {
-  kl_passes<double> passes{rows};
-  logit_statistics result;
-  passes.observe_teacher(result);
-  kept_exponentials<double> none;
-  passes.observe_student(result, none);
-  if (forward) passes.observe_forward(result);
-  return result;
+  return observe_rows(rows, {}, forward);
 }
+
+/// 1 / T below which differences of logits are too small for float's exponents.
+inline constexpr double float_inverse_temperature = 1e-3;
 
 EDGERAZOR_FUNCTION kl_divergences kl_row(const logit_pair& rows, const logit_statistics& known,
                                          const kl_blend& blend, const output_row& out) noexcept {
-  if (std::max(rows.student.size, rows.teacher.size) < float_cols)
-    return *kl_row_in<double>(rows, known, blend, out);
-  if (const auto result = kl_row_in<float>(rows, known, blend, out)) return *result;
-  return *kl_row_in<double>(rows, {}, blend, out);
+  const bool is_long = std::max(rows.student.size, rows.teacher.size) >= float_cols;
+  if (is_long && rows.inverse_temperature >= float_inverse_temperature) {
+    if (const auto result = kl_row_in_float(rows, known, blend, out)) return *result;
+  }
+  // What float has seen of a long row's teacher is not enough here.
+  return compare_rows(rows, observe_rows(rows, is_long ? logit_statistics{} : known, false), blend,
+                      out);
 }
 
 EDGERAZOR_FUNCTION void kl_gradient(const logit_pair& rows, const logit_statistics& whole,
                                     const kl_blend& blend, const output_row& out) noexcept {
-  logit_statistics seen = whole;
-  kl_passes<double>{rows, false}.gradient(seen, {}, blend, out);
+  compare_rows(rows, whole, blend, out);
 }
 
 }  // namespace detail::row

@@ -93,6 +93,24 @@ template <bool Guarded, class Reals>
   return x;
 }
 
+/// sum + probability * x. Guarded: a column whose logit is minus infinity is impossible and adds
+/// nothing, whatever x is; any other is possible, however far its probability has underflowed, and
+/// an infinite x makes the sum infinite.
+template <bool Guarded, class Reals>
+[[nodiscard]] inline Reals add_expected(const Reals& probability, const Reals& logit,
+                                        const Reals& x, const Reals& sum) noexcept {
+  using real = typename Reals::value_type;
+  using limits = std::numeric_limits<real>;
+  if constexpr (Guarded) {
+    // Where a probability is NaN, so is the product: max(a, b) may give either of the two.
+    const Reals least{limits::min()},
+        positive = xsimd::select(probability < least, least, probability);
+    return xsimd::fma(positive,
+                      xsimd::select(logit == Reals{-limits::infinity()}, Reals{real{0}}, x), sum);
+  }
+  return xsimd::fma(probability, x, sum);
+}
+
 template <bool Guarded, class Real>
 block_sums sum_teacher(const Real* teacher, std::size_t count, const logit_scaling& by) noexcept {
   using reals = vector<Real>;
@@ -125,13 +143,14 @@ block_sums sum_student(const Real* student, const Real* teacher, std::size_t cou
   for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
     const std::size_t end = sums.end(first, count);
     for (std::size_t i = first; i < end; i += reals::size) {
+      const reals logits = reals::load_unaligned(student + i);
       const reals a = of_student(student + i);
       const reals b = of_teacher(teacher + i);
       const reals q = exp_of_units(a);
       largest = xsimd::max(largest, a);
       if (kept != nullptr) q.store_unaligned(kept + i);
       sums.sum[0] += q;
-      sums.sum[1] = xsimd::fma(q, where_positive<Guarded>(q, a - b), sums.sum[1]);
+      sums.sum[1] = add_expected<Guarded>(q, logits, a - b, sums.sum[1]);
     }
   }
   return {sums.total(0), sums.total(1) / exponent_unit<Real>,
@@ -152,7 +171,8 @@ double sum_forward(const Real* student, const Real* teacher, std::size_t count,
       const reals a = of_student(student + i);
       const reals b = of_teacher(teacher + i);
       const reals p = exp_of_units(b);
-      sums.sum[0] = xsimd::fma(p, where_positive<Guarded>(p, b - a), sums.sum[0]);
+      const reals logits = reals::load_unaligned(teacher + i);
+      sums.sum[0] = add_expected<Guarded>(p, logits, b - a, sums.sum[0]);
     }
   }
   return sums.total(0) / exponent_unit<Real>;
@@ -180,7 +200,11 @@ double blend_gradient(const Real* student, const Real* teacher, const Real* kept
       const reals p = exp_of_units(b);
       const reals q = kept != nullptr ? reals::load_unaligned(kept + i) : exp_of_units(a);
       const reals u = a - b;
-      sums.sum[0] = xsimd::fnma(p, where_positive<Guarded>(p, u), sums.sum[0]);
+      if constexpr (Guarded) {
+        sums.sum[0] = add_expected<true>(p, reals::load_unaligned(teacher + i), b - a, sums.sum[0]);
+      } else {
+        sums.sum[0] = xsimd::fnma(p, u, sums.sum[0]);
+      }
       const reals weight = xsimd::fma(where_finite<Guarded>(u), slope, student_part);
       xsimd::fms(q, weight, p * teacher_part).store_unaligned(gradient + i);
     }
@@ -188,7 +212,7 @@ double blend_gradient(const Real* student, const Real* teacher, const Real* kept
   return sums.total(0) / exponent_unit<Real>;
 }
 
-/// Two distributions that are close, in float without cancellation.
+/// Two distributions without cancellation, however close they are.
 ///
 /// Where q and p differ by less than rounding can resolve, everything is made of u = a - b, which
 /// is small and exact, and of e^x - 1 instead of two exponentials. With c = ln(S_s / S_t) and x =
@@ -200,8 +224,10 @@ double blend_gradient(const Real* student, const Real* teacher, const Real* kept
 /// Both sums have no negative term, and an error in c changes them in second order only. Columns
 /// with a large u have no cancellation, and take the two exponentials.
 struct difference_sums {
-  double sum = 0;     ///< sum (e^a - e^b)
-  double excess = 0;  ///< sum e^a u
+  double sum = 0;             ///< D = sum (e^a - e^b)
+  double excess = 0;          ///< sum e^a u
+  double student_excess = 0;  ///< E_s and E_t of logit_statistics, of doubles
+  double teacher_excess = 0;
 };
 
 /// What the second pass is given: 1 / S_t, 1 / S_s, c, and the gradient reverse * q (u - mean) +
@@ -215,26 +241,34 @@ struct near_coefficients {
   double reverse = 0;
 };
 
-/// |x| below which e^x - 1 - x comes from its series: x^2 / 2 + ... + x^8 / 8!, of which the next
-/// term is 2^-26 at most.
-inline constexpr float small_difference = 0.4f;
+/// |x| below which e^x - 1 - x comes from its series: x^2 / 2 + ... + x^10 / 10!, whose next term
+/// is 2^-36 of the sum at most; in double to x^14 / 14!, and 2^-56.
+inline constexpr double small_difference = 0.4;
 
 /// e^x - 1 - x for |x| <= small_difference.
-[[nodiscard]] inline floats exponential_excess(const floats& x) noexcept {
-  floats sum = xsimd::fma(x, floats{1.0f / 3628800}, floats{1.0f / 362880});
-  sum = xsimd::fma(sum, x, floats{1.0f / 40320});
-  sum = xsimd::fma(sum, x, floats{1.0f / 5040});
-  sum = xsimd::fma(sum, x, floats{1.0f / 720});
-  sum = xsimd::fma(sum, x, floats{1.0f / 120});
-  sum = xsimd::fma(sum, x, floats{1.0f / 24});
-  sum = xsimd::fma(sum, x, floats{1.0f / 6});
-  sum = xsimd::fma(sum, x, floats{0.5f});
+template <class Reals>
+[[nodiscard]] inline Reals exponential_excess(const Reals& x) noexcept {
+  using real = typename Reals::value_type;
+  Reals sum{real{1.0} / 3628800};
+  if constexpr (sizeof(real) > sizeof(float)) {
+    sum = xsimd::fma(x, Reals{1.0 / 87178291200}, Reals{1.0 / 6227020800});
+    for (const double coefficient : {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800})
+      sum = xsimd::fma(sum, x, Reals{coefficient});
+  }
+  sum = xsimd::fma(x, sum, Reals{real{1.0} / 362880});
+  sum = xsimd::fma(sum, x, Reals{real{1.0} / 40320});
+  sum = xsimd::fma(sum, x, Reals{real{1.0} / 5040});
+  sum = xsimd::fma(sum, x, Reals{real{1.0} / 720});
+  sum = xsimd::fma(sum, x, Reals{real{1.0} / 120});
+  sum = xsimd::fma(sum, x, Reals{real{1.0} / 24});
+  sum = xsimd::fma(sum, x, Reals{real{1.0} / 6});
+  sum = xsimd::fma(sum, x, Reals{real{0.5}});
   return x * x * sum;
 }
 
 /// u = a - b = ((s - t) - (r_s - r_t)) / T of some columns, in nats. s - t comes first, because it
 /// is exact where the two are near each other; before it the whole part of r_s - r_t leaves
-/// whichever is larger, which is exact too.
+/// whichever is larger, which is exact too. Doubles hold that difference of floats as it is.
 struct logit_differences {
   floats student_part, teacher_part, rest, scale;
 
@@ -253,7 +287,7 @@ struct logit_differences {
   }
 };
 
-/// The first pass over a block. `count` is a multiple of floats::size.
+/// The first pass over a block, in float. `count` is a multiple of floats::size.
 inline difference_sums sum_differences(const float* student, const float* teacher,
                                        std::size_t count, const logit_scaling& by) noexcept {
   const exponents<float> of_student{by.student_reference, by.inverse_temperature};
@@ -266,13 +300,13 @@ inline difference_sums sum_differences(const float* student, const float* teache
       const floats u = differences(student + i, teacher + i);
       const floats p = exp2_approx(of_teacher(teacher + i)),
                    q = exp2_approx(of_student(student + i));
-      const auto small = xsimd::abs(u) <= floats{small_difference};
+      const auto small = xsimd::abs(u) <= floats{static_cast<float>(small_difference)};
       const floats difference = xsimd::select(small, p * (u + exponential_excess(u)), q - p);
       sums.sum[0] += difference;
       sums.sum[1] = xsimd::fma(q, u, sums.sum[1]);
     }
   }
-  return {sums.total(0), sums.total(1)};
+  return {.sum = sums.total(0), .excess = sums.total(1)};
 }
 
 /// The block's share of both divergences, and its gradient unless that is null; it may overwrite
@@ -294,7 +328,7 @@ inline kl_divergences compare_near(const float* student, const float* teacher, s
       const floats u = differences(student + i, teacher + i), x = u - log_ratio;
       const floats p = exp2_approx(of_teacher(teacher + i)) * teacher_scale;
       const floats q = exp2_approx(of_student(student + i)) * student_scale;
-      const auto small = xsimd::abs(x) <= floats{small_difference};
+      const auto small = xsimd::abs(x) <= floats{static_cast<float>(small_difference)};
       const floats excess = exponential_excess(x), rise = x + excess;  // e^x - 1 - x, e^x - 1
       const floats difference = xsimd::select(small, p * rise, q - p);
       sums.sum[0] += xsimd::select(small, p * excess, difference - p * x);

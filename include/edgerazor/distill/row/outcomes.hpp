@@ -22,18 +22,26 @@ namespace detail::row {
 
 inline constexpr double log_of_zero = -std::numeric_limits<double>::infinity();
 
-/// ln sum e^(scale * logit(i)) over i < count. The largest exponential is 1 and stays out of the
-/// sum of the others, which thereby keep their digits however small they are.
+/// The largest of logit(i), i < count; 0 if all are impossible. A NaN is passed over.
 template <class Logit>
-[[nodiscard]] double outcome_log_sum(std::size_t count, double scale, Logit&& logit) noexcept {
+[[nodiscard]] double outcome_reference(std::size_t count, Logit&& logit) noexcept {
+  double largest = log_of_zero;
+  for (std::size_t i = 0; i < count; ++i) largest = std::max(largest, logit(i));
+  return largest == log_of_zero ? 0 : largest;
+}
+
+/// ln sum e^(logit(i)) over i < count. The largest exponential is 1 and stays out of the sum of the
+/// others, which thereby keep their digits however small they are.
+template <class Logit>
+[[nodiscard]] double outcome_log_sum(std::size_t count, Logit&& logit) noexcept {
   double largest = log_of_zero, others = 0;
   std::size_t at = count;
   for (std::size_t i = 0; i < count; ++i) {
-    if (const double x = scale * logit(i); x > largest) largest = x, at = i;
+    if (const double x = logit(i); x > largest) largest = x, at = i;
   }
   const double reference = at == count ? 0 : largest;
   for (std::size_t i = 0; i < count; ++i) {
-    if (i != at) others += std::exp(scale * logit(i) - reference);
+    if (i != at) others += std::exp(logit(i) - reference);
   }
   return at == count ? std::log(others) : largest + std::log1p(others);
 }
@@ -57,7 +65,7 @@ class teacher_outcomes {
     empty_ = used == 0;
     has_tail_ = bucket && static_cast<std::size_t>(used) < cols;
     if (!has_tail_) return;
-    const double rest = log_of_rest(log_sum(1)), floor = std::log(tail_floor);
+    const double rest = log_of_rest(log_sum()), floor = std::log(tail_floor);
     tail_ = rest < floor ? floor : rest;
   }
 
@@ -71,12 +79,12 @@ class teacher_outcomes {
     if (i == ids_.size()) return tail_;
     return ids_[i] < 0 ? log_of_zero : static_cast<double>(log_probabilities_[i]);
   }
-  [[nodiscard]] double log_sum(double inverse_temperature) const noexcept {
-    return outcome_log_sum(size(), inverse_temperature, [this](std::size_t i) { return logit(i); });
+  [[nodiscard]] double log_sum() const noexcept {
+    return outcome_log_sum(size(), [this](std::size_t i) { return logit(i); });
   }
   /// H(p) in nats, at temperature 1; 0 if nothing is known.
   [[nodiscard]] double entropy() const noexcept {
-    const double whole = log_sum(1);
+    const double whole = log_sum();
     double sum = 0;
     for (std::size_t i = 0; i < size(); ++i) {
       if (logit(i) != log_of_zero) sum -= std::exp(logit(i) - whole) * (logit(i) - whole);
@@ -109,10 +117,11 @@ class outcome_pair {
  private:
   struct block;
 
+  /// Less base_.
   [[nodiscard]] double student_logit(std::size_t i) const noexcept {
     const auto ids = teacher_.ids();
     if (i == ids.size()) return tail_;
-    return ids[i] < 0 ? log_of_zero : student_[static_cast<std::size_t>(ids[i])];
+    return ids[i] < 0 ? log_of_zero : student_[static_cast<std::size_t>(ids[i])] - base_;
   }
   /// Calls visit(entry, column - first) for the entries of columns [first, first + count).
   template <class Visit>
@@ -127,16 +136,18 @@ class outcome_pair {
   /// Logits of columns [first, first + count), minus infinity where an entry has the column.
   EDGERAZOR_FUNCTION void tail_columns(std::size_t first, std::size_t count,
                                        double* values) const noexcept;
-  /// ln of the sum of e^s over the tail's columns: summed, as 1 minus the others would leave
-  /// nothing of a small one.
-  [[nodiscard]] EDGERAZOR_FUNCTION double student_tail() const noexcept;
+  /// Sets base_, tail_sum_ and tail_. The tail is summed, as 1 minus the others would leave nothing
+  /// of a small one.
+  EDGERAZOR_FUNCTION void sum_student_tail() noexcept;
 
   input_row student_;
   teacher_outcomes teacher_;
   double inverse_temperature_;
-  double tail_ = log_of_zero;
-  double student_log_sum_ = 0;
-  double teacher_log_sum_ = 0;
+  /// The tail's largest logit, its sum of e^(s - base) and the logarithm of that. All of the
+  /// student's logits are seen from the base, beside which the logarithm would be lost.
+  double base_ = 0, tail_sum_ = 0, tail_ = log_of_zero;
+  /// What both distributions are seen through.
+  logit_statistics seen_;
 };
 
 }  // namespace detail::row

@@ -30,9 +30,9 @@ struct outcome_pair::block {
   template <class Visit>
   void for_each(Visit&& visit) noexcept {
     for (std::size_t i = size; i % doubles::size != 0; ++i) student[i] = teacher[i] = log_of_zero;
-    const softmax_scale by{of.inverse_temperature_, of.student_log_sum_, of.teacher_log_sum_};
+    const pair_scale scale{of.seen_};
     for (std::size_t i = 0; i < size; i += doubles::size)
-      visit(i, probability_pair{student + i, teacher + i, by});
+      visit(i, probability_pair{student + i, teacher + i, scale});
   }
 };
 
@@ -40,10 +40,25 @@ EDGERAZOR_FUNCTION outcome_pair::outcome_pair(const input_row& student,
                                               const teacher_outcomes& teacher,
                                               double inverse_temperature) noexcept
     : student_(student), teacher_(teacher), inverse_temperature_(inverse_temperature) {
-  if (teacher.has_tail() && !teacher.empty()) tail_ = student_tail();
-  teacher_log_sum_ = teacher.log_sum(inverse_temperature);
-  student_log_sum_ = outcome_log_sum(teacher.size(), inverse_temperature,
-                                     [this](std::size_t i) { return student_logit(i); });
+  if (teacher.has_tail() && !teacher.empty()) sum_student_tail();
+  const auto of_student = [this](std::size_t i) { return student_logit(i); };
+  const auto of_teacher = [this](std::size_t i) { return teacher_.logit(i); };
+  const std::size_t count = teacher.size();
+  seen_.inverse_temperature = inverse_temperature;
+  seen_.student_reference = outcome_reference(count, of_student);
+  seen_.teacher_reference = outcome_reference(count, of_teacher);
+  const double apart = seen_.student_reference - seen_.teacher_reference;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double s = of_student(i), t = of_teacher(i);
+    const double q = std::exp((s - seen_.student_reference) * inverse_temperature),
+                 p = std::exp((t - seen_.teacher_reference) * inverse_temperature);
+    const double of_s = s - seen_.student_reference, of_t = t - seen_.teacher_reference;
+    const double u = (std::fabs(s - t) <= 0.5 * std::fabs(t) ? s - t - apart : of_s - of_t) *
+                     inverse_temperature;
+    seen_.student_sum += q;
+    seen_.teacher_sum += p;
+    seen_.difference += std::fabs(u) < 0.5 ? p * std::expm1(u) : q - p;
+  }
 }
 
 EDGERAZOR_FUNCTION term_sums outcome_pair::sum(const divergence_term& term) const noexcept {
@@ -90,8 +105,8 @@ EDGERAZOR_FUNCTION void outcome_pair::gradient(const divergence_term& term, doub
       if (tail_ != log_of_zero) {
         tail_columns(first, count, values);
         for (std::size_t i = 0; i < count; i += doubles::size) {
-          const doubles share = row::exp(doubles::load_unaligned(values + i) - doubles{tail_});
-          (share * doubles{of_tail}).store_unaligned(result + i);
+          const doubles share = row::exp(doubles::load_unaligned(values + i) - doubles{base_});
+          (share * doubles{of_tail / tail_sum_}).store_unaligned(result + i);
         }
       }
       differentiate(known, [&](std::size_t i, double g) { result[columns[i]] = g; });
@@ -109,7 +124,7 @@ EDGERAZOR_FUNCTION void outcome_pair::tail_columns(std::size_t first, std::size_
   });
 }
 
-EDGERAZOR_FUNCTION double outcome_pair::student_tail() const noexcept {
+EDGERAZOR_FUNCTION void outcome_pair::sum_student_tail() noexcept {
   double reference = log_of_zero, sum = 0;
   for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
     double values[block_cols];
@@ -126,7 +141,9 @@ EDGERAZOR_FUNCTION double outcome_pair::student_tail() const noexcept {
     }
     sum += xsimd::reduce_add(sums);
   });
-  return std::log(sum) + (reference == log_of_zero ? 0 : reference);
+  base_ = reference == log_of_zero ? 0 : reference;
+  tail_sum_ = sum;
+  tail_ = std::log(sum);
 }
 
 }  // namespace detail::row

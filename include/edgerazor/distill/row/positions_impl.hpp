@@ -9,6 +9,7 @@
 
 #include <edgerazor/distill/row/features_impl.hpp>
 #include <edgerazor/distill/row/kl_parity.hpp>
+#include <edgerazor/distill/row/kl_sums_impl.hpp>
 #include <edgerazor/distill/row/positions.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
@@ -43,33 +44,43 @@ EDGERAZOR_FUNCTION double attention_entropy(const row_group& teacher, bool parit
       width, [&](std::size_t first, std::size_t count) { mean_block(teacher, first, count, p); },
       [&](std::size_t i) {
         const doubles pi = doubles::load_unaligned(p + i);
-        return xsimd::select(pi > doubles{0.0}, pi * xsimd::log(pi), doubles{0.0});
+        return xsimd::select(pi == doubles{0.0}, doubles{0.0}, pi * xsimd::log(pi));
       });
 }
 
 EDGERAZOR_FUNCTION kl_divergences attention_row(const input_row& student, const row_group& teacher,
                                                 const kl_blend& blend, bool parity,
                                                 const output_row& out) noexcept {
-  const doubles zero{0.0}, least{parity ? parity_epsilon : 0.0};
+  const doubles zero{0.0}, one{1.0}, least{parity ? parity_epsilon : 0.0};
+  // Not max(a, b), which may give b where a is NaN. Below 0 there is no probability.
+  const doubles floor{parity ? parity_epsilon : std::numeric_limits<double>::quiet_NaN()};
+  const auto clamped = [&](const doubles& x) noexcept {
+    return xsimd::select(x < least, floor, x);
+  };
   doubles forward{0.0}, reverse{0.0};
   for_each_block(student.size, [&](std::size_t first, std::size_t count) {
     double buffer[block_cols], of_teacher[block_cols], slopes[block_cols];
     const double* of_student = student.block(first, count, doubles::size, buffer, 0.0);
     mean_block(teacher, first, count, of_teacher);
     for (std::size_t i = 0; i < count; i += doubles::size) {
-      const doubles seen = doubles::load_unaligned(of_student + i), q = xsimd::max(seen, least),
-                    p = xsimd::max(doubles::load_unaligned(of_teacher + i), least);
-      const auto in_p = p > zero, in_q = q > zero;
-      const doubles ratio = xsimd::log(q / p);
-      forward -= xsimd::select(in_p, p * ratio, zero);
-      reverse += xsimd::select(in_q, q * ratio, zero);
+      const doubles seen = doubles::load_unaligned(of_student + i), q = clamped(seen),
+                    p = clamped(doubles::load_unaligned(of_teacher + i));
+      const auto no_p = p == zero, no_q = q == zero;
+      // ln(q / p), with what rounding takes from a quotient near 1: the difference is exact.
+      const doubles quotient = q / p, apart = (q - p) / p;
+      const doubles lost = xsimd::select(xsimd::abs(apart) < doubles{0.5},
+                                         (apart - (quotient - one)) / quotient, zero);
+      const doubles ratio = xsimd::log(quotient) + lost;
+      forward -= xsimd::select(no_p, q * zero, p * ratio);
+      reverse += xsimd::select(no_q, p * zero, q * ratio);
       if (!out) continue;
       doubles slope = zero;
-      if (blend.forward != 0) slope -= xsimd::select(in_p, doubles{blend.forward} * (p / q), zero);
+      if (blend.forward != 0)
+        slope -= xsimd::select(no_p, q * zero, doubles{blend.forward} * (p / q));
       if (blend.reverse != 0) {
-        slope += xsimd::select(in_p || in_q, doubles{blend.reverse} * (ratio + doubles{1.0}), zero);
+        slope += xsimd::select(no_p && no_q, zero, doubles{blend.reverse} * (ratio + one));
       }
-      xsimd::select(seen >= least, slope, zero).store_unaligned(slopes + i);
+      (parity ? xsimd::select(seen < least, zero, slope) : slope).store_unaligned(slopes + i);
     }
     if (out) out.store_wide(first, count, slopes);
   });
@@ -82,7 +93,7 @@ EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::si
                                std::size_t i, double* out) noexcept {
   constexpr double no_relation = -1e30;
   const double inverse_root = 1 / std::sqrt(static_cast<double>(width));
-  double largest = -std::numeric_limits<double>::infinity();
+  double largest = -std::numeric_limits<double>::infinity();  // a NaN is found in the sum
   for (std::size_t j = 0; j < tokens; ++j) {
     out[j] = inverse_root * dot({states + i * width, width}, {states + j * width, width});
     largest = std::max(largest, out[j]);
@@ -91,8 +102,8 @@ EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::si
   std::fill(out + tokens, out + cols, no_relation);
   const doubles shift{largest};
   const auto exponential = [&](const doubles& z, const doubles&) { return row::exp(z - shift); };
-  const double ln_sum = largest + std::log(sum_over({out, cols}, {out, cols}, exponential));
-  for (std::size_t j = 0; j < tokens; ++j) out[j] -= ln_sum;
+  const double ln_sum = std::log(sum_over({out, cols}, {out, cols}, exponential));
+  for (std::size_t j = 0; j < tokens; ++j) out[j] = (out[j] - largest) - ln_sum;
 }
 
 EDGERAZOR_FUNCTION double relation_entropy(const double* ln_p, std::size_t tokens,
@@ -126,17 +137,21 @@ EDGERAZOR_FUNCTION kl_divergences relation_row(const double* ln_q, const double*
       slopes[j] = slope(j) - std::exp(ln_q[j]) * sum;
     return both;
   }
-  const auto of_first = [](const doubles& ln_a, const doubles& ln_b) noexcept {
-    return row::exp(ln_a) * (ln_a - ln_b);
+  // From ln p and ln q, no term below 0: see probability_pair.
+  const auto share = [](const doubles& ln_from, const doubles& ln_to) noexcept {
+    const doubles x = ln_to - ln_from, from = row::exp(ln_from);
+    return xsimd::select(xsimd::abs(x) <= doubles{small_difference}, from * exponential_excess(x),
+                         row::exp(ln_to) - from - from * x);
   };
-  const kl_divergences both{.forward = sum_over({ln_p, cols}, {ln_q, cols}, of_first),
-                            .reverse = sum_over({ln_q, cols}, {ln_p, cols}, of_first)};
+  const kl_divergences both{.forward = sum_over({ln_p, cols}, {ln_q, cols}, share),
+                            .reverse = sum_over({ln_q, cols}, {ln_p, cols}, share)};
   for (std::size_t j = 0; slopes != nullptr && j < cols; j += doubles::size) {
     const doubles of_q = doubles::load_unaligned(ln_q + j),
                   of_p = doubles::load_unaligned(ln_p + j);
-    const doubles q = row::exp(of_q), p = row::exp(of_p);
-    const doubles turn = of_q - of_p - doubles{both.reverse};
-    (doubles{blend.forward} * (q - p) + doubles{blend.reverse} * q * turn)
+    const doubles q = row::exp(of_q), p = row::exp(of_p), x = of_q - of_p;
+    const doubles rise = xsimd::select(xsimd::abs(x) <= doubles{small_difference},
+                                       p * (x + exponential_excess(x)), q - p);
+    (doubles{blend.forward} * rise + doubles{blend.reverse} * q * (x - doubles{both.reverse}))
         .store_unaligned(slopes + j);
   }
   return both;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <limits>
 
+#include <edgerazor/distill/row/comparison_impl.hpp>
 #include <edgerazor/distill/row/exp_impl.hpp>
 #include <edgerazor/distill/row/terms.hpp>
 
@@ -15,23 +16,6 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-/// 1 / T, and ln of the sums of e^(s / T) and e^(t / T).
-struct softmax_scale {
-  double inverse_temperature, student_log_sum, teacher_log_sum;
-};
-/// p and q of a vector of logits, with their logarithms, of which impossible tokens have minus
-/// infinity.
-struct probability_pair {
-  doubles p, q, log_p, log_q;
-
-  probability_pair(const double* student, const double* teacher, const softmax_scale& by) noexcept {
-    const doubles scale{by.inverse_temperature};
-    log_q = doubles::load_unaligned(student) * scale - doubles{by.student_log_sum};
-    log_p = doubles::load_unaligned(teacher) * scale - doubles{by.teacher_log_sum};
-    q = row::exp(log_q);
-    p = row::exp(log_p);
-  }
-};
 /// The term and its slope.
 struct column_terms {
   doubles value{0.0}, slope{0.0};
@@ -45,28 +29,43 @@ struct column_terms {
   }
 };
 
-/// ln(a p + b q) from ln a, ln b.
-[[nodiscard]] inline doubles log_mixture(double log_a, const doubles& log_p, double log_b,
-                                         const doubles& log_q) noexcept {
-  const doubles x = log_p + doubles{log_a}, y = log_q + doubles{log_b};
-  const doubles larger = xsimd::max(x, y), smaller = xsimd::min(x, y);
-  const doubles impossible{-std::numeric_limits<double>::infinity()};
-  return xsimd::select(larger > impossible, larger + xsimd::log1p(row::exp(smaller - larger)),
-                       larger);
-}
+/// m = a p + b q, a + b = 1, with ln(m / p) and ln(m / q): of the larger of p and q m is no small
+/// part, so the one logarithm there is is of a number between min(a, b) and 1; where q is near p,
+/// of 1 + b (e^x - 1).
+struct mixture {
+  doubles m, of_p, of_q;
+
+  mixture(double a, double b, const probability_pair& x) noexcept
+      : m(doubles{a} * x.p + doubles{b} * x.q) {
+    const doubles one{1.0}, none{0.0};
+    if (a == 0 || b == 0) {  // m is q or p, whose quotient may underflow
+      of_p = a == 0 ? x.x : none;
+      of_q = a == 0 ? none : -x.x;
+      return;
+    }
+    const auto above = x.x > none;
+    const doubles larger = xsimd::select(above, x.q, x.p), rise = doubles{b} * x.rise;
+    const doubles share = xsimd::select(larger == none, one, m / larger);
+    const doubles argument = xsimd::select(x.small, one + rise, share);
+    // What rounding took from 1 + rise.
+    const doubles lost = xsimd::select(x.small, (rise - (argument - one)) / argument, none);
+    const doubles log = xsimd::log(argument) + lost;
+    of_p = xsimd::select(above && !x.small, log + x.x, log);
+    of_q = xsimd::select(above && !x.small, log, log - x.x);
+  }
+};
 
 struct kl_blend_term {
   double forward, reverse;
   [[nodiscard]] column_terms operator()(const probability_pair& x) const noexcept {
     column_terms result;
     if (forward != 0) {
-      result.value += doubles{forward} * x.p * where_positive(x.p, x.log_p - x.log_q);
-      result.slope -= doubles{forward} * x.p;
+      result.value += doubles{forward} * x.forward();
+      result.slope += doubles{forward} * x.difference;
     }
     if (reverse != 0) {
-      const doubles of_q = doubles{reverse} * x.q * where_positive(x.q, x.log_q - x.log_p);
-      result.value += of_q;
-      result.slope += of_q;
+      result.value += doubles{reverse} * x.reverse();
+      result.slope += doubles{reverse} * x.expected_q(x.x);
     }
     return result;
   }
@@ -74,33 +73,42 @@ struct kl_blend_term {
 struct jensen_shannon_term {
   double beta;
   [[nodiscard]] column_terms operator()(const probability_pair& x) const noexcept {
-    const doubles log_m = log_mixture(std::log(beta), x.log_p, std::log1p(-beta), x.log_q);
-    const doubles of_q = doubles{1 - beta} * x.q * where_positive(x.q, x.log_q - log_m);
-    return {doubles{beta} * x.p * where_positive(x.p, x.log_p - log_m) + of_q, of_q};
+    const mixture mixed{beta, 1 - beta, x};
+    const doubles of_teacher = divergence_gap(x.p, mixed.m, x.absent_p, mixed.of_p),
+                  of_student = divergence_gap(x.q, mixed.m, x.absent_q, mixed.of_q);
+    return {doubles{beta} * of_teacher + doubles{1 - beta} * of_student,
+            doubles{beta - 1} * x.expected_q(mixed.of_q)};
   }
 };
 struct skew_forward_term {
   double alpha;
   [[nodiscard]] column_terms operator()(const probability_pair& x) const noexcept {
-    const doubles log_m = log_mixture(std::log(alpha), x.log_p, std::log1p(-alpha), x.log_q);
-    const doubles ratio = where_positive(x.q, row::exp(x.log_q - log_m));
-    return {x.p * where_positive(x.p, x.log_p - log_m), doubles{alpha - 1} * x.p * ratio};
+    const mixture mixed{alpha, 1 - alpha, x};
+    const doubles none{0.0};
+    const doubles part = alpha == 0 ? doubles{1.0}  // q / m, where q may have underflowed
+                                    : xsimd::select(mixed.m == none, none, x.q / mixed.m);
+    return {divergence_gap(x.p, mixed.m, x.absent_p, mixed.of_p),
+            doubles{(1 - alpha) * (1 - alpha)} * part * x.difference};
   }
 };
 struct skew_reverse_term {
   double alpha;
   [[nodiscard]] column_terms operator()(const probability_pair& x) const noexcept {
-    const doubles log_m = log_mixture(std::log1p(-alpha), x.log_p, std::log(alpha), x.log_q);
-    const doubles log_ratio = where_positive(x.q, x.log_q - log_m);
-    return {x.q * log_ratio, x.q * (log_ratio - doubles{alpha} * row::exp(log_ratio))};
+    const mixture mixed{1 - alpha, alpha, x};
+    const doubles none{0.0};
+    const doubles part = xsimd::select(mixed.m == none, none, x.q / mixed.m);
+    return {divergence_gap(x.q, mixed.m, x.absent_q, mixed.of_q),
+            doubles{alpha * (alpha - 1)} * part * x.difference - x.expected_q(mixed.of_q)};
   }
 };
 struct total_variation_term {
   [[nodiscard]] column_terms operator()(const probability_pair& x) const noexcept {
-    const doubles half = doubles{0.5} * x.q;
-    const doubles above = xsimd::select(x.q > x.p, half, doubles{0.0}),
-                  below = xsimd::select(x.q < x.p, half, doubles{0.0});
-    return {doubles{0.5} * xsimd::abs(x.p - x.q), above - below};
+    const doubles none{0.0}, half = doubles{0.5} * x.q;
+    // A NaN among the logits is one of q too.
+    const doubles sign = xsimd::select(x.difference > none, half, none) -
+                         xsimd::select(x.difference < none, half, none);
+    return {doubles{0.5} * xsimd::abs(x.difference),
+            xsimd::select(x.difference == x.difference, sign, x.difference)};
   }
 };
 
@@ -122,28 +130,14 @@ auto with_term(const divergence_term& term, Visit&& visit) noexcept {
   return visit(kl_blend_term{term.a, term.b});
 }
 
-/// Calls visit(first, count, pair) for the columns of both rows, a vector at a time. Columns past a
-/// row's end are impossible in it; those past both ends add nothing.
-template <class Visit>
-void for_each_pair(const logit_pair& rows, std::size_t cols, const logit_statistics& seen,
-                   Visit&& visit) noexcept {
-  const softmax_scale by{rows.inverse_temperature, seen.student_log_sum(rows.inverse_temperature),
-                         seen.teacher_log_sum(rows.inverse_temperature)};
-  for_each_block(cols, [&](std::size_t first, std::size_t count) {
-    double buffers[2][block_cols];
-    const double* s = rows.student.block(first, count, doubles::size, buffers[0]);
-    const double* t = rows.teacher.block(first, count, doubles::size, buffers[1]);
-    for (std::size_t i = 0; i < count; i += doubles::size)
-      visit(first + i, std::min(count - i, doubles::size), probability_pair{s + i, t + i, by});
-  });
-}
-
 EDGERAZOR_FUNCTION term_sums sum_terms(const divergence_term& term, const logit_pair& rows,
                                        const logit_statistics& seen) noexcept {
   return with_term(term, [&](const auto& of) noexcept {
     column_terms sum;
-    for_each_pair(rows, std::max(rows.student.size, rows.teacher.size), seen,
-                  [&](std::size_t, std::size_t, const probability_pair& x) { sum.add(of(x)); });
+    for_each_pair(
+        rows, std::max(rows.student.size, rows.teacher.size), pair_scale{seen},
+        [&](std::size_t, const probability_pair& x) noexcept { sum.add(of(x)); },
+        [](std::size_t, std::size_t) noexcept {});
     return sum.total();
   });
 }
@@ -154,13 +148,14 @@ EDGERAZOR_FUNCTION void term_gradient(const divergence_term& term, const logit_p
   const bool infinite = std::isinf(sums.value);
   const doubles slope{sums.slope}, scale{factor * rows.inverse_temperature};
   with_term(term, [&](const auto& of) noexcept {
-    for_each_pair(rows, rows.student.size, seen,
-                  [&](std::size_t first, std::size_t count, const probability_pair& x) {
-                    double lanes[doubles::size];
-                    const doubles g = (of(x).slope - x.q * slope) * scale;
-                    (infinite ? doubles{0.0} : g).store_unaligned(lanes);
-                    out.store(first, count, lanes);
-                  });
+    double lanes[block_cols];
+    for_each_pair(
+        rows, rows.student.size, pair_scale{seen},
+        [&](std::size_t i, const probability_pair& x) noexcept {
+          const doubles g = (of(x).slope - x.q * slope) * scale;
+          (infinite ? doubles{0.0} : g).store_unaligned(lanes + i);
+        },
+        [&](std::size_t first, std::size_t count) noexcept { out.store(first, count, lanes); });
   });
 }
 
