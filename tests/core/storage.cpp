@@ -121,7 +121,7 @@ TEST_CASE("byte_storage: what was moved from holds nothing, by assignment too") 
   counting_resource memory;
   er::byte_storage from(100, &memory), to(200, &memory);
   to = std::move(from);
-  CHECK(memory.blocks == 1);  // the bytes that `to` had went back at once
+  CHECK(memory.blocks == 1);      // the bytes that `to` had went back at once
   CHECK(from.data() == nullptr);  // NOLINT(bugprone-use-after-move): what is left is defined
   CHECK(from.size() == 0);
   er::byte_storage& same = to;

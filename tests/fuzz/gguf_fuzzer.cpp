@@ -13,6 +13,7 @@
 
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;
 
@@ -66,7 +67,6 @@ void read_tensors(const er::gguf_reader& reader) {
 
 void read_packed(const er::gguf_reader& reader) {
   const er::packed_tensors packed(reader);
-  std::vector<std::int8_t> levels;
   for (const er::packed_tensor& tensor : packed.all()) {
     require(packed.find(tensor.name) == &tensor);
     try_to([&] {
@@ -74,6 +74,9 @@ void read_packed(const er::gguf_reader& reader) {
       er::detail::io::level_rows row(matrix);
       row.read(0);
       row.read(matrix.rows() - 1);
+      if (matrix.rows() * matrix.cols() > 1 << 16) return;
+      std::vector<float> x(matrix.cols(), 1.0f), y(matrix.rows());
+      er::gemv(matrix, std::span<const float>{x}, std::span<float>{y});
     });
   }
 }

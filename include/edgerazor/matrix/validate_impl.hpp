@@ -96,38 +96,34 @@ struct plane_fields {
   }
 };
 
-/// Whether every field of `count` bytes, a multiple of 64, lies in its range. `Least`: whether there
-/// are lower bounds.
+/// Whether every field of `count` bytes, a multiple of 64, lies in its range. `Least`: whether
+/// there are lower bounds.
 template <bool Least, plane_type Plane>
 [[nodiscard]] bool all_within(const plane_fields<Plane>& ranges, const std::byte* at,
                               std::size_t count) noexcept {
   using bytes = xsimd::batch<std::uint8_t>;
   constexpr std::size_t fields = plane_fields<Plane>::count;
   static_assert(chunk_bytes % bytes::size == 0);
-  bytes least[fields], most[fields], masks[fields];
+  // What a saturating difference leaves is what a field exceeds a bound by.
+  bytes masks[fields], least[fields], most[fields], excess{std::uint8_t{0}};
   EDGERAZOR_UNROLL
-  for (std::size_t f = 0; f < fields; ++f)
-    least[f] = bytes(255), most[f] = bytes(0), masks[f] = bytes(ranges.fields[f].mask);
+  for (std::size_t f = 0; f < fields; ++f) {
+    masks[f] = bytes(ranges.fields[f].mask);
+    least[f] = bytes(ranges.fields[f].least);
+    most[f] = bytes(ranges.fields[f].most);
+  }
   for (std::size_t i = 0; i < count; i += bytes::size) {
     const auto some = bytes::load_unaligned(reinterpret_cast<const std::uint8_t*>(at) + i);
     EDGERAZOR_UNROLL
     for (std::size_t f = 0; f < fields; ++f) {
       const bytes digits = some & masks[f];
-      if constexpr (Least) least[f] = xsimd::min(least[f], digits);
-      most[f] = xsimd::max(most[f], digits);
+      excess = excess | xsimd::ssub(digits, most[f]);
+      if constexpr (Least) excess = excess | xsimd::ssub(least[f], digits);
     }
   }
-  bool within = true;
-  for (std::size_t f = 0; f < fields; ++f) {
-    std::uint8_t low[bytes::size], high[bytes::size];
-    least[f].store_unaligned(low);
-    most[f].store_unaligned(high);
-    for (std::size_t i = 0; i < bytes::size; ++i) {
-      within = within && high[i] <= ranges.fields[f].most;
-      if constexpr (Least) within = within && low[i] >= ranges.fields[f].least;
-    }
-  }
-  return within;
+  std::uint8_t rest[bytes::size];
+  excess.store_unaligned(rest);
+  return std::all_of(rest, rest + bytes::size, [](std::uint8_t byte) { return byte == 0; });
 }
 
 [[nodiscard]] inline std::string code_fault(const tile_layout& layout, std::size_t row,

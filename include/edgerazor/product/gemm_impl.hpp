@@ -66,8 +66,9 @@ void require_operands(const any_matrix& w, const X& x) {
   }
 }
 
-/// Fails where the output lies where the input does: it is cleared before the input is read. Of rows
-/// of one stride also the columns are compared, so that two halves of one buffer are no overlap.
+/// Fails where the output lies where the input does: it is cleared before the input is read. Of
+/// rows of one stride also the columns are compared, so that two halves of one buffer are no
+/// overlap.
 inline void require_apart(const matrix_view<const float>& x, const matrix_view<float>& y,
                           const char* what) {
   if (x.rows == 0 || y.rows == 0 || x.cols == 0 || y.cols == 0) return;

@@ -158,7 +158,11 @@ EDGERAZOR_OP float fold(const real_vector& v) noexcept {
   return s[0];
 }
 EDGERAZOR_OP std::int32_t largest_lane(const int_vector& v) noexcept {
-  return xsimd::reduce_max(v);
+  std::int32_t some[lanes];
+  v.store_unaligned(some);
+  std::int32_t largest = some[0];
+  for (std::size_t i = 1; i < lanes; ++i) largest = some[i] > largest ? some[i] : largest;
+  return largest;
 }
 EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept { return xsimd::reduce_add(v); }
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
