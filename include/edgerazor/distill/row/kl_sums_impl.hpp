@@ -242,20 +242,14 @@ struct near_coefficients {
 };
 
 /// |x| below which e^x - 1 - x comes from its series: x^2 / 2 + ... + x^10 / 10!, whose next term
-/// is 2^-36 of the sum at most; in double to x^14 / 14!, and 2^-56.
+/// is 2^-36 of the sum at most.
 inline constexpr double small_difference = 0.4;
 
 /// e^x - 1 - x for |x| <= small_difference.
 template <class Reals>
 [[nodiscard]] inline Reals exponential_excess(const Reals& x) noexcept {
   using real = typename Reals::value_type;
-  Reals sum{real{1.0} / 3628800};
-  if constexpr (sizeof(real) > sizeof(float)) {
-    sum = xsimd::fma(x, Reals{1.0 / 87178291200}, Reals{1.0 / 6227020800});
-    for (const double coefficient : {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800})
-      sum = xsimd::fma(sum, x, Reals{coefficient});
-  }
-  sum = xsimd::fma(x, sum, Reals{real{1.0} / 362880});
+  Reals sum = xsimd::fma(x, Reals{real{1.0} / 3628800}, Reals{real{1.0} / 362880});
   sum = xsimd::fma(sum, x, Reals{real{1.0} / 40320});
   sum = xsimd::fma(sum, x, Reals{real{1.0} / 5040});
   sum = xsimd::fma(sum, x, Reals{real{1.0} / 720});
