@@ -7,6 +7,10 @@
 #include <bit>
 #include <version>
 
+#if defined(min) || defined(max)
+#error "a header before edgerazor defines min and max as macros: define NOMINMAX before <windows.h>"
+#endif
+
 static_assert(std::endian::native == std::endian::little,
               "edgerazor's packed layouts are little-endian");
 
