@@ -244,7 +244,9 @@ static_assert(std::endian::native == std::endian::little,
 #if EDGERAZOR_X86 && (defined(__GNUC__) || defined(__clang__))
 #define EDGERAZOR_DIVIDE_AVX(quotient, a, b, divide) \
   __asm__("vdivps %2, %1, %0" : "=v"(quotient) : "v"(a), "v"(b))
-#if defined(__AVX__)
+#if EDGERAZOR_GCC && !EDGERAZOR_FAST_MATH  // which g++ tells of, clang not always
+#define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) quotient = a / b
+#elif defined(__AVX__)
 #define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) EDGERAZOR_DIVIDE_AVX(quotient, a, b, )
 #else
 #define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) \
