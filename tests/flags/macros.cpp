@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiles although a host's other headers (of Windows, X11, <complex.h>, <sys/sysmacros.h>, <math.h>
-// of old) define names that ours may be tempted to use. Those headers come first, and what ours
-// include, which can't cope with all of them either.
+// Compiles although a host's other headers (of Windows, X11, <complex.h>, <sys/sysmacros.h>,
+// <math.h> of old) define names that ours may be tempted to use. What ours include comes first,
+// because it can't cope with all of them either.
 #include <algorithm>
 #include <array>
 #include <atomic>

@@ -15,7 +15,7 @@ static_assert(std::endian::native == std::endian::little,
               "edgerazor's packed layouts are little-endian");
 
 /// Instruction sets beyond the processor family's first that this unit's flags let the compiler use
-/// anywhere, an inline function included: "_avx2_fma_bmi" of -march=haswell, nothing of no flag.
+/// anywhere, an inline function included: "_avx2_fma_bmi" for a Haswell, nothing without a flag.
 #if defined(__AVX512F__)
 #define EDGERAZOR_ISA_VECTORS _avx512
 #elif defined(__AVX2__)
@@ -65,7 +65,7 @@ static_assert(std::endian::native == std::endian::little,
 /// The inline namespace of everything. The two forms of the library, header-only and compiled
 /// (EDGERAZOR_COMPILED), have one each: units of different forms that exchange a type of ours do
 /// not link. In the header-only form so have units of different instruction sets: a linker keeps
-/// one copy of an inline function, and that of a unit with -mavx2 would end a program on a
+/// one copy of an inline function, and that of a unit for AVX2 would end a program on a
 /// processor without. The compiled form has one namespace whatever the flags, that of its library.
 ///
 /// EDGERAZOR_FUNCTION stands before every function that the compiled form keeps in its library.
@@ -239,8 +239,8 @@ static_assert(std::endian::native == std::endian::little,
 #endif
 
 /// quotient = a / b of float vectors, by the instruction: for the operator, and for the intrinsic
-/// `divide`, a compiler at -ffast-math takes an approximate reciprocal. _BUILD: in a function of the
-/// build's own instruction set; the other is for functions whose target has AVX.
+/// `divide`, a compiler at -ffast-math takes an approximate reciprocal. _BUILD: in a function of
+/// the build's own instruction set; the other is for functions whose target has AVX.
 #if EDGERAZOR_X86 && (defined(__GNUC__) || defined(__clang__))
 #define EDGERAZOR_DIVIDE_AVX(quotient, a, b, divide) \
   __asm__("vdivps %2, %1, %0" : "=v"(quotient) : "v"(a), "v"(b))
