@@ -7,11 +7,15 @@
 #include <bit>
 #include <version>
 
+#if defined(min) || defined(max)
+#error "a header before edgerazor defines min and max as macros: define NOMINMAX before <windows.h>"
+#endif
+
 static_assert(std::endian::native == std::endian::little,
               "edgerazor's packed layouts are little-endian");
 
 /// Instruction sets beyond the processor family's first that this unit's flags let the compiler use
-/// anywhere, an inline function included: "_avx2_fma_bmi" of -march=haswell, nothing of no flag.
+/// anywhere, an inline function included: "_avx2_fma_bmi" for a Haswell, nothing without a flag.
 #if defined(__AVX512F__)
 #define EDGERAZOR_ISA_VECTORS _avx512
 #elif defined(__AVX2__)
@@ -61,7 +65,7 @@ static_assert(std::endian::native == std::endian::little,
 /// The inline namespace of everything. The two forms of the library, header-only and compiled
 /// (EDGERAZOR_COMPILED), have one each: units of different forms that exchange a type of ours do
 /// not link. In the header-only form so have units of different instruction sets: a linker keeps
-/// one copy of an inline function, and that of a unit with -mavx2 would end a program on a
+/// one copy of an inline function, and that of a unit for AVX2 would end a program on a
 /// processor without. The compiled form has one namespace whatever the flags, that of its library.
 ///
 /// EDGERAZOR_FUNCTION stands before every function that the compiled form keeps in its library.
@@ -192,6 +196,66 @@ static_assert(std::endian::native == std::endian::little,
 #define EDGERAZOR_PIN_REGISTER(sum) __asm__("" : "+w"(sum))
 #else
 #define EDGERAZOR_PIN_REGISTER(sum) static_cast<void>(0)
+#endif
+
+/// 1 where the compiler tells that the flags of the build let it compute something else with floats
+/// than the source says: -ffast-math, -Ofast, or (g++) one of their parts.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    defined(__NO_SIGNED_ZEROS__) || defined(_M_FP_FAST)
+#define EDGERAZOR_FAST_MATH 1
+#elif defined(__FINITE_MATH_ONLY__)
+#if __FINITE_MATH_ONLY__
+#define EDGERAZOR_FAST_MATH 1
+#else
+#define EDGERAZOR_FAST_MATH 0
+#endif
+#else
+#define EDGERAZOR_FAST_MATH 0
+#endif
+
+/// The float or vector of floats is what has been computed so far: no flag (-ffast-math, its parts,
+/// -ffp-contract=fast) lets the compiler add, multiply or divide across this point otherwise than
+/// the source says. Emits nothing.
+///
+/// EDGERAZOR_KEEP_BOTH also hides where a divisor comes from, in each round of a loop: it can't be
+/// inverted before the loop.
+#if defined(__GNUC__) || defined(__clang__)
+#if EDGERAZOR_X86
+#define EDGERAZOR_KEEP(v) __asm__("" : "+v"(v))
+#define EDGERAZOR_KEEP_BOTH(v, w) __asm__("" : "+v"(v), "+v"(w))
+#elif EDGERAZOR_ARM64
+#define EDGERAZOR_KEEP(v) __asm__("" : "+w"(v))
+#define EDGERAZOR_KEEP_BOTH(v, w) __asm__("" : "+w"(v), "+w"(w))
+#elif defined(__riscv_flen)
+#define EDGERAZOR_KEEP(v) __asm__("" : "+f"(v))
+#define EDGERAZOR_KEEP_BOTH(v, w) __asm__("" : "+f"(v), "+f"(w))
+#else
+#define EDGERAZOR_KEEP(v) __asm__("" : "+m"(v))
+#define EDGERAZOR_KEEP_BOTH(v, w) __asm__("" : "+m"(v), "+m"(w))
+#endif
+#else
+#define EDGERAZOR_KEEP(v) static_cast<void>(0)
+#define EDGERAZOR_KEEP_BOTH(v, w) static_cast<void>(0)
+#endif
+
+/// quotient = a / b of float vectors, by the instruction: for the operator, and for the intrinsic
+/// `divide`, a compiler at -ffast-math takes an approximate reciprocal. _BUILD: in a function of
+/// the build's own instruction set; the other is for functions whose target has AVX.
+#if EDGERAZOR_X86 && (defined(__GNUC__) || defined(__clang__))
+#define EDGERAZOR_DIVIDE_AVX(quotient, a, b, divide) \
+  __asm__("vdivps %2, %1, %0" : "=v"(quotient) : "v"(a), "v"(b))
+#if EDGERAZOR_GCC && !EDGERAZOR_FAST_MATH  // which g++ tells of, clang not always
+#define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) quotient = a / b
+#elif defined(__AVX__)
+#define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) EDGERAZOR_DIVIDE_AVX(quotient, a, b, )
+#else
+#define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) \
+  quotient = a;                                \
+  __asm__("divps %1, %0" : "+x"(quotient) : "x"(b))
+#endif
+#else
+#define EDGERAZOR_DIVIDE_AVX(quotient, a, b, divide) quotient = divide(a, b)
+#define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) quotient = a / b
 #endif
 
 /// g++ 12 reports values that its own vector headers leave undefined on purpose as uninitialized

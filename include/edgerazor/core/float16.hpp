@@ -52,9 +52,9 @@ constexpr float half_bits_to_float(std::uint16_t half) noexcept {
   const std::int32_t normal = magnitude + (112 << 23) + (is_special & 112 << 23);
   // A subnormal of mantissa m is m 2^-24: put behind the exponent of 2^-14 it is 2^-14 + m 2^-24.
   const std::int32_t is_small = mask_less(magnitude, 1 << 23);
-  const float small = std::bit_cast<float>((magnitude & 0x7fffff) + (113 << 23)) - 0x1p-14f;
+  const float subnormal = std::bit_cast<float>((magnitude & 0x7fffff) + (113 << 23)) - 0x1p-14f;
   const std::int32_t finite =
-      (std::bit_cast<std::int32_t>(small) & is_small) | (normal & ~is_small);
+      (std::bit_cast<std::int32_t>(subnormal) & is_small) | (normal & ~is_small);
   return std::bit_cast<float>(finite | sign);
 }
 

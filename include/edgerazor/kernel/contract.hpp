@@ -166,9 +166,9 @@ struct functions {
 template <class Function, class Make>
 [[nodiscard]] constexpr std::array<Function, plane_list.size()> of_every_plane(
     const Make& make) noexcept {
-  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+  return [&]<std::size_t... Index>(std::index_sequence<Index...>) {
     return std::array<Function, plane_list.size()>{
-        make(matrix::plane_constant<plane_list[I].type>{})...};
+        make(matrix::plane_constant<plane_list[Index].type>{})...};
   }(std::make_index_sequence<plane_list.size()>{});
 }
 

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -34,13 +35,13 @@ inline constexpr float terms[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24
 [[nodiscard]] inline float of(float v) noexcept {
   v = v < lowest ? lowest : v;
   v = v > highest ? highest : v;
-  const float n = std::nearbyint(v * log2_e);
-  const float r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, v));
+  const float n = std::nearbyint(core::exact(v * log2_e));
+  const float r = core::fused(n, -ln2_low, core::fused(n, -ln2_high, v));
   float p = terms[0];
-  for (int k = 1; k < 8; ++k) p = std::fma(p, r, terms[k]);
+  for (int k = 1; k < 8; ++k) p = core::fused(p, r, terms[k]);
   const std::int32_t power = n == n ? static_cast<std::int32_t>(n) : 0, half = power >> 1;
-  return p * std::bit_cast<float>((half + 127) << 23) *
-         std::bit_cast<float>((power - half + 127) << 23);
+  return core::exact(core::exact(p * std::bit_cast<float>((half + 127) << 23)) *
+                     std::bit_cast<float>((power - half + 127) << 23));
 }
 
 }  // namespace detail::kernel::exponential

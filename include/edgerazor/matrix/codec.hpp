@@ -202,9 +202,10 @@ struct plane_constant {
 /// use(plane_constant<type>{}): from a type known at run time to one known to the compiler.
 template <class Use>
 constexpr void with_plane(plane_type type, Use&& use) {
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    static_cast<void>(
-        ((plane_list[I].type == type && (use(plane_constant<plane_list[I].type>{}), true)) || ...));
+  [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+    static_cast<void>((
+        (plane_list[Index].type == type && (use(plane_constant<plane_list[Index].type>{}), true)) ||
+        ...));
   }(std::make_index_sequence<plane_list.size()>{});
 }
 }  // namespace detail::matrix

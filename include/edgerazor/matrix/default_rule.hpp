@@ -34,9 +34,10 @@ template <code_type Type>
 /// use(rule) with the default rule of a codec known at run time.
 template <class Use>
 void with_default_rule(code_type code, Use&& use) {
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
+  [&]<std::size_t... Index>(std::index_sequence<Index...>) {
     static_cast<void>(
-        ((codec_list[I].type == code && (use(default_rule<codec_list[I].type>()), true)) || ...));
+        ((codec_list[Index].type == code && (use(default_rule<codec_list[Index].type>()), true)) ||
+         ...));
   }(std::make_index_sequence<codec_list.size()>{});
 }
 

@@ -12,6 +12,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/policy/division.hpp>
@@ -33,8 +34,8 @@ inline std::array<float, 3> scale_candidates(float scale, scale_kind kind) noexc
   const float step = kind == scale_kind::float16    ? std::max(std::ldexp(middle, -11), 0x1p-25f)
                      : kind == scale_kind::bfloat16 ? std::ldexp(middle, -8)
                                                     : std::ldexp(middle, -24);
-  return {middle, round_scale(middle + step * 1.01f, kind),
-          round_scale(middle - step * 1.01f, kind)};
+  return {middle, round_scale(middle + core::exact(step * 1.01f), kind),
+          round_scale(middle - core::exact(step * 1.01f), kind)};
 }
 
 /// codes[i] = the level q with group[i] == float(q) * scale, plus `zero_code`. Returns the index of
@@ -64,7 +65,7 @@ inline std::size_t put_exact_codes(policy::level_range grid, std::span<const flo
       codes[i + j] = static_cast<std::uint8_t>(levels[j] + zero_code);
   }
   for (; i < group.size(); ++i) {
-    const int level = policy::round_between(group[i] / scale, grid.low, grid.high);
+    const int level = policy::round_between(core::quotient(group[i], scale), grid.low, grid.high);
     if (static_cast<float>(level) * scale != group[i] || (level - grid.low) % grid.step != 0)
       return i;
     codes[i] = static_cast<std::uint8_t>(level + zero_code);
@@ -84,7 +85,8 @@ EDGERAZOR_FUNCTION exact_scale find_exact_scale(policy::level_range grid,
   }
   exact_scale best;
   for (int k = std::max(grid.high, -grid.low); k >= 1; k -= grid.step) {
-    for (const float scale : scale_candidates(largest / static_cast<float>(k), kind)) {
+    for (const float scale :
+         scale_candidates(core::quotient(largest, static_cast<float>(k)), kind)) {
       if (!(scale > 0) || scale > largest_scale(kind)) continue;
       const std::size_t off_grid = put_exact_codes(grid, group, scale, zero_code, codes);
       if (off_grid == group.size()) return {scale, off_grid};

@@ -6,6 +6,7 @@
 #include <span>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
@@ -35,7 +36,8 @@ struct int4_asymmetric {
   /// Precondition: !group.empty().
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
     const float largest = max_value(group);
-    return std::max((largest < 0 ? max_magnitude(group) : largest) / 7.0f, epsilon);
+    return std::max(detail::core::quotient(largest < 0 ? max_magnitude(group) : largest, 7.0f),
+                    epsilon);
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
     return levels(weight, scale);

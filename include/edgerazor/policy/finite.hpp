@@ -18,27 +18,6 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
-/// See magnitude.hpp; `infinity_bits` and above are not finite.
-inline std::int16_t magnitude_bits(float16 x) noexcept {
-  return static_cast<std::int16_t>(x.bits & 0x7fff);
-}
-inline std::int16_t magnitude_bits(bfloat16 x) noexcept {
-  return static_cast<std::int16_t>(x.bits & 0x7fff);
-}
-
-template <real_element T>
-inline constexpr int infinity_bits = std::is_same_v<T, float>     ? 0x7f800000
-                                     : std::is_same_v<T, float16> ? 0x7c00
-                                                                  : 0x7f80;
-
-/// Largest of the magnitudes' bits; 0 for no elements.
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float* elements,
-                                                            std::size_t count) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float16* elements,
-                                                            std::size_t count) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const bfloat16* elements,
-                                                            std::size_t count) noexcept;
-
 /// Whether all magnitudes are below a limit, which is positive and may be infinity. Faster than the
 /// largest on targets without an integer maximum.
 [[nodiscard]] EDGERAZOR_FUNCTION bool all_below(const float* elements, std::size_t count,

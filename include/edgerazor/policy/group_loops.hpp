@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/policy/levels.hpp>
 #include <edgerazor/policy/quantizer.hpp>
@@ -119,8 +120,8 @@ template <quantizer Q>
     slope_sums sums;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const float g = grad_out[i];
-      const float slope =
-          step_slope(weights[i] / scale, Q::level(weights[i], scale), levels_of<Q>, g, grad_in[i]);
+      const float slope = step_slope(core::quotient(weights[i], scale), Q::level(weights[i], scale),
+                                     levels_of<Q>, g, grad_in[i]);
       sums.add(i, g, slope);
     }
     return sums.total();

@@ -10,6 +10,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/policy/division.hpp>
 #include <edgerazor/policy/group_loops.hpp>
@@ -214,7 +215,8 @@ EDGERAZOR_FUNCTION double rule_step_gradient(const level_rule& rule, level_range
     for (; i < weights.size(); ++i) {
       const float g = grad_out[i];
       sums.add(i, g,
-               step_slope(weights[i] / scale, rule(weights[i], scale), levels, g, grad_in[i]));
+               step_slope(core::quotient(weights[i], scale), rule(weights[i], scale), levels, g,
+                          grad_in[i]));
     }
     return sums.total();
   });

@@ -24,6 +24,7 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/finite.hpp>
@@ -58,14 +59,17 @@ struct learned_step {
 
   /// The initial scale, 2 mean|w| / sqrt(max_level). Precondition: !group.empty().
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
-    return std::max(2 * mean_magnitude(group) / std::sqrt(static_cast<float>(max_level)), epsilon);
+    return std::max(
+        detail::core::quotient(2 * mean_magnitude(group), std::sqrt(static_cast<float>(max_level))),
+        epsilon);
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
     return Levels::level(weight, scale);
   }
   /// The factor of a scale's gradient, 1 / sqrt(count * max_level), for a group of `count` weights.
   [[nodiscard]] static float gradient_scale(std::size_t count) noexcept {
-    return 1 / std::sqrt(static_cast<float>(count) * static_cast<float>(max_level));
+    return detail::core::quotient(
+        1.0f, std::sqrt(static_cast<float>(count) * static_cast<float>(max_level)));
   }
 };
 

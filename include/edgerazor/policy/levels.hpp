@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -60,7 +61,7 @@ struct level_rule {
 
   [[nodiscard]] constexpr int operator()(float weight, float scale) const noexcept {
     if (by_sign) return sign_level(weight);
-    const float shifted = weight / scale + static_cast<float>(offset);
+    const float shifted = detail::core::quotient(weight, scale) + static_cast<float>(offset);
     return detail::policy::round_between(shifted, min_level + offset, max_level + offset) - offset;
   }
 };

@@ -4,11 +4,14 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/float16.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -20,6 +23,26 @@ namespace detail::policy {
 [[nodiscard]] inline std::int32_t magnitude_bits(float x) noexcept {
   return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
 }
+inline std::int16_t magnitude_bits(float16 x) noexcept {
+  return static_cast<std::int16_t>(x.bits & 0x7fff);
+}
+inline std::int16_t magnitude_bits(bfloat16 x) noexcept {
+  return static_cast<std::int16_t>(x.bits & 0x7fff);
+}
+
+template <real_element T>
+inline constexpr int infinity_bits = std::is_same_v<T, float>     ? 0x7f800000
+                                     : std::is_same_v<T, float16> ? 0x7c00
+                                                                  : 0x7f80;
+
+/// Largest of the magnitudes' bits; 0 for no elements.
+[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float* elements,
+                                                            std::size_t count) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float16* elements,
+                                                            std::size_t count) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const bfloat16* elements,
+                                                            std::size_t count) noexcept;
+
 [[nodiscard]] inline bool is_nan(float x) noexcept { return magnitude_bits(x) > 0x7f800000; }
 [[nodiscard]] inline bool is_finite(float x) noexcept { return magnitude_bits(x) < 0x7f800000; }
 

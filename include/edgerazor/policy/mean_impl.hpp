@@ -12,6 +12,8 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
+#include <edgerazor/policy/division.hpp>
 #include <edgerazor/policy/mean.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
@@ -27,12 +29,12 @@ struct plain_sums {
   static void add_rows(const float* next, std::size_t count, float* sums) noexcept {
     std::fill_n(sums, Width, 0.0f);
     for (std::size_t i = 0; i < count; ++i, next += Width)
-      for (std::size_t j = 0; j < Width; ++j) sums[j] += std::fabs(next[j]);
+      for (std::size_t j = 0; j < Width; ++j) sums[j] = core::ordered(sums[j] + std::fabs(next[j]));
   }
   /// to[j] += from[j] for j < count.
   template <std::size_t Count>
   static void add_lanes(const float* from, float* to) noexcept {
-    for (std::size_t j = 0; j < Count; ++j) to[j] += from[j];
+    for (std::size_t j = 0; j < Count; ++j) to[j] = core::ordered(to[j] + from[j]);
   }
 };
 
@@ -60,7 +62,8 @@ void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
   }
   Sums::template add_rows<Width>(next, count - done, levels[0]);
   for (std::size_t j = 0; j < Width; ++j)
-    sums[j] = levels[0][j] + levels[1][j] + levels[2][j] + levels[3][j];
+    sums[j] =
+        core::ordered(core::ordered(levels[0][j] + levels[1][j]) + levels[2][j]) + levels[3][j];
 }
 
 /// The sum of |values| in the order above, on vectors of `Lanes` elements.
@@ -78,13 +81,14 @@ template <class Sums, std::size_t Lanes>
   next += per_row * width;
 
   for (std::size_t v = per_row * row_count; v < vectors; ++v, next += Lanes)
-    for (std::size_t j = 0; j < Lanes; ++j) sums[j] += std::fabs(next[j]);
+    for (std::size_t j = 0; j < Lanes; ++j) sums[j] = core::ordered(sums[j] + std::fabs(next[j]));
   for (std::size_t row = 1; row < row_count; ++row)
     Sums::template add_lanes<Lanes>(sums + row * Lanes, sums);
 
   float sum = 0;
-  for (std::size_t i = vectors * Lanes; i < values.size(); ++i) sum += std::fabs(*next++);
-  for (std::size_t j = 0; j < Lanes; ++j) sum += sums[j];
+  for (std::size_t i = vectors * Lanes; i < values.size(); ++i)
+    sum = core::ordered(sum + std::fabs(*next++));
+  for (std::size_t j = 0; j < Lanes; ++j) sum = core::ordered(sum + sums[j]);
   return sum;
 }
 
@@ -93,7 +97,7 @@ template <class Sums>
 [[nodiscard]] float mean_of_magnitudes(std::span<const float> values) noexcept {
   const float sum =
       values.size() < 8 ? sum_of_magnitudes<Sums, 1>(values) : sum_of_magnitudes<Sums, 8>(values);
-  return sum / static_cast<float>(values.size());
+  return core::quotient(sum, static_cast<float>(values.size()));
 }
 /// The loops of `plain_sums` on vectors, where these divide the width.
 struct vector_sums {
@@ -107,7 +111,8 @@ struct vector_sums {
       const auto add = [&]<std::size_t... J>(std::index_sequence<J...>) {
         reals sum[] = {(static_cast<void>(J), reals{0.0f})...};
         for (std::size_t i = 0; i < count; ++i, next += Width)
-          ((sum[J] += xsimd::abs(reals::load_unaligned(next + J * reals::size))), ...);
+          ((sum[J] = ordered(sum[J] + xsimd::abs(reals::load_unaligned(next + J * reals::size)))),
+           ...);
         (sum[J].store_unaligned(sums + J * reals::size), ...);
       };
       add(std::make_index_sequence<Width / reals::size>{});
@@ -117,11 +122,12 @@ struct vector_sums {
   static void add_lanes(const float* from, float* to) noexcept {
     if constexpr (Count % reals::size != 0) {
       EDGERAZOR_UNROLL
-      for (std::size_t j = 0; j < Count; ++j) to[j] += from[j];
+      for (std::size_t j = 0; j < Count; ++j) to[j] = core::ordered(to[j] + from[j]);
     } else {
       EDGERAZOR_UNROLL
       for (std::size_t j = 0; j < Count; j += reals::size)
-        (reals::load_unaligned(to + j) + reals::load_unaligned(from + j)).store_unaligned(to + j);
+        ordered(reals::load_unaligned(to + j) + reals::load_unaligned(from + j))
+            .store_unaligned(to + j);
     }
   }
 };

@@ -27,6 +27,7 @@
 #include <type_traits>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/policy/granularity.hpp>
 #include <edgerazor/policy/levels.hpp>
@@ -111,7 +112,7 @@ namespace detail::policy {
 /// `within_levels<Q>`, for the levels low, low + step, ... high.
 [[nodiscard]] constexpr bool within_levels(float weight, float scale, int low, int high,
                                            int step) noexcept {
-  const float position = weight / scale;
+  const float position = detail::core::quotient(weight, scale);
   if (step != 1) {
     return position >= static_cast<float>(low - step / 2) &&
            position <= static_cast<float>(high + step / 2);

@@ -7,6 +7,7 @@
 #include <span>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
@@ -33,7 +34,8 @@ struct symmetric {
 
   /// Precondition: !group.empty().
   [[nodiscard]] float scale(std::span<const float> group) const noexcept {
-    return std::max(max_magnitude(group), epsilon) / static_cast<float>(max_level);
+    return detail::core::quotient(std::max(max_magnitude(group), epsilon),
+                                  static_cast<float>(max_level));
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
     return levels(weight, scale);

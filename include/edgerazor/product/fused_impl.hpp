@@ -11,6 +11,7 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemm_impl.hpp>
 #include <edgerazor/product/grains.hpp>
@@ -48,7 +49,8 @@ inline void multiply_silu(std::span<const float> gate, std::span<const float> up
     float* to = out.data() + begin;
     std::copy_n(g, count, powers);
     (void)k.exponentials(powers, count, -1.0f, 0.0f);
-    for (std::size_t i = 0; i < count; ++i) to[i] = finite_below(g[i]) / (1.0f + powers[i]) * u[i];
+    for (std::size_t i = 0; i < count; ++i)
+      to[i] = core::quotient(finite_below(g[i]), 1.0f + powers[i]) * u[i];
   }
 }
 

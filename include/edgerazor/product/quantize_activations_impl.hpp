@@ -7,6 +7,7 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/symmetric.hpp>
@@ -39,7 +40,8 @@ inline void quantize_tokens(const matrix_view<const float>& x, std::size_t begin
                         count = std::min(out.group_cols(), x.cols - first);
       const float largest =
           scales == activation_scales::of_token ? of_token : k.max_magnitude(row + first, count);
-      const float scale = policy::scale_or_nan(std::max(largest, epsilon) / max_level);
+      const float scale =
+          policy::scale_or_nan(core::quotient(std::max(largest, epsilon), max_level));
       out.scales(t)[g] = scale;
       out.sums(t)[g] = k.quantize(row + first, count, scale, out.codes(t) + first);
     }

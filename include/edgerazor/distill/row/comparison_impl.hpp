@@ -92,7 +92,7 @@ struct probability_pair {
   doubles p, q;
   doubles u;           ///< a - b; 0 where both are impossible
   doubles x;           ///< ln q - ln p; 0 where both are impossible
-  mask small;          ///< |x| <= small_difference
+  mask is_small;       ///< |x| <= small_difference
   doubles excess;      ///< e^x - 1 - x where small
   doubles rise;        ///< e^x - 1 where small
   doubles difference;  ///< q - p
@@ -110,17 +110,17 @@ struct probability_pair {
     const auto absent = absent_p && absent_q;
     // s - t is exact where the two are near each other; else it may lose the smaller.
     const doubles apart = s - t;
-    const auto near = xsimd::abs(apart) <= doubles{0.5} * xsimd::abs(t);
-    u = xsimd::select(near,
+    const auto is_near = xsimd::abs(apart) <= doubles{0.5} * xsimd::abs(t);
+    u = xsimd::select(is_near,
                       apart - doubles{scale.by.student_reference - scale.by.teacher_reference},
                       from_s - from_t) *
         inverse;
     u = xsimd::select(absent, none, u);
     x = xsimd::select(absent, none, u - doubles{scale.log_ratio});
-    small = xsimd::abs(x) <= doubles{small_difference};
+    is_small = xsimd::abs(x) <= doubles{small_difference};
     excess = precise_excess(x);
     rise = x + excess;
-    difference = xsimd::select(small, p * rise, q - p);
+    difference = xsimd::select(is_small, p * rise, q - p);
   }
 
   [[nodiscard]] doubles expected_p(const doubles& y) const noexcept {
@@ -131,10 +131,10 @@ struct probability_pair {
   }
   /// The column's share of KL(p||q), of KL(q||p).
   [[nodiscard]] doubles forward() const noexcept {
-    return xsimd::select(small, p * excess, difference - expected_p(x));
+    return xsimd::select(is_small, p * excess, difference - expected_p(x));
   }
   [[nodiscard]] doubles reverse() const noexcept {
-    return xsimd::select(small, p * (x * rise - excess), expected_q(x) - difference);
+    return xsimd::select(is_small, p * (x * rise - excess), expected_q(x) - difference);
   }
 };
 

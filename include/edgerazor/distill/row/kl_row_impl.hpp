@@ -239,8 +239,8 @@ class kl_passes {
 
   /// For rows in float whose divergences are small: both of them and the gradient, without
   /// cancellation. `seen` holds the sums of both rows, none of them infinite.
-  kl_divergences near(const pass_sums& seen, const kl_blend& blend,
-                      const output_row& out) const noexcept {
+  kl_divergences near_rows(const pass_sums& seen, const kl_blend& blend,
+                           const output_row& out) const noexcept {
     const logit_scaling by = scaling(seen);
     difference_sums differences;
     for_each_pair(
@@ -407,7 +407,7 @@ inline std::optional<kl_divergences> kl_row_in_float(const logit_pair& rows,
   if (!float_is_enough(seen)) return std::nullopt;
   if (are_near(seen)) {
     if (passes.guarded() || rows.student.size != rows.teacher.size) return std::nullopt;
-    return passes.near(seen, blend, out);
+    return passes.near_rows(seen, blend, out);
   }
   if (out) {
     passes.gradient(seen, kept, blend, out);

@@ -80,7 +80,7 @@ struct logit_statistics {
     const double a = student_sum == 0 ? 0 : (student_reference - student) * inverse_temperature;
     const double b = teacher_sum == 0 ? 0 : (teacher_reference - teacher) * inverse_temperature;
     const double k = a - b, of_a = std::exp(a), of_b = std::exp(b);
-    const bool near = std::fabs(k) < 0.5 && student_sum != 0 && teacher_sum != 0;
+    const bool is_near = std::fabs(k) < 0.5 && student_sum != 0 && teacher_sum != 0;
     // Sums of e^b u and of e^a u as they were.
     const double before_t = difference - teacher_excess, before_s = difference + student_excess;
     const double student_before = student_sum, teacher_before = teacher_sum;
@@ -89,7 +89,7 @@ struct logit_statistics {
     const auto moved = [](double excess, double to) noexcept {
       return std::isinf(excess) ? excess : detail::row::not_negative(to);
     };
-    if (near) {
+    if (is_near) {
       teacher_excess = moved(
           teacher_excess,
           of_a * teacher_excess +

@@ -294,8 +294,8 @@ inline difference_sums sum_differences(const float* student, const float* teache
       const floats u = differences(student + i, teacher + i);
       const floats p = exp2_approx(of_teacher(teacher + i)),
                    q = exp2_approx(of_student(student + i));
-      const auto small = xsimd::abs(u) <= floats{static_cast<float>(small_difference)};
-      const floats difference = xsimd::select(small, p * (u + exponential_excess(u)), q - p);
+      const auto is_small = xsimd::abs(u) <= floats{static_cast<float>(small_difference)};
+      const floats difference = xsimd::select(is_small, p * (u + exponential_excess(u)), q - p);
       sums.sum[0] += difference;
       sums.sum[1] = xsimd::fma(q, u, sums.sum[1]);
     }
@@ -322,11 +322,11 @@ inline kl_divergences compare_near(const float* student, const float* teacher, s
       const floats u = differences(student + i, teacher + i), x = u - log_ratio;
       const floats p = exp2_approx(of_teacher(teacher + i)) * teacher_scale;
       const floats q = exp2_approx(of_student(student + i)) * student_scale;
-      const auto small = xsimd::abs(x) <= floats{static_cast<float>(small_difference)};
+      const auto is_small = xsimd::abs(x) <= floats{static_cast<float>(small_difference)};
       const floats excess = exponential_excess(x), rise = x + excess;  // e^x - 1 - x, e^x - 1
-      const floats difference = xsimd::select(small, p * rise, q - p);
-      sums.sum[0] += xsimd::select(small, p * excess, difference - p * x);
-      sums.sum[1] += xsimd::select(small, p * (x * rise - excess), q * x - difference);
+      const floats difference = xsimd::select(is_small, p * rise, q - p);
+      sums.sum[0] += xsimd::select(is_small, p * excess, difference - p * x);
+      sums.sum[1] += xsimd::select(is_small, p * (x * rise - excess), q * x - difference);
       if (gradient != nullptr) {
         xsimd::fma(reverse * q, u - mean, forward * difference).store_unaligned(gradient + i);
       }

@@ -12,6 +12,13 @@
 
 #include <edgerazor/core/float16.hpp>
 
+#if EDGERAZOR_FAST_MATH
+#error \
+    "edgerazor's losses need float arithmetic as written: compile the files that include them \
+without -ffast-math, -Ofast and their parts (-fno-fast-math after them); <edgerazor/quant.hpp> \
+may keep the flags"
+#endif
+
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {

@@ -46,12 +46,12 @@ struct mixture {
     const auto above = x.x > none;
     const doubles larger = xsimd::select(above, x.q, x.p), rise = doubles{b} * x.rise;
     const doubles share = xsimd::select(larger == none, one, m / larger);
-    const doubles argument = xsimd::select(x.small, one + rise, share);
+    const doubles argument = xsimd::select(x.is_small, one + rise, share);
     // What rounding took from 1 + rise, which near 1 is what it takes from the logarithm.
-    const doubles lost = xsimd::select(x.small, rise - (argument - one), none);
+    const doubles lost = xsimd::select(x.is_small, rise - (argument - one), none);
     const doubles log = xsimd::log(argument) + lost;
-    of_p = xsimd::select(above && !x.small, log + x.x, log);
-    of_q = xsimd::select(above && !x.small, log, log - x.x);
+    of_p = xsimd::select(above && !x.is_small, log + x.x, log);
+    of_q = xsimd::select(above && !x.is_small, log, log - x.x);
   }
 };
 

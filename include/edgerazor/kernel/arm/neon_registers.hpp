@@ -56,12 +56,26 @@ EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexc
 EDGERAZOR_OP real_vector splat(float x) noexcept { return vdupq_n_f32(x); }
 EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return vdupq_n_s32(x); }
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return vaddq_f32(a, b); }
+/// The result of an operation as it is: see EDGERAZOR_KEEP.
+EDGERAZOR_OP real_vector kept(real_vector v) noexcept {
+  EDGERAZOR_KEEP(v);
+  return v;
+}
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
+  return kept(vaddq_f32(a, b));
+}
 EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return vaddq_s32(a, b); }
-EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept { return vsubq_f32(a, b); }
+EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
+  return kept(vsubq_f32(a, b));
+}
 EDGERAZOR_OP int_vector subtract(int_vector a, int_vector b) noexcept { return vsubq_s32(a, b); }
-EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept { return vmulq_f32(a, b); }
-EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept { return vdivq_f32(a, b); }
+EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept {
+  return kept(vmulq_f32(a, b));
+}
+EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
+  EDGERAZOR_KEEP_BOTH(a, b);
+  return kept(vdivq_f32(a, b));
+}
 EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
   return vfmaq_f32(c, a, b);
 }

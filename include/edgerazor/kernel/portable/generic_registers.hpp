@@ -13,6 +13,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/policy/division.hpp>
@@ -75,16 +76,18 @@ EDGERAZOR_OP void store_first(float* to, const real_vector& v, std::size_t count
 EDGERAZOR_OP real_vector splat(float x) noexcept { return real_vector(x); }
 EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return int_vector(x); }
 
-template <class Vector>
-EDGERAZOR_OP Vector add(const Vector& a, const Vector& b) noexcept {
-  return a + b;
-}
-template <class Vector>
-EDGERAZOR_OP Vector subtract(const Vector& a, const Vector& b) noexcept {
+EDGERAZOR_OP int_vector add(const int_vector& a, const int_vector& b) noexcept { return a + b; }
+EDGERAZOR_OP int_vector subtract(const int_vector& a, const int_vector& b) noexcept {
   return a - b;
 }
+EDGERAZOR_OP real_vector add(const real_vector& a, const real_vector& b) noexcept {
+  return policy::kept(a + b);
+}
+EDGERAZOR_OP real_vector subtract(const real_vector& a, const real_vector& b) noexcept {
+  return policy::kept(a - b);
+}
 EDGERAZOR_OP real_vector multiply(const real_vector& a, const real_vector& b) noexcept {
-  return a * b;
+  return policy::kept(a * b);
 }
 EDGERAZOR_OP real_vector divide(const real_vector& a, const real_vector& b) noexcept {
   return policy::quotient(a, b);
@@ -106,7 +109,7 @@ EDGERAZOR_NOINLINE inline real_vector multiply_add_lanes(const real_vector& a, c
                                                          const real_vector& c) noexcept {
   float of_a[lanes], of_b[lanes], of_c[lanes];
   store(of_a, a), store(of_b, b), store(of_c, c);
-  for (std::size_t i = 0; i < lanes; ++i) of_c[i] = std::fma(of_a[i], of_b[i], of_c[i]);
+  for (std::size_t i = 0; i < lanes; ++i) of_c[i] = core::fused(of_a[i], of_b[i], of_c[i]);
   return load(of_c);
 }
 EDGERAZOR_OP real_vector multiply_add(const real_vector& a, const real_vector& b,
@@ -137,8 +140,10 @@ EDGERAZOR_OP real_vector first_of(std::size_t count, const real_vector& a,
   std::memcpy(of_b, of_a, count * sizeof(float));
   return load(of_b);
 }
+/// Of |v| < 2^22: adding 1.5 * 2^23 rounds to an integer.
 EDGERAZOR_OP real_vector round_to_even(const real_vector& v) noexcept {
-  return xsimd::nearbyint(v);
+  const real_vector shift(12582912.0f);
+  return subtract(add(v, shift), shift);
 }
 EDGERAZOR_OP real_vector to_float(const int_vector& v) noexcept { return xsimd::to_float(v); }
 /// NaN, whose conversion is not defined everywhere, becomes 0.
@@ -153,7 +158,7 @@ EDGERAZOR_OP float fold(const real_vector& v) noexcept {
   float s[lanes];
   store(s, v);
   for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) s[j] += s[j + half];
+    for (std::size_t j = 0; j < half; ++j) s[j] = core::exact(s[j] + s[j + half]);
   }
   return s[0];
 }

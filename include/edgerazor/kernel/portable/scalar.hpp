@@ -11,6 +11,7 @@
 #include <cstring>
 #include <string_view>
 
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
@@ -70,7 +71,7 @@ inline void panel_product(const group_panel& w, const panel_tokens& x) noexcept 
       }
       float& y = x.y[tile_rows * t + r];
       if (w.last)
-        y = std::fma(static_cast<float>(isum), w.scales[r] * x.scales[t * x.group_stride], y);
+        y = core::fused(static_cast<float>(isum), w.scales[r] * x.scales[t * x.group_stride], y);
     }
   }
 }
@@ -82,7 +83,7 @@ inline void panel_float(const std::uint8_t* panel, std::size_t slots, int zero_c
       for (std::size_t s = 0; s < slots; ++s) {
         for (std::size_t b = 0; b < slot_cols; ++b) {
           const float level = static_cast<float>(panel[chunk_bytes * s + 4 * r + b] - zero_code);
-          p[16 * b + r] = std::fma(level, x[slot_cols * s + b], p[16 * b + r]);
+          p[16 * b + r] = core::fused(level, x[slot_cols * s + b], p[16 * b + r]);
         }
       }
     }
@@ -103,7 +104,7 @@ void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float
   for (std::size_t g = 0; g < groups; ++g) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
       const float scale = scale_at<Scale>(w_scales, tile_rows * g + r) * x_scales[g];
-      y[r] = std::fma(static_cast<float>(isum[tile_rows * g + r]), scale, y[r]);
+      y[r] = core::fused(static_cast<float>(isum[tile_rows * g + r]), scale, y[r]);
     }
   }
 }
@@ -116,8 +117,8 @@ void read_scales(const std::byte* w_scales, float* scales) noexcept {
 template <class Scale>
 void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
   for (std::size_t r = 0; r < tile_rows; ++r) {
-    const float sum = (p[r] + p[16 + r]) + (p[32 + r] + p[48 + r]);
-    y[r] = std::fma(sum, scale_at<Scale>(w_scales, r), y[r]);
+    const float p01 = core::exact(p[r] + p[16 + r]), p23 = core::exact(p[32 + r] + p[48 + r]);
+    y[r] = core::fused(core::exact(p01 + p23), scale_at<Scale>(w_scales, r), y[r]);
   }
 }
 
@@ -129,10 +130,10 @@ void dense_dot(const T* w, std::size_t w_stride, std::size_t rows, std::size_t c
       float s[16] = {};
       for (std::size_t c = 0; c < cols; ++c) {
         s[c % 16] =
-            std::fma(static_cast<float>(w[i * w_stride + c]), x[t * x_stride + c], s[c % 16]);
+            core::fused(static_cast<float>(w[i * w_stride + c]), x[t * x_stride + c], s[c % 16]);
       }
       for (std::size_t half = 8; half > 0; half /= 2) {
-        for (std::size_t j = 0; j < half; ++j) s[j] += s[j + half];
+        for (std::size_t j = 0; j < half; ++j) s[j] = core::exact(s[j] + s[j + half]);
       }
       y[t * y_stride + i] = s[0];
     }
@@ -150,7 +151,7 @@ inline std::int32_t quantize(const float* x, std::size_t cols, float scale,
                              std::int8_t* codes) noexcept {
   std::int32_t sum = 0;
   for (std::size_t c = 0; c < cols; ++c) {
-    codes[c] = static_cast<std::int8_t>(round_to_level<-127, 127>(x[c] / scale));
+    codes[c] = static_cast<std::int8_t>(round_to_level<-127, 127>(core::quotient(x[c], scale)));
     sum += codes[c];
   }
   return sum;
@@ -162,7 +163,7 @@ inline void weighted_sum(const std::int8_t* levels, std::size_t stride, const fl
   for (std::size_t q = 0; q < sums; ++q, weights += weight_stride, out += out_stride) {
     for (std::size_t t = 0; t < positions; ++t) {
       for (std::size_t c = 0; c < cols; ++c) {
-        out[c] = std::fma(weights[t], static_cast<float>(levels[t * stride + c]), out[c]);
+        out[c] = core::fused(weights[t], static_cast<float>(levels[t * stride + c]), out[c]);
       }
     }
   }
@@ -171,11 +172,11 @@ inline void weighted_sum(const std::int8_t* levels, std::size_t stride, const fl
 inline float exponentials(float* x, std::size_t count, float scale, float shift) noexcept {
   float s[16] = {};
   for (std::size_t i = 0; i < count; ++i) {
-    x[i] = exponential::of(scale * (x[i] - shift));
-    s[i % 16] += x[i];
+    x[i] = exponential::of(scale * core::exact(x[i] - shift));
+    s[i % 16] = core::exact(s[i % 16] + x[i]);
   }
   for (std::size_t half = 8; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) s[j] += s[j + half];
+    for (std::size_t j = 0; j < half; ++j) s[j] = core::exact(s[j] + s[j + half]);
   }
   return s[0];
 }

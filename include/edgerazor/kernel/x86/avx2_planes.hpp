@@ -118,7 +118,10 @@ struct half_codes<plane_type::base3> {
     const __m256i b = _mm256_min_epu8(stored, _mm256_set1_epi8(static_cast<char>(242)));
     const __m256i even = _mm256_srli_epi16(_mm256_maddubs_epi16(b, _mm256_set1_epi16(57)), 9);
     const __m256i odd = _mm256_mulhi_epu16(b, _mm256_set1_epi16(7282));
-    const __m256i u = _mm256_blendv_epi8(even, odd, _mm256_set1_epi16(static_cast<short>(0xff00)));
+    // even < 27: its upper byte is zero. (g++ folds a blend by the sign of bytes wrongly at
+    // -funsigned-char.)
+    const __m256i u =
+        _mm256_or_si256(even, _mm256_and_si256(odd, _mm256_set1_epi16(static_cast<short>(0xff00))));
     const __m256i v = _mm256_sub_epi8(
         b, _mm256_mullo_epi16(u, _mm256_set1_epi16(9)));  // 9 * 26: no carry upwards
     digit0 = look_up(digit_0, v);

@@ -65,19 +65,28 @@ EDGERAZOR_OP void store_first(float* to, real_vector v, std::size_t count) noexc
 EDGERAZOR_OP real_vector splat(float x) noexcept { return _mm256_set1_ps(x); }
 EDGERAZOR_OP int_vector splat(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
 
-EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept { return _mm256_add_ps(a, b); }
+/// The result of an operation as it is: see EDGERAZOR_KEEP.
+EDGERAZOR_OP real_vector kept(real_vector v) noexcept {
+  EDGERAZOR_KEEP(v);
+  return v;
+}
+EDGERAZOR_OP real_vector add(real_vector a, real_vector b) noexcept {
+  return kept(_mm256_add_ps(a, b));
+}
 EDGERAZOR_OP int_vector add(int_vector a, int_vector b) noexcept { return _mm256_add_epi32(a, b); }
 EDGERAZOR_OP real_vector subtract(real_vector a, real_vector b) noexcept {
-  return _mm256_sub_ps(a, b);
+  return kept(_mm256_sub_ps(a, b));
 }
 EDGERAZOR_OP int_vector subtract(int_vector a, int_vector b) noexcept {
   return _mm256_sub_epi32(a, b);
 }
 EDGERAZOR_OP real_vector multiply(real_vector a, real_vector b) noexcept {
-  return _mm256_mul_ps(a, b);
+  return kept(_mm256_mul_ps(a, b));
 }
 EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
-  return _mm256_div_ps(a, b);
+  real_vector quotient;
+  EDGERAZOR_DIVIDE_AVX(quotient, a, b, _mm256_div_ps);
+  return quotient;
 }
 EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
   return _mm256_fmadd_ps(a, b, c);
