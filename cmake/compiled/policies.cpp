@@ -3,5 +3,4 @@
 #include <edgerazor/matrix/pack_exact_impl.hpp>
 #include <edgerazor/policy/finite_impl.hpp>
 #include <edgerazor/policy/group_loops_impl.hpp>
-#include <edgerazor/policy/magnitude_impl.hpp>
-#include <edgerazor/policy/mean_impl.hpp>
+#include <edgerazor/policy/vector_group_impl.hpp>

@@ -12,6 +12,7 @@
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -19,7 +20,7 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::matrix {
 using cache_rule = int8<per_channel>;
 inline float cache_scale(std::span<const float> group) noexcept {
-  return policy::scale_or_nan(cache_rule{}.scale(group));
+  return policy::scale_or_nan(policy::scale_of(cache_rule{}, group));
 }
 }  // namespace detail::matrix
 

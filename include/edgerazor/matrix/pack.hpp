@@ -18,6 +18,7 @@
 #include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -84,7 +85,7 @@ void append_scales(const Rule& rule, const tile_layout& layout,
     const float* const values = as_floats(row, cols, buffer);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       const std::size_t begin = g * group_cols, count = std::min(group_cols, cols - begin);
-      const float scale = rule.scale(std::span{values + begin, count});
+      const float scale = policy::scale_of(rule, std::span{values + begin, count});
       if (!is_storable_scale(scale, layout.fmt().scale)) {
         require_finite();
         require_storable_scale(scale, layout.fmt().scale, source.first_row + source.row_of(i),

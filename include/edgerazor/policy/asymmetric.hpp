@@ -34,7 +34,8 @@ struct int4_asymmetric {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     const float largest = max_value(group);
     return std::max(detail::core::quotient(largest < 0 ? max_magnitude(group) : largest, 7.0f),
                     epsilon);

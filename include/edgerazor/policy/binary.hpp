@@ -31,7 +31,8 @@ struct binary {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// The mean is added in the order that `mean_magnitude` says. Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(mean_magnitude(group), epsilon);
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {

@@ -17,6 +17,7 @@
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -43,14 +44,14 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
                             Q::rounds_scale;
                           } && std::is_same_v<typename Q::scale_type, float16>);
   constexpr float top_level = static_cast<float>(std::max(Q::max_level, -Q::min_level));
-  const float zero = 0, least = value_scale<Q>(policy.scale({&zero, 1}));
+  const float zero = 0, least = value_scale<Q>(scale_of(policy, {&zero, 1}));
   if (!is_finite(least) || least < 0 || least * top_level > largest_finite<U>) {
     core::fail("fake_quantize: the policy gives a zero the scale " + std::to_string(least) +
                ", expected a finite one of at least 0 within the output's range");
   }
   if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    if (value_scale<Q>(policy.scale(values)) * top_level <= largest_finite<U>) return;
+    if (value_scale<Q>(scale_of(policy, values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
   });
@@ -70,7 +71,7 @@ void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
                         const char* what) {
   check_scales<Q, U>(grouping, in, rows, check_finite(in, rows, what), policy);
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = policy.scale(values);
+    const float scale = scale_of(policy, values);
     for_each_piece(place, out.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      write_values<Q>(values.data() + i, n, scale, out.data + r * out.stride + c);

@@ -18,6 +18,14 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
+/// Largest of the magnitudes' bits; 0 for no elements.
+[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float* elements,
+                                                            std::size_t count) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float16* elements,
+                                                            std::size_t count) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const bfloat16* elements,
+                                                            std::size_t count) noexcept;
+
 /// Whether all magnitudes are below a limit, which is positive and may be infinity. Faster than the
 /// largest on targets without an integer maximum.
 [[nodiscard]] EDGERAZOR_FUNCTION bool all_below(const float* elements, std::size_t count,

@@ -34,6 +34,7 @@
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 #include <edgerazor/policy/straight_through.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -58,7 +59,8 @@ struct learned_step {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// The initial scale, 2 mean|w| / sqrt(max_level). Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(
         detail::core::quotient(2 * mean_magnitude(group), std::sqrt(static_cast<float>(max_level))),
         epsilon);
@@ -122,7 +124,7 @@ void initial_scales(matrix_view<T> weights, std::span<float> scales, const Polic
   float* next = scales.data() + rows.begin * groups_per_row(group, weights.cols);
   detail::policy::for_each_group(group, weights, rows,
                                  [&](detail::policy::group_place, std::span<const float> values) {
-                                   *next++ = policy.scale(values);
+                                   *next++ = detail::policy::scale_of(policy, values);
                                  });
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The largest magnitude and the largest value of a group. Exact: any order of comparisons gives
 /// the same. Where a group holds a NaN the result is NaN.
+///
+/// Plain loops, the reference implementation. Functions of whole matrices give a policy a group
+/// that brings vector loops of the same names with it (vector_group.hpp).
 #pragma once
 
 #include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -35,14 +37,6 @@ inline constexpr int infinity_bits = std::is_same_v<T, float>     ? 0x7f800000
                                      : std::is_same_v<T, float16> ? 0x7c00
                                                                   : 0x7f80;
 
-/// Largest of the magnitudes' bits; 0 for no elements.
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float* elements,
-                                                            std::size_t count) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float16* elements,
-                                                            std::size_t count) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const bfloat16* elements,
-                                                            std::size_t count) noexcept;
-
 [[nodiscard]] inline bool is_nan(float x) noexcept { return magnitude_bits(x) > 0x7f800000; }
 [[nodiscard]] inline bool is_finite(float x) noexcept { return magnitude_bits(x) < 0x7f800000; }
 
@@ -54,14 +48,21 @@ inline constexpr int infinity_bits = std::is_same_v<T, float>     ? 0x7f800000
 }  // namespace detail::policy
 
 /// max|w|; 0 for no weights.
-[[nodiscard]] EDGERAZOR_FUNCTION float max_magnitude(std::span<const float> group) noexcept;
+[[nodiscard]] inline float max_magnitude(std::span<const float> group) noexcept {
+  std::int32_t largest = 0;
+  for (const float w : group) {
+    const std::int32_t bits = detail::policy::magnitude_bits(w);
+    largest = bits > largest ? bits : largest;
+  }
+  return std::bit_cast<float>(largest);
+}
 
 /// max(w); of 0 and -0 either is the largest. Precondition: !group.empty().
-[[nodiscard]] EDGERAZOR_FUNCTION float max_value(std::span<const float> group) noexcept;
+[[nodiscard]] inline float max_value(std::span<const float> group) noexcept {
+  float largest = group[0];
+  for (const float w : group) largest = w > largest || detail::policy::is_nan(w) ? w : largest;
+  return largest;
+}
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
-
-#if EDGERAZOR_HEADER_ONLY
-#include <edgerazor/policy/magnitude_impl.hpp>
-#endif

@@ -13,6 +13,7 @@
 #include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/straight_through.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -51,15 +52,17 @@ void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, std::span<const 
   policy::check_scales<Low, U>(group, in, rows, largest, low);
 
   const std::uint8_t* next = mask.data() + rows.begin * groups_per_row(group, in.cols);
-  policy::for_each_group(
-      group, in, rows, [&](policy::group_place place, std::span<const float> values) {
-        U* to = out.data + place.row * out.stride + place.col;
-        if (*next++ != 0) {
-          policy::write_values<High>(values.data(), values.size(), high.scale(values), to);
-        } else {
-          policy::write_values<Low>(values.data(), values.size(), low.scale(values), to);
-        }
-      });
+  policy::for_each_group(group, in, rows,
+                         [&](policy::group_place place, std::span<const float> values) {
+                           U* to = out.data + place.row * out.stride + place.col;
+                           if (*next++ != 0) {
+                             policy::write_values<High>(values.data(), values.size(),
+                                                        policy::scale_of(high, values), to);
+                           } else {
+                             policy::write_values<Low>(values.data(), values.size(),
+                                                       policy::scale_of(low, values), to);
+                           }
+                         });
 }
 
 /// The same with the mask that a map gives now: the paper's weights at 1.88 bits, and the
@@ -106,9 +109,11 @@ void straight_through_clipped_mixed(matrix_view<T> weights, matrix_view<const fl
         const float* from = grad_out.data + place.row * grad_out.stride + place.col;
         float* to = grad_in.data + place.row * grad_in.stride + place.col;
         if (*next++ != 0) {
-          policy::pass_within_levels(policy::levels_of<High>, values, high.scale(values), from, to);
+          policy::pass_within_levels(policy::levels_of<High>, values,
+                                     policy::scale_of(high, values), from, to);
         } else {
-          policy::pass_within_levels(policy::levels_of<Low>, values, low.scale(values), from, to);
+          policy::pass_within_levels(policy::levels_of<Low>, values, policy::scale_of(low, values),
+                                     from, to);
         }
       });
 }

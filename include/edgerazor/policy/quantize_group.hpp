@@ -12,6 +12,7 @@
 #include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/group_loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -38,7 +39,7 @@ void quantize_levels(std::span<const float> weights, float scale, std::span<std:
 template <quantizer Policy>
 float quantize_group(std::span<const float> group, std::span<std::int8_t> levels,
                      const Policy& policy = {}) {
-  const float scale = policy.scale(group);
+  const float scale = detail::policy::scale_of(policy, group);
   quantize_levels<Policy>(group, scale, levels);
   return scale;
 }

@@ -9,16 +9,20 @@
 ///     level = clamp(round_half_even(w / scale), min_level, max_level)
 ///     value = level * scale
 ///
-/// A policy of one's own needs no vectors: a `level` of two floats and a `scale` of a group are
-/// enough. Where its levels follow one of the rules of levels.hpp, saying so gives its groups the
-/// vector loops:
+/// A policy of one's own needs no vectors: a `level` of two floats and a `scale` of a
+/// `std::span<const float>` are enough. Where its levels follow one of the rules of levels.hpp,
+/// saying so gives its groups vector loops; so does a `scale` that is a template and calls
+/// `max_magnitude`, `max_value` or `mean_magnitude` unqualified, with a group that has those
+/// functions on vectors:
 ///
 ///     static constexpr edgerazor::level_rule levels{-3, 3};
 ///     static constexpr int level(float weight, float scale) noexcept {
 ///       return levels(weight, scale);
 ///     }
-///     float scale(std::span<const float> group) const noexcept {
-///       return edgerazor::max_magnitude(group) / 3;
+///     template <class Group>
+///     float scale(const Group& group) const noexcept {
+///       using edgerazor::max_magnitude;
+///       return max_magnitude(group) / 3;
 ///     }
 #pragma once
 

@@ -16,6 +16,7 @@
 #include <edgerazor/policy/groups.hpp>
 #include <edgerazor/policy/quantize_options.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/vector_group.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -51,7 +52,7 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
                            const Policy& policy) {
   check_finite(weights, rows);
   for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = policy.scale(values);
+    const float scale = scale_of(policy, values);
     for_each_piece(place, weights.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
                      pass_within_levels(levels_of<Policy>, values.subspan(i, n), scale,
@@ -75,7 +76,8 @@ void straight_through_clipped(std::span<const float> weights, std::span<const fl
   }
   detail::policy::check_finite(matrix_view<const float>{weights});
   detail::policy::pass_within_levels(detail::policy::levels_of<Policy>, weights,
-                                     policy.scale(weights), grad_out.data(), grad_in.data());
+                                     detail::policy::scale_of(policy, weights), grad_out.data(),
+                                     grad_in.data());
 }
 
 /// The clipped estimator for a matrix `rows x cols`: `weights` are the ones `fake_quantize` was

@@ -33,7 +33,8 @@ struct symmetric {
   float epsilon = 1e-5f;  ///< smallest max|w| that counts; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return detail::core::quotient(std::max(max_magnitude(group), epsilon),
                                   static_cast<float>(max_level));
   }

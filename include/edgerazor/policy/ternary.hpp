@@ -32,7 +32,8 @@ struct ternary {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(factor * mean_magnitude(group), epsilon);
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
@@ -58,7 +59,8 @@ struct ternary_absmax {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] float scale(std::span<const float> group) const noexcept {
+  template <class Group = std::span<const float>>
+  [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(max_magnitude(group), epsilon);
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {

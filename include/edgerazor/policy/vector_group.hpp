@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A group of weights that brings the vector forms of `max_magnitude`, `max_value` and
+/// `mean_magnitude` with it: same bits as the plain ones, found by the argument where a policy's
+/// `scale` is a template.
+#pragma once
+
+#include <span>
+
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/policy/quantizer.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::policy {
+
+struct vector_group : std::span<const float> {
+  explicit vector_group(std::span<const float> group) noexcept : std::span<const float>(group) {}
+};
+[[nodiscard]] EDGERAZOR_FUNCTION float max_magnitude(const vector_group& group) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION float max_value(const vector_group& group) noexcept;
+[[nodiscard]] EDGERAZOR_FUNCTION float mean_magnitude(const vector_group& group) noexcept;
+
+/// policy.scale(group), by vectors where the policy lets them.
+template <quantizer Q>
+[[nodiscard]] float scale_of(const Q& policy, std::span<const float> group) noexcept {
+  return policy.scale(vector_group{group});
+}
+
+}  // namespace detail::policy
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+#if EDGERAZOR_HEADER_ONLY
+#include <edgerazor/policy/vector_group_impl.hpp>
+#endif
