@@ -208,10 +208,11 @@ void compare(const char* loss, const batch& b, double value, const std::vector<a
     for (const real g : tokens[i].gradient) {
       if (std::isfinite(g)) largest = std::max(largest, std::fabs(g * share));
     }
+    // A gradient is a difference of probabilities, which near 1 are an ulp of double apart.
     const real floor = (in_float ? 2e-6L : 1e-6L) * largest +
                        std::fabs(share) * square / temperature *
-                           (8e-16L * tokens[i].scale + (in_float ? 1e-10L : 0) + 1e-30L) +
-                       1e-37L;
+                           (8e-16L * tokens[i].scale + (in_float ? 1e-10L : 0) + 2.3e-16L) +
+                       std::fabs(share) * square * tokens[i].undecided + 1e-37L;
     for (std::size_t c = 0; c < b.cols; ++c) {
       const std::size_t at = i * b.stride + c;
       const real before = b.options.accumulate ? static_cast<real>(b.before[at]) : 0;

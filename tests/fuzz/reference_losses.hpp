@@ -22,6 +22,7 @@ struct answer {
   real value = 0;
   row gradient;
   real scale = 0;
+  real undecided = 0;  ///< how far the gradient may be off where a sign hangs on a rounding
 };
 
 /// ln softmax(x / T); minus infinity where x is, NaN of a row with NaN, plus infinity, or nothing
@@ -166,6 +167,8 @@ inline answer term(kind which, real a, const pair& both, real temperature) {
       case kind::total_variation:
         result.value += std::fabs(d) / 2;
         slope = d > 0 ? q / 2 : d < 0 ? -q / 2 : 0;
+        // q and p as doubles are one number: its sign is that of a rounding, and moves all columns.
+        if (x != 0 && std::fabs(x) < 1e-15L) result.undecided += q / temperature;
         break;
     }
     slopes.push_back(slope);
