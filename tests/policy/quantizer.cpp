@@ -118,7 +118,7 @@ TEST_CASE_TEMPLATE("quantizer: the scale of a group with a NaN is NaN, wherever 
     CAPTURE(size);
     std::vector<float> w(size, 0.5f);
     std::size_t wrong = 0;
-    for (std::size_t i = 0; i < size; i += size < 100 ? 1 : 13) {
+    for (std::size_t i = 0; i < size; i += size < 100 ? 1 : size < 1000 ? 13 : size / 64 | 1) {
       for (const float nan : {std::nanf(""), -std::nanf("")}) {
         w[i] = nan;
         wrong += !std::isnan(Policy{}.scale(w));

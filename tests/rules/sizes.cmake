@@ -64,6 +64,9 @@ if(RULE STREQUAL "sizes")
   ceiling(distill compiled 74 3)
 elseif(RULE STREQUAL "plain")
   foreach(header IN ITEMS edgerazor.hpp quant.hpp distill.hpp io.hpp product/options.hpp)
+    if(NOT EXISTS ${ROOT}/include/edgerazor/${header} AND NOT EXISTS ${ROOT}/LICENSE)
+      continue()  # a fixture has one of them
+    endif()
     execute_process(COMMAND ${COMPILER} -std=c++20 ${define_compiled} ${includes} -M -x c++ ${ROOT}/include/edgerazor/${header}
       OUTPUT_VARIABLE included COMMAND_ERROR_IS_FATAL ANY)
     string(REGEX MATCH "[^ ]*/(xsimd/xsimd|[a-z]*intrin|arm_neon)[.]hp*" foreign "${included}")

@@ -164,9 +164,10 @@ EDGERAZOR_FUNCTION void pass_within_levels(level_range levels, std::span<const f
                                            float scale, const float* grad_out,
                                            float* grad_in) noexcept {
   const bool rounds = levels.step == 1;
+  const int half = levels.step / 2;
   const real_lanes scales{scale}, zero{0.0f};
-  const real_lanes least{static_cast<float>(levels.low - levels.step / 2)},
-      most{static_cast<float>(levels.high + levels.step / 2)};
+  const real_lanes least{static_cast<float>(levels.low - half)},
+      most{static_cast<float>(levels.high + half)};
   const real_lanes below{static_cast<float>(levels.low - 1)},
       above{static_cast<float>(levels.high + 1)};
   const std::size_t whole = weights.size() - weights.size() % real_lanes::size;

@@ -118,8 +118,9 @@ namespace detail::policy {
                                            int step) noexcept {
   const float position = detail::core::quotient(weight, scale);
   if (step != 1) {
-    return position >= static_cast<float>(low - step / 2) &&
-           position <= static_cast<float>(high + step / 2);
+    const int half = step / 2;
+    return position >= static_cast<float>(low - half) &&
+           position <= static_cast<float>(high + half);
   }
   const int level = round_between(position, low - 1, high + 1);
   return level >= low && level <= high;
