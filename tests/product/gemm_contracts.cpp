@@ -166,7 +166,6 @@ TEST_CASE(
     "product: an output that overlaps the activations is refused; parts of one buffer are not") {
   const std::vector<float> weights(32 * 32, 7.0f);
   const auto w = er::pack<er::int4<er::per_group<32>>>(er::matrix_view{weights.data(), 32, 32});
-  using error = std::invalid_argument;
   std::vector<float> memory(4 * 96, 1.0f);
   const auto part = [&](std::size_t at, std::size_t rows) {
     return er::matrix_view<float>{memory.data() + at, rows, 32, 96};
