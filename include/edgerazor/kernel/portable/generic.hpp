@@ -159,31 +159,33 @@ struct chunk_sums {
     byte_pairs rest[parts];
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) rest[i] = codes.part[i];
-    const auto add_field = [&](unsigned f) {
-      const slot_columns columns(x + slot_cols * f);
-      EDGERAZOR_UNROLL
-      for (std::size_t i = 0; i < parts; ++i) {
-        const word_vector even = f + 1 < fields ? take_digit<Plane>(rest[i].even) : rest[i].even;
-        const word_vector odd = f + 1 < fields ? take_digit<Plane>(rest[i].odd) : rest[i].odd;
-        const short_vector of_even = xsimd::bitwise_cast<std::int16_t>(even) * columns.even;
-        const short_vector of_odd = xsimd::bitwise_cast<std::int16_t>(odd) * columns.odd;
-        if constexpr (widest > 0) {
-          narrow[i] += of_even + of_odd;
-        } else {
-          wide[i] += widen(of_even) + widen(of_odd);
-        }
-      }
-    };
     // Of more fields the code would be larger, and not faster.
     if constexpr (fields <= 4) {
       EDGERAZOR_UNROLL
-      for (unsigned f = 0; f < fields; ++f) add_field(f);
+      for (unsigned f = 0; f < fields; ++f) add_field(rest, f, x + slot_cols * f);
     } else {
-      for (unsigned f = 0; f + 1 < fields; ++f) add_field(f);
-      add_field(fields - 1);
+      for (unsigned f = 0; f + 1 < fields; ++f) add_field(rest, f, x + slot_cols * f);
+      add_field(rest, fields - 1, x + slot_cols * (fields - 1));
     }
     if constexpr (widest > 0) {
       if (++held == widest) widen_all();
+    }
+  }
+  /// Adds the lowest field of `rest`, which is field f, times its columns, and takes it off.
+  EDGERAZOR_INLINE void add_field(byte_pairs (&rest)[parts], unsigned f,
+                                  const std::int8_t* x) noexcept {
+    const slot_columns columns(x);
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i) {
+      const word_vector even = f + 1 < fields ? take_digit<Plane>(rest[i].even) : rest[i].even;
+      const word_vector odd = f + 1 < fields ? take_digit<Plane>(rest[i].odd) : rest[i].odd;
+      const short_vector of_even = xsimd::bitwise_cast<std::int16_t>(even) * columns.even;
+      const short_vector of_odd = xsimd::bitwise_cast<std::int16_t>(odd) * columns.odd;
+      if constexpr (widest > 0) {
+        narrow[i] += of_even + of_odd;
+      } else {
+        wide[i] += widen(of_even) + widen(of_odd);
+      }
     }
   }
   EDGERAZOR_INLINE void widen_all() noexcept {
