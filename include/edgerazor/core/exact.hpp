@@ -9,7 +9,6 @@
 #include <math.h>  // ::fmaf
 
 #include <edgerazor/core/config.hpp>
-#include <edgerazor/core/exact.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -30,11 +29,12 @@ template <class Real>
   return x;
 }
 
-/// a / b, divided and rounded once. Vectorizes where no flag makes it necessary to forbid that.
+/// a / b, divided and rounded once. Vectorizes where no flag makes it necessary to forbid that;
+/// clang doesn't tell of all such flags (-freciprocal-math).
 template <class Real>
   requires std::is_floating_point_v<Real>
 [[nodiscard]] constexpr Real quotient(Real a, Real b) noexcept {
-  if constexpr (EDGERAZOR_FAST_MATH != 0) {
+  if constexpr (EDGERAZOR_FAST_MATH != 0 || EDGERAZOR_GCC == 0) {
     if (!std::is_constant_evaluated()) EDGERAZOR_KEEP_BOTH(a, b);
     return exact(a / b);
   }
