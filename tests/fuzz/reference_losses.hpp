@@ -168,7 +168,8 @@ inline answer term(kind which, real a, const pair& both, real temperature) {
         result.value += std::fabs(d) / 2;
         slope = d > 0 ? q / 2 : d < 0 ? -q / 2 : 0;
         // q and p as doubles are one number: its sign is that of a rounding, and moves all columns.
-        if (x != 0 && std::fabs(x) < 1e-15L) result.undecided += q / temperature;
+        if (both.scale > 0 && std::fabs(x) < 4e-15L * std::max<real>(1, both.scale))
+          result.undecided += q / temperature;
         break;
     }
     slopes.push_back(slope);
