@@ -27,10 +27,6 @@ using level_lanes = xsimd::batch<std::int32_t>;
 /// Weights whose codes or 16-bit values are converted at once.
 inline constexpr std::size_t lanes_at_once = real_lanes::size < 16 ? 16 : real_lanes::size;
 
-/// Vectors of the build's instruction set, or arrays where it has none.
-template <class Batch>
-inline constexpr bool is_emulated = requires(const Batch& x) { x.data.size(); };
-
 /// clamp(round_half_even(x), low, high) in every lane; NaN gives low. See `round_to_level`.
 [[nodiscard]] EDGERAZOR_INLINE level_lanes round_lanes(const real_lanes& x, const real_lanes& low,
                                                        const real_lanes& high) noexcept {
@@ -38,7 +34,7 @@ inline constexpr bool is_emulated = requires(const Batch& x) { x.data.size(); };
   // x where x > low, else low, so also where x is NaN: on x86 its one instruction for a maximum;
   // other machines, and vectors that are emulated (arrays), give NaN or the number there.
   real_lanes above = x;
-  if constexpr (EDGERAZOR_X86 != 0 && !is_emulated<real_lanes>) {
+  if constexpr (EDGERAZOR_X86 != 0 && is_register<xsimd::default_arch>) {
     above = xsimd::max(x, low);
   } else {
     above = xsimd::select(x > low, x, low);

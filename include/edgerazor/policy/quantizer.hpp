@@ -110,9 +110,7 @@ template <quantizer Q>
     return static_cast<float>(typename Q::scale_type{scale});
   return scale;
 }
-}  // namespace detail::policy
 
-namespace detail::policy {
 /// `within_levels<Q>`, for the levels low, low + step, ... high.
 [[nodiscard]] constexpr bool within_levels(float weight, float scale, int low, int high,
                                            int step) noexcept {
