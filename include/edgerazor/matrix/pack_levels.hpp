@@ -26,9 +26,9 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::matrix {
 /// The levels of a format: low, low + step, ..., high; its codes, where groups have zeros.
-[[nodiscard]] inline policy::level_range levels_of(const tile_layout& layout) noexcept {
-  const codec_info& codec = layout.codec();
-  if (layout.has_zeros()) return {0, static_cast<int>(codec.largest_code()), 1};
+[[nodiscard]] inline policy::level_range levels_of(const format& fmt) noexcept {
+  const codec_info& codec = codec_of(fmt.code);
+  if (fmt.zero != zero_kind::none) return {0, static_cast<int>(codec.largest_code()), 1};
   return {codec.min_level, codec.max_level(), codec.level_step};
 }
 
@@ -109,7 +109,7 @@ template <class Level>
     detail::core::fail("pack_levels: " + fmt.name() + " has no zeros, got " +
                        detail::core::shape_text(zeros.rows, zeros.cols));
   }
-  const detail::policy::level_range range = detail::matrix::levels_of(layout);
+  const detail::policy::level_range range = detail::matrix::levels_of(fmt);
   for (std::size_t r = 0; r < levels.rows; ++r) {
     for (std::size_t c = 0; c < levels.cols; ++c) {
       const auto level = static_cast<std::int64_t>(levels.row(r)[c]);
