@@ -43,6 +43,13 @@ constexpr std::array formats{
     "int4_g8+ternary5_g8:rows_2_of_3",
     "int8_row+binary_row",
     "ternary2_g16+ternary5_g16",
+    "int2_g8",
+    "int4z_g4",
+    "int3m_g16_bf16",
+    "int8z_row_f32",
+    "int6m_g8+int2z_g8:every_8_rows",
+    "int5z_g16+int4m_g16",
+    "int3z_g16_q3",
 };
 
 void require(bool condition) {
@@ -72,6 +79,7 @@ std::vector<std::byte> packed(const er::matrix_format& fmt, std::size_t rows, st
   const auto copy = [](std::span<const std::byte> bytes) {
     return std::vector<std::byte>(bytes.begin(), bytes.end());
   };
+  if (fmt.first.two_level) return copy(er::any_matrix::empty(fmt, rows, cols).bytes());
   if (fmt.type != er::matrix_format::kind::mixed || fmt.map.n != 0)
     return copy(er::any_matrix::pack(fmt, er::matrix_view{w.data(), rows, cols}).bytes());
   const std::size_t groups = er::tile_layout(fmt.first, rows, cols).groups();
