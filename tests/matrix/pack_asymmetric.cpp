@@ -20,6 +20,7 @@
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
+#include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 
 namespace er = edgerazor;
@@ -140,6 +141,15 @@ TEST_CASE("pack: a mixed matrix with zeros is its parts") {
   for (std::size_t i = 0; i < w.size(); ++i)
     wrong += !samples::same(values[i], i / cols % 4 == 0 ? of_high[i] : of_low[i]);
   CHECK(wrong == 0);
+  using high_policy = er::asymmetric<6, er::per_group<64>, er::float16, er::zero_rule::minimum>;
+  using low_policy = er::asymmetric<3, er::per_group<64>>;
+  const er::mixed_matrix by_policy =
+      er::pack_mixed<high_policy, low_policy>(weights, er::every_nth_row{4});
+  CHECK(std::ranges::equal(by_policy.bytes(), mixed.bytes()));
+  std::vector<float> fake(w.size());
+  er::fake_quantize_mixed<er::as_stored<high_policy>, er::as_stored<low_policy>>(
+      weights, er::matrix_view{fake.data(), rows, cols}, er::every_nth_row{4});
+  CHECK(samples::count_differences(fake, values) == 0);
   er::mixed_matrix other(fmt->first, fmt->second, rows, cols, std::vector<std::uint8_t>(rows * 3));
   using point = er::asymmetric<3, er::per_group<64>>;
   using minimum = er::asymmetric<6, er::per_group<64>, er::float16, er::zero_rule::minimum>;

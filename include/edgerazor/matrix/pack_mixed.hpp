@@ -98,7 +98,7 @@ void mixed_matrix::pack_rows(std::size_t first_row, matrix_view<const T> weights
 
 /// Quantizes each group by `High` or `Low` as the map says, and packs. Both policies have the same
 /// granularity. Fails as `pack` does.
-template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = default_codec<High>,
+template <row_group_policy High, mixable_policies<High> Low, class HighCodec = default_codec<High>,
           class LowCodec = default_codec<Low>, real_element T, precision_map Map>
 [[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
                                       const Low& low = {}) {

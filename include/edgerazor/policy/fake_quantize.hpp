@@ -138,8 +138,7 @@ void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy =
 /// each: `matrix_view{k, tokens * kv_heads, head_size}`. The gradient passes unchanged
 /// (`straight_through`): the largest magnitude is a level, nothing is clipped. A NaN is refused
 /// here, where `quantize_activations` lets it pass.
-template <group_policy Policy, real_element T, writable_element U>
-  requires row_granularity<typename Policy::granularity>
+template <row_group_policy Policy, real_element T, writable_element U>
 void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy,
                    const quantize_options& options) {
   detail::policy::check_shapes(in, out, "fake_quantize");

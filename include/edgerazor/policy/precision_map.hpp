@@ -57,6 +57,11 @@ template <class A, class B>
 concept mixable_quantizers = row_quantizer<A> && row_quantizer<B> &&
                              std::same_as<typename A::granularity, typename B::granularity>;
 
+/// The same of policies with or without zeros.
+template <class A, class B>
+concept mixable_policies = row_group_policy<A> && row_group_policy<B> &&
+                           std::same_as<typename A::granularity, typename B::granularity>;
+
 namespace detail::policy {
 /// Groups in a row; fails where the mask has another size than rows * groups.
 inline std::size_t mask_columns(const matrix_view<const float>& weights, std::size_t group,

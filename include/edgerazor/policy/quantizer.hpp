@@ -108,6 +108,10 @@ struct as_stored : Policy {
 template <class Q>
 concept group_policy = quantizer<Q> || zero_quantizer<Q>;
 
+/// One whose groups stay within a row.
+template <class Q>
+concept row_group_policy = group_policy<Q> && row_granularity<typename Q::granularity>;
+
 namespace detail::policy {
 /// What a level is multiplied by.
 template <class Q>
