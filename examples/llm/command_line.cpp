@@ -136,6 +136,21 @@ void add_convert(CLI::App& program) {
   });
 }
 
+void add_off_grid(CLI::App& program) {
+  const auto shared = std::make_shared<off_grid_options>();
+  off_grid_options& options = *shared;
+  CLI::App& command = *program.add_subcommand(
+      "off-grid",
+      "Write the same function with weights that no earlier rounding has put on a grid");
+  add_model(command, options.model);
+  add_number(command, "--seed", options.seed, support::any_seed,
+             "The same seed writes the same file");
+  command.add_option("--output", options.output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE");
+  command.callback([shared] { off_grid(*shared); });
+}
+
 void add_compare(CLI::App& program) {
   const auto shared = std::make_shared<compare_options>();
   compare_options& options = *shared;
@@ -190,6 +205,7 @@ support::outcome run(std::vector<std::string> arguments) {
   program.require_subcommand(1);
   add_generate(program);
   add_convert(program);
+  add_off_grid(program);
   add_compare(program);
   add_bench(program);
   add_make_demo_model(program);

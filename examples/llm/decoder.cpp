@@ -162,6 +162,7 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
   const std::array projections{product{&weights.query.weights, &weights.query.bias, q},
                                product{&weights.key.weights, &weights.key.bias, k},
                                product{&weights.value.weights, &weights.value.bias, v}};
+  show(layer_input::attention, rows(normed_, tokens, shape.hidden));
   multiply(rows(normed_, tokens, shape.hidden), projections);
 
   const auto place_heads = [&](std::span<float> heads, const std::vector<float>& norm,
@@ -210,6 +211,7 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
   });
   const std::array output{
       product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
+  show(layer_input::output, mixed);
   multiply(mixed, output);
   add_to_stream(tokens);
 }
@@ -218,11 +220,54 @@ void decoder::feed_forward(const layer& weights, std::size_t tokens) {
   const geometry& shape = model_.shape;
   const auto gated = rows(gated_, tokens, shape.feed_forward);
   normalise(weights.ffn_norm, tokens);
+  show(layer_input::ffn, rows(normed_, tokens, shape.hidden));
   multiply_gated(rows(normed_, tokens, shape.hidden), weights.gate, weights.up, gated);
+  show(layer_input::down, gated);
   const std::array output{
       product{&weights.down.weights, &weights.down.bias, rows(sum_, tokens, shape.hidden)}};
   multiply(gated, output);
   add_to_stream(tokens);
+}
+
+void decoder::embed(std::span<const token_id> tokens, er::matrix_view<float> stream) const {
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    if (tokens[t] < 0 || static_cast<std::size_t>(tokens[t]) >= model_.shape.vocabulary) {
+      throw std::invalid_argument("decoder: token " + std::to_string(tokens[t]) +
+                                  " is outside of the vocabulary");
+    }
+    er::look_up_row(model_.embedding, static_cast<std::size_t>(tokens[t]), stream.row(t));
+  }
+}
+
+void decoder::run_layer(std::size_t layer, std::size_t first, er::matrix_view<float> stream) {
+  if (stream.rows > batch || first + stream.rows > max_positions_)
+    throw std::invalid_argument("decoder: a layer was given too many tokens");
+  const auto own = rows(stream_, stream.rows, model_.shape.hidden);
+  const auto tables = rows(turns_, stream.rows, model_.positions.table_size());
+  for (std::size_t t = 0; t < stream.rows; ++t) {
+    std::ranges::copy(stream.row(t), own.row(t).begin());
+    model_.positions.fill_table(first + t, tables.row(t));
+  }
+  size_ = first;
+  std::visit([first](auto& c) { c.truncate(first); }, caches_[layer]);
+  attention(model_.layers[layer], caches_[layer], stream.rows);
+  feed_forward(model_.layers[layer], stream.rows);
+  for (std::size_t t = 0; t < stream.rows; ++t)
+    std::ranges::copy(own.row(t), stream.row(t).begin());
+}
+
+er::matrix_view<const float> decoder::head_input(er::matrix_view<const float> stream) {
+  const auto own = rows(stream_, stream.rows, model_.shape.hidden);
+  for (std::size_t t = 0; t < stream.rows; ++t)
+    std::ranges::copy(stream.row(t), own.row(t).begin());
+  normalise(model_.output_norm, stream.rows);
+  last_tokens_ = stream.rows;
+  return rows(normed_, stream.rows, model_.shape.hidden);
+}
+
+er::matrix_view<const float> decoder::head_logits(er::matrix_view<const float> stream) {
+  static_cast<void>(head_input(stream));
+  return logits(0, stream.rows);
 }
 
 void decoder::forward(std::span<const token_id> tokens) {
@@ -233,16 +278,10 @@ void decoder::forward(std::span<const token_id> tokens) {
     throw std::invalid_argument("decoder: the text is longer than the " +
                                 std::to_string(max_positions_) + " positions there is room for");
   }
-  const auto stream = rows(stream_, tokens.size(), shape.hidden);
+  embed(tokens, rows(stream_, tokens.size(), shape.hidden));
   const auto tables = rows(turns_, tokens.size(), model_.positions.table_size());
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    if (tokens[t] < 0 || static_cast<std::size_t>(tokens[t]) >= shape.vocabulary) {
-      throw std::invalid_argument("decoder: token " + std::to_string(tokens[t]) +
-                                  " is outside of the vocabulary");
-    }
-    er::look_up_row(model_.embedding, static_cast<std::size_t>(tokens[t]), stream.row(t));
+  for (std::size_t t = 0; t < tokens.size(); ++t)
     model_.positions.fill_table(size_ + t, tables.row(t));
-  }
   for (std::size_t i = 0; i < shape.layers; ++i) {
     attention(model_.layers[i], caches_[i], tokens.size());
     feed_forward(model_.layers[i], tokens.size());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -44,6 +45,11 @@ struct convert_options {
   run_options run;
 };
 
+struct off_grid_options {
+  std::string model, output;
+  std::uint64_t seed = 1;
+};
+
 struct compare_options {
   std::string model, text, json, keep;
   std::vector<std::string> recipes{"w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"};
@@ -65,6 +71,7 @@ struct model_file;
 
 void generate(const generate_options& options);
 void convert(const convert_options& options);
+void off_grid(const off_grid_options& options);
 void compare(const compare_options& options);
 void bench(const bench_options& options);
 

@@ -238,6 +238,42 @@ TEST_CASE("results depend neither on threads nor on how a sequence is cut") {
   }
 }
 
+TEST_CASE("layer by layer is the same pass, and every input is shown") {
+  for (const char* format : {"f16", "int4_g8"}) {
+    CAPTURE(format);
+    known_weights weights(7, format);
+    const llm::geometry shape = small_shape(llm::architecture::qwen3);
+    const llm::model model = llm::build_model(shape, weights);
+    const std::vector<llm::token_id> tokens = some_tokens(20);
+    const auto expected = logits_in_pieces(model, 1, tokens, 20);
+
+    llm::thread_pool pool(2);
+    llm::decoder runs(model, pool, tokens.size());
+    std::map<llm::layer_input, std::size_t> shown, cols;
+    runs.observe([&](llm::layer_input which, er::matrix_view<const float> in) {
+      shown[which] += in.rows;
+      cols[which] = in.cols;
+    });
+    std::vector<float> x(tokens.size() * shape.hidden);
+    const er::matrix_view<float> stream{x.data(), tokens.size(), shape.hidden};
+    runs.embed(tokens, stream);
+    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+      for (const er::row_range part : {er::row_range{0, 13}, er::row_range{13, 20}})
+        runs.run_layer(layer, part.begin, stream.rows_between(part.begin, part.end));
+    }
+    const er::matrix_view<const float> logits = runs.head_logits(stream);
+    for (std::size_t t = 0; t < tokens.size(); ++t)
+      CHECK(std::equal(logits.row(t).begin(), logits.row(t).end(), expected[t].begin()));
+    for (const auto& [which, count] : shown) CHECK(count == shape.layers * tokens.size());
+    CHECK(cols ==
+          std::map<llm::layer_input, std::size_t>{{llm::layer_input::attention, shape.hidden},
+                                                  {llm::layer_input::output, shape.query_size()},
+                                                  {llm::layer_input::ffn, shape.hidden},
+                                                  {llm::layer_input::down, shape.feed_forward}});
+    CHECK_THROWS_AS(runs.run_layer(0, 1, stream), std::invalid_argument);
+  }
+}
+
 TEST_CASE("where an override leaves a matrix as it is, the others go on together") {
   llm::geometry shape = small_shape(llm::architecture::qwen3);
   shape.head_size = 132;  // two scales of 128 columns or less
