@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Choosing codes with data: statistics of activations, rules that fit groups, rounding with error
+/// feedback. Needs Eigen; no other umbrella includes it.
+#pragma once
+
+#include <edgerazor/calibrate/fit.hpp>
+#include <edgerazor/calibrate/inverse_factor.hpp>
+#include <edgerazor/calibrate/level_grid.hpp>
+#include <edgerazor/calibrate/round_by_feedback.hpp>
+#include <edgerazor/calibrate/rounded_matrix.hpp>
+#include <edgerazor/calibrate/statistics.hpp>
