@@ -5,6 +5,7 @@
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/matrix/validate.hpp>

@@ -16,6 +16,7 @@
 
 #include "support/guarded.hpp"
 #include "support/operands.hpp"
+#include "support/oracle.hpp"
 #include "support/shapes.hpp"
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
@@ -43,6 +44,16 @@ std::vector<std::int32_t> draw_sums(std::size_t size, std::mt19937& random) {
         static_cast<std::uint32_t>(random()));  // over 2^24 a float rounds
     if (random() % 2 == 0) sum >>= 12;
     if (random() % 16 == 0) sum = random() % 2 == 0 ? INT32_MIN : INT32_MAX;
+  }
+  return sums;
+}
+
+/// Sums of a group's activations: up to 2^23 in magnitude.
+std::vector<std::int32_t> draw_x_sums(std::size_t size, std::mt19937& random) {
+  std::vector<std::int32_t> sums(size);
+  for (std::int32_t& sum : sums) {
+    sum = static_cast<std::int32_t>(random() % 0x1000001) - 0x800000;
+    if (random() % 2 == 0) sum >>= 10;
   }
   return sums;
 }
@@ -119,8 +130,12 @@ TEST_CASE("kernel: epilogues and scales") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const er::scale_kind kind : shapes::kinds) {
-    const std::size_t index = static_cast<std::size_t>(kind);
+  using er::detail::kernel::statistics_index;
+  for (std::size_t index = 0; index < er::detail::kernel::statistics_kinds; ++index) {
+    const er::scale_kind kind = shapes::kinds[index % 3];
+    const er::zero_kind zero = shapes::zeros[index / 3];
+    CHECK(statistics_index(kind, zero) == index);
+    const std::size_t numbers = zero == er::zero_kind::none ? 16 : 32;
     for (const std::size_t count : sizes{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
       for (int repeat = 0; repeat < 4; ++repeat) {
         const guarded::edge edge = edge_of(i);
@@ -128,21 +143,41 @@ TEST_CASE("kernel: epilogues and scales") {
         {
           // `count` groups.
           const guarded::array<std::int32_t> isum(draw_sums(16 * count, random), edge);
-          const guarded::array<std::byte> w_scales(draw_scales(16 * count, kind, random), edge);
+          const guarded::array<std::byte> w_scales(draw_scales(numbers * count, kind, random),
+                                                   edge);
           const guarded::array<float> x_scales(operands::draw_reals(count, i, random), edge);
+          const guarded::array<std::int32_t> x_sums(draw_x_sums(count, random), edge);
           check_output(y, edge, "scale_sums", [&](const er::kernel& k, float* out) {
-            k.functions->scale_sums[index](isum.data(), w_scales.data(), x_scales.data(), count,
-                                           out);
+            k.functions->scale_sums[index](isum.data(), w_scales.data(), x_scales.data(),
+                                           x_sums.data(), count, out);
           });
+          // By the equations alone.
+          std::vector<float> expected = y, number(numbers * count);
+          for (std::size_t n = 0; n < number.size(); ++n)
+            number[n] =
+                er::detail::matrix::read_scale(w_scales.data() + n * er::scale_size(kind), kind);
+          for (std::size_t n = 0; n < 16 * count; ++n) {
+            const std::size_t g = n / 16, at = g * numbers + n % 16;
+            expected[n % 16] = oracle::add_group(
+                zero, static_cast<float>(isum.data()[n]), number[at],
+                zero == er::zero_kind::none ? 0 : number[at + 16], x_scales.data()[g],
+                static_cast<float>(x_sums.data()[g]), expected[n % 16]);
+          }
+          std::vector<float> out = y;
+          er::find_kernel("scalar")->functions->scale_sums[index](
+              isum.data(), w_scales.data(), x_scales.data(), x_sums.data(), count, out.data());
+          CHECK(samples::count_differences(out, expected) == 0);
         }
         const guarded::array<float> p(operands::draw_reals(64, i, random), edge);
-        const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
+        const guarded::array<std::byte> w_scales(draw_scales(numbers, kind, random), edge);
+        const float x_sum = operands::draw_reals(1, i, random)[0];
         check_output(y, edge, "scale_floats", [&](const er::kernel& k, float* out) {
-          k.functions->scale_floats[index](p.data(), w_scales.data(), out);
+          k.functions->scale_floats[index](p.data(), w_scales.data(), x_sum, out);
         });
-        check_output(std::vector<float>(16), edge, "read_scales",
+        check_output(std::vector<float>(numbers), edge, "read_scales",
                      [&](const er::kernel& k, float* out) {
-                       k.functions->read_scales[index](w_scales.data(), out);
+                       float* const zeros = zero == er::zero_kind::none ? nullptr : out + 16;
+                       k.functions->read_scales[index](w_scales.data(), out, zeros);
                      });
       }
     }
@@ -217,7 +252,7 @@ TEST_CASE("kernel: every float16 is read as the float it is") {
       float out[16];
       std::fill_n(out, 16, -0.0f);
       k.functions->scale_sums[0](ones.data(), reinterpret_cast<const std::byte*>(all.data() + i),
-                                 &one, 1, out);
+                                 &one, nullptr, 1, out);
       for (std::size_t r = 0; r < 16; ++r) wrong += !samples::same(out[r], float{all[i + r]});
     }
     CHECK(wrong == 0);

@@ -31,6 +31,7 @@
 #include <edgerazor/io/gguf_writer.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/matrix/unpack.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -75,6 +76,13 @@ class level_rows {
     }
   }
 
+  /// The real numbers of one row.
+  void read_values(std::size_t row, std::span<float> values) {
+    for (part& p : parts_) {
+      const std::size_t at = index_in(p, row);
+      if (at != none) matrix::dequantize_row(p.view, at, p.codes, values.data() + p.col_begin);
+    }
+  }
   /// Levels and scales of one row are to be read.
   void read(std::size_t row) {
     read_scales(row);
@@ -175,6 +183,8 @@ inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
     core::fail(refusal + "it is not quantized, and exporting does not quantize");
   const auto require_codes = [&](const format& fmt) {
     const codec_info& codec = codec_of(fmt.code);
+    if (fmt.zero != zero_kind::none)
+      core::fail(refusal + fmt.name() + " has a zero for each group, which the type has not");
     if (codec.min_level >= info.min_level && codec.max_level() <= info.max_level) return;
     core::fail(refusal + "levels of " + std::string{codec.name} + " lie outside " +
                std::to_string(info.min_level) + " to " + std::to_string(info.max_level));
@@ -238,14 +248,12 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
     std::vector<float> values(matrix.cols());
     std::vector<std::byte> bytes;
     for (std::size_t r = 0; r < matrix.rows(); ++r) {
-      row.read(r);
       if (info.real()) {
-        for (std::size_t c = 0; c < values.size(); ++c) {
-          values[c] = static_cast<float>(row.levels()[c]) * row.scale_of_col(c);
-        }
+        row.read_values(r, values);
         detail::io::write_reals(sink, info.type, values, bytes, what);
         continue;
       }
+      row.read(r);
       const auto [low, high] = std::ranges::minmax(row.levels());
       if (low < info.min_level || high > info.max_level) {
         detail::core::fail(what + " holds a code that its format does not have, in row " +

@@ -45,10 +45,7 @@ class any_matrix {
           detail::core::size_product("any_matrix", rows, cols, scale_size(fmt.element)), memory);
       *result.bytes_ = {result.storage_.data(), result.storage_.size()};
     } else if (fmt.type == matrix_format::kind::packed) {
-      packed_storage storage(tile_layout(fmt.first, rows, cols), memory);
-      *result.content_ = storage.view();
-      *result.bytes_ = storage.view().bytes();
-      result.storage_ = std::move(storage).release();
+      result.take(packed_storage(tile_layout(fmt.first, rows, cols), memory));
     } else {
       if (fmt.map.n == 0)
         detail::core::fail("any_matrix: " + fmt.name() +
@@ -60,6 +57,14 @@ class any_matrix {
       *result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask, memory);
       *result.bytes_ = std::get<mixed_matrix>(*result.content_).bytes();
     }
+    return result;
+  }
+
+  /// The owner of a packed matrix that is there already.
+  [[nodiscard]] static any_matrix owner_of(packed_storage storage) {
+    const tile_layout layout = storage.layout();
+    any_matrix result(matrix_format{layout.fmt()}, layout.rows(), layout.cols());
+    result.take(std::move(storage));
     return result;
   }
 
@@ -158,6 +163,12 @@ class any_matrix {
     // overflow.
     (void)tile_layout(format{code_type::int8, format::group_multiple, scale_kind::float32}, rows,
                       cols);
+  }
+
+  void take(packed_storage storage) {
+    *content_ = storage.view();
+    *bytes_ = storage.view().bytes();
+    storage_ = std::move(storage).release();
   }
 
   template <real_element T>

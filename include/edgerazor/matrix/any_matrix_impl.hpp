@@ -48,7 +48,7 @@ template <real_element T>
 void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T>& source) {
   if (auto* mixed = std::get_if<mixed_matrix>(&*content_)) {
     mixed->pack_rows_by(first_row, source, [&](bool is_high, const auto& use) {
-      detail::matrix::with_default_rule(is_high ? fmt_->first.code : fmt_->second.code, use);
+      detail::matrix::with_default_rule(is_high ? fmt_->first : fmt_->second, use);
     });
     return;
   }
@@ -60,7 +60,7 @@ void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T
                        detail::core::shape_text(rows_, cols_));
   }
   if (const auto* packed = std::get_if<packed_view>(&*content_)) {
-    detail::matrix::with_default_rule(fmt_->first.code, [&](const auto& rule) {
+    detail::matrix::with_default_rule(fmt_->first, [&](const auto& rule) {
       detail::matrix::pack_rows(rule, packed->layout(), storage_.data(), first_row, source);
     });
     return;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The name of a packed format, in types, files, tests, benchmarks and docs: `<code>_g<group>` or
-/// `<code>_row`, with `_bf16` or `_f32` behind it where the scales are not float16.
+/// `<code>_row`, with `_bf16` or `_f32` behind it where the scales are not float16, and with a `z`
+/// or `m` behind the code where each group has a zero of its own:
+///
+///     int4_g64     w = s * (code - 8)      the same zero everywhere: the codec's zero_code
+///     int4z_g64    w = s * (code - z)      z: any number, the code that would be 0
+///     int4m_g64    w = s * code + m        m: the group's minimum, the value of code 0
 #pragma once
 
 #include <charconv>
@@ -14,6 +19,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/codec.hpp>
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -48,13 +54,16 @@ struct format {
   static constexpr std::uint32_t largest_group = 65536;
 
   code_type code = code_type::int4;
-  std::uint32_t group = 256;  ///< columns a scale; 0: the whole row
-  scale_kind scale = scale_kind::float16;
+  std::uint32_t group = 256;               ///< columns a scale; 0: the whole row
+  scale_kind scale = scale_kind::float16;  ///< of scales and, where there are any, zeros
+  zero_kind zero = zero_kind::none;        ///< what a group has beside its scale
 
   friend constexpr bool operator==(const format&, const format&) = default;
 
   [[nodiscard]] std::string name() const {
     std::string text{codec_of(code).name};
+    if (zero == zero_kind::point) text += 'z';
+    if (zero == zero_kind::minimum) text += 'm';
     text += group == 0 ? std::string{"_row"} : "_g" + std::to_string(group);
     if (scale == scale_kind::bfloat16) text += "_bf16";
     if (scale == scale_kind::float32) text += "_f32";
@@ -79,8 +88,15 @@ struct format {
     if (bar == std::string_view::npos) return std::nullopt;
     bool known = false;
     for (const codec_info& codec : codec_list) {
-      if (codec.name != text.substr(0, bar)) continue;
+      std::string_view rest = text.substr(0, bar);
+      if (!rest.starts_with(codec.name)) continue;
+      rest.remove_prefix(codec.name.size());
+      const bool has_zero = codec.has_zero_form() && (rest == "z" || rest == "m");
+      if (!rest.empty() && !has_zero) continue;
       result.code = codec.type;
+      result.zero = !has_zero     ? zero_kind::none
+                    : rest == "z" ? zero_kind::point
+                                  : zero_kind::minimum;
       known = true;
     }
     if (!known) return std::nullopt;

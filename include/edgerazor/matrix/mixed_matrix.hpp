@@ -116,7 +116,7 @@ class mixed_matrix {
   /// rows at once. Fails, before anything is written, on NaN or infinity, on a scale out of its
   /// type's range, on levels that the formats do not have. The matrix must own its bytes. Defined
   /// in pack_mixed.hpp.
-  template <quantizer High, quantizer Low, real_element T>
+  template <group_policy High, group_policy Low, real_element T>
   void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {},
                  const Low& low = {});
   /// The same by rules that are chosen at run time: with_rule(is_high, use) calls use(policy).

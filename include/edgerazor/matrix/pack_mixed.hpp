@@ -21,9 +21,15 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::matrix {
 template <quantizer Policy>
 void require_levels(const Policy&, const format& fmt) {
-  if (holds_levels<Policy>(codec_of(fmt.code))) return;
+  if (holds_levels<Policy>(codec_of(fmt.code)) && fmt.zero == zero_kind::none) return;
   core::fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " +
              std::to_string(Policy::max_level) + " do not fit " + fmt.name());
+}
+template <zero_quantizer Policy>
+void require_levels(const Policy&, const format& fmt) {
+  if (holds_levels<Policy>(codec_of(fmt.code)) && fmt.zero == Policy::zero) return;
+  core::fail("mixed matrix: a policy of " + std::to_string(Policy::bits) +
+             " bits with a zero of the group does not fit " + fmt.name());
 }
 }  // namespace detail::matrix
 
@@ -70,11 +76,11 @@ void mixed_matrix::pack_rows_by(std::size_t first_row, matrix_view<const T> weig
         with_rule(part.high, [&](const auto& rule) {
           detail::matrix::write_rows(rule, part.layout, data(part), first, source, next);
         });
-        next += source.count * part.layout.groups();
+        next += source.count * part.layout.numbers();
       });
 }
 
-template <quantizer High, quantizer Low, real_element T>
+template <group_policy High, group_policy Low, real_element T>
 void mixed_matrix::pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high,
                              const Low& low) {
   pack_rows_by(first_row, weights, [&](bool is_high, const auto& use) {

@@ -12,12 +12,15 @@
 /// lanes.
 ///
 ///     matrix = tile 0 | tile 1 | ...
-///     tile   = scales[group][16 rows], zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
+///     tile   = group 0 | group 1 | ..., zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
+///     group  = scales[16 rows] | zeros[16 rows] (where the format has them)
 ///     plane  = chunk 0 | chunk 1 | ...
 ///
-/// Columns past the last are the level zero (of `binary`, which has none, the level -1); rows past
-/// the last are that with a scale of zero. Nothing depends on the address, but whole cache lines
-/// are read where it is a multiple of 64.
+/// Columns past the last are the level zero (of `binary`, which has none, the level -1; where
+/// groups have zeros, the code 0, which may stand for any value: products read no padding, since
+/// activations past the last column are zeros); rows past the last are that with a scale and a zero
+/// of 0. Nothing depends on the address, but whole cache lines are read where it is a multiple of
+/// 64.
 ///
 /// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of
 /// 20 columns. That keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of
@@ -47,8 +50,8 @@ inline constexpr std::size_t chunk_bytes = tile_rows * slot_cols;
 class tile_layout {
  public:
   tile_layout() = default;
-  /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, or
-  /// the size overflows.
+  /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, the
+  /// codec has no form with a zero of the group where the format has one, or the size overflows.
   tile_layout(format fmt, std::size_t rows, std::size_t cols)
       : fmt_(fmt), rows_(rows), cols_(cols) {
     if (rows == 0 || cols == 0)
@@ -62,7 +65,11 @@ class tile_layout {
       detail::core::fail("packed matrix: expected at most 65536 columns a group, got " +
                          std::to_string(group_cols()));
     }
-    // No product below exceeds this one: a tile's bytes for each of its 16 rows are at most 2 a
+    if (fmt.zero != zero_kind::none && !codec_of(fmt.code).has_zero_form()) {
+      detail::core::fail("packed matrix: " + std::string{codec_of(fmt.code).name} +
+                         " has no form with a zero of the group");
+    }
+    // No product below exceeds this one: a tile's bytes for each of its 16 rows are at most 3 a
     // column and a few chunks of padding.
     constexpr std::size_t padding = 4 * chunk_bytes, factor = 256;
     if (cols > std::numeric_limits<std::size_t>::max() - padding ||
@@ -101,8 +108,21 @@ class tile_layout {
     return (cols_ + step - 1) / step * step;
   }
 
+  /// What is taken off a stored code before it is multiplied by the scale: nothing where the group
+  /// has a zero of its own. Also the code of padding.
+  [[nodiscard]] int zero_code() const noexcept {
+    return fmt_.zero == zero_kind::none ? codec().zero_code : 0;
+  }
+  [[nodiscard]] bool has_zeros() const noexcept { return fmt_.zero != zero_kind::none; }
+  /// Numbers of a row beside its codes: a scale a group, or a scale and a zero.
+  [[nodiscard]] std::size_t numbers() const noexcept { return groups() * (has_zeros() ? 2 : 1); }
+  /// Bytes of the scales and zeros of a group, for the 16 rows of a tile.
+  [[nodiscard]] std::size_t group_bytes() const noexcept {
+    return tile_rows * scale_size(fmt_.scale) * (has_zeros() ? 2 : 1);
+  }
+  /// Bytes of all scales and zeros of a tile, padding included.
   [[nodiscard]] std::size_t scale_bytes() const noexcept {
-    return (groups() * tile_rows * scale_size(fmt_.scale) + 63) / 64 * 64;
+    return (groups() * group_bytes() + 63) / 64 * 64;
   }
   /// Byte offset of plane p from the beginning of its tile; past the last plane the tile's size.
   [[nodiscard]] std::size_t plane_offset(std::size_t p) const noexcept {
@@ -122,8 +142,12 @@ class tile_layout {
 
   /// Byte offset of the scale of a row's group.
   [[nodiscard]] std::size_t scale_offset(std::size_t row, std::size_t group) const noexcept {
-    return row / tile_rows * tile_bytes() +
-           (group * tile_rows + row % tile_rows) * scale_size(fmt_.scale);
+    return row / tile_rows * tile_bytes() + group * group_bytes() +
+           row % tile_rows * scale_size(fmt_.scale);
+  }
+  /// Byte offset of the zero of a row's group, of a format that has zeros.
+  [[nodiscard]] std::size_t zero_offset(std::size_t row, std::size_t group) const noexcept {
+    return scale_offset(row, group) + tile_rows * scale_size(fmt_.scale);
   }
   /// Byte offset of the first of a row's digits in plane p; slot s is the 4 bytes at
   /// `+ chunk_bytes * (s / fields)`.

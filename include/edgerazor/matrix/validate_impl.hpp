@@ -49,15 +49,16 @@ template <real_element T>
 template <real_element T>
 [[nodiscard]] std::optional<std::string> scale_fault(const packed_view& matrix) {
   const tile_layout& layout = matrix.layout();
-  const std::size_t count = layout.groups() * tile_rows;
+  const std::size_t of_group = layout.group_bytes() / sizeof(T), count = layout.groups() * of_group;
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
     const std::size_t i = first_not_finite<T>(matrix.tile(tile), count);
     if (i == count) continue;
     T scale;
     std::memcpy(&scale, matrix.tile(tile) + i * sizeof(T), sizeof(T));
-    return "the scale of row " + std::to_string(tile * tile_rows + i % tile_rows) + ", group " +
-           std::to_string(i / tile_rows) + " is " + name_of_fault(scale) +
-           ": expected finite scales";
+    const std::string what = i % of_group < tile_rows ? "scale" : "zero";
+    return "the " + what + " of row " + std::to_string(tile * tile_rows + i % tile_rows) +
+           ", group " + std::to_string(i / of_group) + " is " + name_of_fault(scale) +
+           ": expected finite " + what + "s";
   }
   return std::nullopt;
 }
@@ -173,6 +174,7 @@ template <plane_type Plane>
 }
 
 [[nodiscard]] inline std::optional<std::string> codes_fault(const packed_view& matrix) {
+  if (matrix.layout().has_zeros()) return std::nullopt;  // all codes are
   const codec_info& codec = matrix.layout().codec();
   const auto least = static_cast<unsigned>(codec.min_level + codec.zero_code),
              most = static_cast<unsigned>(codec.max_code);

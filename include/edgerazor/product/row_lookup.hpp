@@ -20,7 +20,7 @@ inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept
   const tile_layout& layout = w.layout();
   const codec_info& codec = layout.codec();
   const std::size_t cols = layout.cols();
-  std::fill_n(out, cols, static_cast<float>(-codec.zero_code));
+  std::fill_n(out, cols, static_cast<float>(-layout.zero_code()));
   for (std::size_t p = 0; p < codec.plane_count; ++p) {
     const std::byte* plane = w.bytes().data() + layout.row_offset(row, p);
     const std::size_t fields = codec.plane(p).fields();
@@ -34,8 +34,16 @@ inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept
   }
   for (std::size_t g = 0, c = 0; g < layout.groups(); ++g) {
     const float scale = scale_at(w, row, g);
-    for (const std::size_t end = std::min((g + 1) * layout.group_cols(), cols); c < end; ++c)
-      out[c] *= scale;
+    const std::size_t end = std::min((g + 1) * layout.group_cols(), cols);
+    if (layout.has_zeros()) {
+      const float zero = zero_at(w, row, g);
+      policy::with_zero_kind(layout.fmt().zero, [&](auto kind) {
+        for (std::size_t i = c; i < end; ++i)
+          out[i] = policy::value_of<kind.kind>(out[i], scale, zero);
+      });
+      c = end;
+    }
+    for (; c < end; ++c) out[c] *= scale;
   }
 }
 
@@ -62,8 +70,8 @@ inline void copy_row(const any_matrix& w, std::size_t row, float* out) noexcept 
 }
 }  // namespace detail::product
 
-/// out[c] = level * scale of row `row`, exactly what `dequantize` gives. Fails where there is no
-/// such row, or out has not w.cols() elements. No allocation.
+/// out[c] = the value of column c in row `row`, exactly what `dequantize` gives. Fails where there
+/// is no such row, or out has not w.cols() elements. No allocation.
 inline void look_up_row(const weight_ref& w, std::size_t row, std::span<float> out) {
   if (row >= w.rows() || out.size() != w.cols()) {
     detail::core::fail("look_up_row: row " + std::to_string(row) + " into " +

@@ -79,6 +79,10 @@ EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
   return vfmaq_f32(c, a, b);
 }
+EDGERAZOR_OP real_vector negated_multiply_add(real_vector a, real_vector b,
+                                              real_vector c) noexcept {
+  return vfmsq_f32(c, a, b);
+}
 EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
   return vbslq_f32(vcgtq_f32(a, b), a, b);
 }

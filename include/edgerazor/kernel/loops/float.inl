@@ -8,6 +8,7 @@
 //     store(to, v)  store_first(to, v, n)
 //     splat(x)                  x in every lane, float or int32
 //     add subtract multiply divide multiply_add(a, b, c)      multiply_add rounds once
+//     negated_multiply_add(a, b, c)                           c - a * b, rounded once
 //     larger(a, b)              a where a > b, else b: b where one is NaN;  smaller(a, b) likewise
 //     magnitude_bits(v)         |v| as int32;  larger(a, b) of int32
 //     first_of(n, a, b)         lanes below n from a, the others from b
@@ -91,40 +92,67 @@ EDGERAZOR_ISA inline void panel_float(const std::uint8_t* panel, std::size_t slo
   }
 }
 
-template <class Scale>
+/// Numbers of a group: 16 scales, and 16 zeros where it has them.
+template <zero_kind Zero>
+inline constexpr std::size_t group_numbers = Zero == zero_kind::none ? tile_rows : 2 * tile_rows;
+
+template <class Scale, zero_kind Zero>
 EDGERAZOR_ISA void scale_sums(const std::int32_t* isum, const std::byte* w_scales,
-                              const float* x_scales, std::size_t groups, float* y) noexcept {
+                              const float* x_scales, [[maybe_unused]] const std::int32_t* x_sums,
+                              std::size_t groups, float* y) noexcept {
   const Scale* scales = reinterpret_cast<const Scale*>(w_scales);
   real_vector total[parts];
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) total[i] = load(y + lanes * i);
-  for (std::size_t g = 0; g < groups; ++g, isum += tile_rows, scales += tile_rows) {
+  for (std::size_t g = 0; g < groups; ++g, isum += tile_rows, scales += group_numbers<Zero>) {
     const auto x_scale = splat(x_scales[g]);
+    real_vector x_sum = x_scale;
+    if constexpr (Zero != zero_kind::none) x_sum = splat(static_cast<float>(x_sums[g]));
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) {
       const auto scale = multiply(load(scales + lanes * i), x_scale);
-      total[i] = multiply_add(to_float(load(isum + lanes * i)), scale, total[i]);
+      auto sum = to_float(load(isum + lanes * i));
+      if constexpr (Zero == zero_kind::point)
+        sum = negated_multiply_add(load(scales + tile_rows + lanes * i), x_sum, sum);
+      total[i] = multiply_add(sum, scale, total[i]);
+      if constexpr (Zero == zero_kind::minimum) {
+        const auto minimum = multiply(load(scales + tile_rows + lanes * i), x_scale);
+        total[i] = multiply_add(x_sum, minimum, total[i]);
+      }
     }
   }
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) store(y + lanes * i, total[i]);
 }
 
-template <class Scale>
-EDGERAZOR_ISA void read_scales(const std::byte* w_scales, float* scales) noexcept {
+template <class Scale, zero_kind Zero>
+EDGERAZOR_ISA void read_scales(const std::byte* w_scales, float* scales,
+                               [[maybe_unused]] float* zeros) noexcept {
   const Scale* stored = reinterpret_cast<const Scale*>(w_scales);
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) store(scales + lanes * i, load(stored + lanes * i));
+  if constexpr (Zero != zero_kind::none) {
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i)
+      store(zeros + lanes * i, load(stored + tile_rows + lanes * i));
+  }
 }
 
-template <class Scale>
-EDGERAZOR_ISA void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
+template <class Scale, zero_kind Zero>
+EDGERAZOR_ISA void scale_floats(const float* p, const std::byte* w_scales,
+                                [[maybe_unused]] float x_sum, float* y) noexcept {
   const Scale* scales = reinterpret_cast<const Scale*>(w_scales);
   EDGERAZOR_UNROLL
   for (std::size_t r = 0; r < tile_rows; r += lanes) {
     const auto p01 = add(load(p + r), load(p + 16 + r));
     const auto p23 = add(load(p + 32 + r), load(p + 48 + r));
-    store(y + r, multiply_add(add(p01, p23), load(scales + r), load(y + r)));
+    auto sum = add(p01, p23);
+    if constexpr (Zero == zero_kind::point)
+      sum = negated_multiply_add(load(scales + tile_rows + r), splat(x_sum), sum);
+    auto total = multiply_add(sum, load(scales + r), load(y + r));
+    if constexpr (Zero == zero_kind::minimum)
+      total = multiply_add(splat(x_sum), load(scales + tile_rows + r), total);
+    store(y + r, total);
   }
 }
 

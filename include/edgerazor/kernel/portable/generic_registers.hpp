@@ -121,6 +121,11 @@ EDGERAZOR_OP real_vector multiply_add(const real_vector& a, const real_vector& b
   }
 }
 
+EDGERAZOR_OP real_vector negated_multiply_add(const real_vector& a, const real_vector& b,
+                                              const real_vector& c) noexcept {
+  return multiply_add(-a, b, c);
+}
+
 EDGERAZOR_OP real_vector larger(const real_vector& a, const real_vector& b) noexcept {
   return xsimd::select(a > b, a, b);
 }

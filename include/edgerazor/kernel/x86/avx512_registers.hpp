@@ -85,6 +85,10 @@ EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
   return _mm512_fmadd_ps(a, b, c);
 }
+EDGERAZOR_OP real_vector negated_multiply_add(real_vector a, real_vector b,
+                                              real_vector c) noexcept {
+  return _mm512_fnmadd_ps(a, b, c);
+}
 // The instructions give their second operand where one is NaN.
 EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
   return _mm512_max_ps(a, b);
