@@ -32,8 +32,9 @@ std::vector<std::size_t> hull_of(std::span<const format_option> options) {
                : finite_cost(options[a].cost) < finite_cost(options[b].cost);
   });
   for (const std::size_t next : order) {
-    if (!hull.empty() && (options[next].bytes == options[hull.back()].bytes ||
-                          finite_cost(options[next].cost) >= finite_cost(options[hull.back()].cost)))
+    if (!hull.empty() &&
+        (options[next].bytes == options[hull.back()].bytes ||
+         finite_cost(options[next].cost) >= finite_cost(options[hull.back()].cost)))
       continue;
     while (hull.size() >= 2 && gain(options[hull.back()], options[next]) >=
                                    gain(options[hull[hull.size() - 2]], options[hull.back()])) {

@@ -24,8 +24,8 @@ namespace llm {
 namespace {
 
 /// What a matrix may become, from few bits to many.
-constexpr std::array codes{er::code_type::ternary2, er::code_type::int3, er::code_type::int4,
-                           er::code_type::int5,     er::code_type::int6, er::code_type::int8};
+constexpr std::array codes{er::code_type::int2, er::code_type::int3, er::code_type::int4,
+                           er::code_type::int5, er::code_type::int6, er::code_type::int8};
 
 std::vector<er::format> candidates(std::size_t group, bool plain, bool zeros) {
   std::vector<er::format> result;
@@ -43,13 +43,18 @@ std::size_t bytes_of(const er::format& fmt, const er::any_matrix& matrix) {
   return er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
 }
 
-/// Of a file whose matrices take no bytes: metadata, norms and biases.
+/// At most what a file takes beside its matrices: metadata, norms, biases and what is written of
+/// each tensor.
 std::size_t bytes_besides(const model_file& input) {
   const er::gguf_reader& file = *input.reader;
-  std::size_t result = file.data_offset();
-  for (const er::tensor_info& tensor : file.tensors())
-    result += tensor.dim_count == 2 ? er::byte_storage::cache_line
-                                    : tensor.bytes.size() + er::byte_storage::cache_line;
+  constexpr std::size_t of_entry = 64, of_tensor = 256;
+  std::size_t result = 0;
+  for (const er::metadata_entry& entry : file.entries())
+    result += of_entry + entry.key.size() + entry.value.size();
+  for (const er::tensor_info& tensor : file.tensors()) {
+    result += of_tensor + 2 * tensor.name.size();
+    if (tensor.dim_count != 2) result += tensor.bytes.size();
+  }
   return result;
 }
 
@@ -100,8 +105,8 @@ std::vector<er::format> fitting_formats(const std::vector<matrix_place>& places,
     const double unit = sampled_error(matrix, probe, known[i].mean_squares);
     for (const er::format& fmt : formats) {
       const double error = sampled_error(matrix, fmt, known[i].mean_squares);
-      options[i].push_back({bytes_of(fmt, matrix),
-                            unit > 0 ? known[i].divergence * error / unit : error});
+      options[i].push_back(
+          {bytes_of(fmt, matrix), unit > 0 ? known[i].divergence * error / unit : error});
     }
   });
   std::vector<er::format> result;
@@ -147,8 +152,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   const bool automatic = options.method == "auto";
   const rounding_method& method = method_by_name(automatic ? "gptq" : options.method);
   const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
-  if (input.is_packed())
-    throw std::invalid_argument("the file holds a quantized model already");
+  if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
 
   er::recipe none;
   none.name = "none";
@@ -254,8 +258,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   advance(layer_work);
 
   result.file_bytes = write_model(input, places, "calibrated by " + options.method, output);
-  result.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
 

@@ -136,6 +136,36 @@ void add_convert(CLI::App& program) {
   });
 }
 
+void add_calibrate(CLI::App& program) {
+  const auto shared = std::make_shared<calibrate_options>();
+  calibrate_options& options = *shared;
+  CLI::App& command = *program.add_subcommand(
+      "calibrate", "Write a model quantized to so many bits, every matrix as it can bear it");
+  add_model(command, options.model);
+  add_number(command, "--bits", options.bits, {0.5, 16.0},
+             "Bits for each weight, the whole file counted");
+  command.add_option("--output", options.output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--method", options.method,
+                  "rtn, mse, gptq, hqq or awq: one format for all; auto: formats by what rounding "
+                  "each matrix costs")
+      ->capture_default_str();
+  command
+      .add_option("--text", options.text,
+                  "Text whose activations are looked at [a built-in one of some 14,000 tokens]")
+      ->type_name("FILE");
+  add_number(command, "--windows", options.windows, {1, 1 << 16}, "Pieces of the text");
+  add_number(command, "--window", options.window, {16, 1 << 20}, "Tokens of each");
+  add_number(command, "--group", options.group, {4, 65536}, "Columns that share a scale");
+  command.add_option("--picture", options.picture, "Bits and error by layer, as SVG")
+      ->type_name("FILE");
+  command.add_option("--json", options.json, "Also write the figures there")->type_name("FILE");
+  add_run(command, options.run);
+  command.callback([shared] { calibrate(*shared); });
+}
+
 void add_off_grid(CLI::App& program) {
   const auto shared = std::make_shared<off_grid_options>();
   off_grid_options& options = *shared;
@@ -205,6 +235,7 @@ support::outcome run(std::vector<std::string> arguments) {
   program.require_subcommand(1);
   add_generate(program);
   add_convert(program);
+  add_calibrate(program);
   add_off_grid(program);
   add_compare(program);
   add_bench(program);

@@ -54,9 +54,8 @@ void layer_walk::for_each_batch(const Use& use) {
 
 void layer_walk::pass(std::size_t layer, const input_observer& observer) {
   runs_.observe(observer);
-  for_each_batch([&](std::size_t first, er::matrix_view<float> x) {
-    runs_.run_layer(layer, first, x);
-  });
+  for_each_batch(
+      [&](std::size_t first, er::matrix_view<float> x) { runs_.run_layer(layer, first, x); });
   runs_.observe({});
 }
 
@@ -72,8 +71,7 @@ void layer_walk::look(std::size_t layer, const input_observer& observer) {
 
 void layer_walk::look_at_head(
     const std::function<void(er::matrix_view<const float> head_input)>& use) {
-  for_each_batch(
-      [&](std::size_t, er::matrix_view<float> x) { use(runs_.head_input(x)); });
+  for_each_batch([&](std::size_t, er::matrix_view<float> x) { use(runs_.head_input(x)); });
 }
 
 void layer_walk::look_at_logits(

@@ -23,7 +23,9 @@ struct token_windows {
   std::vector<token_id> tokens;  ///< one window after the other
   std::size_t length = 0;
 
-  [[nodiscard]] std::size_t count() const noexcept { return length == 0 ? 0 : tokens.size() / length; }
+  [[nodiscard]] std::size_t count() const noexcept {
+    return length == 0 ? 0 : tokens.size() / length;
+  }
   [[nodiscard]] std::span<const token_id> window(std::size_t i) const noexcept {
     return std::span{tokens}.subspan(i * length, length);
   }

@@ -63,9 +63,8 @@ template <class Fit>
 rounded to_nearest(er::matrix_view<const float> weights, const er::format& fmt, const Fit& fit,
                    std::span<const float> importance, const shared_input& input,
                    thread_pool& threads) {
-  return judged(weights, fmt,
-                er::round_to_nearest(weights, grid_of(fmt), fit, importance, threads), input,
-                threads);
+  return judged(weights, fmt, er::round_to_nearest(weights, grid_of(fmt), fit, importance, threads),
+                input, threads);
 }
 
 const std::array methods = std::to_array<rounding_method>({

@@ -23,8 +23,8 @@ namespace llm {
 /// What is known of the activations that several matrices share.
 struct shared_input {
   er::second_moments moments;
-  er::inverse_factor factor;          ///< columns in their order
-  std::vector<float> importance;      ///< mean squares of the columns
+  er::inverse_factor factor;      ///< columns in their order
+  std::vector<float> importance;  ///< mean squares of the columns
 
   /// From X^T X of all tokens seen.
   explicit shared_input(er::second_moments sums);

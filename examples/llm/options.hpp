@@ -45,6 +45,13 @@ struct convert_options {
   run_options run;
 };
 
+struct calibrate_options {
+  std::string model, output, text, method = "auto", picture, json;
+  double bits = 4.6;  ///< a weight, the whole file counted
+  std::size_t windows = 32, window = 512, group = 64;
+  run_options run;
+};
+
 struct off_grid_options {
   std::string model, output;
   std::uint64_t seed = 1;
@@ -71,6 +78,7 @@ struct model_file;
 
 void generate(const generate_options& options);
 void convert(const convert_options& options);
+void calibrate(const calibrate_options& options);
 void off_grid(const off_grid_options& options);
 void compare(const compare_options& options);
 void bench(const bench_options& options);

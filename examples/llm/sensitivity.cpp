@@ -45,11 +45,11 @@ double divergence_of(layer_walk& walk, const std::vector<float>& expected, threa
 }  // namespace
 
 std::vector<matrix_place> places_of(model& weights) {
-  std::vector<matrix_place> places{{"token_embd.weight", matrix_place::no_layer,
-                                    layer_input::attention, &weights.embedding}};
+  std::vector<matrix_place> places{
+      {"token_embd.weight", matrix_place::no_layer, layer_input::attention, &weights.embedding}};
   if (weights.own_head) {
-    places.push_back({"output.weight", matrix_place::no_layer, layer_input::attention,
-                      &*weights.own_head});
+    places.push_back(
+        {"output.weight", matrix_place::no_layer, layer_input::attention, &*weights.own_head});
   }
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const std::string block = "blk." + std::to_string(i) + ".";
@@ -69,9 +69,10 @@ std::vector<matrix_place> places_of(model& weights) {
   return places;
 }
 
-std::vector<matrix_sensitivity> measure_sensitivity(
-    model& weights, const token_windows& text, const er::format& probe, thread_pool& threads,
-    const er::kernel& k, const std::function<void(double)>& advance) {
+std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_windows& text,
+                                                    const er::format& probe, thread_pool& threads,
+                                                    const er::kernel& k,
+                                                    const std::function<void(double)>& advance) {
   const er::format fine{er::code_type::int8, probe.group, probe.scale};
   const std::vector<matrix_place> originals = places_of(weights);
 
@@ -119,9 +120,9 @@ std::vector<matrix_sensitivity> measure_sensitivity(
   });
 
   // In units of a layer's work; the head counts as some layers.
-  const double head = static_cast<double>(measured.head().rows() * measured.head().cols()) /
-                      (static_cast<double>(measured.linear_layers().weights) /
-                       static_cast<double>(layers));
+  const double head =
+      static_cast<double>(measured.head().rows() * measured.head().cols()) /
+      (static_cast<double>(measured.linear_layers().weights) / static_cast<double>(layers));
   const auto work_from = [&](std::size_t layer) {
     return static_cast<double>(layers - layer) + head;
   };
@@ -145,9 +146,10 @@ std::vector<matrix_sensitivity> measure_sensitivity(
     }
     for (std::size_t layer = first; layer < layers; ++layer) walk.pass(layer);
     const bool in_layer = place.layer != matrix_place::no_layer;
-    result.push_back({divergence_of(walk, expected, threads) / static_cast<double>(walk.tokens()),
-                      in_layer ? inputs[place.layer][static_cast<std::size_t>(place.input)].mean_squares()
-                               : head_input.mean_squares()});
+    result.push_back(
+        {divergence_of(walk, expected, threads) / static_cast<double>(walk.tokens()),
+         in_layer ? inputs[place.layer][static_cast<std::size_t>(place.input)].mean_squares()
+                  : head_input.mean_squares()});
     *place.matrix = std::move(kept);
     advance(work_from(first) / all);
   }

@@ -29,8 +29,8 @@ std::vector<matrix_place> places_of(model& weights);
 
 /// What is known of one matrix.
 struct matrix_sensitivity {
-  double divergence = 0;             ///< KL, nats a token, of the model with this matrix rounded
-  std::vector<float> mean_squares;   ///< of the activations it meets, column by column
+  double divergence = 0;            ///< KL, nats a token, of the model with this matrix rounded
+  std::vector<float> mean_squares;  ///< of the activations it meets, column by column
 };
 
 /// For every place of `places_of(weights)`: KL of the model to itself with that matrix alone
@@ -40,8 +40,9 @@ struct matrix_sensitivity {
 ///
 /// Takes the memory of the model in 8 bits, of x for every layer and of the windows' logits.
 /// `advance` is called after each probe, with the part of all work that it was.
-std::vector<matrix_sensitivity> measure_sensitivity(
-    model& weights, const token_windows& text, const er::format& probe, thread_pool& threads,
-    const er::kernel& k, const std::function<void(double)>& advance);
+std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_windows& text,
+                                                    const er::format& probe, thread_pool& threads,
+                                                    const er::kernel& k,
+                                                    const std::function<void(double)>& advance);
 
 }  // namespace llm
