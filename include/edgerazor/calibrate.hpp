@@ -6,6 +6,7 @@
 #include <edgerazor/calibrate/fit.hpp>
 #include <edgerazor/calibrate/inverse_factor.hpp>
 #include <edgerazor/calibrate/level_grid.hpp>
+#include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
 #include <edgerazor/calibrate/statistics.hpp>
