@@ -3,9 +3,13 @@
 /// feedback. Needs Eigen; no other umbrella includes it.
 #pragma once
 
+#include <edgerazor/calibrate/awq.hpp>
 #include <edgerazor/calibrate/fit.hpp>
+#include <edgerazor/calibrate/half_quadratic.hpp>
 #include <edgerazor/calibrate/inverse_factor.hpp>
 #include <edgerazor/calibrate/level_grid.hpp>
+#include <edgerazor/calibrate/published_fits.hpp>
+#include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
 #include <edgerazor/calibrate/statistics.hpp>

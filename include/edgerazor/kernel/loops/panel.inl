@@ -41,14 +41,6 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w,
     for (std::size_t t = 0; t < Tokens; ++t) store_ints(isum + tile_rows * t, totals[t]);
     return;
   }
-  if (w.zero != zero_kind::none) {
-    EDGERAZOR_UNROLL
-    for (std::size_t t = 0; t < Tokens; ++t) {
-      const std::size_t at = (first + t) * x.group_stride;
-      (add_with_zeros)(w, totals[t], x.scales[at], x.sums[at], x.y + tile_rows * (first + t));
-    }
-    return;
-  }
   EDGERAZOR_UNROLL
   for (std::size_t t = 0; t < Tokens; ++t) {
     const auto x_scale = splat(x.scales[(first + t) * x.group_stride]);
@@ -61,10 +53,20 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void panel_product_tokens(const group_panel& w,
   }
 }
 
-/// See contract.hpp.
-EDGERAZOR_ISA inline void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
+/// See contract.hpp. The sums of a group with zeros are put down first, so that the epilogue in the
+/// blocks is as short as it can be.
+EDGERAZOR_ISA inline void panel_product(const group_panel& panel, const panel_tokens& x) noexcept {
+  const bool plain = panel.zero == zero_kind::none;
+  group_panel w = panel;
+  w.last = panel.last && plain;
   std::size_t t = 0;
   for (; t + panel_block <= x.tokens; t += panel_block) panel_product_tokens<panel_block>(w, x, t);
   for (; t + panel_step <= x.tokens; t += panel_step) panel_product_tokens<panel_step>(w, x, t);
   for (; t < x.tokens; ++t) panel_product_tokens<1>(w, x, t);
+  if (plain || !panel.last) return;
+  for (t = 0; t < x.tokens; ++t) {
+    const std::size_t at = t * x.group_stride;
+    (add_with_zeros)(panel, load_ints(x.isum + tile_rows * t), x.scales[at], x.sums[at],
+                     x.y + tile_rows * t);
+  }
 }
