@@ -174,13 +174,13 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   const token_windows windows = cut_windows(text, options.windows, window, beginning);
   result.text_tokens = windows.tokens.size();
 
-  // In units of one token through one layer in 16 bits; a probe's layers are three times as fast.
+  // In units of one token through one layer. A probe passes half of them on average.
   const std::size_t layers = weights.layers.size();
   const bool probing = automatic && !sensitivity;
-  const token_windows few = cut_windows(text, 2, std::min<std::size_t>(128, window), beginning);
+  const token_windows few = cut_windows(text, 2, std::min<std::size_t>(64, window), beginning);
   const double probe_work = !probing ? 0
                                      : static_cast<double>(few.tokens.size() * places.size()) *
-                                           static_cast<double>(layers) / 6;
+                                           static_cast<double>(layers) / 2;
   const double layer_work = static_cast<double>(windows.tokens.size()) * 2;
   constexpr double fine = 1024;
   progress_bar progress(

@@ -52,7 +52,7 @@ using known_sensitivity = std::optional<std::vector<matrix_sensitivity>>;
 ///
 /// Layer by layer: the inputs of a layer's matrices are those that the rounded layers before it
 /// give. Takes, beside the model: x of all tokens, the second moments of one layer, the packed
-/// result, and while it measures, the model in 8 bits. Throws std::invalid_argument where the
+/// result. Throws std::invalid_argument where the
 /// budget is below what the smallest formats take.
 calibration calibrate_model(const model_file& input, const calibrate_options& options,
                             const std::filesystem::path& output, thread_pool& threads,

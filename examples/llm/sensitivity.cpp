@@ -14,13 +14,21 @@ namespace llm {
 
 namespace {
 
-er::any_matrix rounded(const matrix_place& place, const er::any_matrix& original,
-                       const er::format& fmt, thread_pool& threads) {
-  const auto read = [&](er::row_range range, er::matrix_view<float> out) {
-    for (std::size_t r = 0; r < range.size(); ++r)
-      er::look_up_row(original, range.begin + r, out.row(r));
+/// What a matrix becomes in the probe's format, as real numbers: so activations stay what they are,
+/// and the cost of rounding them, which any change draws anew, does not hide the probe's.
+er::any_matrix probed(const matrix_place& place, const er::format& fmt, thread_pool& threads) {
+  const er::any_matrix& original = *place.matrix;
+  const auto read = [](const er::any_matrix& from) {
+    return [&from](er::row_range range, er::matrix_view<float> out) {
+      for (std::size_t r = 0; r < range.size(); ++r)
+        er::look_up_row(from, range.begin + r, out.row(r));
+    };
   };
-  return pack_by_blocks(place.name, fmt, original.rows(), original.cols(), read, threads);
+  const er::any_matrix packed =
+      pack_by_blocks(place.name, fmt, original.rows(), original.cols(), read(original), threads);
+  er::matrix_format real;
+  real.element = er::scale_kind::float16;
+  return pack_by_blocks(place.name, real, original.rows(), original.cols(), read(packed), threads);
 }
 
 /// Sum over tokens of the divergence of the walk's logits from `expected`.
@@ -73,34 +81,9 @@ std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_
                                                     const er::format& probe, thread_pool& threads,
                                                     const er::kernel& k,
                                                     const std::function<void(double)>& advance) {
-  const er::format fine{er::code_type::int8, probe.group, probe.scale};
-  const std::vector<matrix_place> originals = places_of(weights);
-
-  // The model in 8 bits: everything but its matrices is copied.
-  model measured;
-  measured.shape = weights.shape;
-  measured.output_norm = weights.output_norm;
-  measured.positions = weights.positions;
-  measured.quantized_cache = weights.quantized_cache;
-  if (weights.own_head) measured.own_head.emplace();
-  for (const layer& one : weights.layers) {
-    layer& copy = measured.layers.emplace_back();
-    copy.attention_norm = one.attention_norm;
-    copy.query_norm = one.query_norm;
-    copy.key_norm = one.key_norm;
-    copy.ffn_norm = one.ffn_norm;
-    const std::array from{&one.query, &one.key, &one.value, &one.output,
-                          &one.gate,  &one.up,  &one.down};
-    const std::array to{&copy.query, &copy.key, &copy.value, &copy.output,
-                        &copy.gate,  &copy.up,  &copy.down};
-    for (std::size_t i = 0; i < from.size(); ++i) to[i]->bias = from[i]->bias;
-  }
-  const std::vector<matrix_place> places = places_of(measured);
-  for (std::size_t i = 0; i < places.size(); ++i)
-    *places[i].matrix = rounded(places[i], *originals[i].matrix, fine, threads);
-
-  const std::size_t layers = measured.layers.size();
-  layer_walk walk(measured, threads, text, k);
+  const std::vector<matrix_place> places = places_of(weights);
+  const std::size_t layers = weights.layers.size();
+  layer_walk walk(weights, threads, text, k);
   std::vector<std::vector<float>> before;  // x before each layer, and behind the last
   std::vector<std::array<er::column_statistics, layer_inputs>> inputs(layers);
   for (std::size_t i = 0; i < layers; ++i) {
@@ -112,7 +95,7 @@ std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_
     });
   }
   before.push_back(walk.stream());
-  er::column_statistics head_input(measured.shape.hidden);
+  er::column_statistics head_input(weights.shape.hidden);
   walk.look_at_head([&](er::matrix_view<const float> in) { head_input.add(in); });
   std::vector<float> expected;
   walk.look_at_logits([&](er::matrix_view<const float> logits) {
@@ -121,14 +104,14 @@ std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_
 
   // In units of a layer's work; the head counts as some layers.
   const double head =
-      static_cast<double>(measured.head().rows() * measured.head().cols()) /
-      (static_cast<double>(measured.linear_layers().weights) / static_cast<double>(layers));
+      static_cast<double>(weights.head().rows() * weights.head().cols()) /
+      (static_cast<double>(weights.linear_layers().weights) / static_cast<double>(layers));
   const auto work_from = [&](std::size_t layer) {
     return static_cast<double>(layers - layer) + head;
   };
   const auto first_layer = [&](const matrix_place& place) {
     if (place.layer != matrix_place::no_layer) return place.layer;
-    return place.matrix == &measured.embedding ? 0 : layers;
+    return place.matrix == &weights.embedding ? 0 : layers;
   };
   double all = 0;
   for (const matrix_place& place : places) all += work_from(first_layer(place));
@@ -136,10 +119,9 @@ std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_
   std::vector<matrix_sensitivity> result;
   for (std::size_t i = 0; i < places.size(); ++i) {
     const matrix_place& place = places[i];
-    er::any_matrix kept =
-        std::exchange(*place.matrix, rounded(place, *originals[i].matrix, probe, threads));
+    er::any_matrix kept = std::exchange(*place.matrix, probed(place, probe, threads));
     const std::size_t first = first_layer(place);
-    if (place.matrix == &measured.embedding) {
+    if (place.matrix == &weights.embedding) {
       walk.restart();
     } else {
       walk.stream() = before[first];

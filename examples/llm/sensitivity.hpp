@@ -34,12 +34,12 @@ struct matrix_sensitivity {
 };
 
 /// For every place of `places_of(weights)`: KL of the model to itself with that matrix alone
-/// rounded to nearest in the format `probe`. Measured in int8 throughout, so that a probe's cost is
-/// told apart from that of rounding activations, on some windows of the text. A product over layers
-/// is spared: a probe starts at its own layer.
+/// rounded to nearest in the format `probe`, on some windows of a text. The model's matrices are
+/// real numbers; they are replaced one at a time, and are what they were at the end. A probe starts
+/// at its own layer.
 ///
-/// Takes the memory of the model in 8 bits, of x for every layer and of the windows' logits.
-/// `advance` is called after each probe, with the part of all work that it was.
+/// Takes the memory of x for every layer and of the windows' logits. `advance` is called after each
+/// probe, with the part of all work that it was.
 std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_windows& text,
                                                     const er::format& probe, thread_pool& threads,
                                                     const er::kernel& k,
