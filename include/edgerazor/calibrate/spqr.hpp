@@ -90,7 +90,7 @@ struct spqr_feedback {
 
   /// Weights by whose absence the group's error falls by more than the threshold.
   void replace_likely_outliers(std::span<float> weights) {
-    if (!std::isfinite(result.threshold) || weights.size() < 2) return;
+    if (!is_finite(result.threshold) || weights.size() < 2) return;
     level_grid plain = grid;
     plain.storage.reset();
     likely.resize(weights.size());
@@ -244,7 +244,7 @@ template <group_fitter Fit = fit_extremes>
   spqr_result result;
   result.rounded = rounded_matrix(weights.rows, weights.cols, grid);
   const double unit = here::outlier_unit(weights, factor);
-  result.threshold = std::isfinite(options.threshold) && std::isfinite(unit)
+  result.threshold = here::is_finite(options.threshold) && here::is_finite(unit)
                          ? options.threshold * unit
                          : std::numeric_limits<double>::infinity();
   if (options.scale_bits != 0) {

@@ -20,6 +20,7 @@
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -93,7 +94,7 @@ class gradient_magnitudes {
   std::size_t all = 0;
   for (std::size_t m = 0; m < scores.size(); ++m) {
     for (std::size_t i = 0; i < scores[m].size(); ++i) {
-      if (!std::isnan(scores[m][i])) continue;
+      if (!detail::policy::is_nan(scores[m][i])) continue;
       detail::core::fail("keep_largest: score " + std::to_string(i) + " of matrix " +
                          std::to_string(m) + " is NaN");
     }
