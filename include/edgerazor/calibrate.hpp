@@ -7,9 +7,12 @@
 #include <edgerazor/calibrate/fit.hpp>
 #include <edgerazor/calibrate/half_quadratic.hpp>
 #include <edgerazor/calibrate/inverse_factor.hpp>
+#include <edgerazor/calibrate/kept_weights.hpp>
 #include <edgerazor/calibrate/level_grid.hpp>
 #include <edgerazor/calibrate/published_fits.hpp>
 #include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
+#include <edgerazor/calibrate/spqr.hpp>
 #include <edgerazor/calibrate/statistics.hpp>
+#include <edgerazor/calibrate/tacq.hpp>

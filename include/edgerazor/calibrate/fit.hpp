@@ -46,8 +46,8 @@ inline constexpr float smallest_magnitude = 1e-5f;
 ///                     zero = min_level - low / scale
 ///     integer zero    the same, rounded; the range is extended to contain 0
 ///
-/// With a real zero a range of one number c is that number exactly: scale |c|, zero -1 or 1 below
-/// the lowest level. Where all is 0, any scale will do.
+/// With a real zero a range of one number c is that number exactly: scale |c|, zero min_level, or
+/// min_level + 1 where c < 0. Where all is 0, any scale will do: 1e-5.
 [[nodiscard]] inline group_fit fit_of_range(weight_range range, const level_grid& grid) noexcept {
   const auto least = static_cast<float>(grid.min_level), most = static_cast<float>(grid.max_level);
   if (grid.zero == group_zero::none) {
@@ -60,7 +60,7 @@ inline constexpr float smallest_magnitude = 1e-5f;
   const float width = range.high - range.low;
   if (!(width > 0)) {
     const float c = range.low;
-    return grid.stored({c == 0 ? 1.0f : std::fabs(c), least - (c > 0 ? 1.0f : c < 0 ? -1.0f : 0)});
+    return grid.stored({c == 0 ? smallest_magnitude : std::fabs(c), c < 0 ? least + 1 : least});
   }
   const float scale = grid.stored({width / (most - least), 0}).scale;
   if (scale == 0) return grid.stored({0, least});

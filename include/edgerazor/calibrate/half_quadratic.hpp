@@ -76,7 +76,7 @@ struct fit_half_quadratic {
         least = step.error;
         best = fit;
       }
-      if (!std::isfinite(step.zero)) break;
+      if (!detail::calibrate::is_finite(step.zero)) break;
       fit = grid.stored({fit.scale, static_cast<float>(step.zero)});
       beta *= static_cast<double>(options.growth);
     }

@@ -90,7 +90,7 @@ void invert_lower(Eigen::Ref<Matrix, 0, Eigen::OuterStride<>> lower) {
 /// Fails where the damping is negative or not finite, or H_d is not positive definite.
 [[nodiscard]] inline inverse_factor damped_inverse_factor(const second_moments& moments,
                                                           const damping_options& options = {}) {
-  if (!(options.damping >= 0) || !std::isfinite(options.damping)) {
+  if (!(options.damping >= 0) || !detail::calibrate::is_finite(options.damping)) {
     detail::core::fail("damped_inverse_factor: the damping is " + std::to_string(options.damping) +
                        ", expected a finite number of at least 0");
   }

@@ -51,6 +51,11 @@ namespace detail::calibrate {
                           std::bit_cast<std::int64_t>(shift));
 }
 
+/// By the bits, as `policy::is_finite`.
+[[nodiscard]] inline bool is_finite(double x) noexcept {
+  return (std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+}
+
 /// The number that storage of that kind gives back; the largest finite one in place of infinity.
 [[nodiscard]] inline float as_stored(float x, scale_kind kind) noexcept {
   const float largest = largest_scale(kind);

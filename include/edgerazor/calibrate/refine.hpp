@@ -240,7 +240,8 @@ class refine_strip {
       }
       next = problem_.grid.stored(next);
       const bool turned = (next.scale > 0) != (old.scale > 0);
-      if (next.scale == 0 || turned || !std::isfinite(next.scale) || !std::isfinite(next.zero)) {
+      if (next.scale == 0 || turned || !policy::is_finite(next.scale) ||
+          !policy::is_finite(next.zero)) {
         next = old;
       }
       fits[g] = next;
@@ -285,7 +286,7 @@ inline void refine(matrix_view<const float> weights, rounded_matrix& rounded,
   if (rounded.group != grid.group || rounded.zeros.empty() == grid.has_zero()) {
     detail::core::fail("refine: expected a matrix that was rounded to this grid");
   }
-  if (!(options.damping >= 0) || !std::isfinite(options.damping)) {
+  if (!(options.damping >= 0) || !detail::calibrate::is_finite(options.damping)) {
     detail::core::fail("refine: the damping is " + std::to_string(options.damping) +
                        ", expected a finite number of at least 0");
   }

@@ -2,6 +2,7 @@
 /// Rounding with error feedback (GPTQ, arXiv 2210.17323), for any grid and any rule of fitting.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -42,6 +43,19 @@ struct feedback_options {
   executor_ref executor{};
 };
 
+namespace detail::calibrate {
+/// From columns at places to the columns' own order; nothing where there is no permutation.
+inline void restore_order(std::vector<float>& values, std::size_t cols,
+                          std::span<const std::uint32_t> permutation) {
+  if (permutation.empty()) return;
+  std::vector<float> row(cols);
+  for (std::size_t begin = 0; begin < values.size(); begin += cols) {
+    for (std::size_t p = 0; p < cols; ++p) row[permutation[p]] = values[begin + p];
+    std::copy(row.begin(), row.end(), values.begin() + static_cast<std::ptrdiff_t>(begin));
+  }
+}
+}  // namespace detail::calibrate
+
 struct feedback_result {
   rounded_matrix rounded;
   /// Column of the weights that stands at place p of `rounded`; empty: p itself. Not empty where
@@ -49,6 +63,13 @@ struct feedback_result {
   std::vector<std::uint32_t> permutation;
   std::vector<double> row_errors;   ///< of each row: (w - q) H (w - q)^T, without damping
   double squared_output_error = 0;  ///< their sum, tr((W - Q) H (W - Q)^T)
+
+  /// rows x cols values in the weights' own order of columns.
+  [[nodiscard]] std::vector<float> values() const {
+    std::vector<float> result = rounded.values();
+    detail::calibrate::restore_order(result, rounded.cols, permutation);
+    return result;
+  }
 };
 
 namespace detail::calibrate {

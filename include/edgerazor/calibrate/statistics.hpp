@@ -11,6 +11,7 @@
 
 #include <Eigen/Core>
 
+#include <edgerazor/calibrate/level_grid.hpp>
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/executor.hpp>
@@ -126,7 +127,7 @@ class second_moments {
     for (std::size_t r = 0; r < sums.rows; ++r) {
       for (std::size_t c = 0; c < sums.cols; ++c) {
         const double value = sums.row(std::max(r, c))[std::min(r, c)];
-        if (!std::isfinite(value)) {
+        if (!detail::calibrate::is_finite(value)) {
           detail::core::fail("second_moments: the entry at row " + std::to_string(r) + ", column " +
                              std::to_string(c) + " is not finite");
         }

@@ -1,2 +1,3 @@
 #pragma once
+#include <Eigen/Core>
 #include <edgerazor/calibrate/fit.hpp>
