@@ -114,23 +114,95 @@ std::vector<er::format> fitting_formats(const std::vector<matrix_place>& places,
   return result;
 }
 
-/// The file's metadata and small tensors, and the matrices.
-std::size_t write_model(const model_file& input, const std::vector<matrix_place>& places,
-                        const std::string& name, const std::filesystem::path& output) {
+/// Statistics of one input while tokens come.
+struct collected {
+  er::second_moments moments;
+  er::column_statistics columns;
+
+  collected() = default;
+  explicit collected(std::size_t cols) : moments(cols), columns(cols) {}
+  void add(er::matrix_view<const float> in, thread_pool& threads) {
+    if (moments.cols() == 0) *this = collected(in.cols);
+    moments.add(in, threads);
+    columns.add(in);
+  }
+  [[nodiscard]] shared_input shared() && { return {std::move(moments), std::move(columns)}; }
+};
+
+/// By layer_input.
+std::vector<shared_input> inputs_of(layer_walk& walk, std::size_t layer, thread_pool& threads) {
+  std::array<collected, layer_inputs> seen;
+  walk.look(layer, [&](layer_input which, er::matrix_view<const float> in) {
+    seen[static_cast<std::size_t>(which)].add(in, threads);
+  });
+  std::vector<shared_input> result;
+  for (collected& one : seen) result.push_back(std::move(one).shared());
+  return result;
+}
+
+/// AWQ: columns of matrices that share an input times s; the norm before them, or the rows of up,
+/// divided by it. The attention's output keeps its columns: with fewer heads of values than of
+/// queries no rows stand for them alone.
+void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
+                   thread_pool& threads) {
+  const auto scale_group = [&](std::span<linear* const> parts, layer_input which,
+                               std::vector<float>* norm) {
+    std::vector<const er::any_matrix*> matrices;
+    for (const linear* part : parts) matrices.push_back(&part->weights);
+    const std::vector<float> s =
+        column_scales(matrices, fmt, inputs[static_cast<std::size_t>(which)], threads);
+    std::vector<float> inverse;
+    for (const float x : s) inverse.push_back(1 / x);
+    for (linear* part : parts) part->weights = scaled(part->weights, {}, s, threads);
+    if (norm != nullptr) {
+      for (std::size_t c = 0; c < s.size(); ++c) (*norm)[c] *= inverse[c];
+    } else {
+      one.up.weights = scaled(one.up.weights, inverse, {}, threads);
+      for (std::size_t r = 0; r < one.up.bias.size(); ++r) one.up.bias[r] *= inverse[r];
+    }
+  };
+  scale_group(std::array{&one.down}, layer_input::down, nullptr);
+  scale_group(std::array{&one.gate, &one.up}, layer_input::ffn, &one.ffn_norm);
+  scale_group(std::array{&one.query, &one.key, &one.value}, layer_input::attention,
+              &one.attention_norm);
+}
+
+/// The vectors of a model that scale_columns may have changed, by their names in the file.
+std::map<std::string, const std::vector<float>*> vectors_of(const model& weights) {
+  std::map<std::string, const std::vector<float>*> result;
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+    const std::string block = "blk." + std::to_string(i) + ".";
+    const layer& one = weights.layers[i];
+    result[block + "attn_norm.weight"] = &one.attention_norm;
+    result[block + "ffn_norm.weight"] = &one.ffn_norm;
+    if (!one.up.bias.empty()) result[block + "ffn_up.bias"] = &one.up.bias;
+  }
+  return result;
+}
+
+/// The file's metadata and small tensors, and the model's matrices.
+std::size_t write_model(const model_file& input, const model& weights,
+                        const std::vector<matrix_place>& places, const std::string& name,
+                        const std::filesystem::path& output) {
   const er::gguf_reader& file = *input.reader;
   std::map<std::string_view, const er::any_matrix*> matrices;
   for (const matrix_place& place : places) matrices[place.name] = place.matrix;
+  const auto vectors = vectors_of(weights);
   er::gguf_writer writer;
   writer.set_u32("general.file_type", er::gguf_file_type(er::ggml_type::i8));
   constexpr std::string_view outdated[] = {"general.quantization_version", recipe_key};
   writer.copy_metadata(file, outdated);
   writer.set_string(recipe_key, name);
   for (const er::tensor_info& tensor : file.tensors()) {
-    const auto found = matrices.find(tensor.name);
-    if (found == matrices.end()) {
-      writer.copy_tensor(tensor);
+    const auto matrix = matrices.find(tensor.name);
+    const auto vector = vectors.find(std::string{tensor.name});
+    if (matrix != matrices.end()) {
+      er::add_matrix(writer, tensor.name, *matrix->second);
+    } else if (vector != vectors.end()) {
+      writer.add_tensor(tensor.name, er::ggml_type::f32, {vector->second->size()},
+                        std::as_bytes(std::span{*vector->second}));
     } else {
-      er::add_matrix(writer, tensor.name, *found->second);
+      writer.copy_tensor(tensor);
     }
   }
   return writer.write(output);
@@ -150,7 +222,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                             known_sensitivity& sensitivity) {
   const auto start = std::chrono::steady_clock::now();
   const bool automatic = options.method == "auto";
-  const rounding_method& method = method_by_name(automatic ? "gptq" : options.method);
+  const rounding_method& method = method_by_name(automatic ? "refined" : options.method);
   const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
   if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
 
@@ -231,33 +303,34 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   };
 
   layer_walk walk(weights, threads, windows, kernel);
-  for (std::size_t layer = 0, i = 0; layer < layers; ++layer) {
-    std::array<er::second_moments, layer_inputs> sums;
-    walk.look(layer, [&](layer_input which, er::matrix_view<const float> in) {
-      er::second_moments& sum = sums[static_cast<std::size_t>(which)];
-      if (sum.cols() == 0) sum = er::second_moments(in.cols);
-      sum.add(in, threads);
-    });
+  const auto index_of = [&](const er::any_matrix& matrix) {
+    return static_cast<std::size_t>(std::ranges::find(places, &matrix, &matrix_place::matrix) -
+                                    places.begin());
+  };
+  for (std::size_t l = 0; l < layers; ++l) {
+    layer& one = weights.layers[l];
+    std::vector<shared_input> inputs = inputs_of(walk, l, threads);
     advance(layer_work / 2);
-    while (i < places.size() && places[i].layer == matrix_place::no_layer) ++i;
-    while (i < places.size() && places[i].layer == layer) {
-      const layer_input which = places[i].input;
-      const shared_input from(std::move(sums[static_cast<std::size_t>(which)]));
-      for (; i < places.size() && places[i].layer == layer && places[i].input == which; ++i)
-        round(i, from);
+    if (method.scales_columns) {
+      scale_columns(one, formats[index_of(one.query.weights)], inputs, threads);
+      inputs = inputs_of(walk, l, threads);
     }
-    walk.pass(layer);
+    for (std::size_t i = index_of(one.query.weights); i < places.size() && places[i].layer == l;
+         ++i)
+      round(i, inputs[static_cast<std::size_t>(places[i].input)]);
+    walk.pass(l);
     advance(layer_work / 2);
   }
-  er::second_moments head_sums(weights.shape.hidden);
-  walk.look_at_head([&](er::matrix_view<const float> in) { head_sums.add(in, threads); });
-  const shared_input from(std::move(head_sums));
+  collected head(weights.shape.hidden);
+  walk.look_at_head([&](er::matrix_view<const float> in) { head.add(in, threads); });
+  const shared_input from = std::move(head).shared();
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (places[i].layer == matrix_place::no_layer) round(i, from);
   }
   advance(layer_work);
 
-  result.file_bytes = write_model(input, places, "calibrated by " + options.method, output);
+  result.file_bytes =
+      write_model(input, weights, places, "calibrated by " + options.method, output);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -148,9 +148,10 @@ void add_calibrate(CLI::App& program) {
       ->required()
       ->type_name("FILE");
   command
-      .add_option("--method", options.method,
-                  "rtn, mse, gptq, hqq or awq: one format for all; auto: formats by what rounding "
-                  "each matrix costs")
+      .add_option(
+          "--method", options.method,
+          "rtn, mse, gptq, refined, awq or hqq: one format for all; auto: to each matrix the "
+          "format that the cost of rounding it asks for, and refined")
       ->capture_default_str();
   command
       .add_option("--text", options.text,
@@ -192,6 +193,20 @@ void add_compare(CLI::App& program) {
                   "Text to measure on [a built-in one of some 2,200 tokens]")
       ->type_name("FILE");
   add_number(command, "--window", options.window, {2, 1 << 20}, "Tokens that are read in one go");
+  command
+      .add_option("--methods", options.methods,
+                  "Instead of recipes: models calibrated by these methods (auto, gptq, ...)")
+      ->delimiter(',');
+  command.add_option("--bits", options.bits, "Bits for each weight that each of them may take")
+      ->delimiter(',')
+      ->check(CLI::Range(0.5, 16.0))
+      ->capture_default_str();
+  command
+      .add_option("--calibration-text", options.calibration_text,
+                  "Text to calibrate on [a built-in one; never the text measured on]")
+      ->type_name("FILE");
+  add_number(command, "--calibration-windows", options.calibration_windows, {1, 1 << 16},
+             "Pieces of it, of 512 tokens");
   command.add_option("--keep", options.keep, "Leave the converted models in this folder")
       ->type_name("FOLDER");
   add_race(command, options);

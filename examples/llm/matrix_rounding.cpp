@@ -7,7 +7,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include <edgerazor/calibrate/awq.hpp>
 #include <edgerazor/calibrate/fit.hpp>
+#include <edgerazor/calibrate/half_quadratic.hpp>
+#include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
 #include <edgerazor/matrix/pack_levels.hpp>
@@ -87,12 +90,35 @@ const std::array methods = std::to_array<rounding_method>({
                          .rounded,
                      input, threads);
      }},
+    {"refined", true,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       const er::level_grid grid = grid_of(fmt);
+       er::rounded_matrix chosen =
+           er::round_by_feedback(w, input.factor, grid, er::fit_squared_error{},
+                                 {.executor = threads})
+               .rounded;
+       er::refine(w, chosen, grid, input.moments, {.executor = threads});
+       return judged(w, fmt, chosen, input, threads);
+     }},
+    {"awq", true,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
+     },
+     true},
+    {"hqq", false,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return to_nearest(w, fmt, er::fit_half_quadratic{}, {}, input, threads);
+     }},
 });
 
 }  // namespace
 
-shared_input::shared_input(er::second_moments sums)
+shared_input::shared_input(er::second_moments sums, er::column_statistics statistics)
     : moments(std::move(sums)),
+      columns(std::move(statistics)),
       factor(er::damped_inverse_factor(moments)),
       importance(moments.mean_squares()) {}
 
@@ -132,6 +158,39 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
   }
   result.matrix = er::any_matrix::owner_of(std::move(storage));
   return result;
+}
+
+std::vector<float> values_of(const er::any_matrix& weights, thread_pool& threads) {
+  std::vector<float> values(weights.rows() * weights.cols());
+  const er::matrix_view<float> view{values.data(), weights.rows(), weights.cols()};
+  threads.run(view.rows, [&](std::size_t r) { er::look_up_row(weights, r, view.row(r)); });
+  return values;
+}
+
+std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
+                                 const er::format& fmt, const shared_input& input,
+                                 thread_pool& threads) {
+  std::vector<std::vector<float>> values;
+  std::vector<er::matrix_view<const float>> views;
+  for (const er::any_matrix* matrix : matrices) {
+    values.push_back(values_of(*matrix, threads));
+    views.emplace_back(values.back().data(), matrix->rows(), matrix->cols());
+  }
+  return er::awq_scales(views, input.columns, input.moments, grid_of(fmt), er::fit_squared_error{},
+                        {.rows = 128, .executor = threads})
+      .scales;
+}
+
+er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows,
+                      std::span<const float> cols, thread_pool& threads) {
+  std::vector<float> values = values_of(weights, threads);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!rows.empty()) values[i] *= rows[i / weights.cols()];
+    if (!cols.empty()) values[i] *= cols[i % weights.cols()];
+  }
+  return er::any_matrix::pack(
+      er::matrix_format{},
+      er::matrix_view<const float>{values.data(), weights.rows(), weights.cols()});
 }
 
 double sampled_error(const er::any_matrix& weights, const er::format& fmt,

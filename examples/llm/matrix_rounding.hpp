@@ -23,11 +23,12 @@ namespace llm {
 /// What is known of the activations that several matrices share.
 struct shared_input {
   er::second_moments moments;
+  er::column_statistics columns;
   er::inverse_factor factor;      ///< columns in their order
   std::vector<float> importance;  ///< mean squares of the columns
 
-  /// From X^T X of all tokens seen.
-  explicit shared_input(er::second_moments sums);
+  /// From X^T X of all tokens seen, and mean magnitudes.
+  shared_input(er::second_moments sums, er::column_statistics statistics);
 };
 
 /// A matrix rounded, and what that costs.
@@ -42,6 +43,8 @@ struct rounded {
 ///     rtn     round to nearest, scales by the extremes
 ///     mse     round to nearest, scales and zeros by least squares, columns weighted by activations
 ///     gptq    that, with error feedback (arXiv 2210.17323)
+///     refined gptq, then levels, scales and zeros once more, each as the others now are
+///     awq     mse, after columns were scaled by their activations (arXiv 2306.00978)
 ///     hqq     round to nearest, zeros by half-quadratic splitting; needs no text
 struct rounding_method {
   std::string_view name;
@@ -49,6 +52,7 @@ struct rounding_method {
   std::function<rounded(er::matrix_view<const float> weights, const er::format& fmt,
                         const shared_input& input, thread_pool& threads)>
       round;
+  bool scales_columns = false;  ///< the host first multiplies columns by `column_scales`
 };
 
 /// All of them, one row each.
@@ -61,6 +65,14 @@ const rounding_method& method_by_name(std::string_view name);
 rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
                      const rounding_method& method, const shared_input& input,
                      thread_pool& threads);
+
+/// AWQ's scales of the columns of matrices that share an input.
+std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
+                                 const er::format& fmt, const shared_input& input,
+                                 thread_pool& threads);
+/// The matrix as floats, rows and columns times these factors; empty: 1.
+er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows,
+                      std::span<const float> cols, thread_pool& threads);
 
 /// sum over some of the rows of importance * (w - q)^2 where the matrix is rounded to nearest with
 /// scales by least squares: what formats of one matrix are compared by, at little cost.

@@ -60,6 +60,10 @@ struct off_grid_options {
 struct compare_options {
   std::string model, text, json, keep;
   std::vector<std::string> recipes{"w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"};
+  std::vector<std::string> methods;  ///< of calibration, in place of recipes
+  std::vector<double> bits{4.63};    ///< for each of them
+  std::string calibration_text;
+  std::size_t calibration_windows = 32;
   std::size_t window = 512, prompt_tokens = 256, decoded_tokens = 32, rounds = 3;
   quantize_options quantize;
   run_options run;
