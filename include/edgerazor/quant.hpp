@@ -7,6 +7,7 @@
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/matrix/two_level.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/matrix/validate.hpp>
 #include <edgerazor/policy/asymmetric.hpp>

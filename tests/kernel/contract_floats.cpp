@@ -58,13 +58,39 @@ std::vector<std::int32_t> draw_x_sums(std::size_t size, std::mt19937& random) {
   return sums;
 }
 
-std::vector<std::byte> draw_scales(std::size_t count, er::scale_kind kind, std::mt19937& random) {
-  std::vector<std::byte> bytes(count * er::scale_size(kind));
-  for (std::size_t i = 0; i < count; ++i) {
-    er::detail::matrix::write_scale(bytes.data() + i * er::scale_size(kind), kind,
-                                    operands::draw_scale(kind, random));
-  }
+/// The scales and zeros of groups, as a tile holds them.
+std::vector<std::byte> draw_groups(const er::format& fmt, std::size_t groups,
+                                   std::mt19937& random) {
+  const std::size_t size = er::scale_size(fmt.scale),
+                    group_bytes = er::tile_layout(fmt, 16, 64).group_bytes();
+  std::vector<std::byte> bytes(groups * group_bytes);
+  for (std::size_t g = 0; g < groups && fmt.two_level; ++g)
+    operands::draw_two_levels(bytes.data() + g * group_bytes, random);
+  for (std::size_t i = 0; i < bytes.size() && !fmt.two_level; i += size)
+    er::detail::matrix::write_scale(bytes.data() + i, fmt.scale,
+                                    operands::draw_scale(fmt.scale, random));
   return bytes;
+}
+
+/// The 16 scales of a group, and its 16 zeros where it has them.
+std::vector<float> numbers_of(const er::format& fmt, const std::byte* at) {
+  std::vector<float> scales, zeros;
+  for (std::size_t r = 0; r < 16; ++r) {
+    if (fmt.two_level) {
+      int byte = std::to_integer<int>(at[r]);
+      const int low = byte % 8;
+      if (byte > 127) byte -= 256;
+      scales.push_back(tile_places::two_level_of(at + 16, 0, low));
+      zeros.push_back(tile_places::two_level_of(at + 16, 1, (byte - low) / 8));
+      continue;
+    }
+    const std::size_t size = er::scale_size(fmt.scale);
+    scales.push_back(tile_places::scale_of(fmt.scale, at + r * size));
+    if (fmt.zero != er::zero_kind::none)
+      zeros.push_back(tile_places::scale_of(fmt.scale, at + (16 + r) * size));
+  }
+  scales.insert(scales.end(), zeros.begin(), zeros.end());
+  return scales;
 }
 
 /// Runs `call(kernel, output)` on a guarded copy of `before`, and compares with the reference
@@ -132,10 +158,14 @@ TEST_CASE("kernel: epilogues and scales") {
   std::size_t i = 0;
   using er::detail::kernel::statistics_index;
   for (std::size_t index = 0; index < er::detail::kernel::statistics_kinds; ++index) {
-    const er::scale_kind kind = shapes::kinds[index % 3];
-    const er::zero_kind zero = shapes::zeros[index / 3];
-    CHECK(statistics_index(kind, zero) == index);
-    const std::size_t numbers = zero == er::zero_kind::none ? 16 : 32;
+    const bool two_level = index >= 9;
+    const er::format fmt{er::code_type::int4, 64,
+                         two_level ? er::scale_kind::float16 : shapes::kinds[index % 3],
+                         shapes::zeros[two_level ? index - 8 : index / 3], two_level};
+    const er::zero_kind zero = fmt.zero;
+    CHECK(statistics_index(fmt) == index);
+    const std::size_t numbers = zero == er::zero_kind::none ? 16 : 32,
+                      group_bytes = er::tile_layout(fmt, 16, 64).group_bytes();
     for (const std::size_t count : sizes{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
       for (int repeat = 0; repeat < 4; ++repeat) {
         const guarded::edge edge = edge_of(i);
@@ -143,8 +173,7 @@ TEST_CASE("kernel: epilogues and scales") {
         {
           // `count` groups.
           const guarded::array<std::int32_t> isum(draw_sums(16 * count, random), edge);
-          const guarded::array<std::byte> w_scales(draw_scales(numbers * count, kind, random),
-                                                   edge);
+          const guarded::array<std::byte> w_scales(draw_groups(fmt, count, random), edge);
           const guarded::array<float> x_scales(operands::draw_reals(count, i, random), edge);
           const guarded::array<std::int32_t> x_sums(draw_x_sums(count, random), edge);
           check_output(y, edge, "scale_sums", [&](const er::kernel& k, float* out) {
@@ -152,10 +181,11 @@ TEST_CASE("kernel: epilogues and scales") {
                                            x_sums.data(), count, out);
           });
           // By the equations alone.
-          std::vector<float> expected = y, number(numbers * count);
-          for (std::size_t n = 0; n < number.size(); ++n)
-            number[n] =
-                er::detail::matrix::read_scale(w_scales.data() + n * er::scale_size(kind), kind);
+          std::vector<float> expected = y, number;
+          for (std::size_t g = 0; g < count; ++g) {
+            const std::vector<float> some = numbers_of(fmt, w_scales.data() + g * group_bytes);
+            number.insert(number.end(), some.begin(), some.end());
+          }
           for (std::size_t n = 0; n < 16 * count; ++n) {
             const std::size_t g = n / 16, at = g * numbers + n % 16;
             expected[n % 16] = oracle::add_group(
@@ -169,7 +199,7 @@ TEST_CASE("kernel: epilogues and scales") {
           CHECK(samples::count_differences(out, expected) == 0);
         }
         const guarded::array<float> p(operands::draw_reals(64, i, random), edge);
-        const guarded::array<std::byte> w_scales(draw_scales(numbers, kind, random), edge);
+        const guarded::array<std::byte> w_scales(draw_groups(fmt, 1, random), edge);
         const float x_sum = operands::draw_reals(1, i, random)[0];
         check_output(y, edge, "scale_floats", [&](const er::kernel& k, float* out) {
           k.functions->scale_floats[index](p.data(), w_scales.data(), x_sum, out);

@@ -125,7 +125,8 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
   for (const er::plane_info& plane : er::plane_list) {
     for (const std::size_t slots : slot_counts) {
       for (const std::size_t group_slots :
-           {std::size_t{1}, std::size_t{5}, std::size_t{8}, std::size_t{16}, slots}) {
+           {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{5}, std::size_t{8},
+            std::size_t{16}, slots}) {
         const operands::content what = operands::all_contents[i % operands::all_contents.size()];
         const operands::codes activations = operands::all_codes[i / 2 % operands::all_codes.size()];
         const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;

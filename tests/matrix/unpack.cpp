@@ -24,7 +24,7 @@ TEST_CASE("unpack: all bytes, also those that no packer writes, have their docum
   for (const shapes::coding& coding : shapes::codings) {
     const er::code_type code = coding.code;
     const er::zero_kind zero = coding.zero;
-    const er::format fmt{code, 32, er::scale_kind::float32, zero};
+    const er::format fmt = coding.with(32, er::scale_kind::float32);
     const er::tile_layout layout(fmt, rows, cols);
     std::vector<std::byte> bytes(layout.bytes());
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i & 0xff);

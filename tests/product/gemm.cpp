@@ -16,6 +16,7 @@
 #include "support/oracle.hpp"
 #include "support/samples.hpp"
 #include "support/shapes.hpp"
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/row_lookup.hpp>
@@ -101,13 +102,11 @@ TEST_CASE("product: every format and shape, one token") {
   std::mt19937 random(seed);
   std::size_t i = 0;
   for (const shapes::coding& coding : shapes::codings) {
-    const er::code_type code = coding.code;
-    const er::zero_kind zero = coding.zero;
     for (const std::uint32_t group : shapes::groups) {
       for (const std::size_t rows : shapes::rows) {
         std::size_t wrong = 0;
         for (const std::size_t cols : shapes::cols(24)) {
-          const er::format fmt{code, group, shapes::kinds[i % 3], zero};
+          const er::format fmt = coding.with(group, shapes::kinds[i % 3]);
           const er::tile_layout layout(fmt, rows, cols);
           const std::vector<std::byte> bytes = operands::draw_matrix(
               layout, operands::all_contents[i % operands::all_contents.size()], random);
@@ -121,7 +120,7 @@ TEST_CASE("product: every format and shape, one token") {
           if (i % 4 == 0) wrong += item.count_wrong_rows();
           ++i;
         }
-        CAPTURE((er::format{code, group, er::scale_kind::float16, zero}.name()));
+        CAPTURE(coding.with(group).name());
         CAPTURE(rows);
         CHECK(wrong == 0);
       }
@@ -135,11 +134,9 @@ TEST_CASE("product: several tokens, past every block of them") {
   std::mt19937 random(seed);
   std::size_t i = 0;
   for (const shapes::coding& coding : shapes::codings) {
-    const er::code_type code = coding.code;
-    const er::zero_kind zero = coding.zero;
     for (const std::size_t tokens : sizes{2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 129}) {
-      const er::format fmt{code, shapes::groups[i % shapes::groups.size()],
-                           shapes::kinds[i / 2 % 3], zero};
+      const er::format fmt =
+          coding.with(shapes::groups[i % shapes::groups.size()], shapes::kinds[i / 2 % 3]);
       // One panel is 64 slots, 256 columns.
       const std::size_t rows = i % 2 == 0 ? 17 : 33, cols = tokens > 33  ? 70
                                                             : i % 3 == 0 ? 577
@@ -167,10 +164,7 @@ TEST_CASE("product: the largest group at its extremes stays exact") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   for (const shapes::coding& coding : shapes::codings) {
-    const er::code_type code = coding.code;
-    const er::zero_kind zero = coding.zero;
-    const er::tile_layout layout({code, 0, er::scale_kind::float16, zero}, 1,
-                                 er::format::largest_group);
+    const er::tile_layout layout(coding.with(0), 1, er::format::largest_group);
     for (const operands::content what : {operands::content::maximal, operands::content::minimal}) {
       const std::vector<std::byte> bytes = operands::draw_matrix(layout, what, random);
       const comparison item(er::packed_view(layout, bytes));
@@ -187,11 +181,9 @@ TEST_CASE("product: more groups than are held at once") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   for (const shapes::coding& coding : shapes::codings) {
-    const er::code_type code = coding.code;
-    const er::zero_kind zero = coding.zero;
     for (const std::size_t cols :
          sizes{60, 64, 68, 127, 128, 129, 200}) {  // 15, 16, 17 ... groups of 4
-      const er::tile_layout layout({code, 4, er::scale_kind::float16, zero}, 20, cols);
+      const er::tile_layout layout(coding.with(4), 20, cols);
       const std::vector<std::byte> bytes =
           operands::draw_matrix(layout, operands::content::any_bytes, random);
       const comparison item(er::packed_view(layout, bytes));
@@ -263,17 +255,24 @@ TEST_CASE("product: float activations are the real product to within rounding") 
   CAPTURE(seed);
   std::mt19937 random(seed);
   for (const shapes::coding& coding : shapes::codings) {
-    const er::code_type code = coding.code;
-    const er::zero_kind zero = coding.zero;
     const std::size_t rows = 33, cols = 577;
-    const er::matrix_format fmt{er::format{code, 64, er::scale_kind::float16, zero}};
+    const er::zero_kind zero = coding.zero;
+    er::format fmt = coding.with(64);
+    fmt.two_level = false;
     const std::vector<float> w = samples::draw(samples::kind::normal, rows * cols, random);
     const std::vector<float> x = samples::draw(samples::kind::uniform, cols, random);
-    const er::any_matrix matrix =
+    er::any_matrix matrix =
         er::any_matrix::pack(fmt, er::matrix_view<const float>{w.data(), rows, cols});
-    const er::packed_view& packed = *matrix.packed();
     std::vector<std::uint8_t> codes(rows * cols);
-    er::unpack(packed, er::matrix_view<std::uint8_t>{codes.data(), rows, cols});
+    er::unpack(*matrix.packed(), er::matrix_view<std::uint8_t>{codes.data(), rows, cols});
+    if (coding.two_level) {
+      std::vector<float> scales(rows * 10), zeros(rows * 10);
+      er::unpack_scales(*matrix.packed(), {scales.data(), rows, 10});
+      er::unpack_zeros(*matrix.packed(), {zeros.data(), rows, 10});
+      matrix = er::pack_levels(coding.with(64), er::matrix_view{codes.data(), rows, cols},
+                               {scales.data(), rows, 10}, {zeros.data(), rows, 10});
+    }
+    const er::packed_view& packed = *matrix.packed();
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> y(rows);
       er::gemv(matrix, er::unquantized{std::span<const float>{x}}, std::span{y}, {.kernel = &k});

@@ -84,6 +84,19 @@ inline float draw_zero(edgerazor::scale_kind kind, std::mt19937& random) {
   return random() % 8 == 0 ? draw_scale(kind, random) : ordinary;
 }
 
+/// The 24 bytes of a group with two levels: any codes, and numbers as they are fitted.
+inline void draw_two_levels(std::byte* at, std::mt19937& random) {
+  for (std::size_t r = 0; r < edgerazor::tile_rows; ++r) at[r] = static_cast<std::byte>(random());
+  const float numbers[] = {draw_scale(edgerazor::scale_kind::float16, random),
+                           static_cast<float>(random() % 400) * 0.0137f - 1.0f,
+                           draw_scale(edgerazor::scale_kind::float16, random),
+                           static_cast<float>(random() % 400) * 0.137f - 9.0f};
+  for (std::size_t i = 0; i < 4; ++i) {
+    edgerazor::detail::matrix::write_scale(at + edgerazor::tile_rows + 2 * i,
+                                           edgerazor::scale_kind::float16, numbers[i]);
+  }
+}
+
 /// The bytes of a packed matrix.
 inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, content what,
                                           std::mt19937& random) {
@@ -100,6 +113,9 @@ inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, 
         *codes.at(c) = static_cast<std::uint8_t>(draw_packed_code(layout, random));
       codes.write(bytes.data(), tile * edgerazor::tile_rows + r);
     }
+    for (std::size_t g = 0; g < layout.groups() && layout.two_level(); ++g)
+      draw_two_levels(at + g * layout.group_bytes(), random);
+    if (layout.two_level()) continue;
     const edgerazor::scale_kind kind = layout.fmt().scale;
     for (std::size_t i = 0; i < layout.numbers() * edgerazor::tile_rows; ++i) {
       const bool is_zero = layout.has_zeros() && i / edgerazor::tile_rows % 2 == 1;

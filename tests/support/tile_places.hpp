@@ -126,7 +126,8 @@ struct plane_map {
 struct map {
   std::size_t padded_rows = 0, groups = 0, bytes = 0;
   std::vector<plane_map> planes;
-  std::vector<std::size_t> scales, zeros;
+  std::vector<std::size_t> scales, zeros;  ///< of two levels both are at the row's byte of codes
+  std::vector<std::size_t> numbers;        ///< of two levels: the four of a row's tile and group
 };
 
 inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols) {
@@ -147,6 +148,16 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
   std::size_t at = 0;
   for (std::size_t tile = 0; tile < result.padded_rows; tile += 16) {
     for (std::size_t g = 0; g < result.groups; ++g) {
+      if (fmt.two_level) {
+        for (std::size_t r = 0; r < 16; ++r, ++at) {
+          result.scales[(tile + r) * result.groups + g] = at;
+          result.zeros[(tile + r) * result.groups + g] = at;
+          result.numbers.resize(result.scales.size());
+          result.numbers[(tile + r) * result.groups + g] = at + 16 - r;
+        }
+        at += 8;
+        continue;
+      }
       for (std::size_t r = 0; r < 16; ++r, at += scale_bytes)
         result.scales[(tile + r) * result.groups + g] = at;
       for (std::size_t r = 0; r < 16 && has_zeros; ++r, at += scale_bytes)
@@ -180,6 +191,14 @@ inline float scale_of(edgerazor::scale_kind kind, const std::byte* at) {
   std::memcpy(&bits, at, sizeof bits);
   if (kind == edgerazor::scale_kind::float16) return edgerazor::float16::from_bits(bits);
   return edgerazor::bfloat16::from_bits(bits);
+}
+
+/// A scale (or zero) of two levels: unit * (code - zero).
+inline float two_level_of(const std::byte* numbers, std::size_t which, int code) {
+  const float unit = scale_of(edgerazor::scale_kind::float16, numbers + 4 * which),
+              zero = scale_of(edgerazor::scale_kind::float16, numbers + 4 * which + 2);
+  volatile float difference = static_cast<float>(code) - zero;
+  return unit * difference;
 }
 
 /// A matrix read by that walk.
@@ -220,6 +239,17 @@ struct matrix {
     }
     for (std::size_t r = 0; r < places.padded_rows; ++r) {
       for (std::size_t g = 0; g < groups; ++g) {
+        if (fmt.two_level) {
+          if (r >= rows) continue;
+          // A byte is code_s + 8 * code_z, as a signed one.
+          int byte = std::to_integer<int>(bytes[places.scales[r * groups + g]]);
+          const int low = byte % 8;
+          if (byte > 127) byte -= 256;
+          const std::byte* const numbers = bytes.data() + places.numbers[r * groups + g];
+          scales.push_back(two_level_of(numbers, 0, low));
+          zeros.push_back(two_level_of(numbers, 1, (byte - low) / 8));
+          continue;
+        }
         const float scale = scale_of(fmt.scale, bytes.data() + places.scales[r * groups + g]);
         if (r < rows) {
           scales.push_back(scale);

@@ -126,14 +126,22 @@ using read_scales_function = void (*)(const std::byte* w_scales, float* scales,
 using scale_floats_function = void (*)(const float* p, const std::byte* w_scales, float x_sum,
                                        float* y) noexcept;
 
-/// Which function of a table takes a format's scales and zeros.
-inline constexpr std::size_t statistics_kinds = 9;
-[[nodiscard]] constexpr std::size_t statistics_index(scale_kind scale, zero_kind zero) noexcept {
-  return 3 * static_cast<std::size_t>(zero) + static_cast<std::size_t>(scale);
-}
+/// Which function of a table takes a format's scales and zeros: numbers of each scale_kind with
+/// each zero_kind, then those of two levels with the two kinds of zero.
+inline constexpr std::size_t statistics_kinds = 11;
 [[nodiscard]] constexpr std::size_t statistics_index(const format& fmt) noexcept {
-  return statistics_index(fmt.scale, fmt.zero);
+  if (fmt.two_level) return 8 + static_cast<std::size_t>(fmt.zero);
+  return 3 * static_cast<std::size_t>(fmt.zero) + static_cast<std::size_t>(fmt.scale);
 }
+
+/// In the place of a scale's type where scales and zeros are codes.
+struct two_levels {};
+/// Bytes of the scales and zeros of a group.
+template <class Stored, zero_kind Zero>
+inline constexpr std::size_t statistics_bytes =
+    tile_rows * sizeof(Stored) * (Zero == zero_kind::none ? 1 : 2);
+template <zero_kind Zero>
+inline constexpr std::size_t statistics_bytes<two_levels, Zero> = matrix::two_level_bytes;
 
 /// y[t * y_stride + i] = dot product of row i of an unpacked 16-bit or float matrix with token t.
 /// Order: 16 sums, s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero;
@@ -208,9 +216,10 @@ template <class Function, class Make>
   constexpr zero_constant<zero_kind::none> none;
   constexpr zero_constant<zero_kind::point> point;
   constexpr zero_constant<zero_kind::minimum> minimum;
-  return {make(float16{}, none),    make(bfloat16{}, none),    make(float{}, none),
-          make(float16{}, point),   make(bfloat16{}, point),   make(float{}, point),
-          make(float16{}, minimum), make(bfloat16{}, minimum), make(float{}, minimum)};
+  return {make(float16{}, none),     make(bfloat16{}, none),     make(float{}, none),
+          make(float16{}, point),    make(bfloat16{}, point),    make(float{}, point),
+          make(float16{}, minimum),  make(bfloat16{}, minimum),  make(float{}, minimum),
+          make(two_levels{}, point), make(two_levels{}, minimum)};
 }
 
 /// Whether no entry of a table is missing.

@@ -59,6 +59,10 @@ void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T
                        " on do not fit an owned matrix of " +
                        detail::core::shape_text(rows_, cols_));
   }
+  if (fmt_->first.two_level) {
+    detail::core::fail("any_matrix: " + fmt_->name() +
+                       " has statistics of 16 rows, which pack_levels makes");
+  }
   if (const auto* packed = std::get_if<packed_view>(&*content_)) {
     detail::matrix::with_default_rule(fmt_->first, [&](const auto& rule) {
       detail::matrix::pack_rows(rule, packed->layout(), storage_.data(), first_row, source);

@@ -6,6 +6,9 @@
 ///     int4_g64     w = s * (code - 8)      the same zero everywhere: the codec's zero_code
 ///     int4z_g64    w = s * (code - z)      z: any number, the code that would be 0
 ///     int4m_g64    w = s * code + m        m: the group's minimum, the value of code 0
+///
+/// and with `_q3` behind it where scales and zeros are codes of 3 bits themselves, under four
+/// float16 numbers that 16 rows share (two-level statistics, as SpQR has them): int3z_g16_q3.
 #pragma once
 
 #include <charconv>
@@ -57,6 +60,7 @@ struct format {
   std::uint32_t group = 256;               ///< columns a scale; 0: the whole row
   scale_kind scale = scale_kind::float16;  ///< of scales and, where there are any, zeros
   zero_kind zero = zero_kind::none;        ///< what a group has beside its scale
+  bool two_level = false;                  ///< scales and zeros are codes, see tile_layout.hpp
 
   friend constexpr bool operator==(const format&, const format&) = default;
 
@@ -65,6 +69,7 @@ struct format {
     if (zero == zero_kind::point) text += 'z';
     if (zero == zero_kind::minimum) text += 'm';
     text += group == 0 ? std::string{"_row"} : "_g" + std::to_string(group);
+    if (two_level) text += "_q3";
     if (scale == scale_kind::bfloat16) text += "_bf16";
     if (scale == scale_kind::float32) text += "_f32";
     return text;
@@ -83,6 +88,8 @@ struct format {
       result.scale = scale_kind::bfloat16;
     } else if (drop_suffix("_f32")) {
       result.scale = scale_kind::float32;
+    } else {
+      result.two_level = drop_suffix("_q3");
     }
     const std::size_t bar = text.find('_');
     if (bar == std::string_view::npos) return std::nullopt;
@@ -102,6 +109,7 @@ struct format {
     if (!known) return std::nullopt;
     text.remove_prefix(bar + 1);
     result.group = 0;
+    if (result.two_level && result.zero == zero_kind::none) return std::nullopt;
     if (text == "row") return result;
     if (!text.starts_with('g')) return std::nullopt;
     const auto [end, error] =

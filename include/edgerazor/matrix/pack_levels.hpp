@@ -3,9 +3,11 @@
 /// search, another library's file.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory_resource>
 #include <string>
 #include <utility>
@@ -16,6 +18,7 @@
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/matrix/two_level.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
@@ -23,9 +26,9 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::matrix {
 /// The levels of a format: low, low + step, ..., high; its codes, where groups have zeros.
-[[nodiscard]] inline policy::level_range levels_of(const tile_layout& layout) noexcept {
-  const codec_info& codec = layout.codec();
-  if (layout.has_zeros()) return {0, static_cast<int>(codec.largest_code()), 1};
+[[nodiscard]] inline policy::level_range levels_of(const format& fmt) noexcept {
+  const codec_info& codec = codec_of(fmt.code);
+  if (fmt.zero != zero_kind::none) return {0, static_cast<int>(codec.largest_code()), 1};
   return {codec.min_level, codec.max_level(), codec.level_step};
 }
 
@@ -51,10 +54,28 @@ inline void require_storable(const tile_layout& layout, const matrix_view<const 
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       const float scale = scales.row(r)[g], stored = round_scale(scale, kind);
       if (!policy::is_finite(stored) ||
-          (policy::magnitude_bits(stored) == 0 && policy::magnitude_bits(scale) != 0))
+          (!layout.two_level() && policy::magnitude_bits(stored) == 0 &&
+           policy::magnitude_bits(scale) != 0))
         refuse("scale", scale, r, g);
       if (layout.has_zeros() && !policy::is_finite(round_scale(zeros.row(r)[g], kind)))
         refuse("zero", zeros.row(r)[g], r, g);
+    }
+  }
+}
+/// The scales and zeros of a format with two levels.
+inline void write_two_levels(const tile_layout& layout, std::byte* matrix,
+                             const matrix_view<const float>& scales,
+                             const matrix_view<const float>& zeros) noexcept {
+  for (std::size_t tile = 0; tile < layout.rows(); tile += tile_rows) {
+    const std::size_t end = std::min(tile + tile_rows, layout.rows());
+    for (std::size_t g = 0; g < layout.groups(); ++g) {
+      const two_level_fit scale(scales.rows_between(tile, end), g),
+          zero(zeros.rows_between(tile, end), g);
+      std::byte* const at = matrix + layout.group_offset(tile, g);
+      for (std::size_t r = 0; r < tile_rows; ++r)
+        at[r] = static_cast<std::byte>(scale.codes[r] + two_level_codes * zero.codes[r]);
+      const float16 numbers[] = {scale.unit, scale.zero, zero.unit, zero.zero};
+      std::memcpy(at + tile_rows, numbers, sizeof numbers);
     }
   }
 }
@@ -66,6 +87,9 @@ inline void require_storable(const tile_layout& layout, const matrix_view<const 
 ///               the codes 0 .. 2^bits - 1
 ///     scales    rows x groups
 ///     zeros     rows x groups, z or m as the format has them (format.hpp); none where it has none
+///
+/// Of a format with two levels (`_q3`) scales and zeros are fitted by 16 rows, as two_level.hpp
+/// says; codes should have been chosen for what `round_to_two_levels` makes of them.
 ///
 /// Values are then level * scale, scale * (code - z) or scale * code + m, as `dequantize` gives
 /// them. Fails, before anything is made, where the shapes differ, a level is none of the format's
@@ -85,7 +109,7 @@ template <class Level>
     detail::core::fail("pack_levels: " + fmt.name() + " has no zeros, got " +
                        detail::core::shape_text(zeros.rows, zeros.cols));
   }
-  const detail::policy::level_range range = detail::matrix::levels_of(layout);
+  const detail::policy::level_range range = detail::matrix::levels_of(fmt);
   for (std::size_t r = 0; r < levels.rows; ++r) {
     for (std::size_t c = 0; c < levels.cols; ++c) {
       const auto level = static_cast<std::int64_t>(levels.row(r)[c]);
@@ -106,6 +130,7 @@ template <class Level>
   for (std::size_t r = 0; r < levels.rows; ++r) {
     for (std::size_t c = 0; c < levels.cols; ++c) codes.set(c, static_cast<int>(levels.row(r)[c]));
     codes.write(storage.data(), r);
+    if (layout.two_level()) continue;
     const std::size_t step = layout.has_zeros() ? 2 : 1;
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       numbers[step * g] = scales.row(r)[g];
@@ -113,6 +138,7 @@ template <class Level>
     }
     detail::matrix::write_scales(layout, storage.data(), r, numbers.data());
   }
+  if (layout.two_level()) detail::matrix::write_two_levels(layout, storage.data(), scales, zeros);
   return any_matrix::owner_of(std::move(storage));
 }
 

@@ -59,6 +59,10 @@ void mixed_matrix::pack_rows_by(std::size_t first_row, matrix_view<const T> weig
                        " on do not fit an owned matrix of " +
                        detail::core::shape_text(rows_, cols_));
   }
+  if (high_.two_level || low_.two_level) {
+    detail::core::fail("mixed matrix: " + (high_.two_level ? high_ : low_).name() +
+                       " has statistics of 16 rows, which pack_levels makes");
+  }
   for (const bool is_high : {true, false}) {
     with_rule(is_high, [&](const auto& rule) {
       detail::matrix::require_levels(rule, is_high ? high_ : low_);

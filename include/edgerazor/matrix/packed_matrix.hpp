@@ -76,6 +76,18 @@ inline void write_scale(std::byte* at, scale_kind kind, float value) noexcept {
   std::memcpy(at, &bits, sizeof bits);
 }
 
+/// Scale and zero of row r of a tile in a group with two levels, whose first byte is `at`.
+inline group_fit read_two_level(const std::byte* at, std::size_t r) noexcept {
+  float numbers[4];
+  for (std::size_t i = 0; i < 4; ++i)
+    numbers[i] = read_scale(at + tile_rows + i * sizeof(float16), scale_kind::float16);
+  const int byte = static_cast<std::int8_t>(std::to_integer<std::uint8_t>(at[r]));
+  using policy::value_of;
+  constexpr zero_kind point = zero_kind::point;
+  return {value_of<point>(static_cast<float>(byte & 7), numbers[0], numbers[1]),
+          value_of<point>(static_cast<float>(byte >> 3), numbers[2], numbers[3])};
+}
+
 /// What a scale becomes by being stored.
 inline float round_scale(float value, scale_kind kind) noexcept {
   if (kind == scale_kind::float16) return float16{value};
@@ -99,6 +111,11 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
 /// The scale of one group of one row, as the kernels use it. Indices are not checked.
 [[nodiscard]] inline float scale_at(const packed_view& matrix, std::size_t row,
                                     std::size_t group) noexcept {
+  if (matrix.layout().two_level()) {
+    return detail::matrix::read_two_level(
+               matrix.bytes().data() + matrix.layout().group_offset(row, group), row % tile_rows)
+        .scale;
+  }
   return detail::matrix::read_scale(
       matrix.bytes().data() + matrix.layout().scale_offset(row, group),
       matrix.layout().fmt().scale);
@@ -109,6 +126,11 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
 [[nodiscard]] inline float zero_at(const packed_view& matrix, std::size_t row,
                                    std::size_t group) noexcept {
   if (!matrix.layout().has_zeros()) return static_cast<float>(matrix.layout().zero_code());
+  if (matrix.layout().two_level()) {
+    return detail::matrix::read_two_level(
+               matrix.bytes().data() + matrix.layout().group_offset(row, group), row % tile_rows)
+        .zero;
+  }
   return detail::matrix::read_scale(matrix.bytes().data() + matrix.layout().zero_offset(row, group),
                                     matrix.layout().fmt().scale);
 }

@@ -14,6 +14,7 @@
 ///     matrix = tile 0 | tile 1 | ...
 ///     tile   = group 0 | group 1 | ..., zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
 ///     group  = scales[16 rows] | zeros[16 rows] (where the format has them)
+///     group  = codes[16 rows] | ss, sz, zs, zz         (of a format with two levels: 24 bytes)
 ///     plane  = chunk 0 | chunk 1 | ...
 ///
 /// Columns past the last are the level zero (of `binary`, which has none, the level -1; where
@@ -21,6 +22,14 @@
 /// activations past the last column are zeros); rows past the last are that with a scale and a zero
 /// of 0. Nothing depends on the address, but whole cache lines are read where it is a multiple of
 /// 64.
+///
+/// Two levels: a row's byte is code_s + 8 * code_z, each of 3 bits, and its scale and zero are,
+/// with the four float16 numbers that the 16 rows of the tile share,
+///
+///     scale = ss * (code_s - sz)          zero = zs * (code_z - zz)
+///
+/// each operation rounded to float. Of any byte, code_s is the byte modulo 8, and code_z the byte
+/// as a signed one, shifted right by 3.
 ///
 /// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of
 /// 20 columns. That keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of
@@ -33,6 +42,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/extent.hpp>
+#include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/format.hpp>
 
@@ -46,6 +56,13 @@ inline constexpr std::size_t slot_cols = 4;
 /// Bytes of a chunk: one byte, of one or several digits, for each row and column of a slot.
 inline constexpr std::size_t chunk_bytes = tile_rows * slot_cols;
 
+namespace detail::matrix {
+/// Of a format with two levels: bytes of a group, 16 codes and four numbers.
+inline constexpr std::size_t two_level_bytes = tile_rows + 4 * sizeof(float16);
+/// Values of a code of a scale or a zero.
+inline constexpr int two_level_codes = 8;
+}  // namespace detail::matrix
+
 /// Geometry of a packed `rows x cols` matrix. Sizes are bytes where they say so, else counts.
 class tile_layout {
  public:
@@ -53,7 +70,7 @@ class tile_layout {
   /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, the
   /// codec has no form with a zero of the group where the format has one, or the size overflows.
   tile_layout(format fmt, std::size_t rows, std::size_t cols)
-      : fmt_(fmt), rows_(rows), cols_(cols) {
+      : fmt_(fmt), rows_(rows), cols_(cols), group_bytes_(bytes_of_group(fmt)) {
     if (rows == 0 || cols == 0)
       detail::core::fail("packed matrix: expected at least one row and column, got " +
                          detail::core::shape_text(rows, cols));
@@ -68,6 +85,11 @@ class tile_layout {
     if (fmt.zero != zero_kind::none && !codec_of(fmt.code).has_zero_form()) {
       detail::core::fail("packed matrix: " + std::string{codec_of(fmt.code).name} +
                          " has no form with a zero of the group");
+    }
+    if (fmt.two_level && (fmt.zero == zero_kind::none || fmt.scale != scale_kind::float16)) {
+      detail::core::fail(
+          "packed matrix: two-level statistics are of float16 and of formats with zeros, got " +
+          fmt.name());
     }
     // No product below exceeds this one: a tile's bytes for each of its 16 rows are at most 3 a
     // column and a few chunks of padding.
@@ -114,12 +136,11 @@ class tile_layout {
     return fmt_.zero == zero_kind::none ? codec().zero_code : 0;
   }
   [[nodiscard]] bool has_zeros() const noexcept { return fmt_.zero != zero_kind::none; }
+  [[nodiscard]] bool two_level() const noexcept { return fmt_.two_level; }
   /// Numbers of a row beside its codes: a scale a group, or a scale and a zero.
   [[nodiscard]] std::size_t numbers() const noexcept { return groups() * (has_zeros() ? 2 : 1); }
   /// Bytes of the scales and zeros of a group, for the 16 rows of a tile.
-  [[nodiscard]] std::size_t group_bytes() const noexcept {
-    return tile_rows * scale_size(fmt_.scale) * (has_zeros() ? 2 : 1);
-  }
+  [[nodiscard]] std::size_t group_bytes() const noexcept { return group_bytes_; }
   /// Bytes of all scales and zeros of a tile, padding included.
   [[nodiscard]] std::size_t scale_bytes() const noexcept {
     return (groups() * group_bytes() + 63) / 64 * 64;
@@ -140,12 +161,15 @@ class tile_layout {
            (static_cast<double>(rows_) * static_cast<double>(cols_));
   }
 
-  /// Byte offset of the scale of a row's group.
-  [[nodiscard]] std::size_t scale_offset(std::size_t row, std::size_t group) const noexcept {
-    return row / tile_rows * tile_bytes() + group * group_bytes() +
-           row % tile_rows * scale_size(fmt_.scale);
+  /// Byte offset of the scales and zeros of a group, in the tile of a row.
+  [[nodiscard]] std::size_t group_offset(std::size_t row, std::size_t group) const noexcept {
+    return row / tile_rows * tile_bytes() + group * group_bytes();
   }
-  /// Byte offset of the zero of a row's group, of a format that has zeros.
+  /// Byte offset of the scale of a row's group. Not of a format with two levels.
+  [[nodiscard]] std::size_t scale_offset(std::size_t row, std::size_t group) const noexcept {
+    return group_offset(row, group) + row % tile_rows * scale_size(fmt_.scale);
+  }
+  /// Byte offset of the zero of a row's group, of a format that has zeros, but not two levels.
   [[nodiscard]] std::size_t zero_offset(std::size_t row, std::size_t group) const noexcept {
     return scale_offset(row, group) + tile_rows * scale_size(fmt_.scale);
   }
@@ -156,8 +180,14 @@ class tile_layout {
   }
 
  private:
+  [[nodiscard]] static constexpr std::size_t bytes_of_group(const format& fmt) noexcept {
+    return fmt.two_level
+               ? detail::matrix::two_level_bytes
+               : tile_rows * scale_size(fmt.scale) * (fmt.zero == zero_kind::none ? 1 : 2);
+  }
+
   format fmt_;
-  std::size_t rows_ = 0, cols_ = 0;
+  std::size_t rows_ = 0, cols_ = 0, group_bytes_ = bytes_of_group(format{});
 };
 
 /// Bytes that a packed `rows x cols` matrix takes.

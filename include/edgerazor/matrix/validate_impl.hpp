@@ -63,6 +63,30 @@ template <real_element T>
   return std::nullopt;
 }
 
+/// The four numbers and the 16 codes of every group with two levels.
+[[nodiscard]] inline std::optional<std::string> two_level_fault(const packed_view& matrix) {
+  const tile_layout& layout = matrix.layout();
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
+    const std::byte* at = matrix.tile(tile);
+    for (std::size_t g = 0; g < layout.groups(); ++g, at += two_level_bytes) {
+      const std::size_t i = first_not_finite<float16>(at + tile_rows, 4);
+      if (i < 4) {
+        float16 number;
+        std::memcpy(&number, at + tile_rows + i * sizeof number, sizeof number);
+        return "a number of rows " + std::to_string(tile * tile_rows) + " to " +
+               std::to_string(tile * tile_rows + tile_rows - 1) + ", group " + std::to_string(g) +
+               " is " + name_of_fault(number) + ": expected finite scales and zeros";
+      }
+      for (std::size_t r = 0; r < tile_rows; ++r) {
+        if (std::to_integer<unsigned>(at[r]) < two_level_codes * two_level_codes) continue;
+        return "the scale's or zero's code of row " + std::to_string(tile * tile_rows + r) +
+               ", group " + std::to_string(g) + " has more than 3 bits";
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 /// Smallest and largest value, where it stands in its byte, of one field of a plane.
 struct field_range {
   std::uint8_t mask = 0, least = 0, most = 255;
@@ -210,6 +234,7 @@ template <real_element T>
 }  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const packed_view& matrix) {
+  if (matrix.layout().two_level()) return detail::matrix::two_level_fault(matrix);
   std::optional<std::string> fault;
   switch (matrix.layout().fmt().scale) {
     case scale_kind::float16:

@@ -179,6 +179,8 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr unsigned chains = 1;
+template <plane_type>
+inline constexpr bool has_half_sums = false;
 
 /// 128 times the sum of a token's columns, which sums of signed bytes lack where codes do not fit.
 EDGERAZOR_OP std::int32_t missing_sum(const std::int8_t* x, std::size_t cols) noexcept {

@@ -206,6 +206,8 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr unsigned chains = 1;
+template <plane_type>
+inline constexpr bool has_half_sums = false;
 
 /// totals += codes of a slot * x, in 16 bits (narrow) or, for codes of 8 bits, in 32.
 template <bool Narrow>

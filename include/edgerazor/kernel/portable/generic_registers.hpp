@@ -175,10 +175,13 @@ EDGERAZOR_OP std::int32_t largest_lane(const int_vector& v) noexcept {
   return largest;
 }
 EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept { return xsimd::reduce_add(v); }
-EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
   std::int32_t wide[lanes];
   for (std::size_t i = 0; i < lanes; ++i) wide[i] = at[i];
-  return xsimd::to_float(load(wide));
+  return load(wide);
+}
+EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+  return xsimd::to_float(load_bytes(at));
 }
 EDGERAZOR_OP void store_codes(std::int8_t* to, const int_vector& v) noexcept {
   std::int32_t wide[lanes];

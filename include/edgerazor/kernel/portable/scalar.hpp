@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/kernel/contract.hpp>
@@ -120,21 +121,25 @@ float scale_at(const std::byte* w_scales, std::size_t r) noexcept {
   return static_cast<float>(scale);
 }
 
-template <class Scale, zero_kind Zero>
+template <class Stored, zero_kind Zero>
 void read_scales(const std::byte* w_scales, float* scales, float* zeros) noexcept {
   for (std::size_t r = 0; r < tile_rows; ++r) {
-    scales[r] = scale_at<Scale>(w_scales, r);
-    if (Zero != zero_kind::none) zeros[r] = scale_at<Scale>(w_scales, tile_rows + r);
+    if constexpr (std::is_same_v<Stored, two_levels>) {
+      const group_fit fit = matrix::read_two_level(w_scales, r);
+      scales[r] = fit.scale, zeros[r] = fit.zero;
+    } else {
+      scales[r] = scale_at<Stored>(w_scales, r);
+      if (Zero != zero_kind::none) zeros[r] = scale_at<Stored>(w_scales, tile_rows + r);
+    }
   }
 }
 
-template <class Scale, zero_kind Zero>
+template <class Stored, zero_kind Zero>
 void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
                 const std::int32_t* x_sums, std::size_t groups, float* y) noexcept {
-  constexpr std::size_t group_bytes = tile_rows * sizeof(Scale) * (Zero == zero_kind::none ? 1 : 2);
   for (std::size_t g = 0; g < groups; ++g) {
     float scales[tile_rows], zeros[tile_rows] = {};
-    read_scales<Scale, Zero>(w_scales + group_bytes * g, scales, zeros);
+    read_scales<Stored, Zero>(w_scales + statistics_bytes<Stored, Zero> * g, scales, zeros);
     const float x_sum = Zero == zero_kind::none ? 0 : static_cast<float>(x_sums[g]);
     for (std::size_t r = 0; r < tile_rows; ++r) {
       y[r] = scaled<Zero>(static_cast<float>(isum[tile_rows * g + r]), scales[r], zeros[r],
@@ -143,10 +148,10 @@ void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float
   }
 }
 
-template <class Scale, zero_kind Zero>
+template <class Stored, zero_kind Zero>
 void scale_floats(const float* p, const std::byte* w_scales, float x_sum, float* y) noexcept {
   float scales[tile_rows], zeros[tile_rows] = {};
-  read_scales<Scale, Zero>(w_scales, scales, zeros);
+  read_scales<Stored, Zero>(w_scales, scales, zeros);
   for (std::size_t r = 0; r < tile_rows; ++r) {
     const float p01 = core::exact(p[r] + p[16 + r]), p23 = core::exact(p[32 + r] + p[48 + r]);
     y[r] = scaled<Zero>(core::exact(p01 + p23), scales[r], zeros[r], 1.0f, x_sum, y[r]);

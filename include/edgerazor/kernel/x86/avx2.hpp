@@ -4,6 +4,7 @@
 /// function of the table does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -51,6 +52,17 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr unsigned chains = 1;
+
+template <plane_type Plane>
+inline constexpr bool has_half_sums =
+    std::has_single_bit(plane_of(Plane).radix) && plane_of(Plane).fields() >= 2;
+template <plane_type Plane>
+EDGERAZOR_ISA EDGERAZOR_INLINE void half_sums(const chunk_codes<Plane>& codes, const std::int8_t* x,
+                                              ints& lower, ints& upper) noexcept {
+  const std::int8_t* const of_upper = x + slot_cols * (plane_of(Plane).fields() / 2);
+  lower = {{codes.low.sums_of_half(false, x), codes.high.sums_of_half(false, x)}};
+  upper = {{codes.low.sums_of_half(true, of_upper), codes.high.sums_of_half(true, of_upper)}};
+}
 
 /// Codes whose products fit 16 bits for two slots or more are added there, as many slots as fit;
 /// larger ones in 32 bits from the start.

@@ -135,9 +135,11 @@ EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept {
   const __m128i s2 = _mm_add_epi32(s4, _mm_unpackhi_epi64(s4, s4));
   return _mm_cvtsi128_si32(_mm_add_epi32(s2, _mm_shuffle_epi32(s2, 1)));
 }
+EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)));
+}
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
-  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  return _mm256_cvtepi32_ps(load_bytes(at));
 }
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));

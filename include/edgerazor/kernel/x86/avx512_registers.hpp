@@ -123,9 +123,11 @@ EDGERAZOR_OP float fold(real_vector v) noexcept {
 }
 EDGERAZOR_OP std::int32_t largest_lane(int_vector v) noexcept { return _mm512_reduce_max_epi32(v); }
 EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return _mm512_reduce_add_epi32(v); }
+EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+}
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  return _mm512_cvtepi32_ps(load_bytes(at));
 }
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v));

@@ -122,6 +122,25 @@ struct chunk_sums {
     return {{sum}};
   }
 };
+template <plane_type Plane>
+inline constexpr bool has_half_sums =
+    std::has_single_bit(plane_of(Plane).radix) && plane_of(Plane).fields() >= 2;
+template <plane_type Plane>
+EDGERAZOR_OP void half_sums(const chunk_codes<Plane>& codes, const std::int8_t* x, ints& lower,
+                            ints& upper) noexcept {
+  constexpr unsigned half = plane_of(Plane).fields() / 2;
+  chunk_sums<Plane> all;
+  all.add(codes, x);
+  lower.part[0] = all.sums[0];
+  upper.part[0] = _mm512_srai_epi32(all.sums[half], chunk_codes<Plane>::shift(half));
+  EDGERAZOR_UNROLL
+  for (unsigned f = 1; f < half; ++f) {
+    const __m512i low = _mm512_srai_epi32(all.sums[f], chunk_codes<Plane>::shift(f));
+    const __m512i high = _mm512_srai_epi32(all.sums[half + f], chunk_codes<Plane>::shift(half + f));
+    lower.part[0] = _mm512_add_epi32(lower.part[0], low);
+    upper.part[0] = _mm512_add_epi32(upper.part[0], high);
+  }
+}
 /// Sums enough to hide the latency of vpdpbusd.
 template <plane_type Plane>
 inline constexpr unsigned chains = plane_of(Plane).fields() < 4 ? 4 / plane_of(Plane).fields() : 1;
