@@ -76,15 +76,15 @@ TEST_CASE("damped_inverse_factor: what has no factor is refused") {
   // 10 tokens span 10 dimensions of 20.
   const er::second_moments moments = moments_of(20, 10);
   CHECK_THROWS_WITH_AS(
-      er::damped_inverse_factor(moments, {.damping = 0}),
+      static_cast<void>(er::damped_inverse_factor(moments, {.damping = 0})),
       "damped_inverse_factor: the second moments of 20 columns are not positive definite at a "
       "damping of 0.000000 of their mean diagonal: raise it",
       std::invalid_argument);
-  CHECK_THROWS_WITH(er::damped_inverse_factor(moments, {.damping = -1}),
+  CHECK_THROWS_WITH(static_cast<void>(er::damped_inverse_factor(moments, {.damping = -1})),
                     doctest::Contains("the damping is -1.0"));
-  CHECK_THROWS_WITH(
-      er::damped_inverse_factor(moments, {.damping = std::numeric_limits<double>::quiet_NaN()}),
-      doctest::Contains("expected a finite number of at least 0"));
+  CHECK_THROWS_WITH(static_cast<void>(er::damped_inverse_factor(
+                        moments, {.damping = std::numeric_limits<double>::quiet_NaN()})),
+                    doctest::Contains("expected a finite number of at least 0"));
   CHECK(er::damped_inverse_factor(moments).cols() == 20);
   CHECK(er::damped_inverse_factor(er::second_moments(0)).cols() == 0);
   CHECK(er::damped_inverse_factor(er::second_moments(3)).upper(1, 1) == 1);

@@ -91,9 +91,9 @@ TEST_CASE("round_by_feedback_keeping: nothing kept is plain feedback, all kept i
 TEST_CASE("round_by_feedback_keeping: what does not fit is refused by name") {
   const problem p;
   CHECK_THROWS_WITH_AS(
-      er::round_by_feedback_keeping(p.view(), {p.mask.data(), 7, p.cols},
-                                    er::damped_inverse_factor(p.moments),
-                                    er::level_grid::symmetric(3, 32), er::fit_extremes{}),
+      static_cast<void>(er::round_by_feedback_keeping(
+          p.view(), {p.mask.data(), 7, p.cols}, er::damped_inverse_factor(p.moments),
+          er::level_grid::symmetric(3, 32), er::fit_extremes{})),
       "round_by_feedback_keeping: weights 70 x 150, mask 7 x 150", std::invalid_argument);
 }
 

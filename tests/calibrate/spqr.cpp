@@ -186,17 +186,17 @@ TEST_CASE("round_by_spqr: what does not fit is refused by name") {
   const er::inverse_factor factor = er::damped_inverse_factor(p.moments);
   const er::level_grid grid = er::level_grid::with_zero(3, 16);
   CHECK_THROWS_WITH_AS(
-      er::round_by_spqr(p.view(), factor, er::level_grid::symmetric(3, 16)),
+      static_cast<void>(er::round_by_spqr(p.view(), factor, er::level_grid::symmetric(3, 16))),
       "round_by_spqr: a second level of 3 and 3 bits over 16 rows: expected 1 to 8 bits, a divisor "
       "of 64 rows, and a grid with a real zero",
       std::invalid_argument);
-  CHECK_THROWS_WITH(er::round_by_spqr(p.view(), factor, grid, {.tile_rows = 48}),
+  CHECK_THROWS_WITH(static_cast<void>(er::round_by_spqr(p.view(), factor, grid, {.tile_rows = 48})),
                     doctest::Contains("over 48 rows"));
-  CHECK_THROWS_WITH(er::round_by_spqr(p.view(), factor, grid, {.zero_bits = 9}),
+  CHECK_THROWS_WITH(static_cast<void>(er::round_by_spqr(p.view(), factor, grid, {.zero_bits = 9})),
                     doctest::Contains("of 3 and 9 bits"));
-  CHECK_THROWS_WITH(er::round_by_spqr(p.view(), factor, grid, {.threshold = -1}),
+  CHECK_THROWS_WITH(static_cast<void>(er::round_by_spqr(p.view(), factor, grid, {.threshold = -1})),
                     doctest::Contains("the threshold is -1"));
-  CHECK_THROWS_WITH(er::round_by_spqr({p.weights.data(), 4, 60}, factor, grid),
+  CHECK_THROWS_WITH(static_cast<void>(er::round_by_spqr({p.weights.data(), 4, 60}, factor, grid)),
                     "round_by_spqr: weights of 60 columns, second moments of 64");
 }
 
