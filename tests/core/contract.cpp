@@ -35,6 +35,8 @@ TEST_CASE("fail_memory: std::bad_alloc; allocate gives memory of an alignment, o
   void* const memory = er::detail::core::allocate(100, alignment);
   CHECK(reinterpret_cast<std::uintptr_t>(memory) % alignment == 0);
   ::operator delete(memory, std::align_val_t{alignment});
+  ::operator delete(er::detail::core::allocate(100));
+  CHECK_THROWS_AS((void)er::detail::core::allocate(std::size_t{1} << 60), std::bad_alloc);
   CHECK_THROWS_AS((void)er::detail::core::allocate(std::size_t{1} << 60, alignment),
                   std::bad_alloc);
 }

@@ -160,8 +160,8 @@ inline void make_logits(random_source& random, batch& b) {
     if (relation == 3) b.student[i] = b.teacher[i] + 1e-3f * scale * random.normal();
   }
   // Impossible and hostile elements, in some rows.
-  for (std::size_t k = 0; k < 2 * b.tokens; ++k) {
-    const std::size_t t = k / 2;
+  for (std::size_t twice = 0; twice < 2 * b.tokens; ++twice) {
+    const std::size_t t = twice / 2;
     if (!random.one_in(4)) continue;
     const float value = random.pick({-infinity, -infinity, -infinity, infinity, not_a_number, 3e38f,
                                      -3e38f, -3.4028235e38f, 1e-45f, -0.0f});

@@ -53,6 +53,12 @@ EDGERAZOR_FUNCTION void* allocate(std::size_t bytes, std::size_t alignment) {
   return memory;
 }
 
+EDGERAZOR_FUNCTION void* allocate(std::size_t bytes) {
+  void* const memory = ::operator new(bytes, std::nothrow);
+  if (memory == nullptr) fail_memory(bytes);
+  return memory;
+}
+
 EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols) {
   return std::to_string(rows) + " x " + std::to_string(cols);
 }

@@ -309,8 +309,8 @@ class kl_passes {
       visit(first, count, student, teacher);
     });
   }
-  /// `sum`, a block's share of W, where that is finite. Else the same in double, guarded: what float
-  /// does not hold is finite in it.
+  /// `sum`, a block's share of W, where that is finite. Else the same in double, guarded: what
+  /// float does not hold is finite in it.
   [[nodiscard]] static double finite_forward(double sum, const Real* student, const Real* teacher,
                                              std::size_t padded, const logit_scaling& by) noexcept {
     if (std::isfinite(sum)) return sum;
