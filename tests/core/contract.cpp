@@ -27,6 +27,10 @@ TEST_CASE("fail: std::invalid_argument with the sentence; fail_io: io_error") {
   CHECK_THROWS_WITH_AS(er::detail::core::fail("a sentence"), "a sentence", std::invalid_argument);
   CHECK_THROWS_WITH_AS(er::detail::core::fail_io("another"), "another", er::io_error);
   CHECK(er::detail::core::shape_text(33, 576) == "33 x 576");
+  // What a host's negative number becomes.
+  CHECK(er::detail::core::size_text(static_cast<std::size_t>(-3)) ==
+        std::to_string(static_cast<std::size_t>(-3)) + " (-3)");
+  CHECK(er::detail::core::size_text(std::size_t{1} << 63) == "9223372036854775808");
 }
 
 TEST_CASE("fail_memory: std::bad_alloc; allocate gives memory of an alignment, or that") {

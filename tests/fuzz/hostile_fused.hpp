@@ -56,7 +56,8 @@ inline void fused_heads(random_source& random) {
       answers.push_back({0, reference::row(b.cols, 0), 0});
       if (b.weight(i) == 0) continue;
       answer& sum = answers.back();
-      // A part is right to a relative 1e-6 of itself, and what is left of two may be less than either.
+      // A part is right to a relative 1e-6 of itself, and what is left of two may be less than
+      // either.
       const auto add = [&](const answer& part, real weight) {
         sum.value += weight * part.value;
         sum.slack += weight * (1e-6L * std::fabs(part.value) + 1e-17L * part.scale);

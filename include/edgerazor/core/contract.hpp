@@ -41,6 +41,10 @@ namespace detail::core {
 /// The same of ::operator new's own alignment.
 [[nodiscard]] EDGERAZOR_FUNCTION void* allocate(std::size_t bytes);
 
+/// "33", for the sentences; of what was a negative number of a host's, both: "18446744073709551613
+/// (-3)".
+[[nodiscard]] EDGERAZOR_FUNCTION std::string size_text(std::size_t size);
+
 /// "33 x 576", for the sentences.
 [[nodiscard]] EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols);
 }  // namespace detail::core
