@@ -46,15 +46,16 @@ inline bool is_nan(const row& x) {
 /// Student and teacher: their log-probabilities, and x = ln q - ln p, 0 where both are impossible.
 struct pair {
   row log_q, log_p, x;
-  bool bad = false;  ///< one of them is NaN
-  real scale = 0;    ///< the largest finite |x|
+  bool bad = false;   ///< one of them is NaN
+  bool same = false;  ///< the logits are equal
+  real scale = 0;     ///< the largest finite |x|
 };
 /// Where the two are near, x is not the difference of two logarithms, but with u = ((s - s_k) -
 /// (t - t_k)) / T, k the teacher's likeliest,
 ///
 ///     q = p e^u / sum p e^u        x = u - ln(1 + sum p (e^u - 1))
 inline pair make_pair(const row& s, const row& t, real temperature) {
-  pair both{log_softmax(s, temperature), log_softmax(t, temperature), {}, false, 0};
+  pair both{log_softmax(s, temperature), log_softmax(t, temperature), {}, false, s == t, 0};
   both.bad = is_nan(both.log_q) || is_nan(both.log_p);
   if (both.bad) return both;
   std::size_t at = 0;
@@ -146,9 +147,10 @@ inline answer clamped_slopes(const row& log_q, const row& log_p, real gamma) {
     result.value += ((1 - gamma) * p - gamma * q) * (lp - lq);
     const bool moves = log_q[i] >= least;
     result.gradient.push_back(moves ? gamma * q * (lq - lp + 1) - (1 - gamma) * p : 0);
-    // Logarithms of up to 19 are off by some roundings of double, and so are their products; at the
-    // clamp a rounding decides whether there is a slope.
-    result.slack += 3e-14L * (p + q);
+    // Logarithms of up to 19 are off by some roundings of double, and so are their products, and all
+    // alike by those of the sum over the row; at the clamp a rounding decides whether there is a
+    // slope.
+    result.slack += (3e-14L + 2.3e-16L * static_cast<real>(log_q.size())) * (p + q);
     if (std::fabs(log_q[i] - least) < 1e-12L) result.undecided += 1e-6L;
   }
   result.undecided += result.slack;
@@ -196,7 +198,7 @@ inline answer term(kind which, real a, const pair& both, real temperature) {
         result.value += std::fabs(d) / 2;
         slope = d > 0 ? q / 2 : d < 0 ? -q / 2 : 0;
         // q and p as doubles are one number: its sign is that of a rounding, and moves all columns.
-        if (both.scale > 0 && std::fabs(x) < 4e-15L * std::max<real>(1, both.scale))
+        if (!both.same && std::fabs(x) < 4e-15L * std::max<real>(1, both.scale))
           result.undecided += q / temperature;
         break;
     }
