@@ -248,6 +248,12 @@ TEST_CASE("a NaN or plus infinity is not hidden") {
         const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
         CHECK(std::isnan(er::forward_kl{}(s, t, er::token_batch{}).value));
         CHECK(std::isnan(er::reverse_kl{}(s, t, er::token_batch{}).value));
+        // Confidence alone, of a row that is looked at alone.
+        const er::matrix_view<const float> with = in_student ? s : t;
+        CHECK(std::isnan(er::entropy_aware_kl{}.confidence(with, er::token_batch{}).gamma()));
+        const std::vector<std::int64_t> label{1};
+        CHECK(std::isnan(
+            er::confidence_aware_kl{}.confidence(with, er::token_batch{.labels = label}).gamma()));
       }
   }
 }
