@@ -12,8 +12,8 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/matrix/matrix_format.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/policy/precision_map.hpp>
@@ -51,7 +51,8 @@ class any_matrix {
         detail::core::fail("any_matrix: " + fmt.name() +
                            " does not say which rows have which format");
       const std::size_t groups = tile_layout(fmt.first, rows, cols).groups();
-      std::vector<std::uint8_t> mask(detail::core::size_product("any_matrix", rows, groups));
+      detail::core::buffer<std::uint8_t> mask(
+          detail::core::size_product("any_matrix", rows, groups));
       rows_modulo{fmt.map.n, fmt.map.below}(matrix_view<const float>{nullptr, rows, cols},
                                             fmt.first.group, mask);
       *result.content_ = mixed_matrix(fmt.first, fmt.second, rows, cols, mask, memory);

@@ -9,8 +9,8 @@
 #include <span>
 #include <string>
 #include <type_traits>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
@@ -63,7 +63,7 @@ struct row_selection {
 
 /// `count` elements as floats: in place where they are floats, else in the buffer.
 template <real_element T>
-[[nodiscard]] const float* as_floats(T* elements, std::size_t count, std::vector<float>& buffer) {
+[[nodiscard]] const float* as_floats(T* elements, std::size_t count, core::buffer<float>& buffer) {
   using element = std::remove_const_t<T>;
   if constexpr (std::is_same_v<element, float>) {
     return elements;
@@ -79,12 +79,12 @@ template <real_element T>
 /// zero can't be stored.
 template <group_policy Rule, real_element T, class RowOf>
 void append_scales(const Rule& rule, const tile_layout& layout,
-                   const row_selection<T, RowOf>& source, std::vector<float>& scales) {
+                   const row_selection<T, RowOf>& source, core::buffer<float>& scales) {
   const std::size_t cols = layout.cols(), group_cols = layout.group_cols();
   const auto require_finite = [&source] {
     policy::check_finite(source.weights, {0, source.weights.rows}, "weight", source.first_row);
   };
-  std::vector<float> buffer;
+  core::buffer<float> buffer;
   scales.reserve(scales.size() + source.count * layout.numbers());
   for (std::size_t i = 0; i < source.count; ++i) {
     // Row by row, so that what is read twice is read from the nearest cache.
@@ -182,7 +182,7 @@ void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::
                 const row_selection<T, RowOf>& source, const float* scales) {
   const std::size_t step = slot_cols * layout.codec().chunk_slots(), numbers = layout.numbers();
   const std::size_t block = 1024 * step;  // 64 KiB of the widest plane
-  std::vector<float> buffer;
+  core::buffer<float> buffer;
   row_codes codes(layout);
   for (std::size_t i = 0; i < source.count;) {
     const std::size_t end = std::min(source.count, i + tile_rows - (first + i) % tile_rows);
@@ -212,7 +212,7 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix,
   }
   const auto same = [](std::size_t row) { return row; };
   const row_selection<T, decltype(same)> source{weights, first_row, 0, weights.rows, same};
-  std::vector<float> scales;
+  core::buffer<float> scales;
   append_scales(rule, layout, source, scales);
   write_rows(rule, layout, matrix, first_row, source, scales.data());
 }

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <string>
 #include <type_traits>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
@@ -68,7 +68,7 @@ void mixed_matrix::pack_rows_by(std::size_t first_row, matrix_view<const T> weig
       detail::matrix::require_levels(rule, is_high ? high_ : low_);
     });
   }
-  std::vector<float> scales;
+  detail::core::buffer<float> scales;
   for_each_selection(first_row, weights, [&](const segment& part, std::size_t, const auto& source) {
     with_rule(part.high, [&](const auto& rule) {
       detail::matrix::append_scales(rule, part.layout, source, scales);
@@ -104,9 +104,9 @@ template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = de
                                       const Low& low = {}) {
   if constexpr (Map::reads_values)
     detail::policy::check_finite(weights, {0, weights.rows}, "weight");
-  mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt,
-                      weights.rows, weights.cols,
-                      precision_mask<typename High::granularity>(weights, map));
+  mixed_matrix result(
+      packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt, weights.rows,
+      weights.cols, detail::policy::mask_of(weights, map, column_group{High::granularity::group}));
   result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights}, high, low);
   return result;
 }

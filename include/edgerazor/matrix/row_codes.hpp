@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
 
@@ -155,7 +155,7 @@ class row_codes {
 
  private:
   tile_layout layout_;
-  std::vector<std::uint8_t> codes_;
+  core::buffer<std::uint8_t> codes_;
 };
 
 }  // namespace detail::matrix

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/precision_map.hpp>
@@ -81,8 +80,8 @@ void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, const Map& map,
                          const quantize_options& options = {}) {
   detail::policy::check_shapes(in, out, "fake_quantize_mixed");
   if constexpr (Map::reads_values) detail::policy::check_finite(in);
-  const std::vector<std::uint8_t> mask =
-      precision_mask(in, map, detail::policy::groups_of<High>(options));
+  const detail::core::buffer<std::uint8_t> mask =
+      detail::policy::mask_of(in, map, detail::policy::groups_of<High>(options));
   fake_quantize_mixed<High, Low>(in, out, std::span<const std::uint8_t>{mask}, high, low, options);
 }
 
