@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
 
 namespace edgerazor {
@@ -141,6 +142,11 @@ using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t st
 using exponentials_function = float (*)(float* x, std::size_t count, float scale,
                                         float shift) noexcept;
 
+/// The rows of one sparse tile, steps in order: y[r] = fma(value, x[column], y[r]) of the entry of
+/// row r, unless its value is 0, which adds nothing. Columns are ones that x has.
+using sparse_sums_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
+                                      float* y) noexcept;
+
 /// One instruction set. The rows of dispatch.hpp's list are of this type.
 struct functions {
   std::string_view name;
@@ -160,6 +166,7 @@ struct functions {
   quantize_function quantize;
   weighted_sum_function weighted_sum;
   exponentials_function exponentials;
+  sparse_sums_function sparse_sums;
 };
 
 /// The entries that a table has for each plane: make(plane_constant<type>{}) of every plane.
@@ -176,7 +183,7 @@ template <class Function, class Make>
 [[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
   bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
                   k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
-                  k.weighted_sum && k.exponentials;
+                  k.weighted_sum && k.exponentials && k.sparse_sums;
   const auto check = [&complete](const auto& entries) {
     for (const auto entry : entries) complete = complete && entry;
   };

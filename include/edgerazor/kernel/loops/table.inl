@@ -19,5 +19,6 @@ inline constexpr functions table{
     .quantize = &quantize,
     .weighted_sum = &weighted_sum,
     .exponentials = &exponentials,
+    .sparse_sums = &sparse_sums,
 };
 static_assert(is_complete(table));

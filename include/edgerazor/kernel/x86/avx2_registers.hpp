@@ -135,6 +135,14 @@ EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
+EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
+  const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(columns));
+  return _mm256_i32gather_ps(x, _mm256_cvtepu16_epi32(words), sizeof(float));
+}
+EDGERAZOR_OP real_vector add_product(real_vector v, real_vector x, real_vector c) noexcept {
+  const __m256 none = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_EQ_OQ);
+  return _mm256_blendv_ps(_mm256_fmadd_ps(v, x, c), c, none);
+}
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));

@@ -123,6 +123,14 @@ EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
+EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
+  const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(columns));
+  return _mm512_i32gather_ps(_mm512_cvtepu16_epi32(words), x, sizeof(float));
+}
+EDGERAZOR_OP real_vector add_product(real_vector v, real_vector x, real_vector c) noexcept {
+  const __mmask16 some = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  return _mm512_mask3_fmadd_ps(v, x, c, some);
+}
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(v));
 }
