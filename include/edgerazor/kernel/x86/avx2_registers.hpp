@@ -135,9 +135,16 @@ EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
+/// Loads one by one: the instruction that gathers takes 1.4 to 1.8 times as long (Zen 4, from the
+/// first cache), and much longer where its leaks are mended (Intel).
+EDGERAZOR_OP __m128 gather_four(const float* x, const std::uint16_t* columns) noexcept {
+  std::uint64_t four;
+  std::memcpy(&four, columns, sizeof four);
+  return _mm_set_ps(x[four >> 48], x[four >> 32 & 0xffff], x[four >> 16 & 0xffff],
+                    x[four & 0xffff]);
+}
 EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
-  const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(columns));
-  return _mm256_i32gather_ps(x, _mm256_cvtepu16_epi32(words), sizeof(float));
+  return _mm256_set_m128(gather_four(x, columns + 4), gather_four(x, columns));
 }
 EDGERAZOR_OP real_vector add_product(real_vector v, real_vector x, real_vector c) noexcept {
   const __m256 none = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_EQ_OQ);
