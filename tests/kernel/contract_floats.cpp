@@ -307,7 +307,7 @@ TEST_CASE("kernel: weighted_sum") {
   }
 }
 
-TEST_CASE("kernel: sparse_sums") {
+TEST_CASE("kernel: sparse_sums and sparse_panel") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
@@ -336,6 +336,14 @@ TEST_CASE("kernel: sparse_sums") {
       before[random() % er::tile_rows] = -0.0f;
       check_output(before, edge, "sparse_sums", [&](const er::kernel& k, float* y) {
         k.functions->sparse_sums(steps_at.data(), count, x_at.data(), y);
+      });
+      if (cols > 100) continue;
+      const std::size_t tokens = er::detail::kernel::sparse_tokens;
+      const guarded::array<float> columns_at(operands::draw_reals(tokens * cols, i, random), edge);
+      before = operands::draw_reals(er::tile_rows * tokens, i, random);
+      before[random() % before.size()] = -0.0f;
+      check_output(before, edge, "sparse_panel", [&](const er::kernel& k, float* y) {
+        k.functions->sparse_panel(steps_at.data(), count, columns_at.data(), y);
       });
     }
   }

@@ -178,7 +178,7 @@ TEST_CASE("linear_operator: parts in their order, on every kernel, in any split,
   constexpr std::size_t shapes[][2] = {{1, 1}, {16, 64}, {33, 100}, {50, 191}, {70, 256}};
   for (const auto& [rows, cols] : shapes) {
     const parts all(rows, cols, random);
-    for (const std::size_t tokens : {1u, 3u, 5u, 70u}) {
+    for (const std::size_t tokens : {1u, 3u, 9u, 70u}) {
       const std::vector<float> x = draw(tokens * cols, random);
       const er::matrix_view<const float> view = view_of(x, tokens);
       for (const er::matrix_sum& sum : all.compositions()) {
@@ -205,6 +205,13 @@ TEST_CASE("linear_operator: parts in their order, on every kernel, in any split,
           }
           const prepared in(sum, view, quantized);
           std::vector<float> z(y.size(), 9.0f);
+          // Some tokens of what was prepared, wherever they begin.
+          const std::size_t first = random() % tokens,
+                            past = first + 1 + random() % (tokens - first);
+          er::gemm(sum, in.x.tokens_between(first, past),
+                   {z.data() + first * rows, past - first, rows});
+          CHECK(std::memcmp(z.data() + first * rows, y.data() + first * rows,
+                            (past - first) * rows * sizeof(float)) == 0);
           const executors::threads pool{3};
           er::gemm(sum, in.x, {z.data(), tokens, rows}, {.executor = pool});
           CHECK(same_bits(z, y));

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/prepared_input.hpp>
@@ -43,7 +44,8 @@ TEST_CASE("prepared_input: stages and codes by number, and some of its tokens") 
   const er::prepared_input some = all.tokens_between(2, 4);
   CHECK(some.tokens() == 2);
   CHECK(some.x().data == x.data() + 2 * cols);
-  const auto floats = std::get<er::matrix_view<const float>>(some.input(permuted, 0).value());
+  const er::matrix_view<const float> floats =
+      std::get<er::detail::product::float_tokens>(some.input(permuted, 0).value()).rows;
   const auto codes = std::get<er::activation_view>(some.input(permuted, 4).value());
   er::packed_activations expected(cols, 4);
   REQUIRE(floats.rows == 2);
@@ -57,6 +59,27 @@ TEST_CASE("prepared_input: stages and codes by number, and some of its tokens") 
     for (std::size_t g = 0; g < 2; ++g) {
       CHECK(one.scales[g] == expected.scales(0)[g]);
       CHECK(one.sums[g] == expected.sums(0)[g]);
+    }
+  }
+}
+
+TEST_CASE("prepared_input: from 8 tokens on a sparse part has them by column") {
+  constexpr std::size_t cols = 37;
+  const er::sparse_entry entry{0, 1, 1};
+  const er::sparse_matrix w(2, cols, std::span{&entry, 1});
+  for (const std::size_t tokens : {1u, 7u, 8u, 16u, 17u, 40u}) {
+    CAPTURE(tokens);
+    std::vector<float> x(tokens * cols);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) + 1;
+    std::vector<std::byte> room(er::input_bytes(w, tokens), std::byte{0xff});
+    const er::prepared_input all = er::prepare(w, {x.data(), tokens, cols}, room);
+    const auto floats = std::get<er::detail::product::float_tokens>(all.input(0, 0).value());
+    CHECK(floats.rows.data == x.data());
+    REQUIRE((floats.columns != nullptr) == (tokens >= 8));
+    for (std::size_t t = 0; t < (tokens + 15) / 16 * 16 && floats.columns; ++t) {
+      for (std::size_t c = 0; c < cols; ++c)
+        CHECK(floats.columns[t / 16 * 16 * cols + 16 * c + t % 16] ==
+              (t < tokens ? x[t * cols + c] : 0.0f));
     }
   }
 }

@@ -147,6 +147,13 @@ using exponentials_function = float (*)(float* x, std::size_t count, float scale
 using sparse_sums_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
                                       float* y) noexcept;
 
+/// The same for 16 tokens t at once, whose activations of a column lie together:
+///
+///     y[16 * r + t] = fma(value, x[16 * column + t], y[16 * r + t])
+using sparse_panel_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
+                                       float* y) noexcept;
+inline constexpr std::size_t sparse_tokens = 16;
+
 /// One instruction set. The rows of dispatch.hpp's list are of this type.
 struct functions {
   std::string_view name;
@@ -167,6 +174,7 @@ struct functions {
   weighted_sum_function weighted_sum;
   exponentials_function exponentials;
   sparse_sums_function sparse_sums;
+  sparse_panel_function sparse_panel;
 };
 
 /// The entries that a table has for each plane: make(plane_constant<type>{}) of every plane.
@@ -183,7 +191,7 @@ template <class Function, class Make>
 [[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
   bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
                   k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
-                  k.weighted_sum && k.exponentials && k.sparse_sums;
+                  k.weighted_sum && k.exponentials && k.sparse_sums && k.sparse_panel;
   const auto check = [&complete](const auto& entries) {
     for (const auto entry : entries) complete = complete && entry;
   };

@@ -150,25 +150,61 @@ void add(const mixed_matrix& w, const X& x, const matrix_view<float>& y, row_ran
   }
 }
 
-inline void add(const sparse_view& w, const matrix_view<const float>& x,
-                const matrix_view<float>& y, row_range range, const kernel::functions& k) noexcept {
+/// Rows of a tile that lie in a range.
+[[nodiscard]] inline row_range rows_of_tile(std::size_t tile, row_range range) noexcept {
+  return {std::max(tile * tile_rows, range.begin), std::min((tile + 1) * tile_rows, range.end)};
+}
+
+/// Tokens one by one.
+inline void add_tokens(const sparse_view& w, const matrix_view<const float>& x,
+                       const matrix_view<float>& y, row_range range,
+                       const kernel::functions& k) noexcept {
   for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
     const std::span<const sparse_step> steps = w.steps(tile);
-    if (steps.empty()) continue;
-    const std::size_t first = tile * tile_rows, begin = std::max(first, range.begin),
-                      end = std::min(first + tile_rows, range.end);
-    for (std::size_t t = 0; t < x.rows; ++t) {
-      float* const row = y.row(t).data();
-      if (end - begin == tile_rows) {
-        k.sparse_sums(steps.data(), steps.size(), x.row(t).data(), row + first);
-        continue;
-      }
+    const row_range rows = rows_of_tile(tile, range);
+    for (std::size_t t = 0; t < x.rows && !steps.empty(); ++t) {
       float sums[tile_rows] = {};
-      std::copy(row + begin, row + end, sums + (begin - first));
+      float *const from = y.row(t).data() + rows.begin, *const at = sums + rows.begin % tile_rows;
+      std::copy_n(from, rows.size(), at);
       k.sparse_sums(steps.data(), steps.size(), x.row(t).data(), sums);
-      std::copy(sums + (begin - first), sums + (end - first), row + begin);
+      std::copy_n(at, rows.size(), from);
     }
   }
+}
+
+/// 16 tokens at a time: a block of them stays in the second-level cache while all tiles pass over
+/// it.
+inline void add_columns(const sparse_view& w, const float_tokens& x, const matrix_view<float>& y,
+                        row_range range, const kernel::functions& k) noexcept {
+  constexpr std::size_t most = kernel::sparse_tokens;
+  for (std::size_t begin = x.first; begin < x.first + x.rows.rows;) {
+    const std::size_t block = begin / most * most,
+                      end = std::min(block + most, x.first + x.rows.rows);
+    for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
+      const std::span<const sparse_step> steps = w.steps(tile);
+      if (steps.empty()) continue;
+      const row_range rows = rows_of_tile(tile, range);
+      const std::size_t count = rows.size();
+      float sums[tile_rows * most] = {};
+      float* const first = sums + most * (rows.begin % tile_rows);
+      for (std::size_t t = begin; t < end; ++t) {
+        const float* const row = y.row(t - x.first).data() + rows.begin;
+        for (std::size_t r = 0; r < count; ++r) first[most * r + t - block] = row[r];
+      }
+      k.sparse_panel(steps.data(), steps.size(), x.columns + block * w.cols(), sums);
+      for (std::size_t t = begin; t < end; ++t) {
+        float* const row = y.row(t - x.first).data() + rows.begin;
+        for (std::size_t r = 0; r < count; ++r) row[r] = first[most * r + t - block];
+      }
+    }
+    begin = end;
+  }
+}
+
+inline void add(const sparse_view& w, const float_tokens& x, const matrix_view<float>& y,
+                row_range range, const kernel::functions& k) noexcept {
+  if (x.columns) return add_columns(w, x, y, range, k);
+  add_tokens(w, x.rows, y, range, k);
 }
 
 template <class T>
@@ -224,10 +260,15 @@ template <class Multiply>
 void with_operands(const matrix_part& w, const one_input& x, const Multiply& multiply) {
   w.visit([&](const auto& matrix) {
     using kind = std::remove_cvref_t<decltype(matrix)>;
-    if (const auto* const floats = std::get_if<matrix_view<const float>>(&x))
-      return multiply(matrix, *floats);
-    if constexpr (std::is_same_v<kind, packed_view> || std::is_same_v<kind, mixed_matrix>)
+    if (const auto* const floats = std::get_if<float_tokens>(&x)) {
+      if constexpr (std::is_same_v<kind, sparse_view>) {
+        multiply(matrix, *floats);
+      } else {
+        multiply(matrix, floats->rows);
+      }
+    } else if constexpr (std::is_same_v<kind, packed_view> || std::is_same_v<kind, mixed_matrix>) {
       multiply(matrix, *std::get_if<activation_view>(&x));
+    }
   });
 }
 
@@ -244,7 +285,7 @@ inline void multiply(const weight_ref& w, const product_input& input, const matr
   // Of real numbers alone the sum is the dot product itself.
   if (w.is_dense()) {
     const std::optional<one_input> x = input.input(0, 0);
-    return multiply(*w.part().dense(), *std::get_if<matrix_view<const float>>(&*x), y, range, k);
+    return multiply(*w.part().dense(), std::get_if<float_tokens>(&*x)->rows, y, range, k);
   }
   clear_rows(y, range);
   add(w, input, y, range, k);

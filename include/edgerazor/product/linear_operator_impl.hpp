@@ -23,6 +23,12 @@ namespace detail::product {
 [[nodiscard]] constexpr std::size_t next_line(std::size_t bytes) noexcept {
   return (bytes + 63) / 64 * 64;
 }
+/// Tokens of whole blocks.
+[[nodiscard]] constexpr std::size_t next_block(std::size_t tokens) noexcept {
+  return (tokens + kernel::sparse_tokens - 1) / kernel::sparse_tokens * kernel::sparse_tokens;
+}
+/// From so many tokens on a sparse part takes 16 at once, from columns of tokens.
+inline constexpr std::size_t columns_at_least = 8;
 
 /// What some matrices ask for, each thing once, and where it goes.
 class input_list {
@@ -32,6 +38,7 @@ class input_list {
     // A stage's floats, or codes, scales and sums, of a column are no more bytes than these.
     constexpr std::size_t bytes_a_column = 256;
     (void)core::size_product("input_bytes", tokens, cols_ + 64, most, bytes_a_column);
+    (void)core::size_product("input_bytes", std::size_t{64}, cols_, most, bytes_a_column);
     for (const weight_ref& w : matrices) {
       if (w.cols() != cols_) {
         core::fail("prepare: matrices of " + std::to_string(cols_) + " and of " +
@@ -74,12 +81,17 @@ class input_list {
   }
   void take(const matrix_part& matrix, std::size_t from) {
     const std::size_t group = matrix.code_group();
-    if (!quantized_ || group == 0) return;
+    const bool columns = matrix.sparse() && tokens_ >= columns_at_least,
+               codes = quantized_ && group != 0;
+    if (!columns && !codes) return;
+    const input_item wanted{.type = codes ? input_item::kind::codes : input_item::kind::columns,
+                            .from = static_cast<std::uint32_t>(from),
+                            .group = group};
     for (const input_item& item : items()) {
-      if (item.type == input_item::kind::codes && item.from == from && item.group == group) return;
+      if (item.type == wanted.type && item.from == from && item.group == group) return;
     }
-    input_item& item = put({.from = static_cast<std::uint32_t>(from), .group = group});
-    place(item, activation_room{nullptr, tokens_, cols_, group}.bytes());
+    place(put(wanted), codes ? activation_room{nullptr, tokens_, cols_, group}.bytes()
+                             : next_block(tokens_) * cols_ * sizeof(float));
   }
   [[nodiscard]] std::size_t stage_number(const matrix_sum::stage& stage, std::size_t from) {
     const bool scaled = stage.kind == input_stage::scaled;
@@ -107,6 +119,25 @@ class input_list {
   bool quantized_;
 };
 
+/// Tokens [begin, end) by column, and zeros behind the last token of all.
+inline void fill_columns(const matrix_view<const float>& x, std::size_t begin, std::size_t end,
+                         float* out) noexcept {
+  constexpr std::size_t most = kernel::sparse_tokens, step = 16;
+  if (end == x.rows) end = next_block(end);
+  for (std::size_t block = begin / most * most; block < end; block += most) {
+    const std::size_t first = std::max(begin, block), past = std::min(end, block + most);
+    // So many columns that what is written stays in the nearest cache from token to token.
+    for (std::size_t c = 0; c < x.cols; c += step) {
+      const std::size_t count = std::min(step, x.cols - c);
+      float* const to = out + block * x.cols + most * c;
+      for (std::size_t t = first; t < past; ++t) {
+        for (std::size_t i = 0; i < count; ++i)
+          to[most * i + t - block] = t < x.rows ? x.row(t)[c + i] : 0.0f;
+      }
+    }
+  }
+}
+
 /// Tokens [begin, end) of all items, each after what it is made of.
 inline void fill_inputs(std::span<const input_item> items, std::byte* bytes,
                         const matrix_view<const float>& x, std::size_t begin, std::size_t end,
@@ -126,6 +157,10 @@ inline void fill_inputs(std::span<const input_item> items, std::byte* bytes,
       quantize_tokens(from, begin, end, room, scales, k);
       for (std::size_t t = begin; t < end; ++t)
         std::fill_n(room.codes(t) + x.cols, room.code_stride() - x.cols, std::int8_t{0});
+      continue;
+    }
+    if (item.type == input_item::kind::columns) {
+      fill_columns(from, begin, end, floats(i));
       continue;
     }
     for (std::size_t t = begin; t < end; ++t) {
@@ -172,8 +207,9 @@ EDGERAZOR_FUNCTION prepared_input prepare(std::span<const weight_ref> matrices,
   std::byte* const bytes = room.data() + skipped + list.item_bytes();
   const std::span<const input_item> made{items, list.items().size()};
 
-  const std::size_t tokens =
-                        std::max<std::size_t>(1, min_elements / std::max<std::size_t>(1, x.cols)),
+  // Whole blocks of columns, in which threads would meet at each cache line.
+  const std::size_t tokens = detail::product::next_block(
+                        min_elements / std::max<std::size_t>(1, x.cols) + 1),
                     grains = (x.rows + tokens - 1) / tokens;
   if (!options.executor || grains < 2) {
     detail::product::fill_inputs(made, bytes, x, 0, x.rows, options.scales, k);

@@ -118,7 +118,7 @@ class product_input {
     if (const prepared_input* p = prepared()) return p->input(number, group);
     if (number != 0) return std::nullopt;
     if (const auto* quantized = std::get_if<activation_view>(&x_)) return *quantized;
-    return *std::get_if<matrix_view<const float>>(&x_);
+    return detail::product::float_tokens{*std::get_if<matrix_view<const float>>(&x_)};
   }
 
  private:

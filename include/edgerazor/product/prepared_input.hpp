@@ -20,7 +20,7 @@ namespace detail::product {
 
 /// One thing that is made of x, or of what was made before it.
 struct input_item {
-  enum class kind : std::uint8_t { scaled, permuted, codes };
+  enum class kind : std::uint8_t { scaled, permuted, codes, columns };
   kind type = kind::codes;
   std::uint32_t from = 0;         ///< number of the input that it is made of: 0 is x, i + 1 item i
   std::uint32_t same = 0;         ///< the item that holds it: another one's, or its own
@@ -32,8 +32,16 @@ struct input_item {
 /// No input has that number.
 inline constexpr std::size_t no_input = ~std::size_t{0};
 
-/// Floats, or int8 codes, of some tokens.
-using one_input = std::variant<activation_view, matrix_view<const float>>;
+/// Floats of some tokens. `columns`: where they are also there by column, 16 tokens of each column
+/// together, block after block of 16 tokens; the first of these tokens is number `first` there.
+struct float_tokens {
+  matrix_view<const float> rows;
+  const float* columns = nullptr;
+  std::size_t first = 0;
+};
+
+/// Int8 codes, or floats, of some tokens.
+using one_input = std::variant<activation_view, float_tokens>;
 
 /// From one token's floats to the next: an odd number of cache lines, as those of codes.
 [[nodiscard]] constexpr std::size_t float_stride(std::size_t cols) noexcept {
@@ -82,17 +90,25 @@ class prepared_input {
                                                                 std::size_t group) const noexcept {
     using kind = detail::product::input_item::kind;
     if (number > items_.size()) return std::nullopt;
-    if (!quantized_ || group == 0) return floats(number);
+    const bool floats = !quantized_ || group == 0;
+    const kind wanted = floats ? kind::columns : kind::codes;
+    const detail::product::input_item* found = nullptr;
     for (const detail::product::input_item& item : items_) {
-      if (item.type != kind::codes || item.from != number || item.group != group) continue;
-      const activation_room room{bytes_ + item.offset, tokens_, x_.cols, group};
-      return room.view().tokens_between(first_, first_ + x_.rows);
+      if (item.type == wanted && item.from == number && (floats || item.group == group))
+        found = &item;
     }
-    return std::nullopt;
+    if (floats) {
+      const auto* const columns =
+          found ? reinterpret_cast<const float*>(bytes_ + found->offset) : nullptr;
+      return detail::product::float_tokens{floats_of(number), columns, first_};
+    }
+    if (!found) return std::nullopt;
+    const activation_room room{bytes_ + found->offset, tokens_, x_.cols, group};
+    return room.view().tokens_between(first_, first_ + x_.rows);
   }
 
  private:
-  [[nodiscard]] matrix_view<const float> floats(std::size_t number) const noexcept {
+  [[nodiscard]] matrix_view<const float> floats_of(std::size_t number) const noexcept {
     if (number == 0) return x_;
     const std::size_t stride = detail::product::float_stride(x_.cols);
     const auto* const at =

@@ -20,5 +20,6 @@ inline constexpr functions table{
     .weighted_sum = &weighted_sum,
     .exponentials = &exponentials,
     .sparse_sums = &sparse_sums,
+    .sparse_panel = &sparse_panel,
 };
 static_assert(is_complete(table));
