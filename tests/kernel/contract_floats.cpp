@@ -20,6 +20,7 @@
 #include "support/shapes.hpp"
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
@@ -367,6 +368,48 @@ TEST_CASE("kernel: weighted_sum") {
                                                  out_stride);
                      });
       }
+    }
+  }
+}
+
+TEST_CASE("kernel: sparse_sums and sparse_panel") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const std::size_t cols : sizes{1, 2, 15, 64, 100, 65536}) {
+    for (const std::size_t count : sizes{0, 1, 2, 3, 17, 100}) {
+      CAPTURE(cols);
+      CAPTURE(count);
+      const guarded::edge edge = edge_of(i);
+      // Columns and values of any kind, not only ascending and finite ones; a quarter is padding or
+      // another zero.
+      std::vector<er::sparse_step> steps(count);
+      for (er::sparse_step& step : steps) {
+        for (std::size_t r = 0; r < er::tile_rows; ++r) {
+          step.columns[r] = static_cast<std::uint16_t>(random() % cols);
+          step.values[r] = er::float16::from_bits(static_cast<std::uint16_t>(random()));
+          if (random() % 4 != 0) continue;
+          step.columns[r] = random() % 2 == 0 ? 0 : step.columns[r];
+          step.values[r] = er::float16::from_bits(random() % 4 == 0 ? 0x8000 : 0);
+        }
+      }
+      const std::vector<float> x = operands::draw_reals(cols, i, random);
+      const guarded::array<er::sparse_step> steps_at(steps, edge);
+      const guarded::array<float> x_at(x, edge);
+      std::vector<float> before = operands::draw_reals(er::tile_rows, ++i, random);
+      before[random() % er::tile_rows] = -0.0f;
+      check_output(before, edge, "sparse_sums", [&](const er::kernel& k, float* y) {
+        k.functions->sparse_sums(steps_at.data(), count, x_at.data(), y);
+      });
+      if (cols > 100) continue;
+      const std::size_t tokens = er::detail::kernel::sparse_tokens;
+      const guarded::array<float> columns_at(operands::draw_reals(tokens * cols, i, random), edge);
+      before = operands::draw_reals(er::tile_rows * tokens, i, random);
+      before[random() % before.size()] = -0.0f;
+      check_output(before, edge, "sparse_panel", [&](const er::kernel& k, float* y) {
+        k.functions->sparse_panel(steps_at.data(), count, columns_at.data(), y);
+      });
     }
   }
 }

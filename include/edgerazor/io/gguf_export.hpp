@@ -249,6 +249,10 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
                        }) +
                        " are exported");
   }
+  if (matrix.sum()) {
+    detail::core::fail(what + " can't become " + std::string{info.name} +
+                       ": it is a sum of matrices");
+  }
   if (!info.real()) detail::io::require_exact(matrix, info, what);
 
   const auto write_dense = [&matrix, type, what](tensor_sink& sink) {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
 
 namespace edgerazor {
@@ -176,6 +177,18 @@ using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t st
 using exponentials_function = float (*)(float* x, std::size_t count, float scale,
                                         float shift) noexcept;
 
+/// The rows of one sparse tile, steps in order: y[r] = fma(value, x[column], y[r]) of the entry of
+/// row r, unless its value is 0, which adds nothing. Columns are ones that x has.
+using sparse_sums_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
+                                      float* y) noexcept;
+
+/// The same for 16 tokens t at once, whose activations of a column lie together:
+///
+///     y[16 * r + t] = fma(value, x[16 * column + t], y[16 * r + t])
+using sparse_panel_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
+                                       float* y) noexcept;
+inline constexpr std::size_t sparse_tokens = 16;
+
 /// One instruction set. The rows of dispatch.hpp's list are of this type.
 struct functions {
   std::string_view name;
@@ -195,6 +208,8 @@ struct functions {
   quantize_function quantize;
   weighted_sum_function weighted_sum;
   exponentials_function exponentials;
+  sparse_sums_function sparse_sums;
+  sparse_panel_function sparse_panel;
 };
 
 /// The entries that a table has for each plane: make(plane_constant<type>{}) of every plane.
@@ -226,7 +241,7 @@ template <class Function, class Make>
 [[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
   bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
                   k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
-                  k.weighted_sum && k.exponentials;
+                  k.weighted_sum && k.exponentials && k.sparse_sums && k.sparse_panel;
   const auto check = [&complete](const auto& entries) {
     for (const auto entry : entries) complete = complete && entry;
   };

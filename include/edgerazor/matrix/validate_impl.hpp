@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include <xsimd/xsimd.hpp>
 
@@ -231,6 +232,41 @@ template <real_element T>
          std::to_string(i % matrix.cols) + " is " + name_of_fault(element) +
          ": expected finite values";
 }
+
+[[nodiscard]] inline std::optional<std::string> dense_fault(const dense_view& matrix) {
+  switch (matrix.element) {
+    case scale_kind::float16:
+      return element_fault<float16>(matrix);
+    case scale_kind::bfloat16:
+      return element_fault<bfloat16>(matrix);
+    case scale_kind::float32:
+      break;
+  }
+  return element_fault<float>(matrix);
+}
+
+[[nodiscard]] inline std::optional<std::string> sum_fault(const matrix_sum& sum) {
+  for (const matrix_sum::stage& stage : sum.stages()) {
+    const std::size_t count = stage.factors.size();
+    const auto* const factors = reinterpret_cast<const std::byte*>(stage.factors.data());
+    const std::size_t c = first_not_finite<float>(factors, count);
+    if (c == count) continue;
+    return "the factor of column " + std::to_string(c) + " is " + name_of_fault(stage.factors[c]) +
+           ": expected finite factors";
+  }
+  for (const matrix_sum::part& part : sum.parts()) {
+    const std::optional<std::string> fault = part.matrix.visit([](const auto& m) {
+      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m)>, dense_view>) {
+        return dense_fault(m);
+      } else {
+        return find_fault(m);
+      }
+    });
+    if (!fault) continue;
+    return "in part " + std::to_string(&part - sum.parts().data()) + " of the sum, " + *fault;
+  }
+  return std::nullopt;
+}
 }  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const packed_view& matrix) {
@@ -263,15 +299,8 @@ EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const mixed_matrix& mat
 EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const any_matrix& matrix) {
   if (matrix.packed()) return find_fault(*matrix.packed());
   if (matrix.mixed()) return find_fault(*matrix.mixed());
-  switch (matrix.dense().element) {
-    case scale_kind::float16:
-      return detail::matrix::element_fault<float16>(matrix.dense());
-    case scale_kind::bfloat16:
-      return detail::matrix::element_fault<bfloat16>(matrix.dense());
-    case scale_kind::float32:
-      break;
-  }
-  return detail::matrix::element_fault<float>(matrix.dense());
+  return matrix.sum() ? detail::matrix::sum_fault(*matrix.sum())
+                      : detail::matrix::dense_fault(matrix.dense());
 }
 
 }  // namespace EDGERAZOR_ABI

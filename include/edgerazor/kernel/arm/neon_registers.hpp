@@ -119,6 +119,13 @@ EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   return vcvtq_f32_s32(load_bytes(at));
 }
+EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
+  const float some[lanes] = {x[columns[0]], x[columns[1]], x[columns[2]], x[columns[3]]};
+  return load(some);
+}
+EDGERAZOR_OP real_vector add_product(real_vector v, real_vector x, real_vector c) noexcept {
+  return vbslq_f32(vceqzq_f32(v), c, vfmaq_f32(c, v, x));
+}
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
   const int16x4_t words = vmovn_s32(v);
   const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));

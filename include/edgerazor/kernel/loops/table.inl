@@ -22,5 +22,7 @@ inline constexpr functions table{
     .quantize = &quantize,
     .weighted_sum = &weighted_sum,
     .exponentials = &exponentials,
+    .sparse_sums = &sparse_sums,
+    .sparse_panel = &sparse_panel,
 };
 static_assert(is_complete(table));

@@ -183,6 +183,15 @@ EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
 EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
   return xsimd::to_float(load_bytes(at));
 }
+EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
+  float some[lanes];
+  for (std::size_t i = 0; i < lanes; ++i) some[i] = x[columns[i]];
+  return load(some);
+}
+EDGERAZOR_OP real_vector add_product(const real_vector& v, const real_vector& x,
+                                     const real_vector& c) noexcept {
+  return xsimd::select(v == real_vector(0.0f), c, multiply_add(v, x, c));
+}
 EDGERAZOR_OP void store_codes(std::int8_t* to, const int_vector& v) noexcept {
   std::int32_t wide[lanes];
   v.store_unaligned(wide);

@@ -217,6 +217,29 @@ inline float exponentials(float* x, std::size_t count, float scale, float shift)
   return s[0];
 }
 
+inline void sparse_sums(const sparse_step* steps, std::size_t count, const float* x,
+                        float* y) noexcept {
+  for (std::size_t k = 0; k < count; ++k) {
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      const float value = steps[k].values[r];
+      if (value != 0.0f) y[r] = core::fused(value, x[steps[k].columns[r]], y[r]);
+    }
+  }
+}
+
+inline void sparse_panel(const sparse_step* steps, std::size_t count, const float* x,
+                         float* y) noexcept {
+  for (std::size_t k = 0; k < count; ++k) {
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      const float value = steps[k].values[r];
+      for (std::size_t t = 0; t < sparse_tokens && value != 0.0f; ++t) {
+        const float column = x[sparse_tokens * steps[k].columns[r] + t];
+        y[sparse_tokens * r + t] = core::fused(value, column, y[sparse_tokens * r + t]);
+      }
+    }
+  }
+}
+
 #include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::scalar

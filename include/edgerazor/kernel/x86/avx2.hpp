@@ -33,7 +33,7 @@ inline bool supported() noexcept { return detect_cpu_features().avx2; }
 // Accumulators in 16 registers: 4 tokens x 16 rows, or 4 columns of one; 2 x 2 rows and tokens.
 inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest = 4,
                              float_cols_rest = 4, dense_rows = 2, dense_tokens = 2, sum_vectors = 1,
-                             sum_vectors_rest = 4, panel_block = 4, panel_step = 1;
+                             sum_vectors_rest = 4, panel_block = 4, panel_step = 1, sparse_rows = 8;
 
 /// Sums of 16 rows while chunks go by.
 template <plane_type Plane>
@@ -112,6 +112,7 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_ISA

@@ -37,7 +37,8 @@ inline bool supported() noexcept { return detect_cpu_features().avx512vnni; }
 // Accumulators in 32 registers: 6 tokens x 4 columns; 4 rows x 4 tokens; 16 tokens of a panel.
 inline constexpr std::size_t float_tokens = 6, float_cols = 4, float_tokens_rest = 3,
                              float_cols_rest = 4, dense_rows = 4, dense_tokens = 4, sum_vectors = 4,
-                             sum_vectors_rest = 4, panel_block = 16, panel_step = 4;
+                             sum_vectors_rest = 4, panel_block = 16, panel_step = 4,
+                             sparse_rows = 16;
 
 /// The digits of a chunk as vpdpbusd can multiply them. The primary template is for planes of bits:
 /// a field is masked, not shifted, and counts radix^f too much, which its sum loses again once, at
@@ -160,6 +161,7 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_OP
