@@ -3,13 +3,15 @@
 /// that say how good they are and which would be better.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include <xsimd/xsimd.hpp>
 
 #include <edgerazor/calibrate/level_grid.hpp>
 #include <edgerazor/core/config.hpp>
+
+EDGERAZOR_BEGIN_INTRINSICS
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -53,6 +55,7 @@ struct weighted_group {
 
 /// How a trial rounds: level = min_level + level_step * clamp(round(w * factor + offset), 0, last).
 struct trial_levels {
+  using reals = xsimd::batch<float>;
   float factor, offset, last, low, step;
 
   trial_levels(const level_grid& grid, group_fit fit) noexcept
@@ -61,75 +64,71 @@ struct trial_levels {
     offset = (fit.zero - low) / step;
     last = (static_cast<float>(grid.max_level) - low) / step;
   }
-  [[nodiscard]] float operator()(float w) const noexcept {
-    constexpr float shift = 12582912.0f;  // as in `round_to_level`
-    const float x = w * factor + offset;
-    const float above = x > 0.0f ? x : 0.0f;
-    const float clamped = above < last ? above : last;
-    const auto nearest =
-        std::bit_cast<std::int32_t>(clamped + shift) - std::bit_cast<std::int32_t>(shift);
-    return low + step * static_cast<float>(nearest);
+  [[nodiscard]] EDGERAZOR_INLINE reals operator()(const reals& w) const noexcept {
+    const reals shift{12582912.0f};  // as in `round_to_level`
+    const reals x = w * reals{factor} + reals{offset};
+    const reals clamped = xsimd::min(xsimd::max(x, reals{0.0f}), reals{last});
+    const auto nearest = xsimd::bitwise_cast<std::int32_t>(clamped + shift) -
+                         xsimd::bitwise_cast<std::int32_t>(shift);
+    return reals{low} + reals{step} * xsimd::to_float(nearest);
   }
 };
 
-/// Four sums side by side are what a register of any processor holds.
-inline constexpr std::size_t sum_lanes = 4;
-
-[[nodiscard]] inline float added(const float (&lanes)[sum_lanes]) noexcept {
-  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+/// add(w, a) for vectors of weights and importances; past the end both are 0.
+template <class Add>
+EDGERAZOR_INLINE void for_vectors(weighted_group group, const Add& add) noexcept {
+  using reals = xsimd::batch<float>;
+  const std::size_t whole = group.count - group.count % reals::size;
+  if (group.importance != nullptr) {
+    for (std::size_t i = 0; i < whole; i += reals::size)
+      add(reals::load_unaligned(group.weights + i), reals::load_unaligned(group.importance + i));
+  } else {
+    for (std::size_t i = 0; i < whole; i += reals::size)
+      add(reals::load_unaligned(group.weights + i), reals{1.0f});
+  }
+  if (whole == group.count) return;
+  float w[reals::size] = {}, a[reals::size] = {};
+  for (std::size_t i = whole; i < group.count; ++i) {
+    w[i - whole] = group.weights[i];
+    a[i - whole] = group.importance != nullptr ? group.importance[i] : 1.0f;
+  }
+  add(reals::load_unaligned(w), reals::load_unaligned(a));
 }
 
-template <bool Weighted>
-[[nodiscard]] level_sums sums_of(weighted_group group, const trial_levels& levels) noexcept {
-  float a[sum_lanes] = {}, q[sum_lanes] = {}, qq[sum_lanes] = {};
-  float w[sum_lanes] = {}, qw[sum_lanes] = {}, ww[sum_lanes] = {};
-  const auto add = [&](std::size_t i, std::size_t k) {
-    const float x = group.weights[i], l = levels(x);
-    const float weight = Weighted ? group.importance[i] : 1.0f;
-    const float wl = weight * l, wx = weight * x;
-    if constexpr (Weighted) a[k] += weight;
-    q[k] += wl;
-    qq[k] += wl * l;
-    w[k] += wx;
-    qw[k] += wl * x;
-    ww[k] += wx * x;
-  };
-  std::size_t i = 0;
-  for (; i + sum_lanes <= group.count; i += sum_lanes)
-    for (std::size_t k = 0; k < sum_lanes; ++k) add(i + k, k);
-  for (; i < group.count; ++i) add(i, i % sum_lanes);
-  const float count = Weighted ? added(a) : static_cast<float>(group.count);
-  return {count, added(q), added(qq), added(w), added(qw), added(ww)};
-}
 [[nodiscard]] inline level_sums sums_of(weighted_group group, const level_grid& grid,
                                         group_fit fit) noexcept {
+  using reals = xsimd::batch<float>;
   const trial_levels levels(grid, fit);
-  return group.importance ? sums_of<true>(group, levels) : sums_of<false>(group, levels);
+  reals sa{0.0f}, sq{0.0f}, sqq{0.0f}, sw{0.0f}, sqw{0.0f}, sww{0.0f};
+  for_vectors(group, [&](const reals& w, const reals& a) {
+    const reals q = levels(w), aq = a * q, aw = a * w;
+    sa = sa + a;
+    sq = sq + aq;
+    sqq = sqq + aq * q;
+    sw = sw + aw;
+    sqw = sqw + aq * w;
+    sww = sww + aw * w;
+  });
+  return {xsimd::reduce_add(sa), xsimd::reduce_add(sq),  xsimd::reduce_add(sqq),
+          xsimd::reduce_add(sw), xsimd::reduce_add(sqw), xsimd::reduce_add(sww)};
 }
 
 /// sum a (w - value(level(w)))^2, term by term.
-template <bool Weighted>
-[[nodiscard]] float squared_error(weighted_group group, const trial_levels& levels,
-                                  group_fit fit) noexcept {
-  float sums[sum_lanes] = {};
-  const auto add = [&](std::size_t i, std::size_t k) {
-    const float x = group.weights[i];
-    const float error = x - fit.scale * (levels(x) - fit.zero);
-    sums[k] += (Weighted ? group.importance[i] : 1.0f) * error * error;
-  };
-  std::size_t i = 0;
-  for (; i + sum_lanes <= group.count; i += sum_lanes)
-    for (std::size_t k = 0; k < sum_lanes; ++k) add(i + k, k);
-  for (; i < group.count; ++i) add(i, i % sum_lanes);
-  return added(sums);
-}
 [[nodiscard]] inline float squared_error(weighted_group group, const level_grid& grid,
                                          group_fit fit) noexcept {
+  using reals = xsimd::batch<float>;
   const trial_levels levels(grid, fit);
-  return group.importance ? squared_error<true>(group, levels, fit)
-                          : squared_error<false>(group, levels, fit);
+  const reals scale{fit.scale}, zero{fit.zero};
+  reals sum{0.0f};
+  for_vectors(group, [&](const reals& w, const reals& a) {
+    const reals error = w - scale * (levels(w) - zero);
+    sum = sum + a * error * error;
+  });
+  return xsimd::reduce_add(sum);
 }
 
 }  // namespace detail::calibrate
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
