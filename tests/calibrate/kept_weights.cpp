@@ -49,7 +49,7 @@ TEST_CASE("round_by_feedback_keeping: the masked ones, exactly; less error; its 
         std::size_t masked = 0;
         for (const std::uint8_t m : p.mask) masked += m;
         CHECK(result.kept.size() == masked);
-        for (const er::kept_weight& entry : result.kept) {
+        for (const er::sparse_entry& entry : result.kept) {
           const std::size_t column =
               result.permutation.empty() ? entry.col : result.permutation[entry.col];
           CHECK(p.mask[entry.row * p.cols + column] == 1);

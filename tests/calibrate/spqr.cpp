@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -12,6 +13,8 @@
 #include "support/golden.hpp"
 #include <edgerazor/calibrate/spqr.hpp>
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
+#include <edgerazor/matrix/unpack.hpp>
 
 namespace er = edgerazor;
 
@@ -157,6 +160,36 @@ TEST_CASE("round_by_spqr: statistics are what their codes say, of stored numbers
   const er::spqr_result other = er::round_by_spqr(view, factor, grid, {.executor = backwards});
   CHECK(other.rounded.levels == result.rounded.levels);
   CHECK(other.values() == values);
+}
+
+TEST_CASE("round_by_spqr: packed, both levels and all, it has the values it was chosen for") {
+  constexpr std::size_t rows = 150, cols = 96;
+  const std::vector<float> weights = samples::heavy_tailed(rows, cols, 5);
+  const std::vector<float> x = samples::correlated(500, cols, 6);
+  er::second_moments moments(cols);
+  moments.add({x.data(), 500, cols});
+  for (const int bits : {2, 3, 4}) {
+    const er::level_grid grid =
+        er::level_grid::with_zero(bits, 16, er::group_zero::real, er::scale_kind::float16);
+    const er::spqr_result result = er::round_by_spqr(
+        {weights.data(), rows, cols}, er::damped_inverse_factor(moments, {.damping = 1}), grid);
+    const auto fmt = er::format::parse("int" + std::to_string(bits) + "z_g16_q3");
+    REQUIRE(fmt);
+    const std::size_t groups = result.rounded.groups();
+    const er::any_matrix packed = er::pack_levels(
+        *fmt, er::matrix_view<const std::int16_t>{result.rounded.levels.data(), rows, cols},
+        {result.rounded.scales.data(), rows, groups}, {result.rounded.zeros.data(), rows, groups});
+    std::vector<float> values(rows * cols);
+    er::dequantize(*packed.packed(), er::matrix_view{values.data(), rows, cols});
+    CHECK(values == result.rounded.values());
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t g = 0; g < groups; ++g) {
+        const er::group_fit fit = result.rounded.fit(r, g);
+        CHECK(er::scale_at(*packed.packed(), r, g) == fit.scale);
+        CHECK(er::zero_at(*packed.packed(), r, g) == fit.zero);
+      }
+    }
+  }
 }
 
 TEST_CASE("round_by_spqr: rows of zeros and equal weights, one row, one column") {

@@ -78,7 +78,7 @@ TEST_CASE("golden: uniform model, scores, mask over both layers, final model") {
     own.compare(result.values(), "final_f32");
     own.compare(result.rounded.scales, "final_scale_f32");
     std::vector<float> kept;
-    for (const er::kept_weight& entry : result.kept) kept.push_back(entry.value);
+    for (const er::sparse_entry& entry : result.kept) kept.push_back(entry.value);
     own.compare(kept, "kept_values_f32");  // the code's value is 0
     for (std::size_t i = 0; i < own.weights.size(); ++i) {
       CHECK(result.rounded.levels[i] == own.data["final_codes"][i].get<int>());

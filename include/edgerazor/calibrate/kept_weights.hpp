@@ -19,24 +19,20 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// An entry of the sparse matrix: what a kept weight is more than the value of its code.
-struct kept_weight {
-  std::size_t row = 0;
-  std::size_t col = 0;  ///< where the level stands: a place, where there is a permutation
-  float value = 0;      ///< the difference
-};
-
 struct kept_result : feedback_result {
-  std::vector<kept_weight> kept;  ///< by rows, and in a row by columns
+  /// Entries of the sparse matrix, by rows and in a row by columns: differences. A column is where
+  /// the level stands: a place, where there is a permutation.
+  std::vector<sparse_entry> kept;
 
   /// rows x cols values in the weights' own order of columns, kept weights whole.
   [[nodiscard]] std::vector<float> values() const {
     std::vector<float> result = rounded.values();
-    for (const kept_weight& entry : kept) {
+    for (const sparse_entry& entry : kept) {
       result[entry.row * rounded.cols + entry.col] += entry.value;
     }
     detail::calibrate::restore_order(result, rounded.cols, permutation);
@@ -54,10 +50,10 @@ struct kept_so_far {
   std::vector<weight> weights;
 
   /// Entries of a strip, sorted.
-  [[nodiscard]] std::vector<kept_weight> entries(const rounded_matrix& rounded,
-                                                 const feedback_plan& plan,
-                                                 const inverse_factor& factor) const {
-    std::vector<kept_weight> result;
+  [[nodiscard]] std::vector<sparse_entry> entries(const rounded_matrix& rounded,
+                                                  const feedback_plan& plan,
+                                                  const inverse_factor& factor) const {
+    std::vector<sparse_entry> result;
     result.reserve(weights.size());
     for (const weight& w : weights) {
       const std::size_t col = plan.target(w.place, factor);
@@ -65,7 +61,7 @@ struct kept_so_far {
                                             rounded.fit(w.row, plan.group(w.place, factor)));
       result.push_back({w.row, col, static_cast<float>(w.value - code)});
     }
-    std::sort(result.begin(), result.end(), [](const kept_weight& a, const kept_weight& b) {
+    std::sort(result.begin(), result.end(), [](const sparse_entry& a, const sparse_entry& b) {
       return a.row != b.row ? a.row < b.row : a.col < b.col;
     });
     return result;
@@ -95,13 +91,13 @@ void round_keeping(matrix_view<const float> weights, const inverse_factor& facto
   result.row_errors.resize(weights.rows);
   if (!plan.own_order) result.permutation = factor.permutation;
   if (weights.cols == 0) return;
-  std::vector<std::vector<kept_weight>> strips((weights.rows + rows_a_grain - 1) / rows_a_grain);
+  std::vector<std::vector<sparse_entry>> strips((weights.rows + rows_a_grain - 1) / rows_a_grain);
   for_row_grains(weights.rows, executor, [&](row_range rows) noexcept {
     auto rule = make_rule();
     round_strip(weights, rows, factor, grid, plan, rule, result.rounded, result.row_errors);
     strips[rows.begin / rows_a_grain] = rule.kept.entries(result.rounded, plan, factor);
   });
-  for (const std::vector<kept_weight>& strip : strips) {
+  for (const std::vector<sparse_entry>& strip : strips) {
     result.kept.insert(result.kept.end(), strip.begin(), strip.end());
   }
   for (const double error : result.row_errors) result.squared_output_error += error;

@@ -19,10 +19,7 @@
 #include <edgerazor/matrix/format.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
-#if __has_include(<edgerazor/policy/zero.hpp>)  // which has a group_fit
-#define EDGERAZOR_POLICY_ZERO <edgerazor/policy/zero.hpp>
-#include EDGERAZOR_POLICY_ZERO
-#endif
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -30,14 +27,6 @@ inline namespace EDGERAZOR_ABI {
 /// The zero of a group: none (level 0 is the value 0), an integer (a level is the value 0), or any
 /// real number (no level need be).
 enum class group_zero : std::uint8_t { none, real, integer };
-
-#if !__has_include(<edgerazor/policy/zero.hpp>)
-/// The two numbers of a group: value = scale * (level - zero).
-struct group_fit {
-  float scale = 0;
-  float zero = 0;
-};
-#endif
 
 namespace detail::calibrate {
 /// clamp(round_half_even(x), low, high); NaN gives low. Clamping comes first, and the addition

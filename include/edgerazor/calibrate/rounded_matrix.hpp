@@ -16,6 +16,7 @@
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/finite.hpp>
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -51,10 +52,11 @@ struct rounded_matrix {
     scales[at] = numbers.scale;
     if (!zeros.empty()) zeros[at] = numbers.zero;
   }
-  /// Precondition: r < rows, c < cols.
+  /// As a packed matrix gives it back, to the bit. Precondition: r < rows, c < cols.
   [[nodiscard]] float value(std::size_t r, std::size_t c) const noexcept {
-    return static_cast<float>(
-        level_grid::value(levels[r * cols + c], fit(r, group == 0 ? 0 : c / group)));
+    const group_fit numbers = fit(r, group == 0 ? 0 : c / group);
+    return detail::policy::value_of<zero_kind::point>(static_cast<float>(levels[r * cols + c]),
+                                                      numbers.scale, numbers.zero);
   }
   /// rows x cols values.
   [[nodiscard]] std::vector<float> values() const {

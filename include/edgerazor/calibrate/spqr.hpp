@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/calibrate/fit.hpp>
@@ -54,6 +56,48 @@ struct spqr_result : kept_result {
 };
 
 namespace detail::calibrate {
+/// The second level of a tile's scales or zeros in one group: a real zero, the extremes on the
+/// first and the last code. What is stored as float16 has the unit that two_level.hpp says, so that
+/// packing, which fits the values once more, finds these codes again.
+struct second_level {
+  group_fit fit;
+  int last = 0;                         ///< code
+  std::size_t lowest = 0, highest = 0;  ///< rows that keep their codes
+
+  second_level(std::span<const float> numbers, int bits, std::optional<scale_kind> storage) noexcept
+      : last((1 << bits) - 1) {
+    for (std::size_t i = 1; i < numbers.size(); ++i) {
+      if (numbers[i] < numbers[lowest]) lowest = i;
+      if (numbers[i] > numbers[highest]) highest = i;
+    }
+    const float low = numbers[lowest], high = numbers[highest], largest = std::max(high, -low);
+    constexpr float least = 0x1p-24f;
+    const auto stored = [&](float x) { return storage ? as_stored(x, *storage) : x; };
+    if (low == high) {
+      fit = {stored(std::max(largest, least)), low < 0 ? 1.0f : 0.0f};
+      return;
+    }
+    float unit = (high - low) / static_cast<float>(last);
+    if (storage == scale_kind::float16) unit = std::max({unit, largest / 1024, least});
+    fit.scale = stored(unit);
+    fit.zero = stored(-low / fit.scale);
+  }
+  [[nodiscard]] int code(float number) const noexcept {
+    return nearest_integer(static_cast<double>(number) / static_cast<double>(fit.scale) +
+                               static_cast<double>(fit.zero),
+                           0, last);
+  }
+  [[nodiscard]] float value(int code) const noexcept {
+    return fit.scale * (static_cast<float>(code) - fit.zero);
+  }
+  /// The codes that a row may have instead of its nearest.
+  [[nodiscard]] std::pair<int, int> near(int code, std::size_t row) const noexcept {
+    constexpr int reach = 3;
+    if (row == lowest || row == highest || lowest == highest) return {code, code};
+    return {std::max(code - reach, 0), std::min(code + reach, last)};
+  }
+};
+
 /// sum ((w - value) / u)^2 of a group by its extremes, one weight apart (none: its size).
 [[nodiscard]] inline double error_without(std::span<const float> weights, const double* inverse_u,
                                           std::size_t apart, const level_grid& grid) noexcept {
@@ -135,33 +179,26 @@ struct spqr_feedback {
     two_level_statistics& to = result.statistics;
     const std::size_t groups = result.rounded.groups();
     const std::size_t at = first / options.tile_rows * groups + g;
-    const auto range = [&](auto member, int bits) {
+    const auto level_of = [&](auto member, int bits) {
       for (std::size_t i = 0; i < rows; ++i) numbers[i] = result.rounded.fit(first + i, g).*member;
-      return fit_of_range(range_of(numbers), second_grid(bits));
+      return second_level(numbers, bits, grid.storage);
     };
-    to.scales[at] = range(&group_fit::scale, options.scale_bits);
-    to.zeros[at] = range(&group_fit::zero, options.zero_bits);
-    const int last_scale = (1 << options.scale_bits) - 1, last_zero = (1 << options.zero_bits) - 1;
+    const second_level scales = level_of(&group_fit::scale, options.scale_bits);
+    const second_level zeros = level_of(&group_fit::zero, options.zero_bits);
+    to.scales[at] = scales.fit;
+    to.zeros[at] = zeros.fit;
     for (std::size_t i = 0; i < rows; ++i) {
       const group_fit own = result.rounded.fit(first + i, g);
-      int scale =
-          second_grid(options.scale_bits).level(static_cast<double>(own.scale), to.scales[at]);
-      int zero = second_grid(options.zero_bits).level(static_cast<double>(own.zero), to.zeros[at]);
-      const auto decoded = [&](int s, int z) -> group_fit {
-        return {to.scales[at].scale * (static_cast<float>(s) - to.scales[at].zero),
-                to.zeros[at].scale * (static_cast<float>(z) - to.zeros[at].zero)};
-      };
+      int scale = scales.code(own.scale), zero = zeros.code(own.zero);
       if (options.codes == second_level_codes::least_error) {
-        constexpr int reach = 3;
         const weighted_group group{weights.row(i).data(), counts.empty() ? nullptr : counts.data(),
                                    weights.cols};
-        float least = squared_error(group, grid, decoded(scale, zero));
-        const int near_scale = scale, near_zero = zero;
-        for (int s = std::max(near_scale - reach, 0); s <= std::min(near_scale + reach, last_scale);
-             ++s) {
-          for (int z = std::max(near_zero - reach, 0); z <= std::min(near_zero + reach, last_zero);
-               ++z) {
-            const float error = squared_error(group, grid, decoded(s, z));
+        const auto [scale_from, scale_to] = scales.near(scale, i);
+        const auto [zero_from, zero_to] = zeros.near(zero, i);
+        float least = squared_error(group, grid, {scales.value(scale), zeros.value(zero)});
+        for (int s = scale_from; s <= scale_to; ++s) {
+          for (int z = zero_from; z <= zero_to; ++z) {
+            const float error = squared_error(group, grid, {scales.value(s), zeros.value(z)});
             if (!(error < least)) continue;
             least = error;
             scale = s;
@@ -171,11 +208,8 @@ struct spqr_feedback {
       }
       to.scale_codes[(first + i) * groups + g] = static_cast<std::uint8_t>(scale);
       to.zero_codes[(first + i) * groups + g] = static_cast<std::uint8_t>(zero);
-      result.rounded.set_fit(first + i, g, decoded(scale, zero));
+      result.rounded.set_fit(first + i, g, {scales.value(scale), zeros.value(zero)});
     }
-  }
-  [[nodiscard]] level_grid second_grid(int bits) const noexcept {
-    return level_grid::with_zero(bits, 0, group_zero::real, grid.storage);
   }
   bool keeps(std::size_t row, std::size_t place, double w, double value, double u) {
     const double error = (w - value) / u;
@@ -212,7 +246,8 @@ struct spqr_feedback {
 ///
 /// The published setting: grid `level_grid::with_zero(3 or 4, 16)`, a factor of damping 1 and, at 4
 /// bits, order descending. Second-level numbers are stored as the grid says. Where all scales of a
-/// tile are equal they are exact (the published rule takes the range -1 ... 1).
+/// tile are equal they are exact (the published rule takes the range -1 ... 1). With 3 bits of each
+/// and storage float16, levels, scales and zeros are what `pack_levels` takes for a format `_q3`.
 ///
 /// Fails as `round_by_feedback` does; where a second level has fewer than 1 or more than 8 bits, or
 /// the grid no real zero; where 64 is no multiple of tile_rows.
