@@ -37,8 +37,8 @@ class input_list {
       : tokens_(tokens), cols_(matrices.empty() ? 0 : matrices[0].cols()), quantized_(quantized) {
     // A stage's floats, or codes, scales and sums, of a column are no more bytes than these.
     constexpr std::size_t bytes_a_column = 256;
-    (void)core::size_product("input_bytes", tokens, cols_ + 64, most, bytes_a_column);
-    (void)core::size_product("input_bytes", std::size_t{64}, cols_, most, bytes_a_column);
+    (void)core::size_product("input_bytes", std::max<std::size_t>(tokens, 64), cols_,
+                             most * bytes_a_column);
     for (const weight_ref& w : matrices) {
       if (w.cols() != cols_) {
         core::fail("prepare: matrices of " + std::to_string(cols_) + " and of " +
@@ -84,9 +84,12 @@ class input_list {
     const bool columns = matrix.sparse() && tokens_ >= columns_at_least,
                codes = quantized_ && group != 0;
     if (!columns && !codes) return;
-    const input_item wanted{.type = codes ? input_item::kind::codes : input_item::kind::columns,
-                            .from = static_cast<std::uint32_t>(from),
-                            .group = group};
+    const input_item wanted{codes ? input_item::kind::codes : input_item::kind::columns,
+                            static_cast<std::uint32_t>(from),
+                            0,
+                            group,
+                            nullptr,
+                            0};
     for (const input_item& item : items()) {
       if (item.type == wanted.type && item.from == from && item.group == group) return;
     }
@@ -95,10 +98,14 @@ class input_list {
   }
   [[nodiscard]] std::size_t stage_number(const matrix_sum::stage& stage, std::size_t from) {
     const bool scaled = stage.kind == input_stage::scaled;
-    const input_item wanted{
-        .type = scaled ? input_item::kind::scaled : input_item::kind::permuted,
-        .from = static_cast<std::uint32_t>(from),
-        .numbers = scaled ? static_cast<const void*>(stage.factors.data()) : stage.columns.data()};
+    const void* const numbers =
+        scaled ? static_cast<const void*>(stage.factors.data()) : stage.columns.data();
+    const input_item wanted{scaled ? input_item::kind::scaled : input_item::kind::permuted,
+                            static_cast<std::uint32_t>(from),
+                            0,
+                            0,
+                            numbers,
+                            0};
     const input_item* equal = nullptr;
     for (const input_item& item : items()) {
       if (item.type != wanted.type || item.from != wanted.from) continue;

@@ -21,12 +21,13 @@ namespace detail::product {
 /// One thing that is made of x, or of what was made before it.
 struct input_item {
   enum class kind : std::uint8_t { scaled, permuted, codes, columns };
-  kind type = kind::codes;
-  std::uint32_t from = 0;         ///< number of the input that it is made of: 0 is x, i + 1 item i
-  std::uint32_t same = 0;         ///< the item that holds it: another one's, or its own
-  std::size_t group = 0;          ///< codes: columns a scale
-  const void* numbers = nullptr;  ///< scaled, permuted: one a column
-  std::size_t offset = 0;         ///< of its bytes
+  // Without values of their own: an array of many is made for each token.
+  kind type;
+  std::uint32_t from;   ///< number of the input that it is made of: 0 is x, i + 1 item i
+  std::uint32_t same;   ///< the item that holds it: another one's, or its own
+  std::size_t group;    ///< codes: columns a scale
+  const void* numbers;  ///< scaled, permuted: one a column
+  std::size_t offset;   ///< of its bytes
 };
 
 /// No input has that number.
