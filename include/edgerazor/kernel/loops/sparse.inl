@@ -23,7 +23,8 @@ EDGERAZOR_ISA inline void sparse_sums(const sparse_step* steps, std::size_t coun
   for (std::size_t i = 0; i < parts; ++i) store(y + lanes * i, total[i]);
 }
 
-/// Some rows times one register of tokens at a time: values and columns are read again for the next.
+/// Some rows times one register of tokens at a time: values and columns are read again for the
+/// next.
 EDGERAZOR_ISA inline void sparse_panel(const sparse_step* steps, std::size_t count, const float* x,
                                        float* y) noexcept {
   static_assert(sparse_tokens == lanes * parts && tile_rows % sparse_rows == 0);
