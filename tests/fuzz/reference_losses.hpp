@@ -306,9 +306,11 @@ inline answer cosine(const row& s, const row& t) {
   result.value = st > 0.5L ? square / 2 : 1 - st;
   for (std::size_t i = 0; i < s.size(); ++i)
     result.gradient.push_back((st * (s[i] / norm) - t[i] / other) / norm);
-  // Elements of unit vectors are off by some roundings of double.
-  result.slack = st > 0.5L ? 1e-15L * std::sqrt(square) + 1e-30L : 1e-15L;
-  result.undecided = 1e-15L / norm;
+  // Elements of unit vectors are off by some roundings of double, and all alike by those of the
+  // norm, a sum of n squares.
+  const real off = 1.2e-16L * static_cast<real>(s.size() + 8);
+  result.slack = st > 0.5L ? off * (std::sqrt(square) + off) : off;
+  result.undecided = off / norm;
   return result;
 }
 
