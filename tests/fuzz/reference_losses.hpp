@@ -147,9 +147,9 @@ inline answer clamped_slopes(const row& log_q, const row& log_p, real gamma) {
     result.value += ((1 - gamma) * p - gamma * q) * (lp - lq);
     const bool moves = log_q[i] >= least;
     result.gradient.push_back(moves ? gamma * q * (lq - lp + 1) - (1 - gamma) * p : 0);
-    // Logarithms of up to 19 are off by some roundings of double, and so are their products, and all
-    // alike by those of the sum over the row; at the clamp a rounding decides whether there is a
-    // slope.
+    // Logarithms of up to 19 are off by some roundings of double, and so are their products, and
+    // all alike by those of the sum over the row; at the clamp a rounding decides whether there is
+    // a slope.
     result.slack += (3e-14L + 2.3e-16L * static_cast<real>(log_q.size())) * (p + q);
     if (std::fabs(log_q[i] - least) < 1e-12L) result.undecided += 1e-6L;
   }
