@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
       for (const char* format : {"ternary2_g256", "int4_g256"})
         products.add(format, {3072, 1024}, tokens);
     }
-    for (const char* format : {"ternary2_g64", "int4_g64", "ternary2_row"})
+    for (const char* format : {"ternary2_g64", "int4_g64", "int4_g64+sparse", "ternary2_row"})
       products.add(format, {3072, 1024}, 512);
   }
   return bench::run(argc, argv);

@@ -79,6 +79,13 @@ int main(int argc, char** argv) {
       for (const char* code : {"ternary2", "ternary5", "int4"})
         products.add(std::string{code} + group, {4096, 4096});
     }
+    for (const char* format : {"int2z_g64", "int3z_g64", "int4z_g64", "int4m_g64", "int4z_g16"})
+      products.add(format, {4096, 4096});
+    // Small groups, and one weight in a hundred in 16 bits.
+    for (const char* format : {"int4_g16", "int4_g16+sparse", "int4_g64+sparse", "sparse"}) {
+      products.add(format, {4096, 4096});
+      products.add(format, {1536, 576});
+    }
     for (const char* format : {"ternary2_g256", "ternary5_g256", "int4_g256"})
       products.add(format, {3072, 1024});
     for (const char* format : {"ternary2_g64", "ternary5_g64", "int4_g64"})

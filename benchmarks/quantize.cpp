@@ -69,7 +69,7 @@ bool row_is_right(const er::any_matrix& packed, std::size_t row) {
         fmt.type == er::matrix_format::kind::packed || row % fmt.map.n < fmt.map.below;
     const er::format& of_row = first ? fmt.first : fmt.second;
     er::detail::matrix::with_default_rule(
-        of_row.code, [&](const auto& policy) { expected = plain_row(policy, original, of_row); });
+        of_row, [&](const auto& policy) { expected = plain_row(policy, original, of_row); });
   }
   return unpacked == expected;
 }

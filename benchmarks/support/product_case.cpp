@@ -2,12 +2,17 @@
 #include "product_case.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <set>
 
 #include "random_values.hpp"
+#include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
@@ -19,22 +24,65 @@ namespace {
 /// Rows at either end of the matrix that are compared for every token.
 std::size_t edge_rows(shape size) { return std::min<std::size_t>(16, size.rows); }
 
+er::any_matrix packed(const er::matrix_format& fmt, shape size) {
+  er::any_matrix weights = er::any_matrix::empty(fmt, size.rows, size.cols);
+  constexpr std::size_t block = 1024;
+  for (std::size_t r = 0; r < size.rows; r += block) {
+    const std::size_t rows = std::min(block, size.rows - r);
+    const std::vector<float> some = random_values(rows * size.cols, r * size.cols);
+    weights.pack_rows(r, er::matrix_view{some.data(), rows, size.cols});
+  }
+  return weights;
+}
+
+/// One weight in a hundred, anywhere.
+er::sparse_matrix outliers(shape size) {
+  const std::size_t count = size.rows * size.cols / 100;
+  const std::vector<float> places = random_values(2 * count, 7);
+  std::set<std::size_t> taken;
+  std::vector<er::sparse_entry> entries;
+  std::uint64_t state = 1;
+  while (entries.size() < count) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    const std::size_t place = static_cast<std::size_t>(state >> 20) % (size.rows * size.cols);
+    if (!taken.insert(place).second) continue;
+    entries.push_back({place / size.cols, place % size.cols, places[entries.size()]});
+  }
+  return {size.rows, size.cols, entries};
+}
+
+er::any_matrix made(const er::matrix_format& fmt, shape size) {
+  if (fmt.type != er::matrix_format::kind::sum) return packed(fmt, size);
+  std::vector<er::any_matrix> matrices;
+  matrices.reserve(fmt.parts.size());
+  const er::sparse_matrix sparse = outliers(size);
+  er::matrix_sum sum;
+  for (const er::matrix_format::part& p : fmt.parts) {
+    const bool is_sparse = p.fmt.type == er::matrix_format::kind::sparse;
+    if (!is_sparse) matrices.push_back(packed(p.fmt, size));
+    const er::matrix_sum one = is_sparse ? er::sum_of{sparse} : er::sum_of{matrices.back()};
+    if (sum.parts().empty()) {
+      sum = one;
+    } else {
+      sum.append(one);
+    }
+  }
+  return er::any_matrix::joined(sum);
+}
+
 }  // namespace
 
 product_case::product_case(const std::string& format, shape size, std::size_t tokens)
     : format_(format),
       size_(size),
-      weights_(er::any_matrix::empty(*er::matrix_format::parse(format), size.rows, size.cols)),
+      weights_(made(*er::matrix_format::parse(format), size)),
       reals_(random_values(tokens * size.cols, token_values)),
       y_(tokens * size.rows) {
-  constexpr std::size_t block = 1024;
-  for (std::size_t r = 0; r < size.rows; r += block) {
-    const std::size_t rows = std::min(block, size.rows - r);
-    const std::vector<float> some = random_values(rows * size.cols, r * size.cols);
-    weights_.pack_rows(r, er::matrix_view{some.data(), rows, size.cols});
-  }
   const er::kernel& reference = *er::find_kernel("scalar");
-  if (!weights_.is_dense()) {
+  if (weights_.sum()) {
+    room_.resize(er::input_bytes(weights_, tokens));
+    quantize_tokens(reference);
+  } else if (!weights_.is_dense()) {
     activations_ = er::packed_activations(size.cols, weights_.group_cols(), tokens);
     quantize_tokens(reference);
   }
@@ -76,17 +124,16 @@ void product_case::multiply(spinning_threads& threads, const er::any_matrix& wei
     threads.run(count, work);
   };
   const er::matrix_view<float> out{y_.data(), tokens(), size_.rows};
-  if (weights.is_dense()) {
-    er::gemm(weights,
-             er::unquantized{er::matrix_view<const float>{reals_.data(), tokens(), size_.cols}},
-             out, {.kernel = &kernel, .executor = executor});
-  } else {
-    er::gemm(weights, x_, out, {.kernel = &kernel, .executor = executor});
-  }
+  er::gemm(weights, input(tokens()), out, {.kernel = &kernel, .executor = executor});
 }
 
 void product_case::quantize_tokens(const er::kernel& kernel) {
   if (weights_.is_dense()) return;
+  if (weights_.sum()) {
+    prepared_ =
+        er::prepare(weights_, {reals_.data(), tokens(), size_.cols}, room_, {.kernel = &kernel});
+    return;
+  }
   x_ = er::quantize_activations({reals_.data(), tokens(), size_.cols}, activations_,
                                 {.scales = er::activation_scales::of_groups, .kernel = &kernel});
 }
@@ -103,16 +150,17 @@ bool product_case::right() const {
   return true;
 }
 
+er::product_input product_case::input(std::size_t count) const {
+  if (weights_.sum()) return prepared_.tokens_between(0, count);
+  if (!weights_.is_dense()) return x_.tokens_between(0, count);
+  return er::unquantized{er::matrix_view<const float>{reals_.data(), count, size_.cols}};
+}
+
 void product_case::multiply_rows(const er::any_matrix& weights, er::row_range range,
                                  std::size_t count, const er::kernel& kernel,
                                  std::vector<float>& y) const {
   const er::matrix_view<float> out{y.data(), count, size_.rows};
-  if (weights.is_dense()) {
-    const er::matrix_view<const float> x{reals_.data(), count, size_.cols};
-    er::gemm(weights, er::unquantized{x}, out, {.rows = range, .kernel = &kernel});
-  } else {
-    er::gemm(weights, x_.tokens_between(0, count), out, {.rows = range, .kernel = &kernel});
-  }
+  er::gemm(weights, input(count), out, {.rows = range, .kernel = &kernel});
 }
 
 }  // namespace bench

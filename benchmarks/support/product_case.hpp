@@ -14,6 +14,8 @@
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/product/kernels.hpp>
+#include <edgerazor/product/operands.hpp>
+#include <edgerazor/product/prepared_input.hpp>
 
 namespace bench {
 
@@ -28,6 +30,7 @@ class product_case {
  public:
   product_case(const std::string& format, shape size, std::size_t tokens);
 
+  /// A sum is of packed matrices and of sparse ones, with one weight in a hundred.
   [[nodiscard]] const std::string& format() const noexcept { return format_; }
   [[nodiscard]] shape size() const noexcept { return size_; }
   [[nodiscard]] std::size_t tokens() const noexcept { return reals_.size() / size_.cols; }
@@ -52,6 +55,8 @@ class product_case {
   [[nodiscard]] bool right() const;
 
  private:
+  /// The first `count` tokens, as the weights take them.
+  [[nodiscard]] edgerazor::product_input input(std::size_t count) const;
   void multiply_rows(const edgerazor::any_matrix& weights, edgerazor::row_range range,
                      std::size_t count, const edgerazor::kernel& kernel,
                      std::vector<float>& y) const;
@@ -62,6 +67,8 @@ class product_case {
   std::vector<float> reals_;
   edgerazor::packed_activations activations_;
   edgerazor::activation_view x_;
+  std::vector<std::byte> room_;  ///< of a sum's input
+  edgerazor::prepared_input prepared_;
   std::vector<float> y_, expected_;
 };
 

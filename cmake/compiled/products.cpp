@@ -4,4 +4,5 @@
 #include <edgerazor/product/fused_impl.hpp>
 #include <edgerazor/product/gemm_impl.hpp>
 #include <edgerazor/product/gemv_impl.hpp>
+#include <edgerazor/product/linear_operator_impl.hpp>
 #include <edgerazor/product/quantize_activations_impl.hpp>

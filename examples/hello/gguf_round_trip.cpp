@@ -39,5 +39,5 @@ int main(int argc, char** argv) {
   file.read_rows(file.get("w.tq2"), {0, rows}, {theirs.data(), rows, cols});
   std::printf("%zu tensors, %ju bytes\n", file.tensors().size(),
               std::uintmax_t{std::filesystem::file_size(path)});
-  return y == again && ours == theirs ? 0 : 1;
+  return y == again && ours == theirs && std::fflush(stdout) == 0 ? 0 : 1;
 }

@@ -35,5 +35,7 @@ int main() {
     for (std::size_t i = 0; i < student.size(); ++i) student[i] -= 20 * gradient[i];
   }
   std::printf("loss %.4f, after 200 steps %.4f\n", first, last);
-  return last >= 0 && last < 0.2 * first && student[vocabulary] == 0 ? 0 : 1;
+  return last >= 0 && last < 0.2 * first && student[vocabulary] == 0 && std::fflush(stdout) == 0
+             ? 0
+             : 1;
 }

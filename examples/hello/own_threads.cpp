@@ -46,7 +46,7 @@ int main() try {
 
   std::printf("%zu threads give the bits of one: %s\n", threads,
               y == one && z == one ? "yes" : "NO");
-  return y == one && z == one ? 0 : 1;
+  return y == one && z == one && std::fflush(stdout) == 0 ? 0 : 1;
 } catch (const std::exception& error) {  // a thread that the system refuses, for instance
   std::fprintf(stderr, "own_threads: %s\n", error.what());
   return 1;

@@ -7,6 +7,7 @@
 #include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/gguf_format.hpp>
+#include <edgerazor/io/gguf_import.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
 #include <edgerazor/io/mapped_file.hpp>

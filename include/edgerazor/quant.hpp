@@ -4,8 +4,12 @@
 
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
+#include <edgerazor/matrix/two_level.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/matrix/validate.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
@@ -24,5 +28,6 @@
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 #include <edgerazor/version.hpp>

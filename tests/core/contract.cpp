@@ -27,6 +27,10 @@ TEST_CASE("fail: std::invalid_argument with the sentence; fail_io: io_error") {
   CHECK_THROWS_WITH_AS(er::detail::core::fail("a sentence"), "a sentence", std::invalid_argument);
   CHECK_THROWS_WITH_AS(er::detail::core::fail_io("another"), "another", er::io_error);
   CHECK(er::detail::core::shape_text(33, 576) == "33 x 576");
+  // What a host's negative number becomes.
+  CHECK(er::detail::core::size_text(static_cast<std::size_t>(-3)) ==
+        std::to_string(static_cast<std::size_t>(-3)) + " (-3)");
+  CHECK(er::detail::core::size_text(std::size_t{1} << 63) == "9223372036854775808");
 }
 
 TEST_CASE("fail_memory: std::bad_alloc; allocate gives memory of an alignment, or that") {
@@ -35,6 +39,8 @@ TEST_CASE("fail_memory: std::bad_alloc; allocate gives memory of an alignment, o
   void* const memory = er::detail::core::allocate(100, alignment);
   CHECK(reinterpret_cast<std::uintptr_t>(memory) % alignment == 0);
   ::operator delete(memory, std::align_val_t{alignment});
+  ::operator delete(er::detail::core::allocate(100));
+  CHECK_THROWS_AS((void)er::detail::core::allocate(std::size_t{1} << 60), std::bad_alloc);
   CHECK_THROWS_AS((void)er::detail::core::allocate(std::size_t{1} << 60, alignment),
                   std::bad_alloc);
 }

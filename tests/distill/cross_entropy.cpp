@@ -76,6 +76,26 @@ TEST_CASE("cross-entropy: what it refuses, and what is infinite") {
   CHECK(run({0, -100}) == 0);
 }
 
+TEST_CASE("cross-entropy: NaN in any column, not the label's alone, is NaN in value and gradient") {
+  for (const std::size_t size : {7, 700, 9000}) {
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - 1}) {
+      for (const float bad :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        std::vector<float> logits(size, 0.5f), gradient(size);
+        logits[at] = bad;
+        const std::vector<std::int64_t> label{1};
+        const double value =
+            er::cross_entropy{}(er::matrix_view<const float>{logits.data(), 1, size},
+                                er::token_batch{.labels = label},
+                                er::matrix_view<float>{gradient.data(), 1, size})
+                .value;
+        CHECK(std::isnan(value));
+        CHECK(std::all_of(gradient.begin(), gradient.end(), [](float g) { return std::isnan(g); }));
+      }
+    }
+  }
+}
+
 TEST_CASE("a smoothed cross-entropy that overwrites its logits has the same value") {
   for (const std::size_t size : {9, 9000}) {
     std::vector<float> logits(size);

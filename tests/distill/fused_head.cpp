@@ -143,6 +143,52 @@ TEST_CASE("other divergences and cross-entropy alone from hidden states") {
   check(er::forward_kl{}, 1, 0);
 }
 
+TEST_CASE("fused_head: the loss of a sure token keeps its digits, and has its limits") {
+  // One feature of 1: the head's weights are the logits.
+  const float infinity = std::numeric_limits<float>::infinity(), nan = infinity - infinity;
+  const auto check_row = [](std::vector<float> logits, std::int64_t label) {
+    const std::size_t cols = logits.size();
+    const std::vector<float> one{1};
+    const std::vector<std::int64_t> labels{label};
+    for (const std::size_t columns : {std::size_t{1}, std::size_t{2}, cols}) {
+      std::vector<float> expected(cols), hidden(1), head(cols, 0);
+      const double value =
+          er::cross_entropy{}(er::matrix_view<const float>{logits.data(), 1, cols},
+                              {.labels = labels}, er::matrix_view<float>{expected.data(), 1, cols})
+              .value;
+      const er::fused_head<er::forward_kl> fused{
+          .task_weight = 1, .loss_weight = 0, .columns = columns};
+      std::vector<float> workspace(fused.workspace_size(1));
+      const er::dense_head student{{logits.data(), cols, 1}, {head.data(), cols, 1}};
+      const double is = fused({one.data(), 1, 1}, student, {one.data(), 1, 1}, student,
+                              {.labels = labels}, {hidden.data(), 1, 1}, workspace)
+                            .value;
+      INFO("label " << label << " of " << cols << ", pieces of " << columns);
+      const bool fits = std::isnan(value)
+                            ? std::isnan(is)
+                            : is == value || std::fabs(is - value) <= 1e-12 * std::fabs(value);
+      CHECK_MESSAGE(fits, is, " instead of ", value);
+      const float most = largest(expected);
+      for (std::size_t i = 0; i < cols; ++i) {
+        CHECK((std::isnan(expected[i]) ? std::isnan(head[i])
+                                       : std::fabs(head[i] - expected[i]) <= 1e-6f * most));
+      }
+    }
+  };
+  for (const float sure : {0.0f, 5.0f, 20.0f, 40.0f, 100.0f, 1000.0f, 3e38f}) {
+    check_row({0.5f, sure, -1, 0.25f, -0.5f}, 1);
+    check_row({0.5f, sure, -1, 0.25f, -0.5f}, 0);
+    check_row({0.5f, -sure, -1, 0.25f, -0.5f}, 1);
+  }
+  check_row({-infinity, 3, -infinity}, 1);
+  check_row({-infinity, 3, -infinity}, 0);
+  check_row({-infinity, -infinity}, 0);
+  check_row({1, nan, 2}, 1);
+  check_row({1, nan, 2}, 0);
+  check_row({1, infinity, 2}, 1);
+  check_row({1, infinity, 2}, 0);
+}
+
 TEST_CASE("what a fused head refuses") {
   const models m{1};
   const er::fused_head<er::forward_kl> loss{};

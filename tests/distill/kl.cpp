@@ -150,6 +150,74 @@ TEST_CASE("a one-hot teacher, and impossible tokens of either") {
   }
 }
 
+TEST_CASE("logits whose differences float does not hold have finite divergences") {
+  constexpr float huge = std::numeric_limits<float>::max();
+  for (const std::size_t size : {5, 700, 9000}) {
+    std::mt19937 random{17};
+    const rows plain{normal(size, 2, 0, random), normal(size, 2, 0, random)};
+    for (const float temperature : {1.0f, 2.0f, 1e-3f}) {
+      for (const bool of_student : {true, false}) {
+        const auto changed = [&](auto&& change) {
+          rows logits = plain;
+          change(of_student ? logits.student : logits.teacher);
+          INFO(size << " columns, " << (of_student ? "student" : "teacher"));
+          check_token(logits, temperature);
+        };
+        // Differences beyond float.
+        changed([&](std::vector<float>& x) { x[size / 2] = -huge; });
+        changed([&](std::vector<float>& x) { x[size / 2] = huge; });
+        // Differences that float holds, and their sums not; or not times 1 / T in exponent units.
+        changed([&](std::vector<float>& x) {
+          for (std::size_t i = 0; i < size; ++i) x[i] = i == size / 3 ? 0 : -0.5f * huge;
+        });
+        // Beyond float from a reference that comes late; all alike, far from the other row.
+        changed([&](std::vector<float>& x) {
+          for (std::size_t i = 0; i < size; ++i) x[i] = i + 1 == size ? 0.75f * huge : -0.5f * huge;
+        });
+        changed([&](std::vector<float>& x) { std::fill(x.begin(), x.end(), huge); });
+      }
+      // An improbable token that is next to impossible for the other, beside one that is impossible
+      // for both.
+      rows logits;
+      for (const std::size_t at : {size / 2, std::size_t{1}}) {
+        for (const bool of_student : {true, false}) {
+          logits = plain;
+          std::vector<float>&far = of_student ? logits.student : logits.teacher,
+          &other = of_student ? logits.teacher : logits.student;
+          far[at] = -0.5f * huge * std::min(temperature, 1.0f);
+          other[at] = -300 * temperature;
+          logits.student[0] = logits.teacher[0] = -infinity;
+          check_token(logits, temperature);
+        }
+      }
+      logits = plain;
+      std::fill(logits.student.begin(), logits.student.end(), huge);
+      std::fill(logits.teacher.begin(), logits.teacher.end(), -huge);
+      check_token(logits, temperature);
+      // Masked by the least float, as many hosts do, in both rows: as if it were minus infinity.
+      rows masked = plain;
+      logits = plain;
+      for (std::size_t i = 0; i < size; i += 3) {
+        logits.student[i] = logits.teacher[i] = -huge;
+        masked.student[i] = masked.teacher[i] = -infinity;
+      }
+      std::vector<float> is(size), expected(size);
+      const er::entropy_aware_kl loss{.temperature = temperature};
+      const auto view = [size](const std::vector<float>& x) {
+        return er::matrix_view<const float>{x.data(), 1, size};
+      };
+      static_cast<void>(loss(view(logits.student), view(logits.teacher), er::token_batch{},
+                             er::matrix_view<float>{is.data(), 1, size}));
+      static_cast<void>(loss(view(masked.student), view(masked.teacher), er::token_batch{},
+                             er::matrix_view<float>{expected.data(), 1, size}));
+      float largest = 0;
+      for (const float x : expected) largest = std::max(largest, std::fabs(x));
+      for (std::size_t i = 0; i < size; ++i)
+        CHECK(std::fabs(is[i] - expected[i]) <= 2e-6f * largest);
+    }
+  }
+}
+
 TEST_CASE("an infinite divergence is infinite, and its gradient is never NaN") {
   for (const std::size_t size : {40, 9000}) {
     std::mt19937 random{12};
@@ -180,6 +248,12 @@ TEST_CASE("a NaN or plus infinity is not hidden") {
         const er::matrix_view<const float> s{student.data(), 1, size}, t{teacher.data(), 1, size};
         CHECK(std::isnan(er::forward_kl{}(s, t, er::token_batch{}).value));
         CHECK(std::isnan(er::reverse_kl{}(s, t, er::token_batch{}).value));
+        // Confidence alone, of a row that is looked at alone.
+        const er::matrix_view<const float> with = in_student ? s : t;
+        CHECK(std::isnan(er::entropy_aware_kl{}.confidence(with, er::token_batch{}).gamma()));
+        const std::vector<std::int64_t> label{1};
+        CHECK(std::isnan(
+            er::confidence_aware_kl{}.confidence(with, er::token_batch{.labels = label}).gamma()));
       }
   }
 }

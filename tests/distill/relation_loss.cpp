@@ -2,6 +2,7 @@
 /// Divergences between self-relations of keys and values.
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -241,6 +242,28 @@ TEST_CASE("relation_kl: far tails keep their logarithms, and are clamped in pari
         doctest::Approx(clamped).epsilon(1e-14));
   CHECK(run(er::kl_direction::reverse, er::loss_mode::parity) ==
         doctest::Approx(clamped).epsilon(1e-14));
+}
+
+TEST_CASE("relation_kl: an infinite feature is NaN for all that it is related to, of either sign") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  std::vector<double> workspace(er::relation_kl::workspace_size(3, 1, 1));
+  for (const float bad : {infinity, -infinity}) {
+    for (const int k : {0, 1, 2, 3}) {
+      const bool of_student = k % 2 == 0;
+      const er::loss_mode mode = k / 2 == 0 ? er::loss_mode::stable : er::loss_mode::parity;
+      // Token 0 has a relation of minus infinity to token 2, of one sign, and of plus infinity of
+      // the other.
+      std::vector<float> student{1, 2, 3}, teacher{1, 1, 3};
+      (of_student ? student : teacher)[2] = bad;
+      const std::vector<std::uint8_t> mask{1, 0, 0};
+      std::vector<float> gradient(3, 7);
+      const er::loss_result r = er::relation_kl{.mode = mode}(
+          er::head_view(view{student.data(), 3, 1}), er::head_view(view{teacher.data(), 3, 1}),
+          {.mask = mask}, er::head_view(er::matrix_view{gradient.data(), 3, 1}), workspace);
+      CHECK(std::isnan(r.value));
+      CHECK(std::isnan(gradient[0]));
+    }
+  }
 }
 
 TEST_CASE("relation_kl: heads, shapes and workspaces that don't fit are refused") {

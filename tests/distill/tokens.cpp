@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -116,6 +117,13 @@ TEST_CASE(
       CHECK(strided[i] == (last ? 7 : expected[i]));  // last positions are left alone
     }
   }
+}
+
+TEST_CASE("token_rows: more tokens than can be counted are refused") {
+  const float logit = 0;
+  const std::size_t half = std::size_t{1} << (std::numeric_limits<std::size_t>::digits / 2);
+  CHECK_THROWS_WITH_AS((er::token_rows{&logit, half, half, 1, half, 1}),
+                       "token_rows: 4294967296 x 4294967296 is too large", std::invalid_argument);
 }
 
 TEST_CASE("tokens: a gradient scaled afterwards is that of the scaled value") {

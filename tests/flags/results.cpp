@@ -109,6 +109,11 @@ void policies(const operands& o) {
   policy_results<er::int8<group>>("int8", o);
   policy_results<er::int4_asymmetric<group>>("int4_asymmetric", o);
   policy_results<er::ternary<er::per_channel>>("ternary rows", o);
+  using rule = er::zero_rule;
+  policy_results<er::asymmetric<4, group>>("asymmetric", o);
+  policy_results<er::asymmetric<3, group, er::float16, rule::integer>>("asymmetric integer", o);
+  policy_results<er::as_stored<er::asymmetric<4, group, er::float16, rule::minimum>>>(
+      "asymmetric minimum", o);
   {
     using learned = er::learned_step<er::int4<group>>;
     std::vector<float> scales(rows * 6), out(rows * cols), in_gradient(rows * cols),
@@ -124,9 +129,10 @@ void policies(const operands& o) {
 }
 
 void products(const operands& o) {
-  for (const char* name : {"ternary2_g64", "ternary5_g64", "binary_g64", "int3_g64", "int4_g64",
-                           "int6_g64", "int8_g64", "int4_g64+ternary5_g64:every_8_rows",
-                           "int4_asymmetric_g64", "f16", "bf16", "f32"}) {
+  for (const char* name :
+       {"ternary2_g64", "ternary5_g64", "binary_g64", "int3_g64", "int4_g64", "int6_g64",
+        "int8_g64", "int2z_g64", "int4z_g64", "int4m_g64", "int8z_g64",
+        "int4_g64+ternary5_g64:every_8_rows", "int4_asymmetric_g64", "f16", "bf16", "f32"}) {
     const auto format = er::matrix_format::parse(name);
     if (!format) continue;
     const er::any_matrix m = er::any_matrix::pack(*format, o.view());

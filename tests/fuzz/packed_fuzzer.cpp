@@ -43,6 +43,17 @@ constexpr std::array formats{
     "int4_g8+ternary5_g8:rows_2_of_3",
     "int8_row+binary_row",
     "ternary2_g16+ternary5_g16",
+    "sparse",
+    "int4_g4+sparse",
+    "permuted(mixed(int4_g4+ternary2_g4:every_8_rows)+scaled(sparse))",
+    "scaled(f16)",
+    "int2_g8",
+    "int4z_g4",
+    "int3m_g16_bf16",
+    "int8z_row_f32",
+    "int6m_g8+int2z_g8:every_8_rows",
+    "int5z_g16+int4m_g16",
+    "int3z_g16_q3",
 };
 
 void require(bool condition) {
@@ -65,6 +76,47 @@ class input {
   std::size_t size_;
 };
 
+/// A sum of the format: the table and the stages, then parts as packing makes them.
+std::vector<std::byte> joined(const er::matrix_format& fmt, const std::vector<float>& w,
+                              std::size_t rows, std::size_t cols) {
+  std::vector<float> h(cols);
+  std::vector<std::uint32_t> p(cols);
+  for (std::size_t c = 0; c < cols; ++c)
+    h[c] = static_cast<float>(c % 5) - 2, p[c] = static_cast<std::uint32_t>(cols - 1 - c);
+  std::vector<er::any_matrix> packed;
+  packed.reserve(fmt.parts.size());
+  const er::sparse_matrix sparse = er::sparse_matrix::above({w.data(), rows, cols}, 0.7f);
+  // The sum of the parts that take an input, with the stages that are made of it.
+  const auto sum_of = [&](const auto& self, std::size_t input) -> er::matrix_sum {
+    std::optional<er::matrix_sum> sum;
+    const auto append = [&](const er::matrix_sum& more) {
+      if (sum) return sum->append(more);
+      sum = more;
+    };
+    for (const er::matrix_format::part& part : fmt.parts) {
+      if (part.input != input) continue;
+      if (part.fmt.type == er::matrix_format::kind::sparse) {
+        append(er::sum_of{sparse});
+        continue;
+      }
+      packed.push_back(er::any_matrix::pack(part.fmt, er::matrix_view{w.data(), rows, cols}));
+      append(er::sum_of{packed.back()});
+    }
+    for (std::size_t i = 0; i < fmt.stages.size(); ++i) {
+      if (fmt.stages[i].from != input) continue;
+      const er::matrix_sum inner = self(self, i + 1);
+      if (fmt.stages[i].kind == er::input_stage::scaled) {
+        append(er::scaled_columns{h, inner});
+      } else {
+        append(er::permuted_columns{p, inner});
+      }
+    }
+    return *sum;
+  };
+  const er::any_matrix one = er::any_matrix::joined(sum_of(sum_of, 0));
+  return {one.bytes().begin(), one.bytes().end()};
+}
+
 /// A matrix of the format; one that carries a mask of its own changes precision in its columns.
 std::vector<std::byte> packed(const er::matrix_format& fmt, std::size_t rows, std::size_t cols) {
   std::vector<float> w(rows * cols);
@@ -72,6 +124,8 @@ std::vector<std::byte> packed(const er::matrix_format& fmt, std::size_t rows, st
   const auto copy = [](std::span<const std::byte> bytes) {
     return std::vector<std::byte>(bytes.begin(), bytes.end());
   };
+  if (fmt.type == er::matrix_format::kind::sum) return joined(fmt, w, rows, cols);
+  if (fmt.first.two_level) return copy(er::any_matrix::empty(fmt, rows, cols).bytes());
   if (fmt.type != er::matrix_format::kind::mixed || fmt.map.n != 0)
     return copy(er::any_matrix::pack(fmt, er::matrix_view{w.data(), rows, cols}).bytes());
   const std::size_t groups = er::tile_layout(fmt.first, rows, cols).groups();
@@ -105,6 +159,18 @@ std::vector<float> product(const er::any_matrix& w, const er::product_input& x,
 void use(const er::any_matrix& w, bool numbers) {
   std::vector<float> x(w.cols());
   for (std::size_t c = 0; c < x.size(); ++c) x[c] = static_cast<float>(c % 7) - 3;
+  if (w.sum()) {
+    const er::kernel* const scalar = er::find_kernel("scalar");
+    std::vector<float> y(w.rows()), z(w.rows());
+    er::gemv(w, std::span<const float>{x}, y, {.kernel = scalar});
+    for (const er::kernel& k : er::available_kernels()) {
+      er::gemv(w, std::span<const float>{x}, z, {.kernel = &k});
+      for (std::size_t r = 0; r < w.rows(); ++r) require(same(y[r], z[r]));
+    }
+    std::vector<float> row(w.cols());
+    for (std::size_t r = 0; r < w.rows(); ++r) er::look_up_row(w, r, row);
+    return;
+  }
   er::packed_activations memory(w.cols(), w.group_cols());
   const er::activation_view x8 = er::quantize_activations(std::span<const float>{x}, memory);
   const er::unquantized reals{std::span<const float>{x}};

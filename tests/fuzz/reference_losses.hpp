@@ -23,6 +23,7 @@ struct answer {
   row gradient;
   real scale = 0;
   real undecided = 0;  ///< how far the gradient may be off where a sign hangs on a rounding
+  real slack = 0;      ///< how far the value may be
 };
 
 /// ln softmax(x / T); minus infinity where x is, NaN of a row with NaN, plus infinity, or nothing
@@ -45,15 +46,16 @@ inline bool is_nan(const row& x) {
 /// Student and teacher: their log-probabilities, and x = ln q - ln p, 0 where both are impossible.
 struct pair {
   row log_q, log_p, x;
-  bool bad = false;  ///< one of them is NaN
-  real scale = 0;    ///< the largest finite |x|
+  bool bad = false;   ///< one of them is NaN
+  bool same = false;  ///< the logits are equal
+  real scale = 0;     ///< the largest finite |x|
 };
 /// Where the two are near, x is not the difference of two logarithms, but with u = ((s - s_k) -
 /// (t - t_k)) / T, k the teacher's likeliest,
 ///
 ///     q = p e^u / sum p e^u        x = u - ln(1 + sum p (e^u - 1))
 inline pair make_pair(const row& s, const row& t, real temperature) {
-  pair both{log_softmax(s, temperature), log_softmax(t, temperature), {}, false, 0};
+  pair both{log_softmax(s, temperature), log_softmax(t, temperature), {}, false, s == t, 0};
   both.bad = is_nan(both.log_q) || is_nan(both.log_p);
   if (both.bad) return both;
   std::size_t at = 0;
@@ -134,6 +136,34 @@ inline answer blend(const pair& both, real gamma, real temperature) {
   return result;
 }
 
+/// Divergences of probabilities clamped from below at 1e-8 (EdgeRazor (Python), compute_kld): the
+/// value, and in `gradient` q d/dq, 0 where q was clamped.
+inline answer clamped_slopes(const row& log_q, const row& log_p, real gamma) {
+  const real least = std::log(static_cast<real>(1e-8));
+  answer result;
+  for (std::size_t i = 0; i < log_q.size(); ++i) {
+    const real lq = std::max(log_q[i], least), lp = std::max(log_p[i], least);
+    const real p = std::exp(lp), q = std::exp(lq);
+    result.value += ((1 - gamma) * p - gamma * q) * (lp - lq);
+    const bool moves = log_q[i] >= least;
+    result.gradient.push_back(moves ? gamma * q * (lq - lp + 1) - (1 - gamma) * p : 0);
+    // Logarithms of up to 19 are off by some roundings of double, and so are their products, and
+    // all alike by those of the sum over the row; at the clamp a rounding decides whether there is
+    // a slope.
+    result.slack += (3e-14L + 2.3e-16L * static_cast<real>(log_q.size())) * (p + q);
+    if (std::fabs(log_q[i] - least) < 1e-12L) result.undecided += 1e-6L;
+  }
+  result.undecided += result.slack;
+  return result;
+}
+inline answer clamped(const pair& both, real gamma, real temperature) {
+  if (both.bad) return {nan, row(both.log_q.size(), nan), 0};
+  answer result = clamped_slopes(both.log_q, both.log_p, gamma);
+  result.gradient = through_softmax(result.gradient, both.log_q, temperature);
+  result.undecided /= temperature;
+  return result;
+}
+
 enum class kind { jensen_shannon, skew_forward, skew_reverse, total_variation };
 
 /// The divergences that are sums; infinite ones have the gradient 0.
@@ -168,7 +198,7 @@ inline answer term(kind which, real a, const pair& both, real temperature) {
         result.value += std::fabs(d) / 2;
         slope = d > 0 ? q / 2 : d < 0 ? -q / 2 : 0;
         // q and p as doubles are one number: its sign is that of a rounding, and moves all columns.
-        if (both.scale > 0 && std::fabs(x) < 4e-15L * std::max<real>(1, both.scale))
+        if (!both.same && std::fabs(x) < 4e-15L * std::max<real>(1, both.scale))
           result.undecided += q / temperature;
         break;
     }
@@ -251,6 +281,36 @@ inline answer attention(const row& q, const row& p, real gamma) {
   }
   const auto part = [](real w, real x) { return w == 0 && std::isinf(x) ? 0 : w * x; };
   result.value = part(1 - gamma, forward) + part(gamma, reverse);
+  return result;
+}
+
+/// 1 - cos(s, t).
+inline answer cosine(const row& s, const row& t) {
+  answer result;
+  real ss = 0, tt = 0, st = 0;
+  for (std::size_t i = 0; i < s.size(); ++i) ss += s[i] * s[i], tt += t[i] * t[i];
+  const real norm = std::sqrt(ss), other = std::sqrt(tt);
+  if (!std::isfinite(ss) || !std::isfinite(tt)) return {nan, row(s.size(), nan)};
+  if (norm == 0 || other == 0) {
+    result.value = 1;
+    result.gradient.assign(s.size(), 0);
+    return result;
+  }
+  row apart;
+  real square = 0;
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    st += (s[i] / norm) * (t[i] / other);
+    apart.push_back(s[i] / norm - t[i] / other);
+    square += apart[i] * apart[i];
+  }
+  result.value = st > 0.5L ? square / 2 : 1 - st;
+  for (std::size_t i = 0; i < s.size(); ++i)
+    result.gradient.push_back((st * (s[i] / norm) - t[i] / other) / norm);
+  // Elements of unit vectors are off by some roundings of double, and all alike by those of the
+  // norm, a sum of n squares.
+  const real off = 1.2e-16L * static_cast<real>(s.size() + 8);
+  result.slack = st > 0.5L ? off * (std::sqrt(square) + off) : off;
+  result.undecided = off / norm;
   return result;
 }
 

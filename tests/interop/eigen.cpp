@@ -10,10 +10,13 @@
 #include <doctest/doctest.h>
 
 #include <edgerazor/interop/eigen.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/product/gemv.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
 
@@ -155,6 +158,26 @@ TEST_CASE(
   // Both sums pass at most `cols` roundings of partial sums below the sum of magnitudes.
   const Eigen::VectorXf bound = (back.cwiseAbs() * x.cwiseAbs()) * (2 * 100 * 0x1p-24f);
   CHECK(((y - back * x).cwiseAbs().array() <= bound.array()).all());
+}
+
+TEST_CASE("a sum of matrices times an Eigen vector") {
+  const row_major w = row_major::Random(20, 64);
+  Eigen::VectorXf x = Eigen::VectorXf::Random(64), y(20);
+  const Eigen::VectorXf h = Eigen::VectorXf::Random(64).array() + 1.0f;
+  const auto packed = er::pack<er::int8<er::per_group<64>>>(er::view_of(w));
+  std::vector<float> row(64);
+  row_major rest = w;
+  for (Eigen::Index r = 0; r < w.rows(); ++r) {
+    er::look_up_row(packed, static_cast<std::size_t>(r), row);
+    rest.row(r) -= er::map_of(std::span<const float>{row}).transpose();
+  }
+  const er::sparse_matrix difference = er::sparse_matrix::above(er::view_of(rest), 0);
+  const er::scaled_columns sum{er::span_of(h), er::sum_of{packed, difference}};
+  er::gemv(sum, er::span_of(std::as_const(x)), er::span_of(y));
+  // Int8 activations: half a step of 1/127 of the largest, in each of 64 columns.
+  const Eigen::VectorXf scaled = h.cwiseProduct(x);
+  const float bound = 64 * w.cwiseAbs().maxCoeff() * scaled.cwiseAbs().maxCoeff() / 127;
+  CHECK((y - w * scaled).cwiseAbs().maxCoeff() <= bound);
 }
 
 TEST_SUITE_END();

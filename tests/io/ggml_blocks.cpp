@@ -29,13 +29,14 @@ TEST_CASE("encoding copies levels and scale: decoding gives level * scale exactl
       // Bytes that encode does not write would show.
       std::vector<std::byte> block(info.block_bytes, std::byte{0xa5}),
           again(info.block_bytes, std::byte{0x5a});
-      info.encode(levels.data(), d, block.data());
-      info.encode(levels.data(), d, again.data());
+      const er::float16 m{info.zero == er::zero_kind::none ? 0.0f : -0.7f * scale};
+      info.encode(levels.data(), d, m, block.data());
+      info.encode(levels.data(), d, m, again.data());
       CHECK(block == again);
       std::vector<float> values(info.block, -1.0f);
       er::decode_ggml_row(info.type, block, values);
       for (std::size_t i = 0; i < levels.size(); ++i) {
-        CHECK(values[i] == static_cast<float>(levels[i]) * static_cast<float>(d));
+        CHECK(values[i] == static_cast<float>(levels[i]) * static_cast<float>(d) + float{m});
       }
     }
   }
@@ -54,6 +55,8 @@ TEST_CASE("a level lies where the format puts it") {
   const place places[] = {
       {er::ggml_type::q4_0, 3, 2 + 3, 0x89},
       {er::ggml_type::q4_0, 16 + 3, 2 + 3, 0x98},
+      {er::ggml_type::q4_1, 3, 4 + 3, 0x01},
+      {er::ggml_type::q4_1, 16 + 3, 4 + 3, 0x10},
       {er::ggml_type::tq2_0, 5, 5, 0b01010110},
       {er::ggml_type::tq2_0, 32 + 5, 5, 0b01011001},
       {er::ggml_type::tq2_0, 64 + 5, 5, 0b01100101},
@@ -74,7 +77,7 @@ TEST_CASE("a level lies where the format puts it") {
     std::vector<std::int8_t> levels(er::info_of(p.type).block, 0);
     levels[p.element] = 1;
     std::vector<std::byte> block(er::info_of(p.type).block_bytes);
-    er::info_of(p.type).encode(levels.data(), er::float16{1.0f}, block.data());
+    er::info_of(p.type).encode(levels.data(), er::float16{1.0f}, er::float16{}, block.data());
     CHECK(std::to_integer<unsigned>(block[p.byte]) == p.value);
   }
 }

@@ -107,6 +107,14 @@ TEST_CASE("codes and scales arrive in every type that can hold them") {
       {"binary_g256", 512, er::ggml_type::tq1_0},
       {"binary_g256", 512, er::ggml_type::tq2_0},
       {"int3_g64+binary_g64:every_8_rows", 128, er::ggml_type::q4_0},
+      {"int2_g64", 192, er::ggml_type::q4_0},
+      {"int4m_g32", 96, er::ggml_type::q4_1},
+      {"int3m_g64", 192, er::ggml_type::q4_1},
+      {"int2m_row", 160, er::ggml_type::q4_1},
+      {"int4m_g64+int2m_g64:every_8_rows", 128, er::ggml_type::q4_1},
+      {"int4m_g64", 100, er::ggml_type::f32},
+      {"int5z_g64", 100, er::ggml_type::f32},
+      {"int8z_g32+int3m_g32:every_2_rows", 100, er::ggml_type::f32},
       {"int5_g64", 100, er::ggml_type::f32},
       {"int6_g64", 100, er::ggml_type::f32},
       {"int4_g64", 100, er::ggml_type::f32},
@@ -175,8 +183,15 @@ TEST_CASE("what can't be exact is refused in a sentence") {
                          std::invalid_argument);
   };
   refuse("int4_g64", 96, er::ggml_type::q8_0,
-         "tensor 'w' (int4_g64, 17 x 96) can't become Q8_0: F32, F16, BF16, Q4_0, TQ1_0 and TQ2_0 "
-         "are exported");
+         "tensor 'w' (int4_g64, 17 x 96) can't become Q8_0: F32, F16, BF16, Q4_0, Q4_1, TQ1_0 and "
+         "TQ2_0 are exported");
+  refuse("int4z_g64", 64, er::ggml_type::q4_0,
+         "int4z_g64 has a zero for each group, which the type has not");
+  refuse("int4z_g64", 64, er::ggml_type::q4_1,
+         "it takes formats with a minimum of the group, as int4m_g32");
+  refuse("int4_g64", 64, er::ggml_type::q4_1,
+         "it takes formats with a minimum of the group, as int4m_g32");
+  refuse("int5m_g64", 64, er::ggml_type::q4_1, "levels of int5 lie outside 0 to 15");
   refuse("f32", 256, er::ggml_type::q4_0, "it is not quantized, and exporting does not quantize");
   refuse("int8_g64", 64, er::ggml_type::q4_0, "levels of int8 lie outside -8 to 7");
   refuse("int5_g64", 64, er::ggml_type::q4_0, "levels of int5 lie outside -8 to 7");

@@ -49,6 +49,10 @@ const std::vector<const char*> formats{"ternary2_g64",
                                        "int8_g128_f32",
                                        "binary_g64",
                                        "int3_g64",
+                                       "int2_row",
+                                       "int4z_g64",
+                                       "int3m_g32_bf16",
+                                       "int6m_g64+int2z_g64:every_8_rows",
                                        "int5_g32_bf16",
                                        "int6_row",
                                        "int4_g64+ternary2_g64:every_8_rows",
@@ -141,6 +145,76 @@ TEST_CASE("a mapped file is multiplied in place") {
     const std::vector<float> y = product(mapped), expected = product(owned[i]);
     CHECK(same(std::as_bytes(std::span{y}), std::as_bytes(std::span{expected})));
   }
+}
+
+TEST_CASE("sums through a file: mapped, multiplied in place, refused where they are none") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  const temporary_folder folder;
+  const std::size_t rows = 37, cols = 128;
+  const std::vector<float> weights = random_weights(rows * cols, seed),
+                           x = random_weights(cols, seed + 1), h = random_weights(cols, seed + 2);
+  std::vector<std::uint32_t> p(cols);
+  for (std::size_t c = 0; c < cols; ++c) p[c] = static_cast<std::uint32_t>(cols - 1 - c);
+  const er::any_matrix four = pack("int4_g16", weights, rows, cols),
+                       mixed = pack("int4_g64+ternary2_g64:every_8_rows", weights, rows, cols),
+                       half = pack("f16", weights, rows, cols);
+  const er::sparse_matrix sparse = er::sparse_matrix::above({weights.data(), rows, cols}, 0.13f);
+  std::vector<er::any_matrix> sums;
+  sums.push_back(er::any_matrix::joined(er::sum_of{four, sparse}));
+  sums.push_back(er::any_matrix::joined(er::sum_of{sparse}));
+  sums.push_back(er::any_matrix::joined(er::scaled_columns{h, half}));
+  sums.push_back(er::any_matrix::joined(
+      er::permuted_columns{p, er::sum_of{mixed, er::scaled_columns{h, four}, sparse}}));
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    er::add_matrix(writer, "w" + std::to_string(i), sums[i]);
+  writer.write(folder / "model.gguf");
+
+  const er::mapped_file file = er::mapped_file::open(folder / "model.gguf");
+  const er::gguf_reader reader{file.bytes()};
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const er::any_matrix& sum = sums[i];
+    const std::string name = "w" + std::to_string(i);
+    CAPTURE(name);
+    const er::any_matrix mapped = er::load_matrix(reader, name);
+    CHECK(mapped.fmt() == sum.fmt());
+    CHECK(mapped.bytes().data() == reader.get(name).bytes.data());
+    CHECK(same(mapped.bytes(), sum.bytes()));
+    for (const er::matrix_sum::part& part : mapped.sum()->parts()) {
+      CHECK(part.matrix.bytes().data() > mapped.bytes().data());
+      CHECK(reinterpret_cast<std::uintptr_t>(part.matrix.bytes().data()) % 64 == 0);
+    }
+    std::vector<float> y(rows), expected(rows);
+    er::gemv(mapped, std::span<const float>{x}, std::span<float>{y});
+    er::gemv(sum, std::span<const float>{x}, std::span<float>{expected});
+    CHECK(same(std::as_bytes(std::span{y}), std::as_bytes(std::span{expected})));
+  }
+
+  // A NaN among the entries is refused by name, unless trusted; a column that is not there always.
+  const std::string name = sums[0].fmt().name();
+  std::vector<std::byte> bytes{sums[0].bytes().begin(), sums[0].bytes().end()};
+  const auto load = [&](const er::load_options& options) {
+    return er::load_matrix(er::packed_tensor{"w", name, rows, cols, bytes}, options);
+  };
+  const std::size_t first = bytes.size() - sparse.bytes().size() + 64;
+  const std::vector<std::byte> good = bytes;
+  std::memset(bytes.data() + first + 32, 0x7f, 32);
+  CHECK_THROWS_WITH_AS(
+      (void)load({}),
+      doctest::Contains("packed tensor 'w': in part 1 of the sum, the entry at row 0"),
+      er::io_error);
+  CHECK(load({.trusted = true}).rows() == rows);
+  bytes = good;
+  std::memset(bytes.data() + first, 0xff, 2);
+  for (const bool trusted : {false, true}) {
+    CHECK_THROWS_WITH_AS((void)load({.trusted = trusted}),
+                         doctest::Contains("an entry is in column 65535"), er::io_error);
+  }
+  CHECK_THROWS_WITH_AS(
+      (void)er::load_matrix(er::packed_tensor{"w", "int4_row+sparse", 1, 65537, bytes}),
+      "packed tensor 'w' has groups of 65537 columns; at most 65536 are read", er::io_error);
 }
 
 TEST_CASE("packed bytes may come from a source") {

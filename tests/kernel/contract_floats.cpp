@@ -16,9 +16,11 @@
 
 #include "support/guarded.hpp"
 #include "support/operands.hpp"
+#include "support/oracle.hpp"
 #include "support/shapes.hpp"
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/product/kernels.hpp>
 
 namespace er = edgerazor;
@@ -47,13 +49,49 @@ std::vector<std::int32_t> draw_sums(std::size_t size, std::mt19937& random) {
   return sums;
 }
 
-std::vector<std::byte> draw_scales(std::size_t count, er::scale_kind kind, std::mt19937& random) {
-  std::vector<std::byte> bytes(count * er::scale_size(kind));
-  for (std::size_t i = 0; i < count; ++i) {
-    er::detail::matrix::write_scale(bytes.data() + i * er::scale_size(kind), kind,
-                                    operands::draw_scale(kind, random));
+/// Sums of a group's activations: up to 2^23 in magnitude.
+std::vector<std::int32_t> draw_x_sums(std::size_t size, std::mt19937& random) {
+  std::vector<std::int32_t> sums(size);
+  for (std::int32_t& sum : sums) {
+    sum = static_cast<std::int32_t>(random() % 0x1000001) - 0x800000;
+    if (random() % 2 == 0) sum >>= 10;
   }
+  return sums;
+}
+
+/// The scales and zeros of groups, as a tile holds them.
+std::vector<std::byte> draw_groups(const er::format& fmt, std::size_t groups,
+                                   std::mt19937& random) {
+  const std::size_t size = er::scale_size(fmt.scale),
+                    group_bytes = er::tile_layout(fmt, 16, 64).group_bytes();
+  std::vector<std::byte> bytes(groups * group_bytes);
+  for (std::size_t g = 0; g < groups && fmt.two_level; ++g)
+    operands::draw_two_levels(bytes.data() + g * group_bytes, random);
+  for (std::size_t i = 0; i < bytes.size() && !fmt.two_level; i += size)
+    er::detail::matrix::write_scale(bytes.data() + i, fmt.scale,
+                                    operands::draw_scale(fmt.scale, random));
   return bytes;
+}
+
+/// The 16 scales of a group, and its 16 zeros where it has them.
+std::vector<float> numbers_of(const er::format& fmt, const std::byte* at) {
+  std::vector<float> scales, zeros;
+  for (std::size_t r = 0; r < 16; ++r) {
+    if (fmt.two_level) {
+      int byte = std::to_integer<int>(at[r]);
+      const int low = byte % 8;
+      if (byte > 127) byte -= 256;
+      scales.push_back(tile_places::two_level_of(at + 16, 0, low));
+      zeros.push_back(tile_places::two_level_of(at + 16, 1, (byte - low) / 8));
+      continue;
+    }
+    const std::size_t size = er::scale_size(fmt.scale);
+    scales.push_back(tile_places::scale_of(fmt.scale, at + r * size));
+    if (fmt.zero != er::zero_kind::none)
+      zeros.push_back(tile_places::scale_of(fmt.scale, at + (16 + r) * size));
+  }
+  scales.insert(scales.end(), zeros.begin(), zeros.end());
+  return scales;
 }
 
 /// Runs `call(kernel, output)` on a guarded copy of `before`, and compares with the reference
@@ -119,8 +157,16 @@ TEST_CASE("kernel: epilogues and scales") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const er::scale_kind kind : shapes::kinds) {
-    const std::size_t index = static_cast<std::size_t>(kind);
+  using er::detail::kernel::statistics_index;
+  for (std::size_t index = 0; index < er::detail::kernel::statistics_kinds; ++index) {
+    const bool two_level = index >= 9;
+    const er::format fmt{er::code_type::int4, 64,
+                         two_level ? er::scale_kind::float16 : shapes::kinds[index % 3],
+                         shapes::zeros[two_level ? index - 8 : index / 3], two_level};
+    const er::zero_kind zero = fmt.zero;
+    CHECK(statistics_index(fmt) == index);
+    const std::size_t numbers = zero == er::zero_kind::none ? 16 : 32,
+                      group_bytes = er::tile_layout(fmt, 16, 64).group_bytes();
     for (const std::size_t count : sizes{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
       for (int repeat = 0; repeat < 4; ++repeat) {
         const guarded::edge edge = edge_of(i);
@@ -128,21 +174,41 @@ TEST_CASE("kernel: epilogues and scales") {
         {
           // `count` groups.
           const guarded::array<std::int32_t> isum(draw_sums(16 * count, random), edge);
-          const guarded::array<std::byte> w_scales(draw_scales(16 * count, kind, random), edge);
+          const guarded::array<std::byte> w_scales(draw_groups(fmt, count, random), edge);
           const guarded::array<float> x_scales(operands::draw_reals(count, i, random), edge);
+          const guarded::array<std::int32_t> x_sums(draw_x_sums(count, random), edge);
           check_output(y, edge, "scale_sums", [&](const er::kernel& k, float* out) {
-            k.functions->scale_sums[index](isum.data(), w_scales.data(), x_scales.data(), count,
-                                           out);
+            k.functions->scale_sums[index](isum.data(), w_scales.data(), x_scales.data(),
+                                           x_sums.data(), count, out);
           });
+          // By the equations alone.
+          std::vector<float> expected = y, number;
+          for (std::size_t g = 0; g < count; ++g) {
+            const std::vector<float> some = numbers_of(fmt, w_scales.data() + g * group_bytes);
+            number.insert(number.end(), some.begin(), some.end());
+          }
+          for (std::size_t n = 0; n < 16 * count; ++n) {
+            const std::size_t g = n / 16, at = g * numbers + n % 16;
+            expected[n % 16] = oracle::add_group(
+                zero, static_cast<float>(isum.data()[n]), number[at],
+                zero == er::zero_kind::none ? 0 : number[at + 16], x_scales.data()[g],
+                static_cast<float>(x_sums.data()[g]), expected[n % 16]);
+          }
+          std::vector<float> out = y;
+          er::find_kernel("scalar")->functions->scale_sums[index](
+              isum.data(), w_scales.data(), x_scales.data(), x_sums.data(), count, out.data());
+          CHECK(samples::count_differences(out, expected) == 0);
         }
         const guarded::array<float> p(operands::draw_reals(64, i, random), edge);
-        const guarded::array<std::byte> w_scales(draw_scales(16, kind, random), edge);
+        const guarded::array<std::byte> w_scales(draw_groups(fmt, 1, random), edge);
+        const float x_sum = operands::draw_reals(1, i, random)[0];
         check_output(y, edge, "scale_floats", [&](const er::kernel& k, float* out) {
-          k.functions->scale_floats[index](p.data(), w_scales.data(), out);
+          k.functions->scale_floats[index](p.data(), w_scales.data(), x_sum, out);
         });
-        check_output(std::vector<float>(16), edge, "read_scales",
+        check_output(std::vector<float>(numbers), edge, "read_scales",
                      [&](const er::kernel& k, float* out) {
-                       k.functions->read_scales[index](w_scales.data(), out);
+                       float* const zeros = zero == er::zero_kind::none ? nullptr : out + 16;
+                       k.functions->read_scales[index](w_scales.data(), out, zeros);
                      });
       }
     }
@@ -217,7 +283,7 @@ TEST_CASE("kernel: every float16 is read as the float it is") {
       float out[16];
       std::fill_n(out, 16, -0.0f);
       k.functions->scale_sums[0](ones.data(), reinterpret_cast<const std::byte*>(all.data() + i),
-                                 &one, 1, out);
+                                 &one, nullptr, 1, out);
       for (std::size_t r = 0; r < 16; ++r) wrong += !samples::same(out[r], float{all[i + r]});
     }
     CHECK(wrong == 0);
@@ -302,6 +368,48 @@ TEST_CASE("kernel: weighted_sum") {
                                                  out_stride);
                      });
       }
+    }
+  }
+}
+
+TEST_CASE("kernel: sparse_sums and sparse_panel") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  std::size_t i = 0;
+  for (const std::size_t cols : sizes{1, 2, 15, 64, 100, 65536}) {
+    for (const std::size_t count : sizes{0, 1, 2, 3, 17, 100}) {
+      CAPTURE(cols);
+      CAPTURE(count);
+      const guarded::edge edge = edge_of(i);
+      // Columns and values of any kind, not only ascending and finite ones; a quarter is padding or
+      // another zero.
+      std::vector<er::sparse_step> steps(count);
+      for (er::sparse_step& step : steps) {
+        for (std::size_t r = 0; r < er::tile_rows; ++r) {
+          step.columns[r] = static_cast<std::uint16_t>(random() % cols);
+          step.values[r] = er::float16::from_bits(static_cast<std::uint16_t>(random()));
+          if (random() % 4 != 0) continue;
+          step.columns[r] = random() % 2 == 0 ? 0 : step.columns[r];
+          step.values[r] = er::float16::from_bits(random() % 4 == 0 ? 0x8000 : 0);
+        }
+      }
+      const std::vector<float> x = operands::draw_reals(cols, i, random);
+      const guarded::array<er::sparse_step> steps_at(steps, edge);
+      const guarded::array<float> x_at(x, edge);
+      std::vector<float> before = operands::draw_reals(er::tile_rows, ++i, random);
+      before[random() % er::tile_rows] = -0.0f;
+      check_output(before, edge, "sparse_sums", [&](const er::kernel& k, float* y) {
+        k.functions->sparse_sums(steps_at.data(), count, x_at.data(), y);
+      });
+      if (cols > 100) continue;
+      const std::size_t tokens = er::detail::kernel::sparse_tokens;
+      const guarded::array<float> columns_at(operands::draw_reals(tokens * cols, i, random), edge);
+      before = operands::draw_reals(er::tile_rows * tokens, i, random);
+      before[random() % before.size()] = -0.0f;
+      check_output(before, edge, "sparse_panel", [&](const er::kernel& k, float* y) {
+        k.functions->sparse_panel(steps_at.data(), count, columns_at.data(), y);
+      });
     }
   }
 }

@@ -13,6 +13,8 @@
 
 #include "support/guarded.hpp"
 #include "support/operands.hpp"
+#include "support/oracle.hpp"
+#include "support/shapes.hpp"
 #include "support/tile_places.hpp"
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/product/kernels.hpp>
@@ -123,7 +125,8 @@ TEST_CASE("kernel: dot is exact for every codec, group and content") {
   for (const er::plane_info& plane : er::plane_list) {
     for (const std::size_t slots : slot_counts) {
       for (const std::size_t group_slots :
-           {std::size_t{1}, std::size_t{5}, std::size_t{8}, std::size_t{16}, slots}) {
+           {std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{5}, std::size_t{8},
+            std::size_t{16}, slots}) {
         const operands::content what = operands::all_contents[i % operands::all_contents.size()];
         const operands::codes activations = operands::all_codes[i / 2 % operands::all_codes.size()];
         const guarded::edge edge = i % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
@@ -273,7 +276,9 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
         std::vector<std::int32_t> before(16 * tokens), sums_after;
         std::vector<float> y_before = operands::draw_reals(16 * tokens, i, random),
                            y_after = y_before;
-        const std::vector<float> w_scales = operands::draw_reals(16, i / 5, random);
+        const std::vector<float> w_scales = operands::draw_reals(16, i / 5, random),
+                                 w_zeros = operands::draw_reals(16, i / 3, random);
+        const er::zero_kind zero = shapes::zeros[i % 3];
         const std::vector<float> x_scales = operands::draw_reals(sums.size(), i / 7, random);
         for (std::size_t n = 0; n < before.size(); ++n) {
           before[n] = static_cast<std::int32_t>(random() % 2'000'001) - 1'000'000;
@@ -285,14 +290,17 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
           }
           sums_after.push_back(static_cast<std::int32_t>(sum));
           if (last) {
-            const float scale = w_scales[n % 16] * x_scales[n / 16 * group_stride];
-            y_after[n] = std::fma(static_cast<float>(sums_after.back()), scale, y_before[n]);
+            const std::size_t at = n / 16 * group_stride;
+            y_after[n] = oracle::add_group(zero, static_cast<float>(sums_after.back()),
+                                           w_scales[n % 16], w_zeros[n % 16], x_scales[at],
+                                           static_cast<float>(sums[at]), y_before[n]);
           }
         }
         const guarded::array<std::uint8_t> codes(panel, edge);
         const guarded::array<std::int8_t> activations(x, edge);
         const guarded::array<std::int32_t> guarded_sums(sums, edge);
-        const guarded::array<float> guarded_w(w_scales, edge), guarded_x(x_scales, edge);
+        const guarded::array<float> guarded_w(w_scales, edge), guarded_x(x_scales, edge),
+            guarded_zeros(zero == er::zero_kind::none ? std::vector<float>{} : w_zeros, edge);
         for (const er::kernel& k : er::available_kernels()) {
           const guarded::array<std::int32_t> isum(before, edge);
           const guarded::array<float> y(y_before, edge);
@@ -302,7 +310,9 @@ TEST_CASE("kernel: panel_product, for any number of slots and tokens and any pla
                                       .last = last,
                                       .zero_code = codec.zero_code,
                                       .largest_code = codec.largest_code(),
-                                      .scales = guarded_w.data()},
+                                      .scales = guarded_w.data(),
+                                      .zero = zero,
+                                      .zeros = guarded_zeros.data()},
                                      {.tokens = tokens,
                                       .x = activations.data(),
                                       .x_stride = stride,

@@ -328,6 +328,18 @@ TEST_CASE("numbers of a model that are none, or mean nothing, are refused with t
         })).empty());
 }
 
+TEST_CASE("the ends of a turn and of a message that a file names end a text") {
+  const llm::temporary_folder folder{{}};
+  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                          "tokenizer.ggml.eom_token_id"}) {
+    CAPTURE(key);
+    const std::filesystem::path path =
+        changed_model(folder, [&](er::gguf_writer& w) { w.set_u32(key, 7); });
+    CHECK(llm::model_file(path).read_tokenizer().ends_text(7));
+    CHECK(!llm::model_file(demo_model()).read_tokenizer().ends_text(7));
+  }
+}
+
 TEST_CASE("a part of a model is not taken for one, and nothing is written from it") {
   const llm::temporary_folder folder{{}};
   const auto conversion = [&](const std::filesystem::path& path) {

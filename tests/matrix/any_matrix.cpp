@@ -2,9 +2,11 @@
 /// Matrices whose format is a name: packed at once, piecewise, by threads, or found in memory.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -14,11 +16,13 @@
 
 #include <doctest/doctest.h>
 
+#include "support/counting_resource.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/matrix/validate.hpp>
 #include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/symmetric.hpp>
@@ -314,6 +318,174 @@ TEST_CASE("any_matrix: moved from, it is one of no rows, whatever it was") {
     CHECK_THROWS_AS(taken.pack_rows(0, er::matrix_view{weights.data(), 1, 8}),
                     std::invalid_argument);
   }
+}
+
+namespace {
+/// Parts of every kind and the stages of a sum of them.
+struct composed {
+  std::size_t rows, cols;
+  std::vector<float> w, h;
+  std::vector<std::uint32_t> p;
+  er::any_matrix packed, mixed, half;
+  er::sparse_matrix sparse;
+
+  composed(std::size_t row_count, std::size_t col_count, std::mt19937& random)
+      : rows(row_count),
+        cols(col_count),
+        w(samples::draw(samples::kind::normal, rows * cols, random)) {
+    const er::matrix_view<const float> view{w.data(), rows, cols};
+    h = samples::draw(samples::kind::normal, cols, random);
+    for (std::size_t c = 0; c < cols; ++c) p.push_back(static_cast<std::uint32_t>(cols - 1 - c));
+    packed = er::any_matrix::pack(named("int4_g16"), view);
+    mixed = er::any_matrix::pack(named("int4_g64+ternary2_g64:every_3_rows"), view);
+    half = er::any_matrix::pack(named("f16"), view);
+    std::vector<std::uint8_t> mask(w.size());
+    for (std::size_t i = 0; i < mask.size(); i += 7) mask[i] = 1;
+    sparse = er::sparse_matrix::marked(view, mask);
+  }
+  [[nodiscard]] std::vector<er::matrix_sum> all() const {
+    return {er::sum_of{packed, sparse}, er::sum_of{sparse}, er::scaled_columns{h, half},
+            er::permuted_columns{p, er::sum_of{packed, mixed, er::scaled_columns{h, sparse}}}};
+  }
+};
+std::string error_of(const er::matrix_format& fmt, std::size_t rows, std::size_t cols,
+                     std::span<const std::byte> bytes) {
+  std::string sentence;
+  return er::any_matrix::try_from_bytes(fmt, rows, cols, bytes, sentence) ? "" : sentence;
+}
+}  // namespace
+
+TEST_CASE("any_matrix: a sum is one block of bytes, which is read back as it was") {
+  std::mt19937 random(1);
+  for (const auto& [rows, cols] :
+       {std::pair<std::size_t, std::size_t>{20, 100}, {1, 4}, {33, 64}}) {
+    const composed c(rows, cols, random);
+    for (const er::matrix_sum& sum : c.all()) {
+      const std::string name = sum.name();
+      CAPTURE(name);
+      const er::any_matrix one = er::any_matrix::joined(sum);
+      CHECK(one.fmt().name() == name);
+      CHECK(one.rows() == rows);
+      CHECK(one.cols() == cols);
+      CHECK(one.group_cols() == cols);
+      CHECK_FALSE(one.is_dense());
+      CHECK(one.packed() == nullptr);
+      CHECK(one.mixed() == nullptr);
+      REQUIRE(one.sum());
+      CHECK(one.sum()->name() == name);
+      REQUIRE(one.sum()->parts().size() == sum.parts().size());
+      for (std::size_t i = 0; i < sum.parts().size(); ++i) {
+        const std::span<const std::byte> own = one.sum()->parts()[i].matrix.bytes(),
+                                         from = sum.parts()[i].matrix.bytes();
+        CHECK(own.data() >= one.bytes().data());
+        CHECK((own.data() - one.bytes().data()) % 64 == 0);
+        CHECK(std::equal(own.begin(), own.end(), from.begin(), from.end()));
+      }
+      const std::vector<std::byte> bytes = bytes_of(one);
+      const er::any_matrix read = er::any_matrix::from_bytes(one.fmt(), rows, cols, bytes);
+      CHECK(read.bytes().data() == bytes.data());
+      CHECK(read.sum()->parts().back().matrix.bytes().data() > bytes.data());
+      CHECK(bytes_of(er::any_matrix::joined(er::sum_of{read})) == bytes);
+      CHECK_FALSE(er::find_fault(read).has_value());
+    }
+    // Of one matrix that is no sum, that matrix.
+    for (const er::any_matrix* alone : {&c.packed, &c.mixed, &c.half}) {
+      const er::any_matrix again = er::any_matrix::joined(er::sum_of{*alone});
+      CHECK(again.fmt() == alone->fmt());
+      CHECK(bytes_of(again) == bytes_of(*alone));
+    }
+  }
+}
+
+TEST_CASE("any_matrix: where the parts of a sum lie") {
+  const std::vector<float> w(64, 1.0f), h(4, 0.5f);
+  const er::any_matrix packed =
+      er::any_matrix::pack(named("int4_g4"), er::matrix_view{w.data(), 16, 4});
+  const er::sparse_matrix sparse = er::sparse_matrix::above({w.data(), 16, 4}, 0);
+  const er::any_matrix one =
+      er::any_matrix::joined(er::sum_of{er::scaled_columns{h, packed}, sparse});
+  // 3 entries of 16 bytes: the factors, the packed matrix, the sparse one.
+  const std::uint64_t table[] = {
+      64, 16, 128, packed.bytes().size(), 128 + packed.bytes().size(), sparse.bytes().size()};
+  CHECK(std::memcmp(one.bytes().data(), table, sizeof table) == 0);
+  CHECK(std::memcmp(one.bytes().data() + 64, h.data(), 16) == 0);
+  CHECK(one.bytes().size() == table[4] + table[5]);
+}
+
+TEST_CASE("any_matrix: a sum is neither emptied nor filled, and lives in a caller's memory") {
+  std::mt19937 random(2);
+  const composed c(20, 64, random);
+  counting_resource memory;
+  {
+    er::any_matrix one = er::any_matrix::joined(er::sum_of{c.packed, c.sparse}, &memory);
+    CHECK(memory.blocks == 1);
+    CHECK_THROWS_WITH_AS(one.pack_rows(0, er::matrix_view<const float>{c.w.data(), 20, 64}),
+                         "any_matrix: int4_g16+sparse is joined of its parts, not filled", error);
+    CHECK_THROWS_WITH_AS((void)er::any_matrix::empty(one.fmt(), 20, 64),
+                         "any_matrix: int4_g16+sparse is joined of its parts, not filled", error);
+    const er::matrix_sum* const at = one.sum();
+    const er::any_matrix moved = std::move(one);
+    CHECK(moved.sum() == at);
+    CHECK(one.sum() == nullptr);
+    CHECK(one.rows() == 0);
+  }
+  CHECK(memory.blocks == 0);
+  CHECK_THROWS_WITH_AS((void)er::any_matrix::joined(er::matrix_sum{}),
+                       "any_matrix: a sum of no parts", error);
+}
+
+TEST_CASE("any_matrix: bytes that are no sum are refused before they are used") {
+  std::mt19937 random(3);
+  constexpr std::size_t rows = 20, cols = 64;
+  const composed c(rows, cols, random);
+  const er::any_matrix one = er::any_matrix::joined(
+      er::permuted_columns{c.p, er::sum_of{er::scaled_columns{c.h, c.mixed}, c.sparse}});
+  const er::matrix_format fmt = one.fmt();
+  const std::vector<std::byte> good = bytes_of(one);
+  CHECK(error_of(fmt, rows, cols, good).empty());
+  const std::string begins = "sum " + fmt.name() + " of 20 x 64: ";
+  // Every length but the right one, every bit of the table, every shape near it.
+  for (std::size_t size = 0; size < good.size(); size += size < 200 ? 1 : 61)
+    CHECK(error_of(fmt, rows, cols, std::span{good}.first(size)).starts_with(begins));
+  std::vector<std::byte> bad = good;
+  bad.resize(good.size() + 1);
+  CHECK(error_of(fmt, rows, cols, bad) == begins + "expected " + std::to_string(good.size()) +
+                                              " bytes, got " + std::to_string(bad.size()));
+  for (std::size_t bit = 0; bit < 8 * 64; ++bit) {
+    bad = good;
+    bad[bit / 8] ^= std::byte{1} << (bit % 8);
+    CHECK(error_of(fmt, rows, cols, bad).starts_with(begins));
+  }
+  CHECK_FALSE(error_of(fmt, rows, cols - 1, good).empty());
+  CHECK_FALSE(error_of(fmt, rows, cols + 1, good).empty());
+  CHECK_FALSE(error_of(fmt, rows + 16, cols, good).empty());
+  const auto with = [&](std::size_t at, std::uint32_t value) {
+    bad = good;
+    std::memcpy(bad.data() + at, &value, sizeof value);
+    return error_of(fmt, rows, cols, bad);
+  };
+  const std::size_t permutation = 64, sparse = good.size() - c.sparse.bytes().size();
+  CHECK(with(permutation, 64) == begins + "its permutation has not each column once");
+  CHECK(with(permutation + 4, 63) == begins + "its permutation has not each column once");
+  CHECK(with(sparse, 1) ==
+        begins + "sparse matrix of 20 x 64: its first tile does not begin at step 0");
+  CHECK(with(sparse + 64, 64).ends_with("an entry is in column 64"));
+  // What is of the right form and holds no numbers is for find_fault to say.
+  const auto fault = [&](std::size_t at, std::uint32_t value) {
+    CHECK(with(at, value).empty());
+    return er::find_fault(er::any_matrix::from_bytes(fmt, rows, cols, bad)).value_or("");
+  };
+  CHECK(fault(permutation + 4 * cols + 4 * 7, 0x7fc00000) ==
+        "the factor of column 7 is NaN: expected finite factors");
+  CHECK(fault(sparse + 64 + 32, 0x7c007c00)
+            .starts_with("in part 1 of the sum, the entry at row 0, column "));
+  const std::vector<std::byte> at_odd = [&] {
+    std::vector<std::byte> moved(good.size() + 8);
+    std::memcpy(moved.data() + 2, good.data(), good.size());
+    return moved;
+  }();
+  CHECK(error_of(fmt, rows, cols, std::span{at_odd}.subspan(2, good.size()))
+            .ends_with("no multiple of 4"));
 }
 
 TEST_SUITE_END();

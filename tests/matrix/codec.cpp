@@ -20,8 +20,8 @@ TEST_SUITE("matrix/codec") {
       CHECK(&er::codec_of(er::codec_list[i].type) == &er::codec_list[i]);
       names.insert(std::string{er::codec_list[i].name});
     }
-    CHECK(names == std::set<std::string>{"ternary2", "ternary5", "int3", "int4", "int5", "int6",
-                                         "int8", "binary"});
+    CHECK(names == std::set<std::string>{"ternary2", "ternary5", "int2", "int3", "int4", "int5",
+                                         "int6", "int8", "binary"});
     std::set<std::string> planes;
     for (const er::plane_info& plane : er::plane_list) planes.insert(std::string{plane.name});
     CHECK(planes.size() == er::plane_list.size());
@@ -75,9 +75,11 @@ TEST_SUITE("matrix/codec") {
       CAPTURE(codec.name);
       int level = -codec.zero_code;
       for (std::size_t p = 0; p < codec.plane_count; ++p) {
-        const int digit = tile_places::digit_of(codec.digits[p].plane, codec.zero_byte(p), 0);
+        const int digit =
+            tile_places::digit_of(codec.digits[p].plane, codec.byte_of(codec.zero_code, p), 0);
         for (unsigned f = 1; f < codec.plane(p).fields(); ++f)
-          CHECK(tile_places::digit_of(codec.digits[p].plane, codec.zero_byte(p), f) == digit);
+          CHECK(tile_places::digit_of(codec.digits[p].plane, codec.byte_of(codec.zero_code, p),
+                                      f) == digit);
         level += digit << codec.digits[p].shift;
       }
       CHECK(level == (codec.type == er::code_type::binary ? -1 : 0));

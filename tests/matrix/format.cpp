@@ -15,10 +15,10 @@ namespace er = edgerazor;
 TEST_SUITE_BEGIN("matrix/format");
 
 TEST_CASE("format: every name parses to its format") {
-  for (const er::code_type code : shapes::codes) {
+  for (const shapes::coding& coding : shapes::codings) {
     for (const std::uint32_t group : {0u, 4u, 20u, 32u, 64u, 128u, 256u, 1000u, 65536u}) {
       for (const er::scale_kind kind : shapes::kinds) {
-        const er::format fmt{code, group, kind};
+        const er::format fmt = coding.with(group, kind);
         CAPTURE(fmt.name());
         const std::optional<er::format> parsed = er::format::parse(fmt.name());
         REQUIRE(parsed);
@@ -34,6 +34,13 @@ TEST_CASE("format: every name parses to its format") {
   CHECK(er::format{er::code_type::ternary5, 64, er::scale_kind::bfloat16}.name() ==
         "ternary5_g64_bf16");
   CHECK(er::format{er::code_type::int4, 0}.name() == "int4_row");
+  CHECK(er::format{er::code_type::int4, 64, er::scale_kind::float16, er::zero_kind::point}.name() ==
+        "int4z_g64");
+  CHECK(er::format{er::code_type::int3, 16, er::scale_kind::float16, er::zero_kind::point, true}
+            .name() == "int3z_g16_q3");
+  CHECK(
+      er::format{er::code_type::int2, 0, er::scale_kind::bfloat16, er::zero_kind::minimum}.name() ==
+      "int2m_row_bf16");
   CHECK(er::format{er::code_type::int8, 128, er::scale_kind::float32}.name() == "int8_g128_f32");
 }
 
@@ -70,6 +77,22 @@ TEST_CASE("format: anything else is refused") {
                                       "int4__g64",
                                       "int4_g0x40",
                                       "int4_f32",
+                                      "ternary2z_g64",
+                                      "ternary5z_g64",
+                                      "ternary5m_g64",
+                                      "binarym_g64",
+                                      "int4zz_g64",
+                                      "int4zm_g64",
+                                      "int4a_g64",
+                                      "int4_z_g64",
+                                      "int4z",
+                                      "z_g64",
+                                      "int3_g16_q3",
+                                      "int3z_g16_q4",
+                                      "int3z_g16_q3_bf16",
+                                      "int3z_g16_f32_q3",
+                                      "int3z_q3",
+                                      "int3z_q3_g16",
                                       "_f32",
                                       "_bf16",
                                       "_"}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Names of dense and mixed formats: printed and parsed back, and nothing else is parsed.
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include <doctest/doctest.h>
@@ -68,6 +69,84 @@ TEST_CASE("matrix_format: dense and mixed names") {
     CAPTURE(name);
     CHECK_FALSE(er::matrix_format::parse(name));
   }
+}
+
+TEST_CASE("matrix_format: sums, and what is done to the input of their parts") {
+  for (const std::string_view name :
+       {"sparse", "int4_g16+sparse", "sparse+int4_g16", "int4_g64+ternary2_row+sparse",
+        "sum(int4_g64+ternary2_g64)", "sum(int4_g64+ternary2_g32)", "sum(f32+f16)",
+        "sum(int4_g64+f16+binary_row)", "f16+sparse", "sparse+sparse",
+        "mixed(int4_g64+ternary2_g64:every_8_rows)+sparse", "scaled(int4_g64)", "permuted(sparse)",
+        "scaled(int4_g64+ternary2_g64:every_8_rows)", "scaled(int4_g64+ternary2_g64)",
+        "scaled(sum(int4_g64+ternary2_g64))", "scaled(f16)+scaled(f16)",
+        "permuted(int4_g16+sparse)+scaled(permuted(scaled(int8_row)+sparse)+int4_g4)"}) {
+    CAPTURE(name);
+    const std::optional<er::matrix_format> parsed = er::matrix_format::parse(name);
+    REQUIRE(parsed);
+    CHECK(parsed->type == er::matrix_format::kind::sum);
+    CHECK(parsed->name() == name);
+  }
+  const auto parsed =
+      er::matrix_format::parse("f16+scaled(int4_g16+permuted(sparse))+scaled(sparse)");
+  REQUIRE(parsed);
+  REQUIRE(parsed->stages.size() == 3);
+  CHECK(parsed->stages[0] == er::matrix_format::stage{er::input_stage::scaled, 0});
+  CHECK(parsed->stages[1] == er::matrix_format::stage{er::input_stage::permuted, 1});
+  CHECK(parsed->stages[2] == er::matrix_format::stage{er::input_stage::scaled, 0});
+  REQUIRE(parsed->parts.size() == 4);
+  CHECK(parsed->parts[0].fmt.element == er::scale_kind::float16);
+  CHECK(parsed->parts[1].fmt.first == er::format{er::code_type::int4, 16});
+  CHECK(parsed->parts[2].fmt.type == er::matrix_format::kind::sparse);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(parsed->parts[i].input == i);
+
+  for (const std::string_view name : {"",
+                                      "+",
+                                      "sparse+",
+                                      "+sparse",
+                                      "sparse ",
+                                      "Sparse",
+                                      "sparse_g16",
+                                      "sum(sparse)",
+                                      "sum(int4_g16)",
+                                      "sum(int4_g16+sparse)",
+                                      "sum(sum(f16+f16)+f16)",
+                                      "mixed(int4_g16)",
+                                      "mixed(int4_g64+ternary2_g64)",
+                                      "mixed(int4_g64+sparse)+sparse",
+                                      "mixed(f16)+sparse",
+                                      "int4_g64+ternary2_g64:every_8_rows+sparse",
+                                      "sparse+int4_g64+ternary2_g64:every_8_rows",
+                                      "scaled",
+                                      "scaled(",
+                                      "scaled()",
+                                      "scaled)",
+                                      "scaled(int4_g16",
+                                      "scaled(int4_g16))",
+                                      "(int4_g16)",
+                                      "(int4_g16)+sparse",
+                                      "scaled(int4_g16)sparse",
+                                      "scaled(int4_g16)(sparse)",
+                                      "scaled(int4_g16+ternary2_g32)",
+                                      "scaled(int4_g16+f16)",
+                                      "turned(int4_g16)",
+                                      "scaled(int4_g16)+sum(f16+f16)",
+                                      "sum(f16+f16)+sum(f16+f16)",
+                                      "sum(f16)+(f16)"}) {
+    CAPTURE(name);
+    CHECK_FALSE(er::matrix_format::parse(name));
+  }
+  // No more parts or stages than the text of a hostile file could want.
+  std::string parts = "sparse", stages = "f16";
+  for (std::size_t i = 1; i < er::matrix_format::most; ++i) parts += "+sparse";
+  for (std::size_t i = 0; i < er::matrix_format::most; ++i) stages = "scaled(" + stages + ')';
+  CHECK(er::matrix_format::parse(parts));
+  CHECK(er::matrix_format::parse(stages));
+  CHECK_FALSE(er::matrix_format::parse(parts + "+sparse"));
+  CHECK_FALSE(er::matrix_format::parse("scaled(" + stages + ')'));
+  CHECK_FALSE(er::matrix_format::parse(std::string(100000, '(')));
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "scaled(";
+  CHECK_FALSE(er::matrix_format::parse(deep));
 }
 
 TEST_SUITE_END();

@@ -66,6 +66,9 @@ expectation expect(const er::format& fmt, const er::matrix_view<const float>& we
     case er::code_type::ternary5:
       by(er::ternary<er::per_channel>{});
       break;
+    case er::code_type::int2:
+      by(er::int2<er::per_channel>{});
+      break;
     case er::code_type::int3:
       by(er::int3<er::per_channel>{});
       break;
@@ -143,6 +146,13 @@ void check_policies(std::mt19937& random) {
   check_against_fake_quantize<er::ternary<Granularity, float>, er::codecs::ternary5>(random);
   check_against_fake_quantize<er::int4<Granularity, float>>(random);
   check_against_fake_quantize<er::int8<Granularity, float>>(random);
+  check_against_fake_quantize<er::asymmetric<4, Granularity, float>>(random);
+  check_against_fake_quantize<er::asymmetric<3, Granularity, float, er::zero_rule::integer>>(
+      random);
+  check_against_fake_quantize<er::asymmetric<2, Granularity, float, er::zero_rule::minimum>>(
+      random);
+  check_against_fake_quantize<er::asymmetric<8, Granularity, float>>(random);
+  check_against_fake_quantize<er::asymmetric<5, Granularity, float>>(random);
 }
 
 template <class Policy, class Codec = er::default_codec<Policy>>

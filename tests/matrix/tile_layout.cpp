@@ -17,10 +17,10 @@ TEST_SUITE_BEGIN("matrix/tile_layout");
 using sizes = std::initializer_list<std::size_t>;
 
 TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
-  for (const er::code_type code : shapes::codes) {
+  for (const shapes::coding& coding : shapes::codings) {
     for (const std::uint32_t group : shapes::groups) {
       for (const er::scale_kind kind : shapes::kinds) {
-        const er::format fmt{code, group, kind};
+        const er::format fmt = coding.with(group, kind);
         CAPTURE(fmt.name());
         std::size_t wrong = 0;
         for (const std::size_t rows : shapes::rows) {
@@ -35,7 +35,14 @@ TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
                      layout.group_cols() != (group == 0 ? cols : group);
             for (std::size_t r = 0; r < places.padded_rows; ++r) {
               for (std::size_t g = 0; g < places.groups; ++g) {
-                wrong += layout.scale_offset(r, g) != places.scales[r * places.groups + g];
+                const std::size_t i = r * places.groups + g;
+                if (fmt.two_level) {
+                  wrong += layout.group_offset(r, g) + r % 16 != places.scales[i];
+                  wrong += layout.group_offset(r, g) + 16 != places.numbers[i];
+                  continue;
+                }
+                wrong += layout.scale_offset(r, g) != places.scales[i];
+                wrong += layout.has_zeros() && layout.zero_offset(r, g) != places.zeros[i];
               }
             }
             for (std::size_t p = 0; p < places.planes.size(); ++p) {
@@ -64,8 +71,9 @@ TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
 
 TEST_CASE("tile_layout: stored bits for each weight") {
   const auto bits = [](er::code_type code, std::uint32_t group,
-                       er::scale_kind kind = er::scale_kind::float16) {
-    return er::tile_layout({code, group, kind}, 1600, 2560).bits_per_weight();
+                       er::scale_kind kind = er::scale_kind::float16,
+                       er::zero_kind zero = er::zero_kind::none) {
+    return er::tile_layout({code, group, kind, zero}, 1600, 2560).bits_per_weight();
   };
   // Codes plus 16 bits a scale; 160 * 16 rows and 2560 columns leave no padding in any codec (2560
   // = 128 * 20).
@@ -77,6 +85,14 @@ TEST_CASE("tile_layout: stored bits for each weight") {
   CHECK(bits(er::code_type::int5, 64) == 5 + 16.0 / 64);
   CHECK(bits(er::code_type::int6, 64) == 6 + 16.0 / 64);
   CHECK(bits(er::code_type::binary, 64) == 1 + 16.0 / 64);
+  CHECK(bits(er::code_type::int2, 64) == 2 + 16.0 / 64);
+  CHECK(bits(er::code_type::int4, 64, er::scale_kind::float16, er::zero_kind::point) ==
+        4 + 32.0 / 64);
+  CHECK(bits(er::code_type::int4, 32, er::scale_kind::float32, er::zero_kind::minimum) ==
+        4 + 64.0 / 32);
+  // A byte a row, and 64 bits for 16 rows and a group.
+  CHECK(er::tile_layout(*er::format::parse("int3z_g16_q3"), 1600, 2560).bits_per_weight() ==
+        3 + 8.0 / 16 + 64.0 / 256);
   CHECK(bits(er::code_type::int8, 128, er::scale_kind::float32) == 8 + 32.0 / 128);
   // One scale a row is 32 bytes a tile, which take a whole cache line.
   CHECK(bits(er::code_type::ternary5, 0) == 1.6 + 64.0 * 8 / (16 * 2560));
@@ -104,9 +120,27 @@ TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
     CHECK_THROWS_AS(layout(64, many, many), error);
   }
   CHECK_THROWS_AS(layout(64, std::size_t{1} << 32, std::size_t{1} << 32), error);
+  for (const er::code_type code :
+       {er::code_type::ternary2, er::code_type::ternary5, er::code_type::binary}) {
+    CHECK_THROWS_WITH_AS(
+        er::tile_layout({code, 64, er::scale_kind::float16, er::zero_kind::point}, 1, 64),
+        ("packed matrix: " + std::string{er::codec_of(code).name} +
+         " has no form with a zero of the group")
+            .c_str(),
+        error);
+  }
+  er::format two_level = *er::format::parse("int3z_g16_q3");
+  two_level.scale = er::scale_kind::bfloat16;
+  CHECK_THROWS_WITH_AS(er::tile_layout(two_level, 1, 64),
+                       "packed matrix: two-level statistics are of float16 and of formats with "
+                       "zeros, got int3z_g16_q3_bf16",
+                       error);
+  two_level.scale = er::scale_kind::float16;
+  two_level.zero = er::zero_kind::none;
+  CHECK_THROWS_AS(er::tile_layout(two_level, 1, 64), error);
   // What is accepted does not overflow: the size is at least that of the codes.
-  for (const er::code_type code : shapes::codes) {
-    const er::tile_layout wide({code, 4, er::scale_kind::float32}, 1, largest >> 9);
+  for (const shapes::coding& coding : shapes::codings) {
+    const er::tile_layout wide(coding.with(4, er::scale_kind::float32), 1, largest >> 9);
     CHECK(wide.bytes() / 16 > wide.cols() / 32);
   }
 }

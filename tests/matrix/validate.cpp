@@ -96,6 +96,43 @@ TEST_CASE("find_fault: every byte of every codec, at the places of a tile's chun
   }
 }
 
+TEST_CASE("find_fault: with a zero of the group every code is one, and every zero is looked at") {
+  constexpr std::size_t rows = 20, cols = 90;
+  for (const char* name : {"int2z_g36", "int3m_g36", "int4z_g36_bf16", "int5m_g36_f32", "int6z_g36",
+                           "int8m_g36", "int8z_row"}) {
+    CAPTURE(name);
+    const er::matrix_format fmt = *er::matrix_format::parse(name);
+    const er::tile_layout layout(fmt.first, rows, cols);
+    std::vector<std::byte> bytes = packed_bytes_of(fmt, rows, cols);
+    CHECK_FALSE(fault_of(fmt, rows, cols, bytes));
+    for (const int byte : {0x00, 0x5a, 0xff}) {
+      for (std::size_t i = layout.scale_bytes(); i < layout.tile_bytes(); ++i)
+        bytes[i] = static_cast<std::byte>(byte);
+      CHECK_FALSE(fault_of(fmt, rows, cols, bytes));
+    }
+    std::size_t wrong = 0;
+    for (const float bad : {INFINITY, -INFINITY, NAN}) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        for (std::size_t g = 0; g < layout.groups(); ++g) {
+          for (const bool of_zero : {false, true}) {
+            std::byte* const at =
+                bytes.data() + (of_zero ? layout.zero_offset(r, g) : layout.scale_offset(r, g));
+            const float before = er::detail::matrix::read_scale(at, fmt.first.scale);
+            er::detail::matrix::write_scale(at, fmt.first.scale, bad);
+            const std::string what = of_zero ? "zero" : "scale";
+            wrong += fault_of(fmt, rows, cols, bytes) !=
+                     "the " + what + " of row " + std::to_string(r) + ", group " +
+                         std::to_string(g) + " is " + (std::isnan(bad) ? "NaN" : "infinite") +
+                         ": expected finite " + what + "s";
+            er::detail::matrix::write_scale(at, fmt.first.scale, before);
+          }
+        }
+      }
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("find_fault: the first wrong code is named") {
   const er::format two{er::code_type::ternary2, 64}, three{er::code_type::ternary5, 64},
       eight{er::code_type::int8, 64};

@@ -16,6 +16,7 @@
 #include "support/oracle.hpp"
 #include "support/samples.hpp"
 #include "support/shapes.hpp"
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/row_lookup.hpp>
@@ -86,9 +87,7 @@ struct comparison {
       er::look_up_row(w, r, row);
       wrong += samples::count_differences(row, std::span{values}.subspan(r * w.cols(), w.cols()));
       for (std::size_t c = 0; c < w.cols(); ++c) {
-        const float scale = expected.scales[r * expected.groups + c / expected.group_cols];
-        wrong +=
-            !samples::same(row[c], static_cast<float>(expected.levels[r * w.cols() + c]) * scale);
+        wrong += !samples::same(row[c], expected.value(r, c));
       }
     }
     return wrong;
@@ -102,12 +101,12 @@ TEST_CASE("product: every format and shape, one token") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const er::code_type code : shapes::codes) {
+  for (const shapes::coding& coding : shapes::codings) {
     for (const std::uint32_t group : shapes::groups) {
       for (const std::size_t rows : shapes::rows) {
         std::size_t wrong = 0;
         for (const std::size_t cols : shapes::cols(24)) {
-          const er::format fmt{code, group, shapes::kinds[i % 3]};
+          const er::format fmt = coding.with(group, shapes::kinds[i % 3]);
           const er::tile_layout layout(fmt, rows, cols);
           const std::vector<std::byte> bytes = operands::draw_matrix(
               layout, operands::all_contents[i % operands::all_contents.size()], random);
@@ -121,7 +120,7 @@ TEST_CASE("product: every format and shape, one token") {
           if (i % 4 == 0) wrong += item.count_wrong_rows();
           ++i;
         }
-        CAPTURE((er::format{code, group}.name()));
+        CAPTURE(coding.with(group).name());
         CAPTURE(rows);
         CHECK(wrong == 0);
       }
@@ -134,10 +133,10 @@ TEST_CASE("product: several tokens, past every block of them") {
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const er::code_type code : shapes::codes) {
+  for (const shapes::coding& coding : shapes::codings) {
     for (const std::size_t tokens : sizes{2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 129}) {
-      const er::format fmt{code, shapes::groups[i % shapes::groups.size()],
-                           shapes::kinds[i / 2 % 3]};
+      const er::format fmt =
+          coding.with(shapes::groups[i % shapes::groups.size()], shapes::kinds[i / 2 % 3]);
       // One panel is 64 slots, 256 columns.
       const std::size_t rows = i % 2 == 0 ? 17 : 33, cols = tokens > 33  ? 70
                                                             : i % 3 == 0 ? 577
@@ -164,8 +163,8 @@ TEST_CASE("product: the largest group at its extremes stays exact") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const er::code_type code : shapes::codes) {
-    const er::tile_layout layout({code, 0}, 1, er::format::largest_group);
+  for (const shapes::coding& coding : shapes::codings) {
+    const er::tile_layout layout(coding.with(0), 1, er::format::largest_group);
     for (const operands::content what : {operands::content::maximal, operands::content::minimal}) {
       const std::vector<std::byte> bytes = operands::draw_matrix(layout, what, random);
       const comparison item(er::packed_view(layout, bytes));
@@ -181,10 +180,10 @@ TEST_CASE("product: more groups than are held at once") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const er::code_type code : shapes::codes) {
+  for (const shapes::coding& coding : shapes::codings) {
     for (const std::size_t cols :
          sizes{60, 64, 68, 127, 128, 129, 200}) {  // 15, 16, 17 ... groups of 4
-      const er::tile_layout layout({code, 4}, 20, cols);
+      const er::tile_layout layout(coding.with(4), 20, cols);
       const std::vector<std::byte> bytes =
           operands::draw_matrix(layout, operands::content::any_bytes, random);
       const comparison item(er::packed_view(layout, bytes));
@@ -248,33 +247,51 @@ TEST_CASE("product: dense matrices") {
 }
 
 TEST_CASE("product: float activations are the real product to within rounding") {
-  // Against a sum in double of level * scale * x; level * scale is exact. A column passes at most
-  // 64 / 4 fmas of its chain, two additions, and one fma for each of 10 groups, each of which
-  // rounds a partial sum of at most the sum of magnitudes.
+  // Against a sum in double of s (code - z) x, or s code x + m x, of the numbers as stored. A
+  // column passes at most 64 / 4 fmas of its chain (or additions of the group's sum), two
+  // additions, one fma with z, and one fma or two for each of 10 groups, each of which rounds a
+  // partial sum of at most the sum of magnitudes s (|code| + |z|) |x| + |m x|.
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const er::code_type code : shapes::codes) {
+  for (const shapes::coding& coding : shapes::codings) {
     const std::size_t rows = 33, cols = 577;
-    const er::matrix_format fmt{er::format{code, 64}};
+    const er::zero_kind zero = coding.zero;
+    er::format fmt = coding.with(64);
+    fmt.two_level = false;
     const std::vector<float> w = samples::draw(samples::kind::normal, rows * cols, random);
     const std::vector<float> x = samples::draw(samples::kind::uniform, cols, random);
-    const er::any_matrix matrix =
+    er::any_matrix matrix =
         er::any_matrix::pack(fmt, er::matrix_view<const float>{w.data(), rows, cols});
-    std::vector<float> values(rows * cols);
-    er::dequantize(*matrix.packed(), er::matrix_view<float>{values.data(), rows, cols});
+    std::vector<std::uint8_t> codes(rows * cols);
+    er::unpack(*matrix.packed(), er::matrix_view<std::uint8_t>{codes.data(), rows, cols});
+    if (coding.two_level) {
+      std::vector<float> scales(rows * 10), zeros(rows * 10);
+      er::unpack_scales(*matrix.packed(), {scales.data(), rows, 10});
+      er::unpack_zeros(*matrix.packed(), {zeros.data(), rows, 10});
+      matrix = er::pack_levels(coding.with(64), er::matrix_view{codes.data(), rows, cols},
+                               {scales.data(), rows, 10}, {zeros.data(), rows, 10});
+    }
+    const er::packed_view& packed = *matrix.packed();
     for (const er::kernel& k : er::available_kernels()) {
       std::vector<float> y(rows);
       er::gemv(matrix, er::unquantized{std::span<const float>{x}}, std::span{y}, {.kernel = &k});
       for (std::size_t r = 0; r < rows; ++r) {
         double sum = 0, magnitudes = 0;
         for (std::size_t c = 0; c < cols; ++c) {
-          const double term = static_cast<double>(values[r * cols + c]) * static_cast<double>(x[c]);
-          sum += term;
-          magnitudes += std::fabs(term);
+          const double s = double{er::scale_at(packed, r, c / 64)} * double{x[c]},
+                       number = double{er::zero_at(packed, r, c / 64)}, level = codes[r * cols + c];
+          if (zero == er::zero_kind::minimum) {
+            sum += s * level + number * double{x[c]};
+            magnitudes += std::fabs(s * level) + std::fabs(number * double{x[c]});
+          } else {
+            sum += s * (level - number);
+            magnitudes += zero == er::zero_kind::none ? std::fabs(s * (level - number))
+                                                      : std::fabs(s) * (level + std::fabs(number));
+          }
         }
-        const double bound =
-            0x1p-24 * (64.0 / 4 + 2 + 10) * magnitudes * (1 + 0x1p-10);  // and second order
+        const double bound = 0x1p-24 * (64.0 / 4 + 2 + (zero == er::zero_kind::none ? 10 : 21)) *
+                             magnitudes * (1 + 0x1p-10);  // and second order
         CHECK(std::fabs(static_cast<double>(y[r]) - sum) <= bound);
       }
     }

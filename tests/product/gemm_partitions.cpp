@@ -42,7 +42,13 @@ constexpr const char* all_names[] = {"f32",
                                      "int4_g32+ternary5_g32:rows_4_of_8",
                                      "int3_g32",
                                      "int6_row_f32",
-                                     "int5_g64+binary_g64:every_4_rows"};
+                                     "int5_g64+binary_g64:every_4_rows",
+                                     "int2z_g16",
+                                     "int4z_g64",
+                                     "int4m_g32_bf16",
+                                     "int3m_row_f32",
+                                     "int8z_row",
+                                     "int6m_g64+int3z_g64:every_4_rows"};
 
 er::any_matrix packed(std::string_view name, std::size_t rows, std::size_t cols,
                       std::mt19937& random) {

@@ -22,7 +22,7 @@ if(NOT headers)
 endif()
 set(violations "")
 
-# What each folder may include. An interop header may include all; nobody includes interop or an umbrella.
+# What each folder may include. An interop header may include all; nobody includes interop, calibrate or an umbrella.
 set(floors_core core)
 set(floors_policy core policy)
 set(floors_matrix core policy matrix)
@@ -31,16 +31,19 @@ set(floors_product core policy matrix kernel product)
 set(floors_distill core row distill)
 set(floors_row core row)
 set(floors_io core policy matrix io)
+set(floors_calibrate core policy matrix calibrate)
 set(floors_interop core policy matrix kernel product row distill io interop umbrella)
 set(floors_umbrella core policy matrix kernel product row distill io umbrella)
 
-# The floor of "edgerazor/matrix/pack.hpp" is matrix; distill/row is one of its own, the version is as low as core, other
-# headers at the top are umbrellas.
+# The floor of "edgerazor/matrix/pack.hpp" is matrix; distill/row is one of its own, the version is as low as core, calibrate
+# has an umbrella that is of its floor, other headers at the top are umbrellas.
 function(floor_of header result)
   if(header STREQUAL "edgerazor/version.hpp")
     set(${result} core PARENT_SCOPE)
   elseif(header MATCHES "^edgerazor/distill/row/")
     set(${result} row PARENT_SCOPE)
+  elseif(header STREQUAL "edgerazor/calibrate.hpp")
+    set(${result} calibrate PARENT_SCOPE)
   elseif(header MATCHES "^edgerazor/([^/]+)/")
     set(${result} ${CMAKE_MATCH_1} PARENT_SCOPE)
   else()
@@ -90,14 +93,15 @@ if(RULE STREQUAL "floors")
         elseif(NOT lower IN_LIST floors_${floor})
           violation("${header} includes ${included}: ${floor} may include ${floors_${floor}}")
         endif()
+      elseif(NOT floor MATCHES "^(calibrate|interop)$" AND include MATCHES "<(Eigen/[^>]*)>")
+        violation("${header} includes ${CMAKE_MATCH_1}: calibrate and interop may")
       endif()
     endforeach()
   endforeach()
 
 elseif(RULE STREQUAL "umbrellas")
   foreach(header IN LISTS headers)
-    floor_of(${header} floor)
-    if(floor STREQUAL "umbrella")
+    if(header MATCHES "^edgerazor/[^/]+[.]hpp$" AND NOT header STREQUAL "edgerazor/version.hpp")
       file(STRINGS ${ROOT}/include/${header} code REGEX "[^ \t]")
       list(FILTER code EXCLUDE REGEX "^(//|#pragma once|#include <)")
       if(code)
@@ -212,7 +216,7 @@ elseif(RULE STREQUAL "mirror")
   # Public is what declares a name outside namespace detail. Engines and definitions are tested through what they serve.
   foreach(header IN LISTS headers)
     floor_of(${header} floor)
-    if(floor MATCHES "^(core|policy|matrix|product|distill|io|interop)$" AND NOT header MATCHES "(_impl[.]hpp|[.]inl)$"
+    if(floor MATCHES "^(core|policy|matrix|calibrate|product|distill|io|interop)$" AND NOT header MATCHES "(_impl[.]hpp|[.]inl)$"
        AND NOT header STREQUAL "edgerazor/version.hpp" AND NOT header STREQUAL "edgerazor/core/config.hpp")
       set(public FALSE)
       set(inside FALSE)
@@ -237,7 +241,7 @@ elseif(RULE STREQUAL "mirror")
     endif()
   endforeach()
   # What else there is to say of a header stands in <header>_<what>.cpp, in the same suite. Files without cases are no tests.
-  foreach(floor IN ITEMS core policy matrix kernel product distill io interop)
+  foreach(floor IN ITEMS core policy matrix calibrate kernel product distill io interop)
     file(GLOB_RECURSE tests RELATIVE ${ROOT}/tests ${ROOT}/tests/${floor}/*.cpp)
     foreach(test IN LISTS tests)
       string(REGEX REPLACE "[.]cpp$" "" name ${test})

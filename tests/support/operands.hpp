@@ -52,7 +52,9 @@ inline std::uint8_t draw_byte(const edgerazor::plane_info& plane, content what,
 }
 
 /// One code that packers write.
-inline int draw_packed_code(const edgerazor::codec_info& codec, std::mt19937& random) {
+inline int draw_packed_code(const edgerazor::tile_layout& layout, std::mt19937& random) {
+  const edgerazor::codec_info& codec = layout.codec();
+  if (layout.has_zeros()) return static_cast<int>(random() % (codec.largest_code() + 1));
   const int levels = (codec.max_level() - codec.min_level) / codec.level_step + 1;
   return codec.min_level + codec.zero_code +
          codec.level_step * static_cast<int>(random() % static_cast<unsigned>(levels));
@@ -76,6 +78,25 @@ inline float draw_scale(edgerazor::scale_kind kind, std::mt19937& random) {
   }
 }
 
+/// A zero or minimum of ordinary size, or what draw_scale gives.
+inline float draw_zero(edgerazor::scale_kind kind, std::mt19937& random) {
+  const float ordinary = static_cast<float>(random() % 2000) * 0.0137f - 9.0f;
+  return random() % 8 == 0 ? draw_scale(kind, random) : ordinary;
+}
+
+/// The 24 bytes of a group with two levels: any codes, and numbers as they are fitted.
+inline void draw_two_levels(std::byte* at, std::mt19937& random) {
+  for (std::size_t r = 0; r < edgerazor::tile_rows; ++r) at[r] = static_cast<std::byte>(random());
+  const float numbers[] = {draw_scale(edgerazor::scale_kind::float16, random),
+                           static_cast<float>(random() % 400) * 0.0137f - 1.0f,
+                           draw_scale(edgerazor::scale_kind::float16, random),
+                           static_cast<float>(random() % 400) * 0.137f - 9.0f};
+  for (std::size_t i = 0; i < 4; ++i) {
+    edgerazor::detail::matrix::write_scale(at + edgerazor::tile_rows + 2 * i,
+                                           edgerazor::scale_kind::float16, numbers[i]);
+  }
+}
+
 /// The bytes of a packed matrix.
 inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, content what,
                                           std::mt19937& random) {
@@ -89,13 +110,18 @@ inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, 
     for (std::size_t r = 0; r < edgerazor::tile_rows && what == content::levels; ++r) {
       edgerazor::detail::matrix::row_codes codes(layout);
       for (std::size_t c = 0; c < layout.cols(); ++c)
-        *codes.at(c) = static_cast<std::uint8_t>(draw_packed_code(layout.codec(), random));
+        *codes.at(c) = static_cast<std::uint8_t>(draw_packed_code(layout, random));
       codes.write(bytes.data(), tile * edgerazor::tile_rows + r);
     }
-    for (std::size_t i = 0; i < layout.groups() * edgerazor::tile_rows; ++i) {
-      edgerazor::detail::matrix::write_scale(at + i * edgerazor::scale_size(layout.fmt().scale),
-                                             layout.fmt().scale,
-                                             draw_scale(layout.fmt().scale, random));
+    for (std::size_t g = 0; g < layout.groups() && layout.two_level(); ++g)
+      draw_two_levels(at + g * layout.group_bytes(), random);
+    if (layout.two_level()) continue;
+    const edgerazor::scale_kind kind = layout.fmt().scale;
+    for (std::size_t i = 0; i < layout.numbers() * edgerazor::tile_rows; ++i) {
+      const bool is_zero = layout.has_zeros() && i / edgerazor::tile_rows % 2 == 1;
+      edgerazor::detail::matrix::write_scale(
+          at + i * edgerazor::scale_size(kind), kind,
+          is_zero ? draw_zero(kind, random) : draw_scale(kind, random));
     }
   }
   return bytes;

@@ -39,18 +39,24 @@ inline std::vector<plane> planes_of(edgerazor::code_type code) {
       return {{plane_type::bits4, 1}, {plane_type::bits2, 16}};
     case code_type::binary:
       return {{plane_type::bits1, 2}};
+    case code_type::int2:
+      return {{plane_type::bits2, 1}};
   }
   return {};
 }
 
-/// The code of the level zero.
-inline int zero_of(edgerazor::code_type code) {
+/// The code of the level zero; the code 0 where groups have zeros of their own.
+inline int zero_of(edgerazor::code_type code,
+                   edgerazor::zero_kind zero = edgerazor::zero_kind::none) {
+  if (zero != edgerazor::zero_kind::none) return 0;
   using edgerazor::code_type;
   switch (code) {
     case code_type::ternary2:
     case code_type::ternary5:
     case code_type::binary:
       return 1;
+    case code_type::int2:
+      return 2;
     case code_type::int3:
       return 4;
     case code_type::int4:
@@ -115,11 +121,13 @@ struct plane_map {
   std::vector<place> digits;
 };
 
-/// Places of all digits and scales of a matrix; scales are `padded_rows x groups`, row-major.
+/// Places of all digits, scales and zeros of a matrix; scales and zeros are `padded_rows x groups`,
+/// row-major; no zeros where the format has none.
 struct map {
   std::size_t padded_rows = 0, groups = 0, bytes = 0;
   std::vector<plane_map> planes;
-  std::vector<std::size_t> scales;
+  std::vector<std::size_t> scales, zeros;  ///< of two levels both are at the row's byte of codes
+  std::vector<std::size_t> numbers;        ///< of two levels: the four of a row's tile and group
 };
 
 inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols) {
@@ -129,6 +137,8 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
   while (result.padded_rows < rows) result.padded_rows += 16;
   for (std::size_t c = 0; c < cols; c += group) ++result.groups;
   result.scales.resize(result.padded_rows * result.groups);
+  const bool has_zeros = fmt.zero != edgerazor::zero_kind::none;
+  if (has_zeros) result.zeros = result.scales;
   for (const plane& one : planes_of(fmt.code)) {
     plane_map& places = result.planes.emplace_back();
     while (places.padded_cols < cols) places.padded_cols += std::size_t{4} * fields_of(one.type);
@@ -138,8 +148,20 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
   std::size_t at = 0;
   for (std::size_t tile = 0; tile < result.padded_rows; tile += 16) {
     for (std::size_t g = 0; g < result.groups; ++g) {
+      if (fmt.two_level) {
+        for (std::size_t r = 0; r < 16; ++r, ++at) {
+          result.scales[(tile + r) * result.groups + g] = at;
+          result.zeros[(tile + r) * result.groups + g] = at;
+          result.numbers.resize(result.scales.size());
+          result.numbers[(tile + r) * result.groups + g] = at + 16 - r;
+        }
+        at += 8;
+        continue;
+      }
       for (std::size_t r = 0; r < 16; ++r, at += scale_bytes)
         result.scales[(tile + r) * result.groups + g] = at;
+      for (std::size_t r = 0; r < 16 && has_zeros; ++r, at += scale_bytes)
+        result.zeros[(tile + r) * result.groups + g] = at;
     }
     while (at % 64 != 0) ++at;
     for (std::size_t p = 0; p < result.planes.size(); ++p) {
@@ -171,12 +193,21 @@ inline float scale_of(edgerazor::scale_kind kind, const std::byte* at) {
   return edgerazor::bfloat16::from_bits(bits);
 }
 
+/// A scale (or zero) of two levels: unit * (code - zero).
+inline float two_level_of(const std::byte* numbers, std::size_t which, int code) {
+  const float unit = scale_of(edgerazor::scale_kind::float16, numbers + 4 * which),
+              zero = scale_of(edgerazor::scale_kind::float16, numbers + 4 * which + 2);
+  volatile float difference = static_cast<float>(code) - zero;
+  return unit * difference;
+}
+
 /// A matrix read by that walk.
 struct matrix {
   edgerazor::format fmt;
   std::size_t rows = 0, cols = 0, groups = 0, group_cols = 0;
-  std::vector<int> levels;    ///< rows x cols
+  std::vector<int> levels;    ///< rows x cols; codes where the format has zeros
   std::vector<float> scales;  ///< rows x groups
+  std::vector<float> zeros;   ///< the same; empty where the format has none
   bool padding_is_zero = true;
 
   matrix(const edgerazor::format& f, std::size_t row_count, std::size_t col_count,
@@ -185,7 +216,7 @@ struct matrix {
     const map places = walk(fmt, rows, cols);
     const std::vector<plane> planes = planes_of(fmt.code);
     groups = places.groups;
-    levels.assign(rows * cols, -zero_of(fmt.code));
+    levels.assign(rows * cols, -zero_of(fmt.code, fmt.zero));
     for (std::size_t p = 0; p < planes.size(); ++p) {
       const plane_map& digits = places.planes[p];
       for (std::size_t r = 0; r < places.padded_rows; ++r) {
@@ -196,7 +227,8 @@ struct matrix {
           if (r < rows && c < cols) {
             levels[r * cols + c] += digit * planes[p].weight;
           } else {  // binary has no level zero: its padding is the lowest level
-            const int zero = fmt.code == edgerazor::code_type::binary ? 0 : zero_of(fmt.code);
+            const int zero =
+                fmt.code == edgerazor::code_type::binary ? 0 : zero_of(fmt.code, fmt.zero);
             const int radix = planes[p].type == edgerazor::plane_type::base3
                                   ? 3
                                   : 1 << (8 / fields_of(planes[p].type));
@@ -207,11 +239,29 @@ struct matrix {
     }
     for (std::size_t r = 0; r < places.padded_rows; ++r) {
       for (std::size_t g = 0; g < groups; ++g) {
+        if (fmt.two_level) {
+          if (r >= rows) continue;
+          // A byte is code_s + 8 * code_z, as a signed one.
+          int byte = std::to_integer<int>(bytes[places.scales[r * groups + g]]);
+          const int low = byte % 8;
+          if (byte > 127) byte -= 256;
+          const std::byte* const numbers = bytes.data() + places.numbers[r * groups + g];
+          scales.push_back(two_level_of(numbers, 0, low));
+          zeros.push_back(two_level_of(numbers, 1, (byte - low) / 8));
+          continue;
+        }
         const float scale = scale_of(fmt.scale, bytes.data() + places.scales[r * groups + g]);
         if (r < rows) {
           scales.push_back(scale);
         } else {
           padding_is_zero = padding_is_zero && scale == 0;
+        }
+        if (places.zeros.empty()) continue;
+        const float zero = scale_of(fmt.scale, bytes.data() + places.zeros[r * groups + g]);
+        if (r < rows) {
+          zeros.push_back(zero);
+        } else {
+          padding_is_zero = padding_is_zero && zero == 0;
         }
       }
     }

@@ -3,7 +3,9 @@
 ///
 /// With exceptions: `std::invalid_argument` for a caller's mistake, `io_error` for a bad file,
 /// `std::bad_alloc` where memory can't be had. Without (-fno-exceptions): the sentence goes to the
-/// handler the host has set, then the process aborts. Never undefined behaviour.
+/// handler the host has set, then the process aborts. Never undefined behaviour. (What std::string
+/// and std::vector of an interface allocate, names and lists of a recipe, ends as the standard
+/// library ends it.)
 #pragma once
 
 #include <cstddef>
@@ -36,6 +38,12 @@ namespace detail::core {
 /// Memory of the library's own, to be given back by the aligned ::operator delete. By the form
 /// that doesn't throw: the one that does would end a build without exceptions past its handler.
 [[nodiscard]] EDGERAZOR_FUNCTION void* allocate(std::size_t bytes, std::size_t alignment);
+/// The same of ::operator new's own alignment.
+[[nodiscard]] EDGERAZOR_FUNCTION void* allocate(std::size_t bytes);
+
+/// "33", for the sentences; of what was a negative number of a host's, both: "18446744073709551613
+/// (-3)".
+[[nodiscard]] EDGERAZOR_FUNCTION std::string size_text(std::size_t size);
 
 /// "33 x 576", for the sentences.
 [[nodiscard]] EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols);

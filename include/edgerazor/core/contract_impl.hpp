@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -53,8 +54,21 @@ EDGERAZOR_FUNCTION void* allocate(std::size_t bytes, std::size_t alignment) {
   return memory;
 }
 
+EDGERAZOR_FUNCTION void* allocate(std::size_t bytes) {
+  void* const memory = ::operator new(bytes, std::nothrow);
+  if (memory == nullptr) fail_memory(bytes);
+  return memory;
+}
+
+EDGERAZOR_FUNCTION std::string size_text(std::size_t size) {
+  // The last quarter of std::size_t: what nobody has counted.
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  if (size <= most - most / 4) return std::to_string(size);
+  return std::to_string(size) + " (-" + std::to_string(most - size + 1) + ")";
+}
+
 EDGERAZOR_FUNCTION std::string shape_text(std::size_t rows, std::size_t cols) {
-  return std::to_string(rows) + " x " + std::to_string(cols);
+  return size_text(rows) + " x " + size_text(cols);
 }
 }  // namespace detail::core
 

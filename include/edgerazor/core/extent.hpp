@@ -50,8 +50,8 @@ template <std::same_as<std::size_t>... Rest>
                                                  Rest... rest) {
   const std::optional<std::size_t> product = checked_product(first, rest...);
   if (!product) {
-    std::string factors = std::to_string(first);
-    ((factors += " x " + std::to_string(rest)), ...);
+    std::string factors = size_text(first);
+    ((factors += " x " + size_text(rest)), ...);
     fail(std::string{what} + ": " + factors + " is too large");
   }
   return *product;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
@@ -94,7 +95,8 @@ struct fused_head {
     /// What is known of a token of the block.
     struct token_state {
       token here;
-      logit_statistics seen = {}, plain = {};  ///< at the loss's temperature, at 1
+      logit_statistics seen = {};    ///< at the loss's temperature
+      logit_statistics others = {};  ///< of all columns but the label's, at 1
       piece_sums sums = {};
       double label_logit = 0;
       double gamma = 0;
@@ -106,6 +108,29 @@ struct fused_head {
       void see_label(std::size_t first, std::span<const float> logits) noexcept {
         const std::size_t at = label_column(first);
         if (at < logits.size()) label_logit = static_cast<double>(logits[at]);
+      }
+      /// The label among the columns while they are observed.
+      void observe_others(std::size_t first, std::span<float> logits) {
+        const std::size_t at = label_column(first);
+        constexpr float impossible = -std::numeric_limits<float>::infinity();
+        const float label = at < logits.size() ? std::exchange(logits[at], impossible) : 0;
+        observe_piece(logits, logits, 1.0f, others);
+        if (at < logits.size()) logits[at] = label;
+      }
+      /// -ln q of the label: ln(1 + odds), odds = (1 - q) / q. The digits of a small loss are those
+      /// of the others' sum.
+      [[nodiscard]] double label_loss() const noexcept {
+        if (label_logit == std::numeric_limits<double>::infinity())
+          return label_logit - label_logit;
+        const double apart = others.student_reference - label_logit,
+                     odds = others.student_sum * std::exp(apart);
+        return odds < 1 ? std::log1p(odds)
+                        : apart + std::log(others.student_sum + std::exp(-apart));
+      }
+      [[nodiscard]] detail::row::softmax_sum softmax() const noexcept {
+        const double reference = std::max(others.student_reference, label_logit);
+        return {reference, others.student_sum * std::exp(others.student_reference - reference) +
+                               std::exp(label_logit - reference)};
       }
     };
     using token_block = std::span<token_state>;
@@ -234,7 +259,7 @@ struct fused_head {
       for_each_row(block, true, distills,
                    [&](token_state& state, std::size_t first, auto s, auto t) {
                      if (distills) observe_piece(s, t, self.loss.temperature, state.seen);
-                     if (labelled) observe_piece(s, s, 1.0f, state.plain);
+                     if (labelled) state.observe_others(first, s);
                      state.see_label(first, s);
                    });
       if constexpr (!is_blend) {
@@ -263,10 +288,7 @@ struct fused_head {
 
     void add_values(const token_state& state, fused_result& result) const {
       double task = 0, distillation = 0;
-      if (state.here.weighs() && labelled) {
-        task =
-            std::log(state.plain.student_sum) - (state.label_logit - state.plain.student_reference);
-      }
+      if (state.here.weighs() && labelled) task = state.label_loss();
       if (state.here.weighs() && distills) {
         if constexpr (is_blend) {
           distillation =
@@ -300,10 +322,12 @@ struct fused_head {
       }
       if (labelled) {
         const double factor = self.task_weight * state.here.upstream;
-        detail::row::softmax_gradient(s, {state.plain.student_reference, state.plain.student_sum},
-                                      factor, 0.0, output_row{g, true});
-        if (const std::size_t at = state.label_column(first); at < s.size())
-          g[at] -= static_cast<float>(factor);
+        const std::size_t at = state.label_column(first);
+        const float before = at < s.size() ? g[at] : 0;
+        detail::row::softmax_gradient(s, state.softmax(), factor, 0.0, output_row{g, true});
+        // q - 1 without cancellation in float.
+        if (at < s.size())
+          g[at] = before + static_cast<float>(factor * std::expm1(-state.label_loss()));
       }
     }
   };

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/row/rows.hpp>
 
@@ -37,14 +38,15 @@ class rows_of_tokens {
       : rows_of_tokens(rows.data, 1, rows.rows, rows.cols, 0, rows.stride) {}
   /// Token i of sample s lies at data + s * sample_stride + i * stride. The logits [batch,
   /// sequence, vocabulary] without each sequence's last position: {data, batch, sequence - 1,
-  /// vocabulary, sequence * vocabulary, vocabulary}.
+  /// vocabulary, sequence * vocabulary, vocabulary}. Fails where there are more tokens than can be
+  /// counted.
   template <class T>
     requires(read_only || !std::is_const_v<T>)
   rows_of_tokens(T* data, std::size_t samples, std::size_t sample_tokens, std::size_t cols,
-                 std::size_t sample_stride, std::size_t stride) noexcept
+                 std::size_t sample_stride, std::size_t stride)
       : data_(data),
         type_(detail::row::element_of<T>()),
-        rows_(samples * sample_tokens),
+        rows_(detail::core::size_product("token_rows", samples, sample_tokens)),
         cols_(cols),
         stride_(stride),
         sample_tokens_(sample_tokens),

@@ -194,6 +194,10 @@ inline void put_bytes(const std::uint8_t* codes, std::size_t bytes, int offset,
 inline void copy_row_to_checkpoint(const packed_view& matrix, std::size_t from,
                                    matrix::row_codes& codes, checkpoint_matrix& out, std::size_t to,
                                    std::size_t named_row) {
+  if (matrix.layout().has_zeros()) {
+    core::fail("checkpoint layout: " + matrix.layout().fmt().name() +
+               " has a zero for each group, which the layout has not");
+  }
   codes.read(matrix.bytes().data(), from);
   const int low = -checkpoint_zero_code(out.code), high = out.code == checkpoint_code::int4 ? 7 : 1;
   for (std::size_t c = 0; c < matrix.cols(); ++c) {
@@ -204,7 +208,7 @@ inline void copy_row_to_checkpoint(const packed_view& matrix, std::size_t from,
                  " is out of its range");
     }
   }
-  const int zero_code = matrix.layout().codec().zero_code;
+  const int zero_code = matrix.layout().zero_code();
   const std::size_t bytes = out.cols / levels_per_byte(out.code);
   std::uint8_t* const row = out.qweight.data() + to * bytes;
   if (out.code == checkpoint_code::int4) {

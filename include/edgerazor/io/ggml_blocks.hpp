@@ -147,15 +147,23 @@ inline void decode_tq1_0(const std::byte* in, float* x) noexcept {
 // Levels and a scale into one block. The codes are copied, nothing is rounded.
 
 /// 32 levels in -8..7.
-inline void encode_q4_0(const std::int8_t* levels, float16 d, std::byte* out) noexcept {
+inline void encode_q4_0(const std::int8_t* levels, float16 d, float16, std::byte* out) noexcept {
   std::memcpy(out, &d.bits, 2);
   for (std::size_t j = 0; j < 16; ++j) {
     out[2 + j] = static_cast<std::byte>((levels[j] + 8) | (levels[j + 16] + 8) << 4);
   }
 }
 
+/// 32 codes in 0..15.
+inline void encode_q4_1(const std::int8_t* codes, float16 d, float16 m, std::byte* out) noexcept {
+  std::memcpy(out, &d.bits, 2);
+  std::memcpy(out + 2, &m.bits, 2);
+  for (std::size_t j = 0; j < 16; ++j)
+    out[4 + j] = static_cast<std::byte>(codes[j] | codes[j + 16] << 4);
+}
+
 /// 256 levels in -1..1.
-inline void encode_tq2_0(const std::int8_t* levels, float16 d, std::byte* out) noexcept {
+inline void encode_tq2_0(const std::int8_t* levels, float16 d, float16, std::byte* out) noexcept {
   std::memset(out, 0, 64);
   for (std::size_t i = 0; i < 256; ++i) {
     out[i / 128 * 32 + i % 32] |= static_cast<std::byte>((levels[i] + 1) << (i % 128 / 32 * 2));
@@ -164,7 +172,7 @@ inline void encode_tq2_0(const std::int8_t* levels, float16 d, std::byte* out) n
 }
 
 /// 256 levels in -1..1. The four bytes of qh hold four digits and a zero digit behind them.
-inline void encode_tq1_0(const std::int8_t* levels, float16 d, std::byte* out) noexcept {
+inline void encode_tq1_0(const std::int8_t* levels, float16 d, float16, std::byte* out) noexcept {
   std::array<unsigned, 52> values{};
   for (std::size_t i = 0; i < 256; ++i) {
     const auto [byte, digit] = tq1_place_of(i);

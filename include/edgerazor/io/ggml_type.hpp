@@ -17,6 +17,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/io/ggml_blocks.hpp>
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -51,8 +52,9 @@ struct ggml_type_info {
   /// A row of whole blocks, at any address, to floats.
   using row_decoder = void (*)(const ggml_type_info& info, const std::byte* row,
                                std::span<float> values) noexcept;
-  /// The levels and the scale of one block into its bytes, copied.
-  using block_encoder = void (*)(const std::int8_t* levels, float16 scale,
+  /// The levels, the scale and, of a type that has it, the minimum of one block into its bytes,
+  /// copied.
+  using block_encoder = void (*)(const std::int8_t* levels, float16 scale, float16 minimum,
                                  std::byte* block) noexcept;
   /// The numbers that scale a block's elements; a plain element counts as its own.
   struct block_scales {
@@ -69,6 +71,7 @@ struct ggml_type_info {
   block_scales scales{};             ///< none where nothing is decoded
   block_encoder encode = nullptr;    ///< null: codes are not exported to the type
   int min_level = 0, max_level = 0;  ///< what `encode` takes
+  zero_kind zero = zero_kind::none;  ///< what a block has beside its scale
 
   /// Whether decode_ggml_row() reads it.
   [[nodiscard]] constexpr bool decoded() const noexcept { return decode != nullptr; }
@@ -126,7 +129,8 @@ inline constexpr auto ggml_types = [] {
       {q8_0, "Q8_0", 32, 34, io::decode_blocks<io::decode_q8_0>, io::f16_at(0)},
       {q4_0, "Q4_0", 32, 18, io::decode_blocks<io::decode_q4_0>, io::f16_at(0), io::encode_q4_0, -8,
        7},
-      {q4_1, "Q4_1", 32, 20, io::decode_blocks<io::decode_q4_1>, io::f16_at(0, 2)},
+      {q4_1, "Q4_1", 32, 20, io::decode_blocks<io::decode_q4_1>, io::f16_at(0, 2), io::encode_q4_1,
+       0, 15, zero_kind::minimum},
       {q5_0, "Q5_0", 32, 22, io::decode_blocks<io::decode_q5_0>, io::f16_at(0)},
       {q5_1, "Q5_1", 32, 24},
       {q2_k, "Q2_K", 256, 84},

@@ -3,13 +3,14 @@
 /// computed again: quantizing what is quantized already, by another rule, costs accuracy. What a
 /// type can't hold exactly is refused.
 ///
-///     F32    level * scale, the very floats dequantize() gives
+///     F32    the very floats dequantize() gives
 ///     F16    the same, rounded
 ///     Q4_0   levels in -8..7: int4, ternary, and mixtures of them; blocks of 32
+///     Q4_1   codes in 0..15 with a minimum: int4m, int3m, int2m; blocks of 32
 ///     TQ1_0, TQ2_0   levels in -1..1: ternary; blocks of 256
 ///
 /// A row must be whole blocks, and so must a group; its scale is repeated for each of its blocks.
-/// The scale must be a float16, as those of the default formats are.
+/// The scale and the minimum must be float16, as those of the default formats are.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
@@ -30,7 +32,9 @@
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
+#include <edgerazor/matrix/unpack.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -45,6 +49,8 @@ inline namespace EDGERAZOR_ABI {
       return 1;
     case ggml_type::q4_0:
       return 2;
+    case ggml_type::q4_1:
+      return 3;
     case ggml_type::bf16:
       return 32;
     case ggml_type::tq1_0:
@@ -64,7 +70,8 @@ class level_rows {
   explicit level_rows(const any_matrix& matrix)
       : group_cols_(matrix.group_cols()),
         levels_(matrix.cols()),
-        scales_((matrix.cols() + group_cols_ - 1) / group_cols_) {
+        scales_((matrix.cols() + group_cols_ - 1) / group_cols_),
+        zeros_(scales_.size()) {
     if (const packed_view* const view = matrix.packed())
       parts_.push_back({*view, matrix::row_codes(view->layout()), 0, {}});
     if (const mixed_matrix* const mixed = matrix.mixed()) {
@@ -75,6 +82,13 @@ class level_rows {
     }
   }
 
+  /// The real numbers of one row.
+  void read_values(std::size_t row, std::span<float> values) {
+    for (part& p : parts_) {
+      const std::size_t at = index_in(p, row);
+      if (at != none) matrix::dequantize_row(p.view, at, p.codes, values.data() + p.col_begin);
+    }
+  }
   /// Levels and scales of one row are to be read.
   void read(std::size_t row) {
     read_scales(row);
@@ -93,12 +107,19 @@ class level_rows {
       if (at == none) continue;
       for (std::size_t g = 0; g < p.view.layout().groups(); ++g) {
         scales_[p.col_begin / group_cols_ + g] = scale_at(p.view, at, g);
+        if (p.view.layout().has_zeros())
+          zeros_[p.col_begin / group_cols_ + g] = zero_at(p.view, at, g);
       }
     }
   }
 
   [[nodiscard]] std::span<const std::int8_t> levels() const noexcept { return levels_; }
   [[nodiscard]] std::span<const float> scales() const noexcept { return scales_; }
+  /// 0 where groups have none.
+  [[nodiscard]] std::span<const float> zeros() const noexcept { return zeros_; }
+  [[nodiscard]] float zero_of_col(std::size_t col) const noexcept {
+    return zeros_[col / group_cols_];
+  }
   [[nodiscard]] float scale_of_col(std::size_t col) const noexcept {
     return scales_[col / group_cols_];
   }
@@ -120,7 +141,7 @@ class level_rows {
 
   std::size_t group_cols_;
   std::vector<std::int8_t> levels_;
-  std::vector<float> scales_;
+  std::vector<float> scales_, zeros_;
   std::vector<part> parts_;
 };
 
@@ -162,7 +183,7 @@ inline void write_blocks(tensor_sink& sink, const ggml_type_info& info, const le
   for (std::size_t col = 0; col < row.levels().size(); col += info.block, out += info.block_bytes) {
     const std::int8_t* const levels = row.levels().data() + col;
     const float16 scale{row.scale_of_col(col)};
-    info.encode(levels, scale, out);
+    info.encode(levels, scale, float16{row.zero_of_col(col)}, out);
   }
   sink.write(bytes);
 }
@@ -175,7 +196,14 @@ inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
     core::fail(refusal + "it is not quantized, and exporting does not quantize");
   const auto require_codes = [&](const format& fmt) {
     const codec_info& codec = codec_of(fmt.code);
-    if (codec.min_level >= info.min_level && codec.max_level() <= info.max_level) return;
+    if (fmt.zero != info.zero) {
+      core::fail(refusal +
+                 (info.zero == zero_kind::minimum
+                      ? "it takes formats with a minimum of the group, as int4m_g32"
+                      : fmt.name() + " has a zero for each group, which the type has not"));
+    }
+    const policy::level_range levels = matrix::levels_of(fmt);
+    if (levels.low >= info.min_level && levels.high <= info.max_level) return;
     core::fail(refusal + "levels of " + std::string{codec.name} + " lie outside " +
                std::to_string(info.min_level) + " to " + std::to_string(info.max_level));
   };
@@ -192,18 +220,21 @@ inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
   level_rows rows(matrix);
   for (std::size_t r = 0; r < matrix.rows(); ++r) {
     rows.read_scales(r);
-    for (const float scale : rows.scales()) {
-      if (std::isfinite(scale) && static_cast<float>(float16{scale}) == scale) continue;
-      core::fail(refusal + "a scale of row " + std::to_string(r) + ", " + std::to_string(scale) +
-                 ", is no finite float16");
+    for (const auto& [what_of, numbers] :
+         {std::pair{"scale", rows.scales()}, {"zero", rows.zeros()}}) {
+      for (const float number : numbers) {
+        if (std::isfinite(number) && static_cast<float>(float16{number}) == number) continue;
+        core::fail(refusal + "a " + what_of + " of row " + std::to_string(r) + ", " +
+                   std::to_string(number) + ", is no finite float16");
+      }
     }
   }
 }
 
 }  // namespace detail::io
 
-/// Adds a matrix as a tensor of type F32, F16, BF16, Q4_0, TQ1_0 or TQ2_0, dims {cols, rows}. The
-/// matrix must live until write() returns. Fails where the type can't hold it (see
+/// Adds a matrix as a tensor of type F32, F16, BF16, Q4_0, Q4_1, TQ1_0 or TQ2_0, dims {cols, rows}.
+/// The matrix must live until write() returns. Fails where the type can't hold it (see
 /// above); whether the values fit F16, and whether a matrix from a file holds levels that its
 /// format does not have, shows during write().
 inline void add_exported(gguf_writer& writer, std::string_view name, const any_matrix& matrix,
@@ -217,6 +248,10 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
                          return one.real() || one.encode != nullptr;
                        }) +
                        " are exported");
+  }
+  if (matrix.sum()) {
+    detail::core::fail(what + " can't become " + std::string{info.name} +
+                       ": it is a sum of matrices");
   }
   if (!info.real()) detail::io::require_exact(matrix, info, what);
 
@@ -238,14 +273,12 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
     std::vector<float> values(matrix.cols());
     std::vector<std::byte> bytes;
     for (std::size_t r = 0; r < matrix.rows(); ++r) {
-      row.read(r);
       if (info.real()) {
-        for (std::size_t c = 0; c < values.size(); ++c) {
-          values[c] = static_cast<float>(row.levels()[c]) * row.scale_of_col(c);
-        }
+        row.read_values(r, values);
         detail::io::write_reals(sink, info.type, values, bytes, what);
         continue;
       }
+      row.read(r);
       const auto [low, high] = std::ranges::minmax(row.levels());
       if (low < info.min_level || high > info.max_level) {
         detail::core::fail(what + " holds a code that its format does not have, in row " +

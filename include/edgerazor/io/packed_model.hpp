@@ -11,7 +11,8 @@
 ///     edgerazor.tensor.rows     array of u64     output features
 ///     edgerazor.tensor.cols     array of u64     input features
 ///
-/// A mixed matrix has a format such as "int4_g64+ternary2_g64:every_8_rows".
+/// A mixed matrix has a format such as "int4_g64+ternary2_g64:every_8_rows", a sum one such as
+/// "int4_g16+sparse".
 /// All tensors begin at multiples of 64 bytes, so a mapped file is multiplied in place. Tensors
 /// that are not named are plain ones.
 #pragma once
@@ -124,9 +125,11 @@ class packed_tensors {
     if (tensor == nullptr) detail::core::fail_io(what + " is not in the file");
     if (tensor->type != ggml_type::i8 || tensor->dim_count != 1)
       detail::core::fail_io(what + " is not I8 of one dimension");
-    // No format takes less than a bit for a weight. Hence the product of rows and cols can't wrap
-    // later.
-    if (rows == 0 || cols == 0 || rows > 8 * tensor->bytes.size() / cols) {
+    // No format takes less than a bit for a weight, but a sparse one, which takes 4 bytes for 16
+    // rows of at most 65,536 columns. Hence the product of rows and cols can't wrap later.
+    const std::size_t size = tensor->bytes.size();
+    const bool sparse = cols <= sparse_view::max_cols && rows <= 4 * size;
+    if (rows == 0 || cols == 0 || (rows > 8 * size / cols && !sparse)) {
       detail::core::fail_io(what + " of " + std::to_string(tensor->bytes.size()) +
                             " bytes can't be a matrix of " + std::to_string(rows) + " x " +
                             std::to_string(cols));
@@ -163,7 +166,8 @@ struct load_options {
 };
 
 namespace detail::io {
-/// io_error where a scale or an element is not finite, or a code none of the format's.
+/// io_error where a scale, a factor or an element is not finite, a code none of the format's, or
+/// the entries of a sparse matrix are not in order.
 inline any_matrix validated(any_matrix matrix, const std::string& what,
                             const load_options& options) {
   if (options.trusted) return matrix;
@@ -183,7 +187,12 @@ inline any_matrix validated(any_matrix matrix, const std::string& what,
   if (!fmt || fmt->type == matrix_format::kind::dense) {
     detail::core::fail_io(what + " has the unknown format " + detail::io::quoted(tensor.format));
   }
-  if (fmt->first.group == 0 && tensor.cols > format::largest_group) {
+  const auto whole_row = [](const part_format& one) {
+    using kind = matrix_format::kind;
+    return (one.type == kind::packed || one.type == kind::mixed) && one.first.group == 0;
+  };
+  if (tensor.cols > format::largest_group &&
+      (whole_row(*fmt) || std::ranges::any_of(fmt->parts, whole_row, &matrix_format::part::fmt))) {
     detail::core::fail_io(what + " has groups of " + std::to_string(tensor.cols) +
                           " columns; at most 65536 are read");
   }

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
 
 namespace edgerazor {
@@ -68,6 +69,8 @@ struct group_panel {
   int zero_code = 0;
   unsigned largest_code = 255;    ///< no code is larger
   const float* scales = nullptr;  ///< of the 16 rows in this group
+  zero_kind zero = zero_kind::none;
+  const float* zeros = nullptr;  ///< of the 16 rows in this group, where there are any
 };
 
 /// Those tokens: for token t, the activations of the panel's columns, the sum and scale of its
@@ -85,7 +88,7 @@ struct panel_tokens {
 
 /// isum[16 * t + r] = (the panel is first ? -zero_code * sums[t] : isum[16 * t + r]) + sum over the
 /// panel's columns of code(r, c) * x[t][c]; where the panel is last, this goes to the one epilogue
-/// instead: y[16 * t + r] = fma(float(it), w.scales[r] * scales[t], y[16 * t + r]).
+/// (below) instead, with w.scales[r], scales[t], and of a group with zeros w.zeros[r] and sums[t].
 using panel_product_function = void (*)(const group_panel& w, const panel_tokens& x) noexcept;
 
 /// For float activations of several tokens: p[64 * t + 16 * b + r] = fma(code(r, c) - zero_code,
@@ -95,18 +98,51 @@ using panel_float_function = void (*)(const std::uint8_t* panel, std::size_t slo
                                       const float* x, std::size_t x_stride, std::size_t tokens,
                                       float* p) noexcept;
 
-/// The one epilogue: y[r] = fma(float(isum[16 * g + r]), w_scale[g][r] * x_scales[g], y[r]), groups
-/// in order. `w_scales` are 16 scales a group, as stored.
+/// The one epilogue, groups in order. With the 16 scales s_w of a group and, where it has zeros,
+/// the 16 zeros z or m behind them, all as stored at `w_scales`; s_x = x_scales[g], X = x_sums[g]:
+///
+///     none       y[r] = fma(float(isum[16 * g + r]), s_w[r] * s_x, y[r])
+///     point      t    = fma(-z[r], float(X), float(isum[16 * g + r]))
+///                y[r] = fma(t, s_w[r] * s_x, y[r])
+///     minimum    y[r] = fma(float(isum[16 * g + r]), s_w[r] * s_x, y[r])
+///                y[r] = fma(float(X), m[r] * s_x, y[r])
+///
+/// float(X) is exact: |X| <= 128 * largest_group = 2^23. `x_sums` is not read without zeros.
 using scale_sums_function = void (*)(const std::int32_t* isum, const std::byte* w_scales,
-                                     const float* x_scales, std::size_t groups, float* y) noexcept;
+                                     const float* x_scales, const std::int32_t* x_sums,
+                                     std::size_t groups, float* y) noexcept;
+static_assert(std::uint64_t{128} * format::largest_group <= std::uint64_t{1} << 24);
 
-/// 16 stored scales as floats.
-using read_scales_function = void (*)(const std::byte* w_scales, float* scales) noexcept;
+/// The 16 stored scales of a group as floats, and its 16 zeros where it has them.
+using read_scales_function = void (*)(const std::byte* w_scales, float* scales,
+                                      float* zeros) noexcept;
 
-/// The epilogue of float activations, one group: y[r] = fma((p[r] + p[16 + r]) + (p[32 + r] + p[48
-/// + r]), w_scale[r], y[r]).
-using scale_floats_function = void (*)(const float* p, const std::byte* w_scales,
+/// The epilogue of float activations, one group: with P[r] = (p[r] + p[16 + r]) + (p[32 + r] + p[48
+/// + r]) in the place of float(isum), 1 in that of s_x and `x_sum`, the sum of the group's
+/// activations, in that of float(X). `x_sum` is of no concern without zeros.
+///
+///     none       y[r] = fma(P[r], s_w[r], y[r])
+///     point      y[r] = fma(fma(-z[r], x_sum, P[r]), s_w[r], y[r])
+///     minimum    y[r] = fma(P[r], s_w[r], y[r]);  y[r] = fma(x_sum, m[r], y[r])
+using scale_floats_function = void (*)(const float* p, const std::byte* w_scales, float x_sum,
                                        float* y) noexcept;
+
+/// Which function of a table takes a format's scales and zeros: numbers of each scale_kind with
+/// each zero_kind, then those of two levels with the two kinds of zero.
+inline constexpr std::size_t statistics_kinds = 11;
+[[nodiscard]] constexpr std::size_t statistics_index(const format& fmt) noexcept {
+  if (fmt.two_level) return 8 + static_cast<std::size_t>(fmt.zero);
+  return 3 * static_cast<std::size_t>(fmt.zero) + static_cast<std::size_t>(fmt.scale);
+}
+
+/// In the place of a scale's type where scales and zeros are codes.
+struct two_levels {};
+/// Bytes of the scales and zeros of a group.
+template <class Stored, zero_kind Zero>
+inline constexpr std::size_t statistics_bytes =
+    tile_rows * sizeof(Stored) * (Zero == zero_kind::none ? 1 : 2);
+template <zero_kind Zero>
+inline constexpr std::size_t statistics_bytes<two_levels, Zero> = matrix::two_level_bytes;
 
 /// y[t * y_stride + i] = dot product of row i of an unpacked 16-bit or float matrix with token t.
 /// Order: 16 sums, s_j = fma(w, x, s_j) over the columns c with c % 16 == j, in order, from zero;
@@ -141,6 +177,18 @@ using weighted_sum_function = void (*)(const std::int8_t* levels, std::size_t st
 using exponentials_function = float (*)(float* x, std::size_t count, float scale,
                                         float shift) noexcept;
 
+/// The rows of one sparse tile, steps in order: y[r] = fma(value, x[column], y[r]) of the entry of
+/// row r, unless its value is 0, which adds nothing. Columns are ones that x has.
+using sparse_sums_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
+                                      float* y) noexcept;
+
+/// The same for 16 tokens t at once, whose activations of a column lie together:
+///
+///     y[16 * r + t] = fma(value, x[16 * column + t], y[16 * r + t])
+using sparse_panel_function = void (*)(const sparse_step* steps, std::size_t count, const float* x,
+                                       float* y) noexcept;
+inline constexpr std::size_t sparse_tokens = 16;
+
 /// One instruction set. The rows of dispatch.hpp's list are of this type.
 struct functions {
   std::string_view name;
@@ -150,9 +198,9 @@ struct functions {
   std::array<unpack_function, plane_list.size()> unpack;
   panel_product_function panel_product;
   panel_float_function panel_float;
-  std::array<scale_sums_function, 3> scale_sums;  ///< by scale_kind
-  std::array<read_scales_function, 3> read_scales;
-  std::array<scale_floats_function, 3> scale_floats;
+  std::array<scale_sums_function, statistics_kinds> scale_sums;  ///< by statistics_index
+  std::array<read_scales_function, statistics_kinds> read_scales;
+  std::array<scale_floats_function, statistics_kinds> scale_floats;
   dense_dot_function<float> dense_float;
   dense_dot_function<float16> dense_float16;
   dense_dot_function<bfloat16> dense_bfloat16;
@@ -160,6 +208,8 @@ struct functions {
   quantize_function quantize;
   weighted_sum_function weighted_sum;
   exponentials_function exponentials;
+  sparse_sums_function sparse_sums;
+  sparse_panel_function sparse_panel;
 };
 
 /// The entries that a table has for each plane: make(plane_constant<type>{}) of every plane.
@@ -172,11 +222,26 @@ template <class Function, class Make>
   }(std::make_index_sequence<plane_list.size()>{});
 }
 
+/// The entries that it has for each kind of scales and zeros, in the order of statistics_index:
+/// make(Scale{}, zero_constant<kind>{}).
+template <class Function, class Make>
+[[nodiscard]] constexpr std::array<Function, statistics_kinds> of_all_statistics(
+    const Make& make) noexcept {
+  using policy::zero_constant;
+  constexpr zero_constant<zero_kind::none> none;
+  constexpr zero_constant<zero_kind::point> point;
+  constexpr zero_constant<zero_kind::minimum> minimum;
+  return {make(float16{}, none),     make(bfloat16{}, none),     make(float{}, none),
+          make(float16{}, point),    make(bfloat16{}, point),    make(float{}, point),
+          make(float16{}, minimum),  make(bfloat16{}, minimum),  make(float{}, minimum),
+          make(two_levels{}, point), make(two_levels{}, minimum)};
+}
+
 /// Whether no entry of a table is missing.
 [[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
   bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
                   k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
-                  k.weighted_sum && k.exponentials;
+                  k.weighted_sum && k.exponentials && k.sparse_sums && k.sparse_panel;
   const auto check = [&complete](const auto& entries) {
     for (const auto entry : entries) complete = complete && entry;
   };

@@ -58,6 +58,40 @@ struct activation_view {
   }
 };
 
+/// Where the activations of `tokens` tokens lie in `bytes()` bytes that begin at `data`, a multiple
+/// of 4.
+struct activation_room {
+  std::byte* data = nullptr;
+  std::size_t tokens = 0;
+  std::size_t cols = 0;
+  std::size_t group_cols = 1;
+
+  [[nodiscard]] std::size_t groups() const noexcept {
+    return groups_per_row(column_group{group_cols}, cols);
+  }
+  /// An odd number of cache lines: a product reads the same columns of many tokens, and tokens a
+  /// power of two apart would all need the same few places of the cache (measured: up to half the
+  /// speed of a panel at 4096 columns).
+  [[nodiscard]] std::size_t code_stride() const noexcept { return ((cols + 63) / 64 | 1) * 64; }
+  [[nodiscard]] std::size_t group_stride() const noexcept { return groups() | 1; }
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return tokens * (code_stride() + group_stride() * (sizeof(float) + sizeof(std::int32_t)));
+  }
+
+  [[nodiscard]] std::int8_t* codes(std::size_t token) const noexcept {
+    return reinterpret_cast<std::int8_t*>(data) + token * code_stride();
+  }
+  [[nodiscard]] float* scales(std::size_t token) const noexcept {
+    return reinterpret_cast<float*>(data + tokens * code_stride()) + token * group_stride();
+  }
+  [[nodiscard]] std::int32_t* sums(std::size_t token) const noexcept {
+    return reinterpret_cast<std::int32_t*>(scales(tokens)) + token * group_stride();
+  }
+  [[nodiscard]] activation_view view() const noexcept {
+    return {codes(0), scales(0), sums(0), tokens, cols, group_cols, code_stride(), group_stride()};
+  }
+};
+
 /// Memory for the activations of up to `max_tokens` tokens of `cols` columns; filled by
 /// `quantize_activations`. Moved from, it holds none.
 class packed_activations {
@@ -76,46 +110,40 @@ class packed_activations {
     // A token's bytes: a code a column, 8 of scale and sum a group, and less than 128 of padding.
     constexpr std::size_t bytes_a_column = 256;
     (void)detail::core::size_product("packed activations", max_tokens, cols, bytes_a_column);
-    bytes_ = byte_storage(
-        max_tokens * (code_stride() + group_stride() * (sizeof(float) + sizeof(std::int32_t))),
-        memory);
+    bytes_ = byte_storage(room().bytes(), memory);
   }
 
   [[nodiscard]] std::size_t max_tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
   [[nodiscard]] std::size_t group_cols() const noexcept { return group_cols_; }
-  [[nodiscard]] std::size_t groups() const noexcept {
-    return groups_per_row(column_group{group_cols_}, cols());
-  }
-  /// An odd number of cache lines: a product reads the same columns of many tokens, and tokens a
-  /// power of two apart would all need the same few places of the cache (measured: up to half the
-  /// speed of a panel at 4096 columns).
-  [[nodiscard]] std::size_t code_stride() const noexcept { return ((cols_ + 63) / 64 | 1) * 64; }
-  [[nodiscard]] std::size_t group_stride() const noexcept { return groups() | 1; }
+  [[nodiscard]] std::size_t groups() const noexcept { return room().groups(); }
+  [[nodiscard]] std::size_t code_stride() const noexcept { return room().code_stride(); }
+  [[nodiscard]] std::size_t group_stride() const noexcept { return room().group_stride(); }
 
-  [[nodiscard]] std::int8_t* codes(std::size_t token) noexcept {
-    return reinterpret_cast<std::int8_t*>(bytes_.data()) + token * code_stride();
-  }
-  [[nodiscard]] float* scales(std::size_t token) noexcept {
-    return reinterpret_cast<float*>(bytes_.data() + tokens_ * code_stride()) +
-           token * group_stride();
-  }
-  [[nodiscard]] std::int32_t* sums(std::size_t token) noexcept {
-    return reinterpret_cast<std::int32_t*>(scales(tokens_)) + token * group_stride();
-  }
+  [[nodiscard]] std::int8_t* codes(std::size_t token) noexcept { return room().codes(token); }
+  [[nodiscard]] float* scales(std::size_t token) noexcept { return room().scales(token); }
+  [[nodiscard]] std::int32_t* sums(std::size_t token) noexcept { return room().sums(token); }
   /// The first `tokens` tokens.
   [[nodiscard]] activation_view view(std::size_t tokens) const {
     if (tokens > max_tokens()) {
       detail::core::fail("packed activations: hold " + std::to_string(max_tokens()) +
                          " tokens, asked for " + std::to_string(tokens));
     }
-    auto& self = const_cast<packed_activations&>(*this);  // the view is of const elements
-    return {self.codes(0), self.scales(0), self.sums(0),  tokens,
-            cols_,         group_cols_,    code_stride(), group_stride()};
+    return room().view().tokens_between(0, tokens);
   }
   [[nodiscard]] activation_view view() const { return view(tokens_); }
 
+  /// The memory, to be written.
+  [[nodiscard]] activation_room room() noexcept {
+    return {bytes_.data(), tokens_, cols_, group_cols_};
+  }
+
  private:
+  /// Of which a view of const elements is made.
+  [[nodiscard]] activation_room room() const noexcept {
+    return const_cast<packed_activations&>(*this).room();
+  }
+
   detail::core::moved_along<std::size_t> cols_, tokens_;
   std::size_t group_cols_ = 1;
   byte_storage bytes_;

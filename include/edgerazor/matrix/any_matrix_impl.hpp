@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How an any_matrix is filled, by the default rules of the codecs.
+/// How an any_matrix is filled, by the default rules of the codecs; the bytes of a sum.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <limits>
+#include <memory_resource>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
@@ -35,7 +41,116 @@ template <real_element T>
   core::fail("any_matrix: a weight of magnitude " + std::to_string(largest) +
              " is out of the range of " + fmt.name());
 }
+
+/// Where one stage or part of a sum lies in its bytes.
+struct sum_entry {
+  std::uint64_t offset = 0, bytes = 0;
+};
+[[nodiscard]] constexpr std::size_t next_line(std::size_t offset) noexcept {
+  return (offset + 63) / 64 * 64;
+}
 }  // namespace detail::matrix
+
+EDGERAZOR_FUNCTION any_matrix any_matrix::joined(const matrix_sum& sum,
+                                                 std::pmr::memory_resource* memory) {
+  if (sum.parts().empty()) detail::core::fail("any_matrix: a sum of no parts");
+  const matrix_format fmt = sum.fmt();
+  std::vector<std::span<const std::byte>> items;
+  for (const matrix_sum::stage& s : sum.stages()) {
+    items.push_back(s.kind == input_stage::scaled ? std::as_bytes(s.factors)
+                                                  : std::as_bytes(s.columns));
+  }
+  for (const matrix_sum::part& p : sum.parts()) items.push_back(p.matrix.bytes());
+  const bool alone = fmt.type != matrix_format::kind::sum;
+
+  std::vector<detail::matrix::sum_entry> table(items.size());
+  std::size_t end = alone ? 0 : table.size() * sizeof table[0];
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::size_t begin = detail::matrix::next_line(end);
+    table[i] = {begin, items[i].size()};
+    end = begin + items[i].size();
+  }
+  byte_storage storage(end, memory);
+  if (!alone) std::memcpy(storage.data(), table.data(), table.size() * sizeof table[0]);
+  for (std::size_t i = 0; i < items.size(); ++i)
+    std::memcpy(storage.data() + table[i].offset, items[i].data(), items[i].size());
+  any_matrix result = from_bytes(fmt, sum.rows(), sum.cols(), {storage.data(), storage.size()});
+  result.storage_ = std::move(storage);
+  return result;
+}
+
+EDGERAZOR_FUNCTION bool any_matrix::read_sum(std::string& error) {
+  using detail::matrix::sum_entry;
+  const std::span<const std::byte> bytes = bytes_;
+  const auto refuse = [&](const std::string& reason) {
+    error = "sum " + fmt_->name() + " of " + detail::core::shape_text(rows_, cols_) + ": " + reason;
+    return false;
+  };
+  std::vector<sum_entry> table(fmt_->stages.size() + fmt_->parts.size());
+  std::size_t end = table.size() * sizeof(sum_entry);
+  if (bytes.size() < end)
+    return refuse("its table does not fit its " + std::to_string(bytes.size()) + " bytes");
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(float) != 0)
+    return refuse("its bytes begin at an address that is no multiple of 4");
+  std::memcpy(table.data(), bytes.data(), end);
+  for (const sum_entry& e : table) {
+    const std::size_t begin = detail::matrix::next_line(end);
+    if (e.offset != begin || begin > bytes.size() || e.bytes > bytes.size() - begin)
+      return refuse("its table is not that of its " + std::to_string(bytes.size()) + " bytes");
+    end = begin + e.bytes;
+  }
+  if (end != bytes.size()) {
+    return refuse("expected " + std::to_string(end) + " bytes, got " +
+                  std::to_string(bytes.size()));
+  }
+  const auto bytes_of = [&](std::size_t i) {
+    return bytes.subspan(table[i].offset, table[i].bytes);
+  };
+
+  parts result;
+  result.mixed.reserve(fmt_->parts.size());  // they are referred to
+  std::vector<matrix_sum::stage> stages;
+  for (const matrix_format::stage& s : fmt_->stages) {
+    const std::span<const std::byte> numbers = bytes_of(stages.size());
+    if (numbers.size() % sizeof(float) != 0 || numbers.size() / sizeof(float) != cols_)
+      return refuse("its input stages have not one number a column");
+    matrix_sum::stage stage{s.kind, s.from, {}, {}};
+    if (s.kind == input_stage::scaled) {
+      stage.factors = {reinterpret_cast<const float*>(numbers.data()), cols_};
+    } else {
+      stage.columns = {reinterpret_cast<const std::uint32_t*>(numbers.data()), cols_};
+      if (!detail::matrix::is_permutation(stage.columns))
+        return refuse("its permutation has not each column once");
+    }
+    stages.push_back(stage);
+  }
+  std::vector<matrix_sum::part> list;
+  for (const matrix_format::part& p : fmt_->parts) {
+    const std::span<const std::byte> own = bytes_of(stages.size() + list.size());
+    matrix_sum::part one_part{{}, p.input, p.fmt.map};
+    if (p.fmt.type == matrix_format::kind::sparse) {
+      const std::optional<sparse_view> sparse =
+          sparse_view::try_from_bytes(rows_, cols_, own, error);
+      if (!sparse) return refuse(error);
+      one_part.matrix = *sparse;
+    } else {
+      std::optional<any_matrix> one = try_from_bytes(p.fmt, rows_, cols_, own, error);
+      if (!one) return refuse(error);
+      if (auto* const mixed = std::get_if<mixed_matrix>(&*one->content_)) {
+        result.mixed.push_back(std::move(*mixed));
+        one_part.matrix = result.mixed.back();
+      } else {
+        one_part.matrix = one->part();
+      }
+    }
+    list.push_back(one_part);
+  }
+  result.sum = matrix_sum(rows_, cols_, std::move(stages), std::move(list));
+  std::vector<parts> one;
+  one.push_back(std::move(result));
+  *content_ = std::move(one);
+  return true;
+}
 
 template <real_element To, real_element T>
 void any_matrix::put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
@@ -48,10 +163,12 @@ template <real_element T>
 void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T>& source) {
   if (auto* mixed = std::get_if<mixed_matrix>(&*content_)) {
     mixed->pack_rows_by(first_row, source, [&](bool is_high, const auto& use) {
-      detail::matrix::with_default_rule(is_high ? fmt_->first.code : fmt_->second.code, use);
+      detail::matrix::with_default_rule(is_high ? fmt_->first : fmt_->second, use);
     });
     return;
   }
+  if (sum())
+    detail::core::fail("any_matrix: " + fmt_->name() + " is joined of its parts, not filled");
   if (storage_.size() == 0 || source.cols != cols_ || first_row > rows_ ||
       source.rows > rows_ - first_row) {
     detail::core::fail("any_matrix: " + detail::core::shape_text(source.rows, source.cols) +
@@ -59,8 +176,12 @@ void any_matrix::pack_real_rows(std::size_t first_row, const matrix_view<const T
                        " on do not fit an owned matrix of " +
                        detail::core::shape_text(rows_, cols_));
   }
+  if (fmt_->first.two_level) {
+    detail::core::fail("any_matrix: " + fmt_->name() +
+                       " has statistics of 16 rows, which pack_levels makes");
+  }
   if (const auto* packed = std::get_if<packed_view>(&*content_)) {
-    detail::matrix::with_default_rule(fmt_->first.code, [&](const auto& rule) {
+    detail::matrix::with_default_rule(fmt_->first, [&](const auto& rule) {
       detail::matrix::pack_rows(rule, packed->layout(), storage_.data(), first_row, source);
     });
     return;

@@ -15,6 +15,7 @@
 /// | int5     | bits4, bits1 << 4| -16 .. 15 |        16 | 5           |
 /// | int6     | bits4, bits2 << 4| -32 .. 31 |        32 | 6           |
 /// | binary   | bits1 << 1       | -1 and 1  |         1 | 1           |
+/// | int2     | bits2            | -2 .. 1   |         2 | 2           |
 ///
 /// A plane is a positional number system: a byte holds the digits of `fields` columns,
 ///
@@ -34,6 +35,9 @@
 /// sum again as `-zero_code * sum(x)`, once per group. Bytes that no packer writes have a meaning
 /// too, the same in every kernel: a 2-bit code 3 of ternary2 is level 2, an int8 code 0 is -128,
 /// and a base-3 byte over 242 reads as 242.
+///
+/// A format in which each group has a zero of its own (format.hpp) uses the codes 0 .. 2^bits - 1
+/// as they are: zero_code and the levels are then of no concern.
 #pragma once
 
 #include <algorithm>
@@ -100,6 +104,7 @@ enum class code_type : std::uint8_t {
   int5,
   int6,
   binary,
+  int2,
 };
 
 /// One digit of a code: which plane holds it and what it counts.
@@ -133,6 +138,12 @@ struct codec_info {
     for (std::size_t p = 0; p < plane_count; ++p) sum += (plane(p).radix - 1) << digits[p].shift;
     return sum;
   }
+  /// Whether a group's own zero may take the place of zero_code: every combination of digits is a
+  /// code, and the codes are 0 .. 2^bits - 1.
+  [[nodiscard]] constexpr bool has_zero_form() const noexcept {
+    return level_step == 1 && static_cast<unsigned>(max_code) == largest_code() &&
+           (largest_code() & (largest_code() + 1)) == 0;
+  }
   /// Slots a chunk of the plane that holds the most of them: whole numbers of chunks of every
   /// plane.
   [[nodiscard]] constexpr unsigned chunk_slots() const noexcept {
@@ -140,12 +151,11 @@ struct codec_info {
     for (std::size_t p = 0; p < plane_count; ++p) most = std::max(most, plane(p).fields());
     return most;
   }
-  /// The byte of plane p whose every field is that of the level zero, or of the lowest level where
-  /// there is no zero.
-  [[nodiscard]] constexpr std::uint8_t zero_byte(std::size_t p) const noexcept {
+  /// The byte of plane p whose every field holds that code's digit. (`binary` has no code of the
+  /// level zero: the digits are those of its lowest level.)
+  [[nodiscard]] constexpr std::uint8_t byte_of(int code, std::size_t p) const noexcept {
     unsigned sum = 0;
-    for (unsigned f = 0; f < plane(p).fields(); ++f)
-      sum += digit(zero_code, p) * plane(p).weight(f);
+    for (unsigned f = 0; f < plane(p).fields(); ++f) sum += digit(code, p) * plane(p).weight(f);
     return static_cast<std::uint8_t>(sum);
   }
 };
@@ -161,6 +171,7 @@ inline constexpr std::array codec_list = std::to_array<codec_info>({
     {"int5", code_type::int5, 2, {{{plane_type::bits4, 0}, {plane_type::bits1, 4}}}, 16, 31, -16},
     {"int6", code_type::int6, 2, {{{plane_type::bits4, 0}, {plane_type::bits2, 4}}}, 32, 63, -32},
     {"binary", code_type::binary, 1, {{{plane_type::bits1, 1}}}, 1, 2, -1, 2},
+    {"int2", code_type::int2, 1, {{{plane_type::bits2, 0}}}, 2, 3, -2},
 });
 
 [[nodiscard]] constexpr const codec_info& codec_of(code_type type) noexcept {
@@ -218,6 +229,7 @@ struct codec {
 };
 using ternary2 = codec<code_type::ternary2>;
 using ternary5 = codec<code_type::ternary5>;
+using int2 = codec<code_type::int2>;
 using int3 = codec<code_type::int3>;
 using int4 = codec<code_type::int4>;
 using int5 = codec<code_type::int5>;

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The name of a packed format, in types, files, tests, benchmarks and docs: `<code>_g<group>` or
-/// `<code>_row`, with `_bf16` or `_f32` behind it where the scales are not float16.
+/// `<code>_row`, with `_bf16` or `_f32` behind it where the scales are not float16, and with a `z`
+/// or `m` behind the code where each group has a zero of its own:
+///
+///     int4_g64     w = s * (code - 8)      the same zero everywhere: the codec's zero_code
+///     int4z_g64    w = s * (code - z)      z: any number, the code that would be 0
+///     int4m_g64    w = s * code + m        m: the group's minimum, the value of code 0
+///
+/// and with `_q3` behind it where scales and zeros are codes of 3 bits themselves, under four
+/// float16 numbers that 16 rows share (two-level statistics, as SpQR has them): int3z_g16_q3.
 #pragma once
 
 #include <charconv>
@@ -14,6 +22,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/codec.hpp>
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -48,14 +57,19 @@ struct format {
   static constexpr std::uint32_t largest_group = 65536;
 
   code_type code = code_type::int4;
-  std::uint32_t group = 256;  ///< columns a scale; 0: the whole row
-  scale_kind scale = scale_kind::float16;
+  std::uint32_t group = 256;               ///< columns a scale; 0: the whole row
+  scale_kind scale = scale_kind::float16;  ///< of scales and, where there are any, zeros
+  zero_kind zero = zero_kind::none;        ///< what a group has beside its scale
+  bool two_level = false;                  ///< scales and zeros are codes, see tile_layout.hpp
 
   friend constexpr bool operator==(const format&, const format&) = default;
 
   [[nodiscard]] std::string name() const {
     std::string text{codec_of(code).name};
+    if (zero == zero_kind::point) text += 'z';
+    if (zero == zero_kind::minimum) text += 'm';
     text += group == 0 ? std::string{"_row"} : "_g" + std::to_string(group);
+    if (two_level) text += "_q3";
     if (scale == scale_kind::bfloat16) text += "_bf16";
     if (scale == scale_kind::float32) text += "_f32";
     return text;
@@ -74,18 +88,28 @@ struct format {
       result.scale = scale_kind::bfloat16;
     } else if (drop_suffix("_f32")) {
       result.scale = scale_kind::float32;
+    } else {
+      result.two_level = drop_suffix("_q3");
     }
     const std::size_t bar = text.find('_');
     if (bar == std::string_view::npos) return std::nullopt;
     bool known = false;
     for (const codec_info& codec : codec_list) {
-      if (codec.name != text.substr(0, bar)) continue;
+      std::string_view rest = text.substr(0, bar);
+      if (!rest.starts_with(codec.name)) continue;
+      rest.remove_prefix(codec.name.size());
+      const bool has_zero = codec.has_zero_form() && (rest == "z" || rest == "m");
+      if (!rest.empty() && !has_zero) continue;
       result.code = codec.type;
+      result.zero = !has_zero     ? zero_kind::none
+                    : rest == "z" ? zero_kind::point
+                                  : zero_kind::minimum;
       known = true;
     }
     if (!known) return std::nullopt;
     text.remove_prefix(bar + 1);
     result.group = 0;
+    if (result.two_level && result.zero == zero_kind::none) return std::nullopt;
     if (text == "row") return result;
     if (!text.starts_with('g')) return std::nullopt;
     const auto [end, error] =

@@ -14,8 +14,8 @@
 #include <memory_resource>
 #include <span>
 #include <string>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
@@ -91,7 +91,7 @@ class kv_cache {
 
   detail::core::moved_along<tile_layout> layout_;  ///< of one head's keys
   detail::matrix::row_codes key_row_{tile_layout({code_type::int8, 0}, 1, 1)};
-  std::vector<packed_storage> keys_;
+  detail::core::buffer<packed_storage> keys_;
   byte_storage values_, value_scales_;
   detail::core::moved_along<std::size_t> size_;
 };

@@ -6,6 +6,17 @@
 ///     int4_g64+ternary2_g64:every_8_rows                 mixed: rows 0, 8, 16, ... in the first format
 ///     int4_g64+ternary2_g64:rows_4_of_8                  mixed: rows r with r % 8 < 4 in the first
 ///     int4_g64+ternary2_g64                              mixed by a mask that the matrix carries
+///     int4_g16+sparse  permuted(int4_g16+sparse)         a sum, see matrix_sum.hpp
+///
+/// A sum is its parts in the order of addition, joined by '+':
+///
+///     sum   = part {"+" part}
+///     part  = plain | "sparse" | "mixed(" mixed ")" | "scaled(" any ")" | "permuted(" any ")"
+///     any   = plain | mixed | sum | "sum(" plain {"+" plain} ")"
+///     plain = packed | dense
+///
+/// where a sum of nothing but plain parts has its word, since two packed formats alone are a mixed
+/// matrix. One format has one name.
 #pragma once
 
 #include <charconv>
@@ -14,6 +25,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <edgerazor/matrix/format.hpp>
 #include <edgerazor/policy/precision_map.hpp>
@@ -21,8 +33,15 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-struct matrix_format {
-  enum class kind : std::uint8_t { dense, packed, mixed };
+/// The name of a type of real numbers.
+[[nodiscard]] constexpr std::string_view name_of(scale_kind element) noexcept {
+  return element == scale_kind::float32 ? "f32" : element == scale_kind::float16 ? "f16" : "bf16";
+}
+
+/// The format of one matrix that is no sum.
+struct part_format {
+  /// `sparse`: of a part of a sum alone.
+  enum class kind : std::uint8_t { dense, packed, mixed, sparse, sum };
   /// Rows of the first format in a mixed matrix: none is known, every `n`th, or those below `below`
   /// modulo `n`.
   struct row_map {
@@ -37,18 +56,15 @@ struct matrix_format {
   format second;                             ///< mixed: the lower precision's
   row_map map;
 
-  matrix_format() = default;
-  matrix_format(format packed) : type(kind::packed), first(packed) {}
+  part_format() = default;
+  part_format(format packed) : type(kind::packed), first(packed) {}
 
-  friend bool operator==(const matrix_format&, const matrix_format&) = default;
+  friend bool operator==(const part_format&, const part_format&) = default;
 
   [[nodiscard]] std::string name() const {
-    if (type == kind::dense) {
-      return element == scale_kind::float32   ? "f32"
-             : element == scale_kind::float16 ? "f16"
-                                              : "bf16";
-    }
+    if (type == kind::dense) return std::string{name_of(element)};
     if (type == kind::packed) return first.name();
+    if (type == kind::sparse) return "sparse";
     std::string text = first.name() + '+' + second.name();
     if (map.n != 0 && map.below == 1) text += ":every_" + std::to_string(map.n) + "_rows";
     if (map.n != 0 && map.below != 1)
@@ -56,9 +72,9 @@ struct matrix_format {
     return text;
   }
 
-  /// The format of that name; nothing where the text is not one.
-  [[nodiscard]] static std::optional<matrix_format> parse(std::string_view text) {
-    matrix_format result;
+  /// The format of that name, dense, packed or mixed; nothing where the text is not one.
+  [[nodiscard]] static std::optional<part_format> parse(std::string_view text) {
+    part_format result;
     for (const scale_kind element :
          {scale_kind::float32, scale_kind::float16, scale_kind::bfloat16}) {
       result.element = element;
@@ -67,13 +83,14 @@ struct matrix_format {
     const std::size_t plus = text.find('+');
     if (plus == std::string_view::npos) {
       const std::optional<format> packed = format::parse(text);
-      return packed ? std::optional{matrix_format{*packed}} : std::nullopt;
+      return packed ? std::optional{part_format{*packed}} : std::nullopt;
     }
     const std::size_t colon = std::min(text.find(':'), text.size());
+    if (colon < plus) return std::nullopt;
     const auto first = format::parse(text.substr(0, plus));
     const auto second = format::parse(text.substr(plus + 1, colon - plus - 1));
     if (!first || !second || first->group != second->group) return std::nullopt;
-    result = matrix_format{*first};
+    result = part_format{*first};
     result.type = kind::mixed;
     result.second = *second;
     if (colon == text.size()) return result;
@@ -100,6 +117,132 @@ struct matrix_format {
                                       : take("rows_") && take_number(map.below) && take("_of_") &&
                                             take_number(map.n);
     return valid && text.empty() && map.below <= map.n ? std::optional{map} : std::nullopt;
+  }
+};
+
+/// What is done to the input of some parts of a sum, column by column, before they are multiplied.
+enum class input_stage : std::uint8_t {
+  scaled,   ///< x[c] * h[c]
+  permuted  ///< x[p[c]]
+};
+
+struct matrix_format : part_format {
+  /// Inputs are numbered: 0 is what the product is given, i + 1 what stage i makes of an earlier
+  /// one.
+  struct stage {
+    input_stage kind = input_stage::scaled;
+    std::size_t from = 0;
+    friend bool operator==(const stage&, const stage&) = default;
+  };
+  struct part {
+    part_format fmt;
+    std::size_t input = 0;
+    friend bool operator==(const part&, const part&) = default;
+  };
+  /// Of stages, and of parts, in one sum.
+  static constexpr std::size_t most = 16;
+
+  std::vector<stage> stages;  ///< of a sum, in the order of its name
+  std::vector<part> parts;    ///< of a sum
+
+  matrix_format() = default;
+  matrix_format(format packed) : part_format(packed) {}
+  matrix_format(const part_format& one) : part_format(one) {}
+
+  friend bool operator==(const matrix_format&, const matrix_format&) = default;
+
+  [[nodiscard]] std::string name() const {
+    return type == kind::sum ? text_of(0, parts.size(), 0) : part_format::name();
+  }
+
+  /// The format of that name; nothing where the text is not one.
+  [[nodiscard]] static std::optional<matrix_format> parse(std::string_view text) {
+    if (const std::optional<part_format> one = part_format::parse(text)) return matrix_format{*one};
+    matrix_format result;
+    result.type = kind::sum;
+    const bool valid = result.add_any(text, 0) && result.name() == text;
+    return valid ? std::optional{std::move(result)} : std::nullopt;
+  }
+
+ private:
+  static constexpr std::string_view word_of(input_stage what) noexcept {
+    return what == input_stage::scaled ? "scaled" : "permuted";
+  }
+
+  /// Parts [begin, end), all of which are made of `input`.
+  [[nodiscard]] std::string text_of(std::size_t begin, std::size_t end, std::size_t input) const {
+    std::string text;
+    // The stage after `input` on a part's way; none where the part takes `input` itself.
+    const auto next = [&](std::size_t i) {
+      std::size_t at = parts[i].input;
+      while (at != input && stages[at - 1].from != input) at = stages[at - 1].from;
+      return at;
+    };
+    bool plain_alone = end - begin > 1;
+    for (std::size_t i = begin; i < end;) {
+      const std::size_t to = next(i);
+      if (i > begin) text += '+';
+      if (to == input) {
+        const part_format& fmt = parts[i++].fmt;
+        const bool apart = fmt.type == kind::mixed && end - begin > 1;
+        text += apart ? "mixed(" + fmt.name() + ')' : fmt.name();
+        plain_alone = plain_alone && (fmt.type == kind::packed || fmt.type == kind::dense);
+        continue;
+      }
+      const std::size_t from = i;
+      while (i < end && next(i) == to) ++i;
+      text += std::string{word_of(stages[to - 1].kind)} + '(' + text_of(from, i, to) + ')';
+      plain_alone = false;
+    }
+    return plain_alone ? "sum(" + text + ')' : text;
+  }
+
+  /// What is in the parentheses that begin behind a word and end the text; nothing where it is not
+  /// of that form.
+  static std::optional<std::string_view> inside(std::string_view text, std::string_view word) {
+    const bool valid =
+        text.starts_with(word) && text.substr(word.size()).starts_with('(') && text.ends_with(')');
+    if (!valid) return std::nullopt;
+    return text.substr(word.size() + 1, text.size() - word.size() - 2);
+  }
+  bool add_part(const part_format& fmt, std::size_t input) {
+    if (parts.size() == most) return false;
+    parts.push_back({fmt, input});
+    return true;
+  }
+  bool add_any(std::string_view text, std::size_t input) {
+    if (const std::optional<part_format> one = part_format::parse(text))
+      return add_part(*one, input);
+    int depth = 0;
+    std::size_t begin = 0;
+    // A closing parenthesis of a word that holds a '+' ends the text; "sum(" is one of those.
+    if (const auto terms = inside(text, "sum")) text = *terms;
+    for (std::size_t i = 0; i <= text.size(); ++i) {
+      if (i < text.size() && text[i] == '(') ++depth;
+      if (i < text.size() && text[i] == ')' && --depth < 0) return false;
+      if (i < text.size() && (text[i] != '+' || depth != 0)) continue;
+      if (!add_term(text.substr(begin, i - begin), input)) return false;
+      begin = i + 1;
+    }
+    return depth == 0;
+  }
+  bool add_term(std::string_view text, std::size_t input) {
+    part_format sparse;
+    sparse.type = kind::sparse;
+    if (text == sparse.name()) return add_part(sparse, input);
+    if (const auto mixed = inside(text, "mixed")) {
+      const std::optional<part_format> fmt = part_format::parse(*mixed);
+      return fmt && fmt->type == kind::mixed && add_part(*fmt, input);
+    }
+    for (const input_stage what : {input_stage::scaled, input_stage::permuted}) {
+      const auto rest = inside(text, word_of(what));
+      if (!rest) continue;
+      if (stages.size() == most) return false;
+      stages.push_back({what, input});
+      return add_any(*rest, stages.size());
+    }
+    const std::optional<part_format> one = part_format::parse(text);
+    return one && one->type != kind::mixed && add_part(*one, input);
   }
 };
 

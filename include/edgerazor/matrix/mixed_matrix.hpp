@@ -24,8 +24,8 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/storage.hpp>
@@ -45,7 +45,7 @@ class mixed_matrix {
     std::size_t col_begin = 0;
     std::size_t offset = 0;  ///< of its first byte
     tile_layout layout;
-    std::vector<std::uint32_t> rows;
+    detail::core::buffer<std::uint32_t> rows;
   };
 
   mixed_matrix() = default;
@@ -55,7 +55,7 @@ class mixed_matrix {
   mixed_matrix(format high, format low, std::size_t rows, std::size_t cols,
                std::span<const std::uint8_t> mask, std::pmr::memory_resource* memory = nullptr)
       : high_(high), low_(low), rows_(rows), cols_(cols) {
-    const std::vector<std::byte> header = make_header(mask);
+    const detail::core::buffer<std::byte> header = make_header(mask);
     std::string error;
     const std::size_t size = read_header(header, std::numeric_limits<std::size_t>::max(), error);
     if (size == 0) detail::core::fail(error);
@@ -116,7 +116,7 @@ class mixed_matrix {
   /// rows at once. Fails, before anything is written, on NaN or infinity, on a scale out of its
   /// type's range, on levels that the formats do not have. The matrix must own its bytes. Defined
   /// in pack_mixed.hpp.
-  template <quantizer High, quantizer Low, real_element T>
+  template <group_policy High, group_policy Low, real_element T>
   void pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high = {},
                  const Low& low = {});
   /// The same by rules that are chosen at run time: with_rule(is_high, use) calls use(policy).
@@ -140,7 +140,8 @@ class mixed_matrix {
     return ((1 + runs) * word + runs * bitmap_bytes() + 63) / 64 * 64;
   }
 
-  [[nodiscard]] std::vector<std::byte> make_header(std::span<const std::uint8_t> mask) const {
+  [[nodiscard]] detail::core::buffer<std::byte> make_header(
+      std::span<const std::uint8_t> mask) const {
     (void)tile_layout(high_, rows_, cols_);  // checks the shape
     if (detail::core::checked_product(*rows_, groups()) != mask.size()) {
       detail::core::fail("mixed matrix: expected a mask of " +
@@ -153,11 +154,11 @@ class mixed_matrix {
       }
       return true;
     };
-    std::vector<std::uint64_t> firsts;
+    detail::core::buffer<std::uint64_t> firsts;
     for (std::size_t g = 0; g < groups(); ++g) {
       if (g == 0 || !same_column(g - 1, g)) firsts.push_back(g);
     }
-    std::vector<std::byte> header(header_bytes(firsts.size()));
+    detail::core::buffer<std::byte> header(header_bytes(firsts.size()));
     const std::uint64_t runs = firsts.size();
     std::memcpy(header.data(), &runs, word);
     std::memcpy(header.data() + word, firsts.data(), firsts.size() * word);
@@ -189,7 +190,7 @@ class mixed_matrix {
     if (runs == 0 || runs > groups() || header_bytes(runs) > bytes.size()) {
       return refuse("its header does not fit its " + std::to_string(bytes.size()) + " bytes");
     }
-    std::vector<std::uint64_t> firsts(runs);
+    detail::core::buffer<std::uint64_t> firsts(runs);
     std::memcpy(firsts.data(), bytes.data() + word, runs * word);
     std::size_t offset = header_bytes(runs);
     for (std::size_t i = 0; i < runs; ++i) {
@@ -229,7 +230,7 @@ class mixed_matrix {
   detail::core::moved_along<std::size_t> rows_, cols_;
   byte_storage storage_;  ///< empty where the bytes are someone else's
   detail::core::moved_along<std::span<const std::byte>> bytes_;
-  std::vector<segment> segments_;
+  detail::core::buffer<segment> segments_;
 };
 
 }  // namespace EDGERAZOR_ABI

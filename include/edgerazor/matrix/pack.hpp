@@ -9,8 +9,8 @@
 #include <span>
 #include <string>
 #include <type_traits>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
@@ -40,6 +40,13 @@ inline void require_storable_scale(float scale, scale_kind kind, std::size_t row
              " is out of the range of its 16-bit type; choose another scale type");
 }
 
+inline void require_storable_zero(float zero, scale_kind kind, std::size_t row, std::size_t group) {
+  if (policy::is_finite(round_scale(zero, kind))) return;
+  core::fail("pack: the zero " + std::to_string(zero) + " of row " + std::to_string(row) +
+             ", group " + std::to_string(group) +
+             " is out of the range of its type; choose another scale type");
+}
+
 /// The rows of real numbers that become consecutive rows of a packed matrix.
 template <real_element T, class RowOf>
 struct row_selection {
@@ -56,7 +63,7 @@ struct row_selection {
 
 /// `count` elements as floats: in place where they are floats, else in the buffer.
 template <real_element T>
-[[nodiscard]] const float* as_floats(T* elements, std::size_t count, std::vector<float>& buffer) {
+[[nodiscard]] const float* as_floats(T* elements, std::size_t count, core::buffer<float>& buffer) {
   using element = std::remove_const_t<T>;
   if constexpr (std::is_same_v<element, float>) {
     return elements;
@@ -67,17 +74,18 @@ template <real_element T>
   }
 }
 
-/// Appends the scale of every group of the rows, in order, before it is rounded for storage. Fails
-/// where an element of `weights` is not finite, else where a scale can't be stored.
-template <quantizer Rule, real_element T, class RowOf>
+/// Appends the scale, or the scale and the zero, of every group of the rows, in order, before it is
+/// rounded for storage. Fails where an element of `weights` is not finite, else where a scale or
+/// zero can't be stored.
+template <group_policy Rule, real_element T, class RowOf>
 void append_scales(const Rule& rule, const tile_layout& layout,
-                   const row_selection<T, RowOf>& source, std::vector<float>& scales) {
+                   const row_selection<T, RowOf>& source, core::buffer<float>& scales) {
   const std::size_t cols = layout.cols(), group_cols = layout.group_cols();
   const auto require_finite = [&source] {
     policy::check_finite(source.weights, {0, source.weights.rows}, "weight", source.first_row);
   };
-  std::vector<float> buffer;
-  scales.reserve(scales.size() + source.count * layout.groups());
+  core::buffer<float> buffer;
+  scales.reserve(scales.size() + source.count * layout.numbers());
   for (std::size_t i = 0; i < source.count; ++i) {
     // Row by row, so that what is read twice is read from the nearest cache.
     const T* const row = source.row(i);
@@ -85,43 +93,64 @@ void append_scales(const Rule& rule, const tile_layout& layout,
     const float* const values = as_floats(row, cols, buffer);
     for (std::size_t g = 0; g < layout.groups(); ++g) {
       const std::size_t begin = g * group_cols, count = std::min(group_cols, cols - begin);
-      const float scale = policy::scale_of(rule, std::span{values + begin, count});
-      if (!is_storable_scale(scale, layout.fmt().scale)) {
-        require_finite();
-        require_storable_scale(scale, layout.fmt().scale, source.first_row + source.row_of(i),
-                               source.col_begin / group_cols + g);
+      const auto fit = policy::fit_of(rule, std::span{values + begin, count});
+      const scale_kind kind = layout.fmt().scale;
+      const std::size_t row_named = source.first_row + source.row_of(i),
+                        group_named = source.col_begin / group_cols + g;
+      if constexpr (zero_quantizer<Rule>) {
+        if (!is_storable_scale(fit.scale, kind) ||
+            !policy::is_finite(round_scale(fit.zero, kind))) {
+          require_finite();
+          require_storable_scale(fit.scale, kind, row_named, group_named);
+          require_storable_zero(fit.zero, kind, row_named, group_named);
+        }
+        scales.insert(scales.end(), {fit.scale, fit.zero});
+      } else {
+        if (!is_storable_scale(fit, kind)) {
+          require_finite();
+          require_storable_scale(fit, kind, row_named, group_named);
+        }
+        scales.push_back(fit);
       }
-      scales.push_back(scale);
     }
   }
 }
 
 /// Columns [begin, end) of a row into `codes`; `values` begins with column `begin`, `scales` with
 /// the row's first group.
-template <quantizer Rule>
+template <group_policy Rule>
 void quantize_columns(const tile_layout& layout, const float* values, std::size_t begin,
                       std::size_t end, const float* scales, row_codes& codes) noexcept {
-  const int zero_code = layout.codec().zero_code;
+  [[maybe_unused]] const int zero_code = layout.zero_code();
   const std::size_t group_cols = layout.group_cols(), group = begin / group_cols;
-  scales += group;
+  scales += group * (zero_quantizer<Rule> ? 2 : 1);
   std::size_t group_end = (group + 1) * group_cols;
-  for (std::size_t col = begin; col < end; group_end += group_cols, ++scales) {
+  for (std::size_t col = begin; col < end; group_end += group_cols) {
     const std::size_t count = std::min(end, group_end) - col;
-    policy::quantize_codes<Rule>(values, count, *scales, zero_code, codes.at(col));
+    if constexpr (zero_quantizer<Rule>) {
+      const group_fit fit{scales[0], scales[1]};
+      std::uint8_t* const to = codes.at(col);
+      for (std::size_t i = 0; i < count; ++i)
+        to[i] = static_cast<std::uint8_t>(Rule::code(values[i], fit));
+      scales += 2;
+    } else {
+      policy::quantize_codes<Rule>(values, count, *scales, zero_code, codes.at(col));
+      ++scales;
+    }
     values += count;
     col += count;
   }
 }
 
-/// The scales of one row, rounded to a matrix's scale type; `first` is where the one of group 0
-/// belongs.
+/// The scales of one row, and zeros in turn with them where the format has them, rounded to a
+/// matrix's scale type; `first` is where the scale of group 0 belongs. All lie 16 numbers apart.
 template <real_element Scale>
-void write_scales(const float* scales, std::size_t groups, std::byte* first) noexcept {
+void write_scales(const float* scales, std::size_t numbers, std::byte* first) noexcept {
   constexpr std::size_t block = 64;
   Scale rounded[block];
-  for (std::size_t g = 0; g < groups; g += block) {
-    const std::size_t count = std::min(block, groups - g);
-    core::convert_elements(scales + g, count, rounded);
+  for (std::size_t n = 0; n < numbers; n += block) {
+    const std::size_t count = std::min(block, numbers - n);
+    core::convert_elements(scales + n, count, rounded);
     for (std::size_t i = 0; i < count; ++i, first += tile_rows * sizeof(Scale)) {
       std::memcpy(first, rounded + i, sizeof(Scale));
     }
@@ -133,11 +162,11 @@ inline void write_scales(const tile_layout& layout, std::byte* matrix, std::size
   std::byte* const first = matrix + layout.scale_offset(row, 0);
   switch (layout.fmt().scale) {
     case scale_kind::float16:
-      return write_scales<float16>(scales, layout.groups(), first);
+      return write_scales<float16>(scales, layout.numbers(), first);
     case scale_kind::bfloat16:
-      return write_scales<bfloat16>(scales, layout.groups(), first);
+      return write_scales<bfloat16>(scales, layout.numbers(), first);
     case scale_kind::float32:
-      return write_scales<float>(scales, layout.groups(), first);
+      return write_scales<float>(scales, layout.numbers(), first);
   }
 }
 
@@ -148,12 +177,12 @@ inline void write_scales(const tile_layout& layout, std::byte* matrix, std::size
 /// All rows of a tile share its cache lines, so they are written to a number of chunks that stays
 /// in a core's cache before any is written to the next. A smaller number would cut the rows, which
 /// are read from memory, into short runs.
-template <quantizer Rule, real_element T, class RowOf>
+template <group_policy Rule, real_element T, class RowOf>
 void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::size_t first,
                 const row_selection<T, RowOf>& source, const float* scales) {
-  const std::size_t step = slot_cols * layout.codec().chunk_slots(), groups = layout.groups();
+  const std::size_t step = slot_cols * layout.codec().chunk_slots(), numbers = layout.numbers();
   const std::size_t block = 1024 * step;  // 64 KiB of the widest plane
-  std::vector<float> buffer;
+  core::buffer<float> buffer;
   row_codes codes(layout);
   for (std::size_t i = 0; i < source.count;) {
     const std::size_t end = std::min(source.count, i + tile_rows - (first + i) % tile_rows);
@@ -162,17 +191,17 @@ void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::
       const std::size_t col_end = std::min(padded_end, layout.cols());
       for (std::size_t r = i; r < end; ++r) {
         const float* const values = as_floats(source.row(r) + col, col_end - col, buffer);
-        quantize_columns<Rule>(layout, values, col, col_end, scales + r * groups, codes);
+        quantize_columns<Rule>(layout, values, col, col_end, scales + r * numbers, codes);
         codes.write(matrix, first + r, col, padded_end);
       }
     }
-    for (; i < end; ++i) write_scales(layout, matrix, first + i, scales + i * groups);
+    for (; i < end; ++i) write_scales(layout, matrix, first + i, scales + i * numbers);
   }
 }
 
 /// Quantizes the rows of `weights` into rows [first_row, first_row + weights.rows) of the matrix at
 /// `matrix`. Everything is checked before the first byte is written.
-template <quantizer Rule, real_element T>
+template <group_policy Rule, real_element T>
 void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix,
                std::size_t first_row, matrix_view<const T> weights) {
   if (weights.cols != layout.cols() || first_row > layout.rows() ||
@@ -183,16 +212,16 @@ void pack_rows(const Rule& rule, const tile_layout& layout, std::byte* matrix,
   }
   const auto same = [](std::size_t row) { return row; };
   const row_selection<T, decltype(same)> source{weights, first_row, 0, weights.rows, same};
-  std::vector<float> scales;
+  core::buffer<float> scales;
   append_scales(rule, layout, source, scales);
   write_rows(rule, layout, matrix, first_row, source, scales.data());
 }
 }  // namespace detail::matrix
 
-/// Quantizes `rows x cols` real numbers by the policy and packs them. Scales are stored as
-/// `Policy::scale_type`. Fails on NaN or infinity (naming row and column), on a scale out of its
-/// type's range, on an empty matrix.
-template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
+/// Quantizes `rows x cols` real numbers by the policy and packs them. Scales and zeros are stored
+/// as `Policy::scale_type`. Fails on NaN or infinity (naming row and column), on a scale or zero
+/// out of its type's range, on an empty matrix.
+template <group_policy Policy, class Codec = default_codec<Policy>, real_element T>
 [[nodiscard]] packed_matrix<Policy, Codec> pack(matrix_view<T> weights, const Policy& policy = {}) {
   packed_matrix<Policy, Codec> result(weights.rows, weights.cols);
   detail::matrix::pack_rows(policy, result.view().layout(), result.storage().data(), 0,
@@ -202,7 +231,7 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
 
 /// Quantizes some rows into an existing packed matrix: row 0 of `weights` becomes row `rows.begin`.
 /// Threads may fill different rows of one matrix at once. On failure nothing is written.
-template <quantizer Policy, class Codec, real_element T>
+template <group_policy Policy, class Codec, real_element T>
 void pack_rows(packed_matrix<Policy, Codec>& matrix, row_range rows, matrix_view<T> weights,
                const Policy& policy = {}) {
   if (rows.size() != weights.rows) {

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
@@ -48,7 +48,7 @@ template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
   packed_matrix<Policy, Codec> result(values.rows, values.cols);
   const tile_layout layout = result.view().layout();
   detail::policy::check_finite(values, {0, values.rows}, "pack_exact");
-  std::vector<float> buffer;
+  detail::core::buffer<float> buffer;
   detail::matrix::row_codes codes(layout);
   for (std::size_t r = 0; r < values.rows; ++r) {
     const float* const row = detail::matrix::as_floats(values.row(r).data(), values.cols, buffer);

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <string>
 #include <type_traits>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
@@ -21,9 +21,15 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::matrix {
 template <quantizer Policy>
 void require_levels(const Policy&, const format& fmt) {
-  if (holds_levels<Policy>(codec_of(fmt.code))) return;
+  if (holds_levels<Policy>(codec_of(fmt.code)) && fmt.zero == zero_kind::none) return;
   core::fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " +
              std::to_string(Policy::max_level) + " do not fit " + fmt.name());
+}
+template <zero_quantizer Policy>
+void require_levels(const Policy&, const format& fmt) {
+  if (holds_levels<Policy>(codec_of(fmt.code)) && fmt.zero == Policy::zero) return;
+  core::fail("mixed matrix: a policy of " + std::to_string(Policy::bits) +
+             " bits with a zero of the group does not fit " + fmt.name());
 }
 }  // namespace detail::matrix
 
@@ -53,12 +59,16 @@ void mixed_matrix::pack_rows_by(std::size_t first_row, matrix_view<const T> weig
                        " on do not fit an owned matrix of " +
                        detail::core::shape_text(rows_, cols_));
   }
+  if (high_.two_level || low_.two_level) {
+    detail::core::fail("mixed matrix: " + (high_.two_level ? high_ : low_).name() +
+                       " has statistics of 16 rows, which pack_levels makes");
+  }
   for (const bool is_high : {true, false}) {
     with_rule(is_high, [&](const auto& rule) {
       detail::matrix::require_levels(rule, is_high ? high_ : low_);
     });
   }
-  std::vector<float> scales;
+  detail::core::buffer<float> scales;
   for_each_selection(first_row, weights, [&](const segment& part, std::size_t, const auto& source) {
     with_rule(part.high, [&](const auto& rule) {
       detail::matrix::append_scales(rule, part.layout, source, scales);
@@ -70,11 +80,11 @@ void mixed_matrix::pack_rows_by(std::size_t first_row, matrix_view<const T> weig
         with_rule(part.high, [&](const auto& rule) {
           detail::matrix::write_rows(rule, part.layout, data(part), first, source, next);
         });
-        next += source.count * part.layout.groups();
+        next += source.count * part.layout.numbers();
       });
 }
 
-template <quantizer High, quantizer Low, real_element T>
+template <group_policy High, group_policy Low, real_element T>
 void mixed_matrix::pack_rows(std::size_t first_row, matrix_view<const T> weights, const High& high,
                              const Low& low) {
   pack_rows_by(first_row, weights, [&](bool is_high, const auto& use) {
@@ -88,15 +98,15 @@ void mixed_matrix::pack_rows(std::size_t first_row, matrix_view<const T> weights
 
 /// Quantizes each group by `High` or `Low` as the map says, and packs. Both policies have the same
 /// granularity. Fails as `pack` does.
-template <row_quantizer High, mixable_quantizers<High> Low, class HighCodec = default_codec<High>,
+template <row_group_policy High, mixable_policies<High> Low, class HighCodec = default_codec<High>,
           class LowCodec = default_codec<Low>, real_element T, precision_map Map>
 [[nodiscard]] mixed_matrix pack_mixed(matrix_view<T> weights, const Map& map, const High& high = {},
                                       const Low& low = {}) {
   if constexpr (Map::reads_values)
     detail::policy::check_finite(weights, {0, weights.rows}, "weight");
-  mixed_matrix result(packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt,
-                      weights.rows, weights.cols,
-                      precision_mask<typename High::granularity>(weights, map));
+  mixed_matrix result(
+      packed_matrix<High, HighCodec>::fmt, packed_matrix<Low, LowCodec>::fmt, weights.rows,
+      weights.cols, detail::policy::mask_of(weights, map, column_group{High::granularity::group}));
   result.pack_rows(0, matrix_view<const std::remove_const_t<T>>{weights}, high, low);
   return result;
 }

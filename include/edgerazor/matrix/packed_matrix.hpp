@@ -76,6 +76,18 @@ inline void write_scale(std::byte* at, scale_kind kind, float value) noexcept {
   std::memcpy(at, &bits, sizeof bits);
 }
 
+/// Scale and zero of row r of a tile in a group with two levels, whose first byte is `at`.
+inline group_fit read_two_level(const std::byte* at, std::size_t r) noexcept {
+  float numbers[4];
+  for (std::size_t i = 0; i < 4; ++i)
+    numbers[i] = read_scale(at + tile_rows + i * sizeof(float16), scale_kind::float16);
+  const int byte = static_cast<std::int8_t>(std::to_integer<std::uint8_t>(at[r]));
+  using policy::value_of;
+  constexpr zero_kind point = zero_kind::point;
+  return {value_of<point>(static_cast<float>(byte & 7), numbers[0], numbers[1]),
+          value_of<point>(static_cast<float>(byte >> 3), numbers[2], numbers[3])};
+}
+
 /// What a scale becomes by being stored.
 inline float round_scale(float value, scale_kind kind) noexcept {
   if (kind == scale_kind::float16) return float16{value};
@@ -83,12 +95,13 @@ inline float round_scale(float value, scale_kind kind) noexcept {
   return value;
 }
 
-/// Makes all levels and scales of a packed matrix zero.
+/// Makes all levels and scales of a packed matrix zero; where groups have zeros, all codes and
+/// zeros.
 inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile, matrix += layout.tile_bytes()) {
     std::memset(matrix, 0, layout.scale_bytes());
     for (std::size_t p = 0; p < layout.codec().plane_count; ++p) {
-      std::memset(matrix + layout.plane_offset(p), layout.codec().zero_byte(p),
+      std::memset(matrix + layout.plane_offset(p), layout.codec().byte_of(layout.zero_code(), p),
                   layout.chunks(p) * chunk_bytes);
     }
   }
@@ -98,9 +111,28 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
 /// The scale of one group of one row, as the kernels use it. Indices are not checked.
 [[nodiscard]] inline float scale_at(const packed_view& matrix, std::size_t row,
                                     std::size_t group) noexcept {
+  if (matrix.layout().two_level()) {
+    return detail::matrix::read_two_level(
+               matrix.bytes().data() + matrix.layout().group_offset(row, group), row % tile_rows)
+        .scale;
+  }
   return detail::matrix::read_scale(
       matrix.bytes().data() + matrix.layout().scale_offset(row, group),
       matrix.layout().fmt().scale);
+}
+
+/// The zero of one group of one row, as the kernels use it: z or m of format.hpp; of a format that
+/// has no zeros the codec's zero_code. Indices are not checked.
+[[nodiscard]] inline float zero_at(const packed_view& matrix, std::size_t row,
+                                   std::size_t group) noexcept {
+  if (!matrix.layout().has_zeros()) return static_cast<float>(matrix.layout().zero_code());
+  if (matrix.layout().two_level()) {
+    return detail::matrix::read_two_level(
+               matrix.bytes().data() + matrix.layout().group_offset(row, group), row % tile_rows)
+        .zero;
+  }
+  return detail::matrix::read_scale(matrix.bytes().data() + matrix.layout().zero_offset(row, group),
+                                    matrix.layout().fmt().scale);
 }
 
 /// Owned bytes of a packed matrix whose format is known at run time. Moved from, it has no rows.
@@ -128,6 +160,17 @@ class packed_storage {
 };
 
 namespace detail::matrix {
+/// The zero of a policy's groups.
+template <group_policy Policy>
+inline constexpr zero_kind zero_of = zero_kind::none;
+template <zero_quantizer Policy>
+inline constexpr zero_kind zero_of<Policy> = Policy::zero;
+
+/// Whether a codec has all codes of a policy.
+template <zero_quantizer Policy>
+[[nodiscard]] constexpr bool holds_levels(const codec_info& codec) noexcept {
+  return codec.has_zero_form() && codec.largest_code() >= (1u << Policy::bits) - 1;
+}
 /// Whether a codec has all levels of a policy.
 template <quantizer Policy>
 [[nodiscard]] constexpr bool holds_levels(const codec_info& codec) noexcept {
@@ -136,10 +179,11 @@ template <quantizer Policy>
 }
 
 /// The codec of fewest bits, base 3 aside.
-template <quantizer Policy>
+template <group_policy Policy>
 [[nodiscard]] constexpr code_type narrowest_codec() noexcept {
-  for (const code_type type : {code_type::binary, code_type::ternary2, code_type::int3,
-                               code_type::int4, code_type::int5, code_type::int6}) {
+  for (const code_type type :
+       {code_type::binary, code_type::ternary2, code_type::int2, code_type::int3, code_type::int4,
+        code_type::int5, code_type::int6}) {
     if (holds_levels<Policy>(codec_of(type))) return type;
   }
   return code_type::int8;
@@ -147,7 +191,7 @@ template <quantizer Policy>
 }  // namespace detail::matrix
 
 /// The narrowest codec that holds a policy's levels; of ternary's two the one of 2 bits.
-template <quantizer Policy>
+template <group_policy Policy>
 using default_codec = codecs::codec<detail::matrix::narrowest_codec<Policy>()>;
 
 namespace detail::matrix {
@@ -164,13 +208,13 @@ inline constexpr std::uint32_t packed_group<per_group<N>> =
 
 /// An owned packed matrix of one policy. `Codec` chooses the storage where there is a choice:
 /// `packed_matrix<ternary<per_group<256>>, codecs::ternary5>` keeps ternary codes at 1.6 bits.
-template <quantizer Policy, class Codec = default_codec<Policy>>
+template <group_policy Policy, class Codec = default_codec<Policy>>
 class packed_matrix {
  public:
   using policy = Policy;
-  static constexpr format fmt{Codec::type,
-                              detail::matrix::packed_group<typename Policy::granularity>,
-                              scale_kind_of<typename Policy::scale_type>};
+  static constexpr format fmt{
+      Codec::type, detail::matrix::packed_group<typename Policy::granularity>,
+      scale_kind_of<typename Policy::scale_type>, detail::matrix::zero_of<Policy>};
   static_assert(fmt.group % format::group_multiple == 0 && fmt.group <= format::largest_group,
                 "packed_matrix: expected per_channel, or per_group<N> with N a multiple of 4 and "
                 "at most 65536");

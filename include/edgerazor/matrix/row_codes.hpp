@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
 
@@ -105,15 +105,15 @@ class row_codes {
  public:
   explicit row_codes(const tile_layout& layout)
       : layout_(layout),
-        codes_(layout.padded_cols(), static_cast<std::uint8_t>(layout.codec().zero_code)) {}
+        codes_(layout.padded_cols(), static_cast<std::uint8_t>(layout.zero_code())) {}
 
   /// The code of a column and of those behind it.
   [[nodiscard]] std::uint8_t* at(std::size_t col) noexcept { return codes_.data() + col; }
   void set(std::size_t col, int level) noexcept {
-    codes_[col] = static_cast<std::uint8_t>(level + layout_.codec().zero_code);
+    codes_[col] = static_cast<std::uint8_t>(level + layout_.zero_code());
   }
   [[nodiscard]] int level(std::size_t col) const noexcept {
-    return codes_[col] - layout_.codec().zero_code;
+    return codes_[col] - layout_.zero_code();
   }
 
   /// Writes the row into `matrix`, the packed matrix's first byte.
@@ -155,7 +155,7 @@ class row_codes {
 
  private:
   tile_layout layout_;
-  std::vector<std::uint8_t> codes_;
+  core::buffer<std::uint8_t> codes_;
 };
 
 }  // namespace detail::matrix

@@ -12,12 +12,24 @@
 /// lanes.
 ///
 ///     matrix = tile 0 | tile 1 | ...
-///     tile   = scales[group][16 rows], zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
+///     tile   = group 0 | group 1 | ..., zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
+///     group  = scales[16 rows] | zeros[16 rows] (where the format has them)
+///     group  = codes[16 rows] | ss, sz, zs, zz         (of a format with two levels: 24 bytes)
 ///     plane  = chunk 0 | chunk 1 | ...
 ///
-/// Columns past the last are the level zero (of `binary`, which has none, the level -1); rows past
-/// the last are that with a scale of zero. Nothing depends on the address, but whole cache lines
-/// are read where it is a multiple of 64.
+/// Columns past the last are the level zero (of `binary`, which has none, the level -1; where
+/// groups have zeros, the code 0, which may stand for any value: products read no padding, since
+/// activations past the last column are zeros); rows past the last are that with a scale and a zero
+/// of 0. Nothing depends on the address, but whole cache lines are read where it is a multiple of
+/// 64.
+///
+/// Two levels: a row's byte is code_s + 8 * code_z, each of 3 bits, and its scale and zero are,
+/// with the four float16 numbers that the 16 rows of the tile share,
+///
+///     scale = ss * (code_s - sz)          zero = zs * (code_z - zz)
+///
+/// each operation rounded to float. Of any byte, code_s is the byte modulo 8, and code_z the byte
+/// as a signed one, shifted right by 3.
 ///
 /// In base 3 (five fields) a chunk can hold slots of two groups, because no group is a multiple of
 /// 20 columns. That keeps one formula and 1.6 bits for any shape; a kernel multiplies the slots of
@@ -30,6 +42,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/extent.hpp>
+#include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/format.hpp>
 
@@ -43,14 +56,21 @@ inline constexpr std::size_t slot_cols = 4;
 /// Bytes of a chunk: one byte, of one or several digits, for each row and column of a slot.
 inline constexpr std::size_t chunk_bytes = tile_rows * slot_cols;
 
+namespace detail::matrix {
+/// Of a format with two levels: bytes of a group, 16 codes and four numbers.
+inline constexpr std::size_t two_level_bytes = tile_rows + 4 * sizeof(float16);
+/// Values of a code of a scale or a zero.
+inline constexpr int two_level_codes = 8;
+}  // namespace detail::matrix
+
 /// Geometry of a packed `rows x cols` matrix. Sizes are bytes where they say so, else counts.
 class tile_layout {
  public:
   tile_layout() = default;
-  /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, or
-  /// the size overflows.
+  /// Fails where rows or cols is zero, the group is not a multiple of 4 or over 65,536 columns, the
+  /// codec has no form with a zero of the group where the format has one, or the size overflows.
   tile_layout(format fmt, std::size_t rows, std::size_t cols)
-      : fmt_(fmt), rows_(rows), cols_(cols) {
+      : fmt_(fmt), rows_(rows), cols_(cols), group_bytes_(bytes_of_group(fmt)) {
     if (rows == 0 || cols == 0)
       detail::core::fail("packed matrix: expected at least one row and column, got " +
                          detail::core::shape_text(rows, cols));
@@ -62,7 +82,16 @@ class tile_layout {
       detail::core::fail("packed matrix: expected at most 65536 columns a group, got " +
                          std::to_string(group_cols()));
     }
-    // No product below exceeds this one: a tile's bytes for each of its 16 rows are at most 2 a
+    if (fmt.zero != zero_kind::none && !codec_of(fmt.code).has_zero_form()) {
+      detail::core::fail("packed matrix: " + std::string{codec_of(fmt.code).name} +
+                         " has no form with a zero of the group");
+    }
+    if (fmt.two_level && (fmt.zero == zero_kind::none || fmt.scale != scale_kind::float16)) {
+      detail::core::fail(
+          "packed matrix: two-level statistics are of float16 and of formats with zeros, got " +
+          fmt.name());
+    }
+    // No product below exceeds this one: a tile's bytes for each of its 16 rows are at most 3 a
     // column and a few chunks of padding.
     constexpr std::size_t padding = 4 * chunk_bytes, factor = 256;
     if (cols > std::numeric_limits<std::size_t>::max() - padding ||
@@ -101,8 +130,20 @@ class tile_layout {
     return (cols_ + step - 1) / step * step;
   }
 
+  /// What is taken off a stored code before it is multiplied by the scale: nothing where the group
+  /// has a zero of its own. Also the code of padding.
+  [[nodiscard]] int zero_code() const noexcept {
+    return fmt_.zero == zero_kind::none ? codec().zero_code : 0;
+  }
+  [[nodiscard]] bool has_zeros() const noexcept { return fmt_.zero != zero_kind::none; }
+  [[nodiscard]] bool two_level() const noexcept { return fmt_.two_level; }
+  /// Numbers of a row beside its codes: a scale a group, or a scale and a zero.
+  [[nodiscard]] std::size_t numbers() const noexcept { return groups() * (has_zeros() ? 2 : 1); }
+  /// Bytes of the scales and zeros of a group, for the 16 rows of a tile.
+  [[nodiscard]] std::size_t group_bytes() const noexcept { return group_bytes_; }
+  /// Bytes of all scales and zeros of a tile, padding included.
   [[nodiscard]] std::size_t scale_bytes() const noexcept {
-    return (groups() * tile_rows * scale_size(fmt_.scale) + 63) / 64 * 64;
+    return (groups() * group_bytes() + 63) / 64 * 64;
   }
   /// Byte offset of plane p from the beginning of its tile; past the last plane the tile's size.
   [[nodiscard]] std::size_t plane_offset(std::size_t p) const noexcept {
@@ -120,10 +161,17 @@ class tile_layout {
            (static_cast<double>(rows_) * static_cast<double>(cols_));
   }
 
-  /// Byte offset of the scale of a row's group.
+  /// Byte offset of the scales and zeros of a group, in the tile of a row.
+  [[nodiscard]] std::size_t group_offset(std::size_t row, std::size_t group) const noexcept {
+    return row / tile_rows * tile_bytes() + group * group_bytes();
+  }
+  /// Byte offset of the scale of a row's group. Not of a format with two levels.
   [[nodiscard]] std::size_t scale_offset(std::size_t row, std::size_t group) const noexcept {
-    return row / tile_rows * tile_bytes() +
-           (group * tile_rows + row % tile_rows) * scale_size(fmt_.scale);
+    return group_offset(row, group) + row % tile_rows * scale_size(fmt_.scale);
+  }
+  /// Byte offset of the zero of a row's group, of a format that has zeros, but not two levels.
+  [[nodiscard]] std::size_t zero_offset(std::size_t row, std::size_t group) const noexcept {
+    return scale_offset(row, group) + tile_rows * scale_size(fmt_.scale);
   }
   /// Byte offset of the first of a row's digits in plane p; slot s is the 4 bytes at
   /// `+ chunk_bytes * (s / fields)`.
@@ -132,8 +180,14 @@ class tile_layout {
   }
 
  private:
+  [[nodiscard]] static constexpr std::size_t bytes_of_group(const format& fmt) noexcept {
+    return fmt.two_level
+               ? detail::matrix::two_level_bytes
+               : tile_rows * scale_size(fmt.scale) * (fmt.zero == zero_kind::none ? 1 : 2);
+  }
+
   format fmt_;
-  std::size_t rows_ = 0, cols_ = 0;
+  std::size_t rows_ = 0, cols_ = 0, group_bytes_ = bytes_of_group(format{});
 };
 
 /// Bytes that a packed `rows x cols` matrix takes.

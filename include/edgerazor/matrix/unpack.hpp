@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Out of the tile layout: levels as signed bytes, or the real numbers they stand for.
+/// Out of the tile layout: levels as signed bytes, codes as they are stored, or the real numbers
+/// they stand for.
 #pragma once
 
 #include <algorithm>
@@ -41,22 +42,56 @@ inline void put_levels(const std::uint8_t* codes, std::size_t count, int zero_co
 }
 }  // namespace detail::matrix
 
-/// Levels (code minus zero code) of every element, row-major. Fails unless the shapes are equal.
+/// Levels (code minus zero code) of every element, row-major. Fails unless the shapes are equal,
+/// and where groups have zeros of their own: their codes have no levels.
 inline void unpack(const packed_view& matrix, matrix_view<std::int8_t> levels) {
+  if (matrix.layout().has_zeros()) {
+    detail::core::fail("unpack: " + matrix.layout().fmt().name() +
+                       " has codes and no levels, expected an output of unsigned bytes");
+  }
   detail::matrix::require_same_shape("unpack", matrix.rows(), matrix.cols(), levels.rows,
                                      levels.cols);
   detail::matrix::row_codes codes(matrix.layout());
   for (std::size_t r = 0; r < matrix.rows(); ++r) {
     codes.read(matrix.bytes().data(), r);
-    detail::matrix::put_levels(codes.at(0), matrix.cols(), matrix.layout().codec().zero_code,
+    detail::matrix::put_levels(codes.at(0), matrix.cols(), matrix.layout().zero_code(),
                                [out = levels.row(r).data()](std::size_t c, int level) {
                                  out[c] = static_cast<std::int8_t>(level);
                                });
   }
 }
 
+/// Stored codes of every element, row-major. Fails unless the shapes are equal.
+inline void unpack(const packed_view& matrix, matrix_view<std::uint8_t> codes) {
+  detail::matrix::require_same_shape("unpack", matrix.rows(), matrix.cols(), codes.rows,
+                                     codes.cols);
+  detail::matrix::row_codes row(matrix.layout());
+  for (std::size_t r = 0; r < matrix.rows(); ++r) {
+    row.read(matrix.bytes().data(), r);
+    std::memcpy(codes.row(r).data(), row.at(0), matrix.cols());
+  }
+}
+
+/// The scale of every group, `rows x groups`. Fails unless the shapes are equal.
+inline void unpack_scales(const packed_view& matrix, matrix_view<float> scales) {
+  detail::matrix::require_same_shape("unpack_scales", matrix.rows(), matrix.layout().groups(),
+                                     scales.rows, scales.cols);
+  for (std::size_t r = 0; r < scales.rows; ++r) {
+    for (std::size_t g = 0; g < scales.cols; ++g) scales.row(r)[g] = scale_at(matrix, r, g);
+  }
+}
+/// The zero of every group, as `zero_at` gives it, `rows x groups`. Fails unless the shapes are
+/// equal.
+inline void unpack_zeros(const packed_view& matrix, matrix_view<float> zeros) {
+  detail::matrix::require_same_shape("unpack_zeros", matrix.rows(), matrix.layout().groups(),
+                                     zeros.rows, zeros.cols);
+  for (std::size_t r = 0; r < zeros.rows; ++r) {
+    for (std::size_t g = 0; g < zeros.cols; ++g) zeros.row(r)[g] = zero_at(matrix, r, g);
+  }
+}
+
 namespace detail::matrix {
-/// level * scale of one row; `codes` is scratch of the same layout.
+/// The values of one row; `codes` is scratch of the same layout.
 inline void dequantize_row(const packed_view& matrix, std::size_t row, row_codes& codes,
                            float* values) noexcept {
   codes.read(matrix.bytes().data(), row);
@@ -64,14 +99,24 @@ inline void dequantize_row(const packed_view& matrix, std::size_t row, row_codes
   for (std::size_t g = 0; g < matrix.layout().groups(); ++g) {
     const float scale = scale_at(matrix, row, g);
     const std::size_t begin = g * group_cols, count = std::min(group_cols, matrix.cols() - begin);
-    put_levels(
-        codes.at(begin), count, matrix.layout().codec().zero_code,
-        [=](std::size_t i, int level) { values[begin + i] = static_cast<float>(level) * scale; });
+    if (!matrix.layout().has_zeros()) {
+      put_levels(
+          codes.at(begin), count, matrix.layout().zero_code(),
+          [=](std::size_t i, int level) { values[begin + i] = static_cast<float>(level) * scale; });
+      continue;
+    }
+    const float zero = zero_at(matrix, row, g);
+    policy::with_zero_kind(matrix.layout().fmt().zero, [&](auto kind) {
+      for (std::size_t i = begin; i < begin + count; ++i)
+        values[i] = policy::value_of<kind.kind>(static_cast<float>(*codes.at(i)), scale, zero);
+    });
   }
 }
 }  // namespace detail::matrix
 
-/// level * scale of every element, one float product each. Fails unless the shapes are equal.
+/// What every element stands for: level * scale, one float product each; where groups have zeros
+/// scale * (code - z), or scale * code + m, each operation rounded. Fails unless the shapes are
+/// equal.
 inline void dequantize(const packed_view& matrix, matrix_view<float> values) {
   detail::matrix::require_same_shape("dequantize", matrix.rows(), matrix.cols(), values.rows,
                                      values.cols);

@@ -16,9 +16,11 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// What is wrong with a matrix, in a sentence that names the first place, padding included; nothing
-/// where all scales (of a dense matrix, all elements) are finite and all codes are the codec's.
+/// where all scales and zeros (of a dense matrix, all elements) are finite and all codes are the
+/// codec's.
 ///
 ///     the scale of row 3, group 1 is NaN: expected finite scales
+///     the zero of row 3, group 1 is infinite: expected finite zeros
 ///     the code at row 3, column 17 is none of ternary2
 ///
 /// No allocation where nothing is wrong, but for a codec of several planes that has not all codes.

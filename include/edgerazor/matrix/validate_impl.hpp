@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include <xsimd/xsimd.hpp>
 
@@ -49,15 +50,40 @@ template <real_element T>
 template <real_element T>
 [[nodiscard]] std::optional<std::string> scale_fault(const packed_view& matrix) {
   const tile_layout& layout = matrix.layout();
-  const std::size_t count = layout.groups() * tile_rows;
+  const std::size_t of_group = layout.group_bytes() / sizeof(T), count = layout.groups() * of_group;
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
     const std::size_t i = first_not_finite<T>(matrix.tile(tile), count);
     if (i == count) continue;
     T scale;
     std::memcpy(&scale, matrix.tile(tile) + i * sizeof(T), sizeof(T));
-    return "the scale of row " + std::to_string(tile * tile_rows + i % tile_rows) + ", group " +
-           std::to_string(i / tile_rows) + " is " + name_of_fault(scale) +
-           ": expected finite scales";
+    const std::string what = i % of_group < tile_rows ? "scale" : "zero";
+    return "the " + what + " of row " + std::to_string(tile * tile_rows + i % tile_rows) +
+           ", group " + std::to_string(i / of_group) + " is " + name_of_fault(scale) +
+           ": expected finite " + what + "s";
+  }
+  return std::nullopt;
+}
+
+/// The four numbers and the 16 codes of every group with two levels.
+[[nodiscard]] inline std::optional<std::string> two_level_fault(const packed_view& matrix) {
+  const tile_layout& layout = matrix.layout();
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
+    const std::byte* at = matrix.tile(tile);
+    for (std::size_t g = 0; g < layout.groups(); ++g, at += two_level_bytes) {
+      const std::size_t i = first_not_finite<float16>(at + tile_rows, 4);
+      if (i < 4) {
+        float16 number;
+        std::memcpy(&number, at + tile_rows + i * sizeof number, sizeof number);
+        return "a number of rows " + std::to_string(tile * tile_rows) + " to " +
+               std::to_string(tile * tile_rows + tile_rows - 1) + ", group " + std::to_string(g) +
+               " is " + name_of_fault(number) + ": expected finite scales and zeros";
+      }
+      for (std::size_t r = 0; r < tile_rows; ++r) {
+        if (std::to_integer<unsigned>(at[r]) < two_level_codes * two_level_codes) continue;
+        return "the scale's or zero's code of row " + std::to_string(tile * tile_rows + r) +
+               ", group " + std::to_string(g) + " has more than 3 bits";
+      }
+    }
   }
   return std::nullopt;
 }
@@ -173,6 +199,7 @@ template <plane_type Plane>
 }
 
 [[nodiscard]] inline std::optional<std::string> codes_fault(const packed_view& matrix) {
+  if (matrix.layout().has_zeros()) return std::nullopt;  // all codes are
   const codec_info& codec = matrix.layout().codec();
   const auto least = static_cast<unsigned>(codec.min_level + codec.zero_code),
              most = static_cast<unsigned>(codec.max_code);
@@ -205,9 +232,45 @@ template <real_element T>
          std::to_string(i % matrix.cols) + " is " + name_of_fault(element) +
          ": expected finite values";
 }
+
+[[nodiscard]] inline std::optional<std::string> dense_fault(const dense_view& matrix) {
+  switch (matrix.element) {
+    case scale_kind::float16:
+      return element_fault<float16>(matrix);
+    case scale_kind::bfloat16:
+      return element_fault<bfloat16>(matrix);
+    case scale_kind::float32:
+      break;
+  }
+  return element_fault<float>(matrix);
+}
+
+[[nodiscard]] inline std::optional<std::string> sum_fault(const matrix_sum& sum) {
+  for (const matrix_sum::stage& stage : sum.stages()) {
+    const std::size_t count = stage.factors.size();
+    const auto* const factors = reinterpret_cast<const std::byte*>(stage.factors.data());
+    const std::size_t c = first_not_finite<float>(factors, count);
+    if (c == count) continue;
+    return "the factor of column " + std::to_string(c) + " is " + name_of_fault(stage.factors[c]) +
+           ": expected finite factors";
+  }
+  for (const matrix_sum::part& part : sum.parts()) {
+    const std::optional<std::string> fault = part.matrix.visit([](const auto& m) {
+      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m)>, dense_view>) {
+        return dense_fault(m);
+      } else {
+        return find_fault(m);
+      }
+    });
+    if (!fault) continue;
+    return "in part " + std::to_string(&part - sum.parts().data()) + " of the sum, " + *fault;
+  }
+  return std::nullopt;
+}
 }  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const packed_view& matrix) {
+  if (matrix.layout().two_level()) return detail::matrix::two_level_fault(matrix);
   std::optional<std::string> fault;
   switch (matrix.layout().fmt().scale) {
     case scale_kind::float16:
@@ -236,15 +299,8 @@ EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const mixed_matrix& mat
 EDGERAZOR_FUNCTION std::optional<std::string> find_fault(const any_matrix& matrix) {
   if (matrix.packed()) return find_fault(*matrix.packed());
   if (matrix.mixed()) return find_fault(*matrix.mixed());
-  switch (matrix.dense().element) {
-    case scale_kind::float16:
-      return detail::matrix::element_fault<float16>(matrix.dense());
-    case scale_kind::bfloat16:
-      return detail::matrix::element_fault<bfloat16>(matrix.dense());
-    case scale_kind::float32:
-      break;
-  }
-  return detail::matrix::element_fault<float>(matrix.dense());
+  return matrix.sum() ? detail::matrix::sum_fault(*matrix.sum())
+                      : detail::matrix::dense_fault(matrix.dense());
 }
 
 }  // namespace EDGERAZOR_ABI

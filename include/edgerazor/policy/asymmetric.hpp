@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// 4-bit integers on a grid that favours the positive side.
+/// Grids that are not symmetric: integers with a zero of the group, and 4-bit integers that favour
+/// the positive side.
 #pragma once
 
 #include <algorithm>
@@ -9,9 +10,84 @@
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
+
+/// How the zero of a group follows from its smallest and largest weight.
+enum class zero_rule {
+  real,     ///< any number (SpQR's and HQQ's start)
+  integer,  ///< a code, so that 0 has a code (GPTQ, AWQ)
+  minimum   ///< the smallest weight itself (GGUF's Q4_1)
+};
+
+/// 2^Bits codes from a group's minimum to its maximum. With lo = min(w), hi = max(w), n = 2^Bits -
+/// 1:
+///
+///     real       s = (hi - lo) / n                            z = -lo / s
+///                code = clamp(round_half_even(w / s + z), 0, n)           value = s * (code - z)
+///     integer    the same with min(lo, 0), max(hi, 0) and     z = round_half_even(-lo / s)
+///                code = clamp(round_half_even(w / s) + z, 0, n)
+///     minimum    s = (hi - lo) / n                            m = lo
+///                code = clamp(round_half_even((w - m) / s), 0, n)         value = s * code + m
+///
+/// s is at least `epsilon`, and for a real zero at least max|w| / `largest_zero`: a group far from
+/// 0 for its width would need a zero that a float16 does not hold. A group of one value v has, with
+/// a real zero, s = max(|v|, epsilon) and z = 1 where v < 0, else 0, so that v is a value; with a
+/// minimum it has m = v; a group of zeros becomes zeros by every rule.
+///
+/// Codes follow from s and z as they are here; storing rounds both to `Scale`.
+template <int Bits, granularity_policy Granularity = per_group<256>, real_element Scale = float16,
+          zero_rule Rule = zero_rule::real>
+struct asymmetric {
+  static_assert(Bits >= 2 && Bits <= 8, "asymmetric: expected 2 to 8 bits");
+  using granularity = Granularity;
+  using scale_type = Scale;
+  static constexpr int bits = Bits;
+  static constexpr int max_code = (1 << Bits) - 1;
+  static constexpr zero_kind zero =
+      Rule == zero_rule::minimum ? zero_kind::minimum : zero_kind::point;
+  static constexpr float largest_zero = 1024;  ///< float16 holds it to half a code
+
+  float epsilon = 1e-5f;  ///< smallest scale; > 0
+
+  /// Precondition: !group.empty().
+  [[nodiscard]] group_fit fit(std::span<const float> group) const noexcept {
+    using detail::core::quotient;
+    float low = group[0], high = group[0];
+    for (const float w : group) {
+      low = w < low ? w : low;
+      high = w > high ? w : high;
+    }
+    if constexpr (Rule == zero_rule::real) {
+      if (low == high) return {std::max(std::max(low, -low), epsilon), low < 0 ? 1.0f : 0.0f};
+    }
+    if constexpr (Rule == zero_rule::integer) {
+      low = std::min(low, 0.0f);
+      high = std::max(high, 0.0f);
+    }
+    float scale = std::max(quotient(high - low, static_cast<float>(max_code)), epsilon);
+    if constexpr (Rule == zero_rule::minimum) return {scale, low};
+    if constexpr (Rule == zero_rule::real)
+      scale = std::max(scale, quotient(std::max(high, -low), largest_zero));
+    const float place = -quotient(low, scale);
+    if constexpr (Rule == zero_rule::real) return {scale, place};
+    return {scale, static_cast<float>(detail::policy::round_between(place, 0, max_code))};
+  }
+  [[nodiscard]] static int code(float weight, const group_fit& fit) noexcept {
+    using detail::core::quotient, detail::policy::round_between;
+    if constexpr (Rule == zero_rule::minimum) {
+      return round_between(quotient(detail::core::exact(weight - fit.zero), fit.scale), 0,
+                           max_code);
+    } else if constexpr (Rule == zero_rule::integer) {
+      const int place = static_cast<int>(fit.zero);
+      return round_between(quotient(weight, fit.scale), -place, max_code - place) + place;
+    } else {
+      return round_between(quotient(weight, fit.scale) + fit.zero, 0, max_code);
+    }
+  }
+};
 
 /// Integers [-8, 7] * s, the largest weight on level 7 (EdgeRazor (Python)
 /// weight_quant_uniform_asymmetric_max_..._int4).

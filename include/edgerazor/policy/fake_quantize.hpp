@@ -65,16 +65,45 @@ void check_shapes(const matrix_view<T>& in, const matrix_view<U>& out, const cha
   }
 }
 
-template <quantizer Q, class Grouping, real_element T, real_element U>
+/// The same of groups with zeros: the values are those of codes from 0 to the largest.
+template <zero_quantizer Q, real_element U, class Grouping, real_element T>
+void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float,
+                  const Q& policy) {
+  constexpr float top = static_cast<float>((1 << Q::bits) - 1);
+  for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
+    const group_fit fit = stored_fit<Q>(policy.fit(values));
+    const float ends[] = {value_of<Q::zero>(0, fit.scale, fit.zero),
+                          value_of<Q::zero>(top, fit.scale, fit.zero)};
+    // A comparison with NaN is false.
+    if (is_finite(fit.scale) && is_finite(fit.zero) && ends[0] >= -largest_finite<U> &&
+        ends[0] <= largest_finite<U> && ends[1] >= -largest_finite<U> &&
+        ends[1] <= largest_finite<U>)
+      return;
+    core::fail("fake_quantize: the scale or zero of the group at row " + std::to_string(place.row) +
+               ", column " + std::to_string(place.col) + " is out of the output's range");
+  });
+}
+
+/// out[i] = value of the code of values[i], for values that may lie exactly where out does.
+template <zero_quantizer Q, real_element U>
+void write_values(const float* values, std::size_t count, const group_fit& fit, U* out) noexcept {
+  const group_fit stored = stored_fit<Q>(fit);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto code = static_cast<float>(Q::code(values[i], fit));
+    out[i] = U{value_of<Q::zero>(code, stored.scale, stored.zero)};
+  }
+}
+
+template <group_policy Q, class Grouping, real_element T, real_element U>
 void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
                         const matrix_view<U>& out, row_range rows, const Q& policy,
                         const char* what) {
   check_scales<Q, U>(grouping, in, rows, check_finite(in, rows, what), policy);
   for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = scale_of(policy, values);
+    const auto fit = fit_of(policy, values);
     for_each_piece(place, out.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
-                     write_values<Q>(values.data() + i, n, scale, out.data + r * out.stride + c);
+                     write_values<Q>(values.data() + i, n, fit, out.data + r * out.stride + c);
                    });
   });
 }
@@ -82,14 +111,15 @@ void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
 
 /// out[r][c] = level(in[r][c]) * scale of its group, in float32 and rounded once to the output's
 /// type; the scale itself is not rounded to `Policy::scale_type` (storing is a different act;
-/// `as_stored` does both). A level of 0 gives +0.
+/// `as_stored` does both). A level of 0 gives +0. Of a policy with zeros (zero.hpp) the value is
+/// scale * (code - z), or scale * code + m, each operation rounded.
 ///
 /// Input and output are `rows x cols` in any of float, float16, bfloat16, and may be the same
 /// memory of the same type, or memory that doesn't overlap. Fails, before anything is written,
 /// where the shapes differ (naming both), where a weight is NaN or infinite (naming row and
 /// column), where a value would leave the output's range. float rows with groups within rows need
 /// no memory; else one group is copied (for per_tensor the matrix).
-template <quantizer Policy, real_element T, writable_element U>
+template <group_policy Policy, real_element T, writable_element U>
 void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy = {}) {
   const detail::policy::grouped_by<typename Policy::granularity> grouping;
   detail::policy::check_shapes(in, out, "fake_quantize");
@@ -108,7 +138,7 @@ void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy =
 /// each: `matrix_view{k, tokens * kv_heads, head_size}`. The gradient passes unchanged
 /// (`straight_through`): the largest magnitude is a level, nothing is clipped. A NaN is refused
 /// here, where `quantize_activations` lets it pass.
-template <row_quantizer Policy, real_element T, writable_element U>
+template <row_group_policy Policy, real_element T, writable_element U>
 void fake_quantize(matrix_view<T> in, matrix_view<U> out, const Policy& policy,
                    const quantize_options& options) {
   detail::policy::check_shapes(in, out, "fake_quantize");

@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <span>
 #include <type_traits>
-#include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
@@ -53,7 +53,7 @@ template <real_element T>
 
 template <real_element T>
 [[nodiscard]] std::span<const float> group_values(const matrix_view<T>& matrix, group_place place,
-                                                  std::vector<float>& buffer) {
+                                                  core::buffer<float>& buffer) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
     if (lies_in_one_run(matrix, place))
       return {matrix.data + place.row * matrix.stride + place.col, place.count};
@@ -72,7 +72,7 @@ template <real_element T>
 template <real_element T, class Visit>
 void for_each_group(column_group group, const matrix_view<T>& matrix, row_range rows,
                     Visit&& visit) {
-  std::vector<float> buffer;
+  core::buffer<float> buffer;
   const std::size_t columns = group_columns(group, matrix.cols);
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     for (std::size_t c = 0; c < matrix.cols; c += columns) {
@@ -90,11 +90,11 @@ void for_each_group(const matrix_view<T>& matrix, row_range rows, Visit&& visit)
   if constexpr (row_granularity<Granularity>) {
     for_each_group(column_group{Granularity::group}, matrix, rows, visit);
   } else if constexpr (std::is_same_v<Granularity, per_tensor>) {
-    std::vector<float> buffer;
+    core::buffer<float> buffer;
     const group_place place = whole(matrix);
     visit(place, group_values(matrix, place, buffer));
   } else {
-    std::vector<float> buffer;
+    core::buffer<float> buffer;
     const std::size_t size = whole(matrix).count;
     for (std::size_t first = 0; first < size; first += Granularity::group) {
       const group_place place{first / matrix.cols, first % matrix.cols,

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/precision_map.hpp>
@@ -38,7 +37,7 @@ void check_mask(column_group group, const matrix_view<T>& in, std::span<const st
 ///
 /// Fails as `fake_quantize` does, and where the mask has another size, before anything is written.
 /// float rows need no memory; else one group is copied.
-template <row_quantizer High, mixable_quantizers<High> Low, real_element T, writable_element U>
+template <row_group_policy High, mixable_policies<High> Low, real_element T, writable_element U>
 void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, std::span<const std::uint8_t> mask,
                          const High& high = {}, const Low& low = {},
                          const quantize_options& options = {}) {
@@ -52,17 +51,16 @@ void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, std::span<const 
   policy::check_scales<Low, U>(group, in, rows, largest, low);
 
   const std::uint8_t* next = mask.data() + rows.begin * groups_per_row(group, in.cols);
-  policy::for_each_group(group, in, rows,
-                         [&](policy::group_place place, std::span<const float> values) {
-                           U* to = out.data + place.row * out.stride + place.col;
-                           if (*next++ != 0) {
-                             policy::write_values<High>(values.data(), values.size(),
-                                                        policy::scale_of(high, values), to);
-                           } else {
-                             policy::write_values<Low>(values.data(), values.size(),
-                                                       policy::scale_of(low, values), to);
-                           }
-                         });
+  policy::for_each_group(
+      group, in, rows, [&](policy::group_place place, std::span<const float> values) {
+        U* to = out.data + place.row * out.stride + place.col;
+        if (*next++ != 0) {
+          policy::write_values<High>(values.data(), values.size(), policy::fit_of(high, values),
+                                     to);
+        } else {
+          policy::write_values<Low>(values.data(), values.size(), policy::fit_of(low, values), to);
+        }
+      });
 }
 
 /// The same with the mask that a map gives now: the paper's weights at 1.88 bits, and the
@@ -74,15 +72,15 @@ void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, std::span<const 
 ///
 /// A map that reads values is asked about the whole matrix, also where the options name rows.
 /// Allocates the mask.
-template <row_quantizer High, mixable_quantizers<High> Low, precision_map Map, real_element T,
+template <row_group_policy High, mixable_policies<High> Low, precision_map Map, real_element T,
           writable_element U>
 void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, const Map& map,
                          const High& high = {}, const Low& low = {},
                          const quantize_options& options = {}) {
   detail::policy::check_shapes(in, out, "fake_quantize_mixed");
   if constexpr (Map::reads_values) detail::policy::check_finite(in);
-  const std::vector<std::uint8_t> mask =
-      precision_mask(in, map, detail::policy::groups_of<High>(options));
+  const detail::core::buffer<std::uint8_t> mask =
+      detail::policy::mask_of(in, map, detail::policy::groups_of<High>(options));
   fake_quantize_mixed<High, Low>(in, out, std::span<const std::uint8_t>{mask}, high, low, options);
 }
 

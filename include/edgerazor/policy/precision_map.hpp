@@ -25,6 +25,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/float16.hpp>
@@ -56,6 +57,11 @@ concept row_precision_map = precision_map<M> && requires(const M& map, std::size
 template <class A, class B>
 concept mixable_quantizers = row_quantizer<A> && row_quantizer<B> &&
                              std::same_as<typename A::granularity, typename B::granularity>;
+
+/// The same of policies with or without zeros.
+template <class A, class B>
+concept mixable_policies = row_group_policy<A> && row_group_policy<B> &&
+                           std::same_as<typename A::granularity, typename B::granularity>;
 
 namespace detail::policy {
 /// Groups in a row; fails where the mask has another size than rows * groups.
@@ -210,7 +216,7 @@ struct largest_variance {
     const std::size_t chosen =
         std::min(std::max(at_least, detail::policy::part_of(count, proportion)), count);
 
-    std::vector<double> variances(count);
+    detail::core::buffer<double> variances(count);
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t first = i % groups * columns;
       variances[i] = detail::policy::variance(
@@ -222,7 +228,7 @@ struct largest_variance {
                            " holds a NaN or an infinity, expected finite values");
       }
     }
-    std::vector<std::size_t> order(count);
+    detail::core::buffer<std::size_t> order(count);
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto middle = order.begin() + static_cast<std::ptrdiff_t>(chosen);
     std::nth_element(order.begin(), middle, order.end(), [&](std::size_t a, std::size_t b) {
@@ -233,24 +239,44 @@ struct largest_variance {
   }
 };
 
+namespace detail::policy {
+[[nodiscard]] inline std::size_t mask_size(std::size_t rows, std::size_t cols, column_group group) {
+  return core::size_product("precision map", rows, groups_per_row(group, cols));
+}
+/// See precision_mask; `high` is of mask_size() entries.
+template <precision_map Map, real_element T>
+void fill_mask(const matrix_view<T>& in, const Map& map, column_group group,
+               std::span<std::uint8_t> high) {
+  if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
+    map(matrix_view<const float>{in.data, in.rows, in.cols, in.stride}, group.columns, high);
+  } else if constexpr (Map::reads_values) {
+    core::buffer<float> values;
+    const std::span<const float> all = group_values(in, whole(in), values);
+    map(matrix_view<const float>{all.data(), in.rows, in.cols}, group.columns, high);
+  } else {
+    map(matrix_view<const float>{nullptr, in.rows, in.cols}, group.columns, high);
+  }
+}
+/// The same in memory of the library's own.
+template <precision_map Map, real_element T>
+[[nodiscard]] core::buffer<std::uint8_t> mask_of(const matrix_view<T>& in, const Map& map,
+                                                 column_group group) {
+  core::buffer<std::uint8_t> high(mask_size(in.rows, in.cols, group));
+  fill_mask(in, map, group, high);
+  return high;
+}
+}  // namespace detail::policy
+
 /// The mask a map gives for a matrix of any element type, one entry per group in row-major order:
 /// rows * groups_per_row entries, 1 for the higher precision. Where the map reads values, 16-bit
 /// elements are copied to floats first; else the view's data may be null. Fails as the map does.
 template <precision_map Map, real_element T>
 [[nodiscard]] std::vector<std::uint8_t> precision_mask(const matrix_view<T>& in, const Map& map,
                                                        column_group group) {
-  std::vector<std::uint8_t> high(
-      detail::core::size_product("precision map", in.rows, groups_per_row(group, in.cols)));
-  if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
-    map(matrix_view<const float>{in.data, in.rows, in.cols, in.stride}, group.columns, high);
-  } else if constexpr (Map::reads_values) {
-    std::vector<float> values;
-    const std::span<const float> all =
-        detail::policy::group_values(in, detail::policy::whole(in), values);
-    map(matrix_view<const float>{all.data(), in.rows, in.cols}, group.columns, high);
-  } else {
-    map(matrix_view<const float>{nullptr, in.rows, in.cols}, group.columns, high);
-  }
+  const std::size_t size = detail::policy::mask_size(in.rows, in.cols, group);
+  detail::core::expect_memory(size);
+  std::vector<std::uint8_t> high(size);
+  detail::policy::fill_mask(in, map, group, high);
   return high;
 }
 template <row_granularity Granularity, precision_map Map, real_element T>

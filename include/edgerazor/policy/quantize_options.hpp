@@ -29,7 +29,8 @@ struct quantize_options {
 
 namespace detail::policy {
 /// The groups in force.
-template <row_quantizer Q>
+template <class Q>
+  requires row_granularity<typename Q::granularity>
 [[nodiscard]] column_group groups_of(const quantize_options& options) {
   return options.group.value_or(column_group{Q::granularity::group});
 }

@@ -35,6 +35,7 @@
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/policy/granularity.hpp>
 #include <edgerazor/policy/levels.hpp>
+#include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -94,21 +95,37 @@ concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>
 
 /// The policy whose values are the ones that storage gives back: levels follow from the scale as
 /// the rule gives it, values from that scale rounded to `Policy::scale_type`. What a student sees
-/// in training, when it is to be exactly what it will be in use.
+/// in training, when it is to be exactly what it will be in use. Zeros are rounded as scales are.
 ///
 ///     fake_quantize<as_stored<int4<>>>(w, out)  // out = dequantize(pack<int4<>>(w)), bit for bit
-template <quantizer Policy>
+template <class Policy>
+  requires quantizer<Policy> || zero_quantizer<Policy>
 struct as_stored : Policy {
   static constexpr bool rounds_scale = true;
 };
 
+/// What makes codes or levels of groups of weights.
+template <class Q>
+concept group_policy = quantizer<Q> || zero_quantizer<Q>;
+
+/// One whose groups stay within a row.
+template <class Q>
+concept row_group_policy = group_policy<Q> && row_granularity<typename Q::granularity>;
+
 namespace detail::policy {
 /// What a level is multiplied by.
-template <quantizer Q>
+template <class Q>
 [[nodiscard]] constexpr float value_scale(float scale) noexcept {
   if constexpr (requires { Q::rounds_scale; })
     return static_cast<float>(typename Q::scale_type{scale});
   return scale;
+}
+
+/// What values are made with: scale and zero, rounded as storage rounds them where the policy is
+/// `as_stored`.
+template <zero_quantizer Q>
+[[nodiscard]] constexpr group_fit stored_fit(const group_fit& fit) noexcept {
+  return {value_scale<Q>(fit.scale), value_scale<Q>(fit.zero)};
 }
 
 /// `within_levels<Q>`, for the levels low, low + step, ... high.

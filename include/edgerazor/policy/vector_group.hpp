@@ -26,6 +26,15 @@ template <quantizer Q>
   return policy.scale(vector_group{group});
 }
 
+/// What the values of a group are made with: a scale, or a scale and a zero.
+template <quantizer Q>
+[[nodiscard]] float fit_of(const Q& policy, std::span<const float> values) noexcept {
+  return scale_of(policy, values);
+}
+template <zero_quantizer Q>
+[[nodiscard]] group_fit fit_of(const Q& policy, std::span<const float> values) noexcept {
+  return policy.fit(values);
+}
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

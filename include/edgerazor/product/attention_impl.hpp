@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -64,10 +65,13 @@ EDGERAZOR_FUNCTION void attention_scores(const kv_cache& cache, std::size_t head
   queries.visit([&](const auto& q) {
     detail::product::require_head(cache, head, detail::product::cols_of(q), scores.cols);
     detail::product::require_queries(detail::product::count_of(q), scores.rows);
-    detail::product::require_operands(cache.keys(head), q);
     detail::product::require_apart(q, scores, "attention");
-    detail::product::multiply(cache.keys(head), q, scores, {0, scores.cols}, k);
   });
+  const weight_ref keys = cache.keys(head);
+  const std::optional<detail::product::one_input> own = queries.input(0, cache.group_cols());
+  if (!own) detail::core::fail("attention: the input was not prepared for the cached keys");
+  detail::product::require_operands(keys.part(), *own);
+  detail::product::multiply(keys, queries, scores, {0, scores.cols}, k);
 }
 
 EDGERAZOR_FUNCTION void softmax(std::span<float> scores, const softmax_options& options) noexcept {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/exact.hpp>
@@ -63,13 +64,24 @@ inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 
   return std::min(gate_floats / 16, std::max(gate_unit, up_unit));
 }
 
+inline product_input tokens_of(const product_input& input, std::size_t begin,
+                               std::size_t end) noexcept {
+  return input.visit([&](const auto& x) -> product_input {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(x)>, matrix_view<const float>>) {
+      return unquantized{x.rows_between(begin, end)};
+    } else {
+      return x.tokens_between(begin, end);
+    }
+  });
+}
+
 /// A block at a time: y takes gate x, which moves to the buffer, then up x; both are still in the
 /// nearest cache when silu_product joins them.
-template <class G, class U, class X>
-void multiply_gated(const G& gate, const U& up, const X& x, const matrix_view<float>& y,
-                    row_range range, const kernel::functions& k) noexcept {
+inline void multiply_gated(const weight_ref& gate, const weight_ref& up, const product_input& x,
+                           const matrix_view<float>& y, row_range range,
+                           const kernel::functions& k) noexcept {
   alignas(64) float gates[gate_floats];
-  const std::size_t unit = gated_unit(row_unit(gate), row_unit(up)),
+  const std::size_t unit = gated_unit(gate.row_unit(), up.row_unit()),
                     tokens = std::clamp<std::size_t>(y.rows, 1,
                                                      std::min(gate_tokens, gate_floats / unit));
   const std::size_t block = std::max(unit, std::min(gate_rows, gate_floats / tokens) / unit * unit);
@@ -77,7 +89,7 @@ void multiply_gated(const G& gate, const U& up, const X& x, const matrix_view<fl
     const std::size_t end = std::min(range.end, (begin / block + 1) * block), rows = end - begin;
     for (std::size_t t = 0; t < y.rows; t += tokens) {
       const matrix_view<float> out = y.rows_between(t, std::min(t + tokens, y.rows));
-      const auto some = tokens_of(x, t, t + out.rows);
+      const product_input some = tokens_of(x, t, t + out.rows);
       multiply(gate, some, out, row_range{begin, end}, k);
       for (std::size_t i = 0; i < out.rows; ++i)
         std::copy_n(out.row(i).data() + begin, rows, gates + rows * i);
@@ -93,8 +105,8 @@ void multiply_gated(const G& gate, const U& up, const X& x, const matrix_view<fl
 
 }  // namespace detail::product
 
-EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products,
-                                   const product_input& input, const product_options& options) {
+EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products, const product_input& x,
+                                   const product_options& options) {
   constexpr std::size_t most = 16;
   const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
   const std::size_t rows = fused_rows(products);
@@ -104,38 +116,32 @@ EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products,
     detail::core::fail("fused product: " + std::to_string(products.size()) +
                        " matrices, expected at most " + std::to_string(most));
   }
-  input.visit([&](const auto& x) {
+  for (const fused_product& p : products)
+    detail::product::require_product(p.w, x, p.y, row_range{0, p.w.rows()});
+  const auto multiply = [&](const fused_product& p, row_range some) noexcept {
+    if (!some.empty()) detail::product::multiply(p.w, x, p.y, some, k);
+  };
+  if (!options.executor) {
+    std::size_t first = 0;
     for (const fused_product& p : products) {
-      p.w.visit([&](const auto& w) {
-        detail::product::require_product(w, x, p.y, row_range{0, w.rows()});
-      });
+      multiply(p, detail::product::rows_of_matrix(range, first, p.w.rows()));
+      first += p.w.rows();
     }
-    const auto multiply = [&](const fused_product& p, row_range some) noexcept {
-      if (some.empty()) return;
-      p.w.visit([&](const auto& w) { detail::product::multiply(w, x, p.y, some, k); });
-    };
-    if (!options.executor) {
-      std::size_t first = 0;
-      for (const fused_product& p : products) {
-        multiply(p, detail::product::rows_of_matrix(range, first, p.w.rows()));
-        first += p.w.rows();
-      }
-      return;
-    }
-    std::array<row_grains, most> grains;
-    std::array<row_range, most> parts;
-    std::size_t count = 0, first = 0;
-    for (std::size_t i = 0; i < products.size(); ++i) {
-      grains[i] = row_grains(products[i].w, products[i].y.rows);
-      parts[i] = detail::product::rows_of_matrix(range, first, products[i].w.rows());
-      first += products[i].w.rows();
-      count += grains[i].count();
-    }
-    options.executor(count, [&](std::size_t grain) noexcept {
-      std::size_t i = 0;
-      for (; grain >= grains[i].count(); ++i) grain -= grains[i].count();
-      multiply(products[i], detail::product::intersection(grains[i][grain], parts[i]));
-    });
+    return;
+  }
+  std::array<row_grains, most> grains;
+  std::array<row_range, most> parts;
+  std::size_t count = 0, first = 0;
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    grains[i] = row_grains(products[i].w, products[i].y.rows);
+    parts[i] = detail::product::rows_of_matrix(range, first, products[i].w.rows());
+    first += products[i].w.rows();
+    count += grains[i].count();
+  }
+  options.executor(count, [&](std::size_t grain) noexcept {
+    std::size_t i = 0;
+    for (; grain >= grains[i].count(); ++i) grain -= grains[i].count();
+    multiply(products[i], detail::product::intersection(grains[i][grain], parts[i]));
   });
 }
 
@@ -150,26 +156,19 @@ EDGERAZOR_FUNCTION void silu_product(std::span<const float> gate, std::span<cons
 }
 
 EDGERAZOR_FUNCTION void gemm_gated(const weight_ref& gate, const weight_ref& up,
-                                   const product_input& input, matrix_view<float> y,
+                                   const product_input& x, matrix_view<float> y,
                                    const product_options& options) {
   const detail::kernel::functions& k = detail::product::functions_of(options.kernel);
   const row_range range = detail::product::rows_of(options, gate.rows());
-  input.visit([&](const auto& x) {
-    gate.visit([&](const auto& g) {
-      up.visit([&](const auto& u) {
-        detail::product::require_product(g, x, y, range);
-        detail::product::require_product(u, x, y, range);
-        if (!options.executor) return detail::product::multiply_gated(g, u, x, y, range, k);
-        // Each of the two streams is as long as that of a single product would be.
-        const row_grains grains(gate.rows(),
-                                detail::product::gated_unit(gate.row_unit(), up.row_unit()),
-                                std::min(gate.bytes(), up.bytes()), y.rows);
-        options.executor(grains.count(), [&](std::size_t grain) noexcept {
-          const row_range rows = detail::product::intersection(grains[grain], range);
-          if (!rows.empty()) detail::product::multiply_gated(g, u, x, y, rows, k);
-        });
-      });
-    });
+  detail::product::require_product(gate, x, y, range);
+  detail::product::require_product(up, x, y, range);
+  if (!options.executor) return detail::product::multiply_gated(gate, up, x, y, range, k);
+  // Each of the two streams is as long as that of a single product would be.
+  const row_grains grains(gate.rows(), detail::product::gated_unit(gate.row_unit(), up.row_unit()),
+                          std::min(gate.bytes(), up.bytes()), y.rows);
+  options.executor(grains.count(), [&](std::size_t grain) noexcept {
+    const row_range rows = detail::product::intersection(grains[grain], range);
+    if (!rows.empty()) detail::product::multiply_gated(gate, up, x, y, rows, k);
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/product/gemm.hpp>
+#include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace edgerazor {
@@ -22,7 +23,7 @@ inline void gemv(const weight_ref& w, const product_input& x, std::span<float> y
 /// The convenient form: quantizes x (w.cols() elements) to int8 in the weights' groups, then
 /// multiplies. It allocates room for the int8 activations; where a token meets several matrices, or
 /// several calls with ranges of rows, quantize once and call the form above. A dense any_matrix
-/// takes x as it is.
+/// takes x as it is; a sum of matrices is prepared for, see linear_operator.hpp.
 EDGERAZOR_FUNCTION void gemv(const weight_ref& w, std::span<const float> x, std::span<float> y,
                              const product_options& options = {});
 

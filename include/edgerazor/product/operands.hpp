@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What products multiply: any weight matrix, and activations in int8 or as they are.
+/// What products multiply: any weight matrix, and activations in int8, as they are, or prepared.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <variant>
@@ -11,19 +12,25 @@
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/matrix_part.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
+#include <edgerazor/product/prepared_input.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
 /// A matrix of weights that can be multiplied.
 template <class W>
-concept weight_matrix = std::is_convertible_v<const W&, packed_view> ||
-                        std::is_same_v<W, mixed_matrix> || std::is_same_v<W, any_matrix>;
+concept weight_matrix =
+    std::is_convertible_v<const W&, packed_view> || std::is_convertible_v<const W&, sparse_view> ||
+    std::is_base_of_v<matrix_sum, W> || std::is_same_v<W, mixed_matrix> ||
+    std::is_same_v<W, any_matrix>;
 
-/// Any weight matrix by reference: a packed_view, packed_matrix, mixed_matrix or any_matrix, which
-/// must live as long.
+/// Any weight matrix by reference: a packed_view, packed_matrix, mixed_matrix, sparse_matrix,
+/// any_matrix, or what is composed of them (matrix_sum.hpp), which must live as long.
 class weight_ref {
  public:
   template <class W>
@@ -31,51 +38,51 @@ class weight_ref {
   weight_ref(const W& w) {
     static_assert(weight_matrix<W>,
                   "a product takes a packed_view, packed_matrix, mixed_matrix or any_matrix of "
-                  "weights; real numbers are multiplied as an any_matrix (f32, f16, bf16)");
+                  "weights, a sparse_matrix or a sum of such; real numbers are multiplied as an "
+                  "any_matrix (f32, f16, bf16)");
     if constexpr (std::is_convertible_v<const W&, packed_view>) {
-      matrix_ = packed_view(w);
+      part_ = packed_view(w);
+    } else if constexpr (std::is_convertible_v<const W&, sparse_view>) {
+      part_ = sparse_view(w);
+    } else if constexpr (std::is_base_of_v<matrix_sum, W>) {
+      sum_ = &w;
+    } else if constexpr (std::is_same_v<W, mixed_matrix>) {
+      part_ = w;
     } else if constexpr (weight_matrix<W>) {
-      matrix_ = &w;
+      sum_ = w.sum();
+      if (!sum_) part_ = w.part();
     }
   }
 
-  /// use(matrix), of a packed_view, mixed_matrix or any_matrix.
+  /// use(matrix), of a packed_view, mixed_matrix, sparse_view, dense_view or matrix_sum.
   template <class Use>
   decltype(auto) visit(Use&& use) const {
-    if (const auto* packed = std::get_if<packed_view>(&matrix_)) return use(*packed);
-    if (const auto* mixed = std::get_if<const mixed_matrix*>(&matrix_)) return use(**mixed);
-    return use(**std::get_if<const any_matrix*>(&matrix_));
+    if (sum_) return use(*sum_);
+    return part_.visit(use);
   }
-  [[nodiscard]] std::size_t rows() const noexcept {
-    return visit([](const auto& w) { return w.rows(); });
-  }
-  [[nodiscard]] std::size_t cols() const noexcept {
-    return visit([](const auto& w) { return w.cols(); });
-  }
-  /// Columns that share a scale; all of them for a dense matrix.
+  [[nodiscard]] std::size_t rows() const noexcept { return sum_ ? sum_->rows() : part_.rows(); }
+  [[nodiscard]] std::size_t cols() const noexcept { return sum_ ? sum_->cols() : part_.cols(); }
+  /// Columns that share a scale; all of them for a dense matrix, a sparse one or a sum.
   [[nodiscard]] std::size_t group_cols() const noexcept {
-    return visit([](const auto& w) {
-      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(w)>, packed_view>) {
-        return w.layout().group_cols();
-      } else {
-        return w.group_cols();
-      }
-    });
+    const std::size_t group = sum_ ? 0 : part_.code_group();
+    return group == 0 ? cols() : group;
   }
   /// Bytes of all weights.
   [[nodiscard]] std::size_t bytes() const noexcept {
-    return visit([](const auto& w) { return w.bytes().size(); });
+    return sum_ ? sum_->bytes() : part_.bytes().size();
   }
-  [[nodiscard]] bool is_dense() const noexcept {
-    const auto* any = std::get_if<const any_matrix*>(&matrix_);
-    return any && (*any)->is_dense();
-  }
+  [[nodiscard]] bool is_dense() const noexcept { return !sum_ && part_.dense(); }
+  /// Its parts, of a sum; null for one matrix.
+  [[nodiscard]] const matrix_sum* sum() const noexcept { return sum_; }
+  /// The matrix, where it is one.
+  [[nodiscard]] const matrix_part& part() const noexcept { return part_; }
   /// Rows at whose multiples the product can be cut without computing anything twice. Of a mixed
   /// matrix whose mask has no period the result is a guess: a tile that is cut is computed twice.
   [[nodiscard]] std::size_t row_unit() const noexcept;
 
  private:
-  std::variant<packed_view, const mixed_matrix*, const any_matrix*> matrix_;
+  matrix_part part_;
+  const matrix_sum* sum_ = nullptr;
 };
 
 /// Activations that stay real numbers (W-A16, W-A32): one row a token. 16-bit activations are
@@ -85,22 +92,37 @@ struct unquantized {
   unquantized(matrix_view<const float> x) : tokens(x) {}
 };
 
-/// What weights are multiplied with: int8 activations (W-A8), whose groups are the weights', or
-/// float ones.
+/// What weights are multiplied with: int8 activations (W-A8), whose groups are the weights', float
+/// ones, or what was prepared for them.
 class product_input {
  public:
   product_input(const activation_view& x) noexcept : x_(x) {}
   product_input(const unquantized& x) noexcept : x_(x.tokens) {}
+  product_input(const prepared_input& x) noexcept : x_(x) {}
 
-  /// use(x), of an activation_view or a matrix_view<const float>.
+  /// use(x), of an activation_view, a matrix_view<const float> or a prepared_input.
   template <class Use>
   decltype(auto) visit(Use&& use) const {
     if (const auto* quantized = std::get_if<activation_view>(&x_)) return use(*quantized);
-    return use(*std::get_if<matrix_view<const float>>(&x_));
+    if (const auto* floats = std::get_if<matrix_view<const float>>(&x_)) return use(*floats);
+    return use(*std::get_if<prepared_input>(&x_));
+  }
+  /// Null where it is none.
+  [[nodiscard]] const prepared_input* prepared() const noexcept {
+    return std::get_if<prepared_input>(&x_);
+  }
+  /// What a matrix of that group of codes (0: of floats) is multiplied with, of the input of that
+  /// number: see prepared_input. Activations are number 0 alone, and of one kind.
+  [[nodiscard]] std::optional<detail::product::one_input> input(std::size_t number,
+                                                                std::size_t group) const noexcept {
+    if (const prepared_input* p = prepared()) return p->input(number, group);
+    if (number != 0) return std::nullopt;
+    if (const auto* quantized = std::get_if<activation_view>(&x_)) return *quantized;
+    return detail::product::float_tokens{*std::get_if<matrix_view<const float>>(&x_)};
   }
 
  private:
-  std::variant<activation_view, matrix_view<const float>> x_;
+  std::variant<activation_view, matrix_view<const float>, prepared_input> x_;
 };
 
 namespace detail::product {
@@ -120,9 +142,13 @@ inline std::size_t row_unit(const mixed_matrix& w) noexcept {
   }
   return (unit + tile_rows - 1) / tile_rows * tile_rows;
 }
-inline std::size_t row_unit(const any_matrix& w) noexcept {
-  if (w.is_dense()) return dense_rows;
-  return w.mixed() ? row_unit(*w.mixed()) : tile_rows;
+inline std::size_t row_unit(const sparse_view&) noexcept { return tile_rows; }
+inline std::size_t row_unit(const dense_view&) noexcept { return dense_rows; }
+inline std::size_t row_unit(const matrix_sum& w) noexcept {
+  std::size_t unit = tile_rows;
+  for (const matrix_sum::part& p : w.parts())
+    unit = std::max(unit, p.matrix.visit([](const auto& m) { return row_unit(m); }));
+  return unit;
 }
 
 }  // namespace detail::product

@@ -29,15 +29,15 @@ inline activation_view require_room(const matrix_view<const float>& x,
 
 /// Tokens [begin, end).
 inline void quantize_tokens(const matrix_view<const float>& x, std::size_t begin, std::size_t end,
-                            packed_activations& out, activation_scales scales,
+                            const activation_room& out, activation_scales scales,
                             const kernel::functions& k) noexcept {
   constexpr float max_level = int8<>::max_level, epsilon = int8<>{}.epsilon;
   for (std::size_t t = begin; t < end; ++t) {
     const float* row = x.row(t).data();
     const float of_token = scales == activation_scales::of_token ? k.max_magnitude(row, x.cols) : 0;
     for (std::size_t g = 0; g < out.groups(); ++g) {
-      const std::size_t first = g * out.group_cols(),
-                        count = std::min(out.group_cols(), x.cols - first);
+      const std::size_t first = g * out.group_cols,
+                        count = std::min(out.group_cols, x.cols - first);
       const float largest =
           scales == activation_scales::of_token ? of_token : k.max_magnitude(row + first, count);
       const float scale =
@@ -60,11 +60,11 @@ EDGERAZOR_FUNCTION activation_view quantize_activations(matrix_view<const float>
                         std::max<std::size_t>(1, min_elements / std::max<std::size_t>(1, x.cols)),
                     grains = (x.rows + tokens - 1) / tokens;
   if (!options.executor || grains < 2) {
-    detail::product::quantize_tokens(x, 0, x.rows, out, options.scales, k);
+    detail::product::quantize_tokens(x, 0, x.rows, out.room(), options.scales, k);
   } else {
     options.executor(grains, [&](std::size_t grain) noexcept {
       detail::product::quantize_tokens(x, grain * tokens, std::min(x.rows, (grain + 1) * tokens),
-                                       out, options.scales, k);
+                                       out.room(), options.scales, k);
     });
   }
   return result;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/matrix/activations.hpp>
@@ -44,7 +45,7 @@ struct tile_planes {
           .group_slots = layout.group_slots(),
           .shift = codec.digits[p].shift,
           .first = p == 0,
-          .zero_code = codec.zero_code};
+          .zero_code = layout.zero_code()};
     }
   }
   [[nodiscard]] std::size_t slot_begin(std::size_t group) const noexcept {
@@ -70,9 +71,8 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
   const tile_layout& layout = w.layout();
   const tile_planes planes(w, tile);
   const std::byte* scales = w.tile(tile);
-  const auto kind = static_cast<std::size_t>(layout.fmt().scale);
-  const std::size_t groups = layout.groups(),
-                    group_scale_bytes = tile_rows * scale_size(layout.fmt().scale);
+  const std::size_t kind = kernel::statistics_index(layout.fmt()), groups = layout.groups(),
+                    group_bytes = layout.group_bytes();
 
   if (x.tokens < panel_tokens_at_least) {
     std::int32_t isum[tile_rows * group_block];
@@ -80,8 +80,9 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
       for (std::size_t g = 0; g < groups; g += group_block) {
         const std::size_t end = std::min(g + group_block, groups);
         planes.dot(k, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
-        k.scale_sums[kind](isum, scales + g * group_scale_bytes, x.scales + t * x.group_stride + g,
-                           end - g, y + tile_rows * t);
+        const std::size_t at = t * x.group_stride + g;
+        k.scale_sums[kind](isum, scales + g * group_bytes, x.scales + at, x.sums + at, end - g,
+                           y + tile_rows * t);
       }
     }
     return;
@@ -89,9 +90,10 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
   alignas(64) std::uint8_t panel[chunk_bytes * kernel::panel_slots];
   alignas(64) std::int32_t isum[tile_rows * token_block];
   alignas(64) float group_scales[tile_rows];
+  alignas(64) float group_zeros[tile_rows];
   const unsigned largest_code = layout.codec().largest_code();
   for (std::size_t g = 0; g < groups; ++g) {
-    k.read_scales[kind](scales + g * group_scale_bytes, group_scales);
+    k.read_scales[kind](scales + g * group_bytes, group_scales, group_zeros);
     for (std::size_t begin = planes.slot_begin(g), s = begin; s < planes.slot_end(g);
          s += kernel::panel_slots) {
       const std::size_t end = std::min(s + kernel::panel_slots, planes.slot_end(g));
@@ -100,9 +102,11 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
                        .slots = end - s,
                        .first = s == begin,
                        .last = end == planes.slot_end(g),
-                       .zero_code = layout.codec().zero_code,
+                       .zero_code = layout.zero_code(),
                        .largest_code = largest_code,
-                       .scales = group_scales},
+                       .scales = group_scales,
+                       .zero = layout.fmt().zero,
+                       .zeros = group_zeros},
                       {.tokens = x.tokens,
                        .x = x.codes + slot_cols * s,
                        .x_stride = x.code_stride,
@@ -115,14 +119,26 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
   }
 }
 
+/// The sum of a group's activations, which are four sums, of the columns c with c % 4 == b in
+/// order.
+inline float sum_of_columns(const float* x, std::size_t cols) noexcept {
+  float q[slot_cols] = {};
+  const std::size_t whole = cols - cols % slot_cols;
+  for (std::size_t c = 0; c < whole; c += slot_cols) {
+    for (std::size_t b = 0; b < slot_cols; ++b) q[b] = core::ordered(q[b] + x[c + b]);
+  }
+  for (std::size_t c = whole; c < cols; ++c) q[c - whole] = core::ordered(q[c - whole] + x[c]);
+  return core::ordered(core::ordered(q[0] + q[1]) + core::ordered(q[2] + q[3]));
+}
+
 /// The same for float activations.
 inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
                           const matrix_view<const float>& x, float* y) noexcept {
   const tile_layout& layout = w.layout();
   const tile_planes planes(w, tile);
   const std::byte* scales = w.tile(tile);
-  const auto kind = static_cast<std::size_t>(layout.fmt().scale);
-  const int zero_code = layout.codec().zero_code;
+  const std::size_t kind = kernel::statistics_index(layout.fmt());
+  const int zero_code = layout.zero_code();
   constexpr std::size_t block = 16, partials = slot_cols * tile_rows;
   alignas(64) std::uint8_t panel[chunk_bytes * kernel::panel_slots];
   alignas(64) float p[partials * block];
@@ -147,9 +163,12 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
           k.panel_float(panel + chunk_bytes * whole, 1, zero_code, last, 0, 1, p + partials * i);
         }
       }
+      const std::size_t begin = g * layout.group_cols(),
+                        cols = std::min(layout.group_cols(), layout.cols() - begin);
       for (std::size_t i = 0; i < tokens; ++i) {
-        k.scale_floats[kind](p + partials * i,
-                             scales + g * tile_rows * scale_size(layout.fmt().scale),
+        const float x_sum =
+            layout.has_zeros() ? sum_of_columns(x.row(t + i).data() + begin, cols) : 0.0f;
+        k.scale_floats[kind](p + partials * i, scales + g * layout.group_bytes(), x_sum,
                              y + tile_rows * (t + i));
       }
     }

@@ -40,6 +40,29 @@ TEST_CASE("kl_statistics: two columns seen one by one are softmax of two") {
   CHECK(nothing.student_sum == 1);
 }
 
+TEST_CASE("kl_statistics: what small numbers leave of e^x and of logarithms keeps its digits") {
+  for (long double x = 1e-12L; x < 3; x *= 1.37L) {
+    for (const long double y : {x, -x}) {
+      const double is = static_cast<double>(y);
+      const long double of = static_cast<long double>(is);
+      // Series beside 0, where expm1(y) - y has lost half its digits or more.
+      long double gap = std::expm1(of) - of, log_gap = of - std::log1p(of);
+      if (x < 1e-4L) {
+        gap = of * of * (0.5L + of * (1 / 6.0L + of * (1 / 24.0L)));
+        log_gap = of * of * (0.5L - of * (1 / 3.0L - of * (1 / 4.0L)));
+      }
+      const auto near = [](double result, long double expected) {
+        return std::fabs(static_cast<long double>(result) - expected) <=
+               1e-12L * std::fabs(expected);
+      };
+      CHECK_MESSAGE(near(er::detail::row::exponential_gap(is), gap), "e^x - 1 - x of " << is);
+      if (is > -0.9)
+        CHECK_MESSAGE(near(er::detail::row::logarithm_gap(is, std::log1p(is)), log_gap),
+                      "x - ln(1 + x) of " << is);
+    }
+  }
+}
+
 TEST_CASE("kl_statistics: a direction without weight adds nothing, and NaN stays") {
   using er::detail::row::blended;
   constexpr double infinity = std::numeric_limits<double>::infinity();

@@ -185,10 +185,9 @@ class kl_passes {
     seen.teacher_excess = 0;
     for_each_pair(cols_,
                   [&](std::size_t, std::size_t count, const Real* student, const Real* teacher) {
-                    double sum = sum_forward<false>(student, teacher, pad(count), scaling(seen));
-                    if (!std::isfinite(sum))
-                      sum = sum_forward<true>(student, teacher, pad(count), scaling(seen));
-                    seen.teacher_excess += sum;
+                    const logit_scaling by = scaling(seen);
+                    const double sum = sum_forward<false>(student, teacher, pad(count), by);
+                    seen.teacher_excess += finite_forward(sum, student, teacher, pad(count), by);
                   });
   }
 
@@ -206,26 +205,26 @@ class kl_passes {
         .student = (forward - (reverse == 0 ? 0 : reverse * mean_excess)) / seen.student_sum,
         .teacher = forward / seen.teacher_sum};
     const logit_scaling by = scaling(seen);
-    const bool in_place = out.type == element_of<Real>() && !out.accumulate;
     double total = 0;
     for_each_pair(student_.size, [&](std::size_t first, std::size_t count, const Real* student,
                                      const Real* teacher) {
       Real buffer[block_cols];
       const std::size_t padded = pad(count);
-      const Real* exponentials = padded == count ? kept.at(first) : nullptr;
+      Real* const room = padded == count ? kept.at(first) : nullptr;
+      const Real* exponentials = room;
       blend_coefficients here = coefficients;
       if (exponentials != nullptr) {
         const double factor = kept.factor(first, by.student_reference, inverse_temperature_);
         if (factor == 0) exponentials = nullptr;
         if (factor != 0) here.slope *= factor, here.student *= factor;
       }
-      Real* const result =
-          in_place && padded == count ? static_cast<Real*>(out.data) + first : buffer;
-      if (guarded_ || padded != count || teacher_.present_in(first, count) != count) {
-        total += blend_gradient<true>(student, teacher, exponentials, padded, by, here, result);
-      } else {
-        total += blend_gradient<false>(student, teacher, exponentials, padded, by, here, result);
-      }
+      Real* const result = room == nullptr ? buffer : room;  // apart from both rows
+      const bool guarded =
+          guarded_ || padded != count || teacher_.present_in(first, count) != count;
+      const double sum =
+          guarded ? blend_gradient<true>(student, teacher, exponentials, padded, by, here, result)
+                  : blend_gradient<false>(student, teacher, exponentials, padded, by, here, result);
+      total += finite_forward(sum, student, teacher, padded, by);
       if (result == buffer) out.store(first, count, result);
     });
     for (std::size_t i = student_.size; i < teacher_.size; ++i) {
@@ -238,9 +237,10 @@ class kl_passes {
   }
 
   /// For rows in float whose divergences are small: both of them and the gradient, without
-  /// cancellation. `seen` holds the sums of both rows, none of them infinite.
-  kl_divergences near_rows(const pass_sums& seen, const kl_blend& blend,
-                           const output_row& out) const noexcept {
+  /// cancellation; nothing, and nothing is written, where float does not hold a difference. `seen`
+  /// holds the sums of both rows, none of them infinite.
+  std::optional<kl_divergences> near_rows(const pass_sums& seen, const kl_blend& blend,
+                                          const output_row& out) const noexcept {
     const logit_scaling by = scaling(seen);
     difference_sums differences;
     for_each_pair(
@@ -251,6 +251,7 @@ class kl_passes {
           differences.excess += sums.excess;
         },
         -1e30f);
+    if (!std::isfinite(differences.sum) || !std::isfinite(differences.excess)) return std::nullopt;
     const double student_sum = seen.teacher_sum + differences.sum;
     const near_coefficients with{.teacher = 1 / seen.teacher_sum,
                                  .student = 1 / student_sum,
@@ -308,6 +309,16 @@ class kl_passes {
       visit(first, count, student, teacher);
     });
   }
+  /// `sum`, a block's share of W, where that is finite. Else the same in double, guarded: what
+  /// float does not hold is finite in it.
+  [[nodiscard]] static double finite_forward(double sum, const Real* student, const Real* teacher,
+                                             std::size_t padded, const logit_scaling& by) noexcept {
+    if (std::isfinite(sum)) return sum;
+    double wide[2][block_cols];
+    std::copy(student, student + padded, wide[0]);
+    std::copy(teacher, teacher + padded, wide[1]);
+    return sum_forward<true>(wide[0], wide[1], padded, by);
+  }
   [[nodiscard]] logit_scaling scaling(const pass_sums& seen) const noexcept {
     return {inverse_temperature_,
             seen.student_reference == logit_statistics::unset ? 0 : seen.student_reference,
@@ -320,9 +331,12 @@ class kl_passes {
     seen.move_teacher(largest, inverse_temperature_);
     return true;
   }
-  bool raise_student(pass_sums& seen, std::size_t first, std::size_t count) const noexcept {
+  bool raise_student(pass_sums& seen, std::size_t first, std::size_t count) noexcept {
     const auto largest = static_cast<double>(student_.largest(first, count));
     if (!(largest > seen.student_reference)) return false;
+    // Columns passed over may be infinitely far from this reference, in Real.
+    guarded_ = guarded_ || (seen.student_sum != 0 &&
+                            (largest - seen.student_reference) * inverse_temperature_ > 1e30);
     seen.move_student(largest, inverse_temperature_);
     return true;
   }
@@ -330,7 +344,7 @@ class kl_passes {
   input_row student_, teacher_;
   std::size_t cols_;
   double inverse_temperature_;
-  bool guarded_ = false;  ///< a row may hold minus infinity
+  bool guarded_ = false;  ///< a row may hold minus infinity, or what is so far from a reference
 };
 
 /// True where float is enough: a product with ln q - ln p is not mostly rounding, and it is not the

@@ -102,10 +102,8 @@ template <bool Guarded, class Reals>
   using real = typename Reals::value_type;
   using limits = std::numeric_limits<real>;
   if constexpr (Guarded) {
-    // Where a probability is NaN, so is the product: max(a, b) may give either of the two.
-    const Reals least{limits::min()},
-        positive = xsimd::select(probability < least, least, probability);
-    return xsimd::fma(positive,
+    const auto is_finite = xsimd::abs(x) <= Reals{limits::max()};
+    return xsimd::fma(xsimd::select(is_finite, probability, Reals{real{1}}),
                       xsimd::select(logit == Reals{-limits::infinity()}, Reals{real{0}}, x), sum);
   }
   return xsimd::fma(probability, x, sum);

@@ -96,6 +96,8 @@ EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::si
   double largest = -std::numeric_limits<double>::infinity();  // a NaN is found in the sum
   for (std::size_t j = 0; j < tokens; ++j) {
     out[j] = inverse_root * dot({states + i * width, width}, {states + j * width, width});
+    // Minus infinity would be a relation of 0, and the infinity that made it gone.
+    if (std::isinf(out[j])) out[j] = std::numeric_limits<double>::quiet_NaN();
     largest = std::max(largest, out[j]);
   }
   const std::size_t cols = relation_cols(tokens);

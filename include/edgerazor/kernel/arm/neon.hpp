@@ -34,7 +34,8 @@ inline bool supported() noexcept { return true; }
 // Accumulators in 32 registers: 4 tokens x 16 rows; 3 rows x 2 tokens x 16 lanes.
 inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest = 4,
                              float_cols_rest = 1, dense_rows = 3, dense_tokens = 2, sum_vectors = 1,
-                             sum_vectors_rest = 1, panel_block = 2, panel_step = 1;
+                             sum_vectors_rest = 1, panel_block = 2, panel_step = 1,
+                             sparse_rows = 16;
 
 EDGERAZOR_OP uint8x16_t masked(uint8x16_t v, unsigned mask) noexcept {
   return vandq_u8(v, vdupq_n_u8(static_cast<std::uint8_t>(mask)));
@@ -179,6 +180,8 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr unsigned chains = 1;
+template <plane_type>
+inline constexpr bool has_half_sums = false;
 
 /// 128 times the sum of a token's columns, which sums of signed bytes lack where codes do not fit.
 EDGERAZOR_OP std::int32_t missing_sum(const std::int8_t* x, std::size_t cols) noexcept {
@@ -235,6 +238,7 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_OP

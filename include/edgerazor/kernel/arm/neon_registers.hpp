@@ -79,6 +79,10 @@ EDGERAZOR_OP real_vector divide(real_vector a, real_vector b) noexcept {
 EDGERAZOR_OP real_vector multiply_add(real_vector a, real_vector b, real_vector c) noexcept {
   return vfmaq_f32(c, a, b);
 }
+EDGERAZOR_OP real_vector negated_multiply_add(real_vector a, real_vector b,
+                                              real_vector c) noexcept {
+  return vfmsq_f32(c, a, b);
+}
 EDGERAZOR_OP real_vector larger(real_vector a, real_vector b) noexcept {
   return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
@@ -107,11 +111,20 @@ EDGERAZOR_OP float fold(real_vector v) noexcept {
 }
 EDGERAZOR_OP std::int32_t largest_lane(int_vector v) noexcept { return vmaxvq_s32(v); }
 EDGERAZOR_OP std::int32_t sum_lanes(int_vector v) noexcept { return vaddvq_s32(v); }
-EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
   std::int32_t four;
   std::memcpy(&four, at, sizeof four);
-  const int8x8_t bytes = vreinterpret_s8_s32(vdup_n_s32(four));
-  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
+  return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)))));
+}
+EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+  return vcvtq_f32_s32(load_bytes(at));
+}
+EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
+  const float some[lanes] = {x[columns[0]], x[columns[1]], x[columns[2]], x[columns[3]]};
+  return load(some);
+}
+EDGERAZOR_OP real_vector add_product(real_vector v, real_vector x, real_vector c) noexcept {
+  return vbslq_f32(vceqzq_f32(v), c, vfmaq_f32(c, v, x));
 }
 EDGERAZOR_OP void store_codes(std::int8_t* to, int_vector v) noexcept {
   const int16x4_t words = vmovn_s32(v);

@@ -8,6 +8,7 @@
 //     store(to, v)  store_first(to, v, n)
 //     splat(x)                  x in every lane, float or int32
 //     add subtract multiply divide multiply_add(a, b, c)      multiply_add rounds once
+//     negated_multiply_add(a, b, c)                           c - a * b, rounded once
 //     larger(a, b)              a where a > b, else b: b where one is NaN;  smaller(a, b) likewise
 //     magnitude_bits(v)         |v| as int32;  larger(a, b) of int32
 //     first_of(n, a, b)         lanes below n from a, the others from b
@@ -15,7 +16,8 @@
 //     power_of_two(n)           2^n as float, for n in [-126, 127]
 //     fold(v)                   halves added: v_j += v_{j + lanes / 2}, ..., the last two
 //     largest_lane(v)  sum_lanes         of int32
-//     load_levels(at)           int8 as floats;  store_codes(to, v) their low bytes
+//     load_bytes(at)            int8 as int32;  load_levels(at) as floats
+//     store_codes(to, v)        the low bytes of int32
 //     panel_levels(rows, b, zero)      byte b of the 4 bytes of each of `lanes` rows, less zero
 //
 // and these sizes, which keep the accumulators of a block in registers:
@@ -91,40 +93,105 @@ EDGERAZOR_ISA inline void panel_float(const std::uint8_t* panel, std::size_t slo
   }
 }
 
-template <class Scale>
+/// The scales and zeros of a group, part by part.
+template <class Stored>
+struct group_numbers {
+  const Stored* stored;
+
+  EDGERAZOR_ISA EDGERAZOR_INLINE explicit group_numbers(const std::byte* at) noexcept
+      : stored(reinterpret_cast<const Stored*>(at)) {}
+  EDGERAZOR_ISA EDGERAZOR_INLINE real_vector scale(std::size_t i) const noexcept {
+    return load(stored + lanes * i);
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE real_vector zero(std::size_t i) const noexcept {
+    return load(stored + tile_rows + lanes * i);
+  }
+};
+template <>
+struct group_numbers<two_levels> {
+  const std::int8_t* codes;
+  float numbers[lanes < 4 ? 4 : lanes];
+  static constexpr std::size_t first = lanes == 8 ? 4 : 0;  ///< of the four numbers
+
+  /// A register of 8 numbers ends with the group: what is before the four are codes.
+  EDGERAZOR_ISA EDGERAZOR_INLINE explicit group_numbers(const std::byte* at) noexcept
+      : codes(reinterpret_cast<const std::int8_t*>(at)) {
+    const auto* const four = reinterpret_cast<const float16*>(at + tile_rows);
+    if constexpr (lanes <= 8) {
+      store(numbers, load(four - first));
+    } else {
+      store(numbers, load_first(four, 4));
+    }
+  }
+  /// A row's byte shifted right by 3.
+  EDGERAZOR_ISA EDGERAZOR_INLINE int_vector high(std::size_t i) const noexcept {
+    return half_of(half_of(half_of(load_bytes(codes + lanes * i))));
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE real_vector scale(std::size_t i) const noexcept {
+    const auto low = subtract(load_bytes(codes + lanes * i), shift_left(high(i), 3));
+    return multiply(splat(numbers[first]), subtract(to_float(low), splat(numbers[first + 1])));
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE real_vector zero(std::size_t i) const noexcept {
+    const auto code = to_float(high(i));
+    return multiply(splat(numbers[first + 2]), subtract(code, splat(numbers[first + 3])));
+  }
+};
+
+template <class Stored, zero_kind Zero>
 EDGERAZOR_ISA void scale_sums(const std::int32_t* isum, const std::byte* w_scales,
-                              const float* x_scales, std::size_t groups, float* y) noexcept {
-  const Scale* scales = reinterpret_cast<const Scale*>(w_scales);
+                              const float* x_scales, [[maybe_unused]] const std::int32_t* x_sums,
+                              std::size_t groups, float* y) noexcept {
   real_vector total[parts];
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) total[i] = load(y + lanes * i);
-  for (std::size_t g = 0; g < groups; ++g, isum += tile_rows, scales += tile_rows) {
+  for (std::size_t g = 0; g < groups; ++g, isum += tile_rows) {
+    const group_numbers<Stored> numbers(w_scales);
+    w_scales += statistics_bytes<Stored, Zero>;
     const auto x_scale = splat(x_scales[g]);
+    real_vector x_sum = x_scale;
+    if constexpr (Zero != zero_kind::none) x_sum = splat(static_cast<float>(x_sums[g]));
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < parts; ++i) {
-      const auto scale = multiply(load(scales + lanes * i), x_scale);
-      total[i] = multiply_add(to_float(load(isum + lanes * i)), scale, total[i]);
+      const auto scale = multiply(numbers.scale(i), x_scale);
+      auto sum = to_float(load(isum + lanes * i));
+      if constexpr (Zero == zero_kind::point)
+        sum = negated_multiply_add(numbers.zero(i), x_sum, sum);
+      total[i] = multiply_add(sum, scale, total[i]);
+      if constexpr (Zero == zero_kind::minimum)
+        total[i] = multiply_add(x_sum, multiply(numbers.zero(i), x_scale), total[i]);
     }
   }
   EDGERAZOR_UNROLL
   for (std::size_t i = 0; i < parts; ++i) store(y + lanes * i, total[i]);
 }
 
-template <class Scale>
-EDGERAZOR_ISA void read_scales(const std::byte* w_scales, float* scales) noexcept {
-  const Scale* stored = reinterpret_cast<const Scale*>(w_scales);
+template <class Stored, zero_kind Zero>
+EDGERAZOR_ISA void read_scales(const std::byte* w_scales, float* scales,
+                               [[maybe_unused]] float* zeros) noexcept {
+  const group_numbers<Stored> numbers(w_scales);
   EDGERAZOR_UNROLL
-  for (std::size_t i = 0; i < parts; ++i) store(scales + lanes * i, load(stored + lanes * i));
+  for (std::size_t i = 0; i < parts; ++i) {
+    store(scales + lanes * i, numbers.scale(i));
+    if constexpr (Zero != zero_kind::none) store(zeros + lanes * i, numbers.zero(i));
+  }
 }
 
-template <class Scale>
-EDGERAZOR_ISA void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
-  const Scale* scales = reinterpret_cast<const Scale*>(w_scales);
+template <class Stored, zero_kind Zero>
+EDGERAZOR_ISA void scale_floats(const float* p, const std::byte* w_scales,
+                                [[maybe_unused]] float x_sum, float* y) noexcept {
+  const group_numbers<Stored> numbers(w_scales);
   EDGERAZOR_UNROLL
-  for (std::size_t r = 0; r < tile_rows; r += lanes) {
+  for (std::size_t i = 0; i < parts; ++i) {
+    const std::size_t r = lanes * i;
     const auto p01 = add(load(p + r), load(p + 16 + r));
     const auto p23 = add(load(p + 32 + r), load(p + 48 + r));
-    store(y + r, multiply_add(add(p01, p23), load(scales + r), load(y + r)));
+    auto sum = add(p01, p23);
+    if constexpr (Zero == zero_kind::point)
+      sum = negated_multiply_add(numbers.zero(i), splat(x_sum), sum);
+    auto total = multiply_add(sum, numbers.scale(i), load(y + r));
+    if constexpr (Zero == zero_kind::minimum)
+      total = multiply_add(splat(x_sum), numbers.zero(i), total);
+    store(y + r, total);
   }
 }
 

@@ -9,9 +9,12 @@ inline constexpr functions table{
     .unpack = of_every_plane<unpack_function>([](auto plane) { return &unpack<plane.type>; }),
     .panel_product = &panel_product,
     .panel_float = &panel_float,
-    .scale_sums = {&scale_sums<float16>, &scale_sums<bfloat16>, &scale_sums<float>},
-    .read_scales = {&read_scales<float16>, &read_scales<bfloat16>, &read_scales<float>},
-    .scale_floats = {&scale_floats<float16>, &scale_floats<bfloat16>, &scale_floats<float>},
+    .scale_sums = of_all_statistics<scale_sums_function>(
+        [](auto scale, auto zero) { return &scale_sums<decltype(scale), zero.kind>; }),
+    .read_scales = of_all_statistics<read_scales_function>(
+        [](auto scale, auto zero) { return &read_scales<decltype(scale), zero.kind>; }),
+    .scale_floats = of_all_statistics<scale_floats_function>(
+        [](auto scale, auto zero) { return &scale_floats<decltype(scale), zero.kind>; }),
     .dense_float = &dense_dot<float>,
     .dense_float16 = &dense_dot<float16>,
     .dense_bfloat16 = &dense_dot<bfloat16>,
@@ -19,5 +22,7 @@ inline constexpr functions table{
     .quantize = &quantize,
     .weighted_sum = &weighted_sum,
     .exponentials = &exponentials,
+    .sparse_sums = &sparse_sums,
+    .sparse_panel = &sparse_panel,
 };
 static_assert(is_complete(table));

@@ -32,7 +32,8 @@ inline bool supported() noexcept { return true; }
 // Small blocks: the number of registers is not known.
 inline constexpr std::size_t float_tokens = 1, float_cols = 1, float_tokens_rest = 1,
                              float_cols_rest = 1, dense_rows = 1, dense_tokens = 1, sum_vectors = 1,
-                             sum_vectors_rest = 1, panel_block = 1, panel_step = 1;
+                             sum_vectors_rest = 1, panel_block = 1, panel_step = 1,
+                             sparse_rows = lanes < 8 ? 8 : lanes;
 
 /// v / radix as v * factor >> shift, in 16 bits, for every byte of a plane of an odd radix.
 struct division {
@@ -206,6 +207,8 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr unsigned chains = 1;
+template <plane_type>
+inline constexpr bool has_half_sums = false;
 
 /// totals += codes of a slot * x, in 16 bits (narrow) or, for codes of 8 bits, in 32.
 template <bool Narrow>
@@ -250,6 +253,7 @@ EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_tokens& x, std
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_ISA

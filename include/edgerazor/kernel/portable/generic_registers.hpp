@@ -121,6 +121,11 @@ EDGERAZOR_OP real_vector multiply_add(const real_vector& a, const real_vector& b
   }
 }
 
+EDGERAZOR_OP real_vector negated_multiply_add(const real_vector& a, const real_vector& b,
+                                              const real_vector& c) noexcept {
+  return multiply_add(-a, b, c);
+}
+
 EDGERAZOR_OP real_vector larger(const real_vector& a, const real_vector& b) noexcept {
   return xsimd::select(a > b, a, b);
 }
@@ -170,10 +175,22 @@ EDGERAZOR_OP std::int32_t largest_lane(const int_vector& v) noexcept {
   return largest;
 }
 EDGERAZOR_OP std::int32_t sum_lanes(const int_vector& v) noexcept { return xsimd::reduce_add(v); }
-EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+EDGERAZOR_OP int_vector load_bytes(const std::int8_t* at) noexcept {
   std::int32_t wide[lanes];
   for (std::size_t i = 0; i < lanes; ++i) wide[i] = at[i];
-  return xsimd::to_float(load(wide));
+  return load(wide);
+}
+EDGERAZOR_OP real_vector load_levels(const std::int8_t* at) noexcept {
+  return xsimd::to_float(load_bytes(at));
+}
+EDGERAZOR_OP real_vector gather(const float* x, const std::uint16_t* columns) noexcept {
+  float some[lanes];
+  for (std::size_t i = 0; i < lanes; ++i) some[i] = x[columns[i]];
+  return load(some);
+}
+EDGERAZOR_OP real_vector add_product(const real_vector& v, const real_vector& x,
+                                     const real_vector& c) noexcept {
+  return xsimd::select(v == real_vector(0.0f), c, multiply_add(v, x, c));
 }
 EDGERAZOR_OP void store_codes(std::int8_t* to, const int_vector& v) noexcept {
   std::int32_t wide[lanes];

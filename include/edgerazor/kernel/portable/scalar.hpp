@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/kernel/contract.hpp>
@@ -60,6 +61,15 @@ void unpack(const plane_codes& w, std::size_t begin, std::size_t end,
   }
 }
 
+/// The one epilogue of one row: y with a group's sum of products added.
+template <zero_kind Zero>
+float scaled(float sum, float w_scale, float zero, float x_scale, float x_sum, float y) noexcept {
+  if constexpr (Zero == zero_kind::point) sum = core::fused(-zero, x_sum, sum);
+  y = core::fused(sum, core::exact(w_scale * x_scale), y);
+  if constexpr (Zero == zero_kind::minimum) y = core::fused(x_sum, core::exact(zero * x_scale), y);
+  return y;
+}
+
 inline void panel_product(const group_panel& w, const panel_tokens& x) noexcept {
   for (std::size_t t = 0; t < x.tokens; ++t) {
     for (std::size_t r = 0; r < tile_rows; ++r) {
@@ -69,9 +79,22 @@ inline void panel_product(const group_panel& w, const panel_tokens& x) noexcept 
         isum += w.codes[chunk_bytes * (c / slot_cols) + 4 * r + c % slot_cols] *
                 x.x[t * x.x_stride + c];
       }
+      if (!w.last) continue;
       float& y = x.y[tile_rows * t + r];
-      if (w.last)
-        y = core::fused(static_cast<float>(isum), w.scales[r] * x.scales[t * x.group_stride], y);
+      const float x_scale = x.scales[t * x.group_stride],
+                  x_sum = static_cast<float>(x.sums[t * x.group_stride]);
+      switch (w.zero) {
+        case zero_kind::none:
+          y = scaled<zero_kind::none>(static_cast<float>(isum), w.scales[r], 0, x_scale, 0, y);
+          break;
+        case zero_kind::point:
+          y = scaled<zero_kind::point>(static_cast<float>(isum), w.scales[r], w.zeros[r], x_scale,
+                                       x_sum, y);
+          break;
+        case zero_kind::minimum:
+          y = scaled<zero_kind::minimum>(static_cast<float>(isum), w.scales[r], w.zeros[r], x_scale,
+                                         x_sum, y);
+      }
     }
   }
 }
@@ -98,27 +121,40 @@ float scale_at(const std::byte* w_scales, std::size_t r) noexcept {
   return static_cast<float>(scale);
 }
 
-template <class Scale>
-void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
-                std::size_t groups, float* y) noexcept {
-  for (std::size_t g = 0; g < groups; ++g) {
-    for (std::size_t r = 0; r < tile_rows; ++r) {
-      const float scale = scale_at<Scale>(w_scales, tile_rows * g + r) * x_scales[g];
-      y[r] = core::fused(static_cast<float>(isum[tile_rows * g + r]), scale, y[r]);
+template <class Stored, zero_kind Zero>
+void read_scales(const std::byte* w_scales, float* scales, float* zeros) noexcept {
+  for (std::size_t r = 0; r < tile_rows; ++r) {
+    if constexpr (std::is_same_v<Stored, two_levels>) {
+      const group_fit fit = matrix::read_two_level(w_scales, r);
+      scales[r] = fit.scale, zeros[r] = fit.zero;
+    } else {
+      scales[r] = scale_at<Stored>(w_scales, r);
+      if (Zero != zero_kind::none) zeros[r] = scale_at<Stored>(w_scales, tile_rows + r);
     }
   }
 }
 
-template <class Scale>
-void read_scales(const std::byte* w_scales, float* scales) noexcept {
-  for (std::size_t r = 0; r < tile_rows; ++r) scales[r] = scale_at<Scale>(w_scales, r);
+template <class Stored, zero_kind Zero>
+void scale_sums(const std::int32_t* isum, const std::byte* w_scales, const float* x_scales,
+                const std::int32_t* x_sums, std::size_t groups, float* y) noexcept {
+  for (std::size_t g = 0; g < groups; ++g) {
+    float scales[tile_rows], zeros[tile_rows] = {};
+    read_scales<Stored, Zero>(w_scales + statistics_bytes<Stored, Zero> * g, scales, zeros);
+    const float x_sum = Zero == zero_kind::none ? 0 : static_cast<float>(x_sums[g]);
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      y[r] = scaled<Zero>(static_cast<float>(isum[tile_rows * g + r]), scales[r], zeros[r],
+                          x_scales[g], x_sum, y[r]);
+    }
+  }
 }
 
-template <class Scale>
-void scale_floats(const float* p, const std::byte* w_scales, float* y) noexcept {
+template <class Stored, zero_kind Zero>
+void scale_floats(const float* p, const std::byte* w_scales, float x_sum, float* y) noexcept {
+  float scales[tile_rows], zeros[tile_rows] = {};
+  read_scales<Stored, Zero>(w_scales, scales, zeros);
   for (std::size_t r = 0; r < tile_rows; ++r) {
     const float p01 = core::exact(p[r] + p[16 + r]), p23 = core::exact(p[32 + r] + p[48 + r]);
-    y[r] = core::fused(core::exact(p01 + p23), scale_at<Scale>(w_scales, r), y[r]);
+    y[r] = scaled<Zero>(core::exact(p01 + p23), scales[r], zeros[r], 1.0f, x_sum, y[r]);
   }
 }
 
@@ -179,6 +215,29 @@ inline float exponentials(float* x, std::size_t count, float scale, float shift)
     for (std::size_t j = 0; j < half; ++j) s[j] = core::exact(s[j] + s[j + half]);
   }
   return s[0];
+}
+
+inline void sparse_sums(const sparse_step* steps, std::size_t count, const float* x,
+                        float* y) noexcept {
+  for (std::size_t k = 0; k < count; ++k) {
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      const float value = steps[k].values[r];
+      if (value != 0.0f) y[r] = core::fused(value, x[steps[k].columns[r]], y[r]);
+    }
+  }
+}
+
+inline void sparse_panel(const sparse_step* steps, std::size_t count, const float* x,
+                         float* y) noexcept {
+  for (std::size_t k = 0; k < count; ++k) {
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      const float value = steps[k].values[r];
+      for (std::size_t t = 0; t < sparse_tokens && value != 0.0f; ++t) {
+        const float column = x[sparse_tokens * steps[k].columns[r] + t];
+        y[sparse_tokens * r + t] = core::fused(value, column, y[sparse_tokens * r + t]);
+      }
+    }
+  }
 }
 
 #include <edgerazor/kernel/loops/table.inl>

@@ -4,6 +4,7 @@
 /// function of the table does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -32,7 +33,7 @@ inline bool supported() noexcept { return detect_cpu_features().avx2; }
 // Accumulators in 16 registers: 4 tokens x 16 rows, or 4 columns of one; 2 x 2 rows and tokens.
 inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest = 4,
                              float_cols_rest = 4, dense_rows = 2, dense_tokens = 2, sum_vectors = 1,
-                             sum_vectors_rest = 4, panel_block = 4, panel_step = 1;
+                             sum_vectors_rest = 4, panel_block = 4, panel_step = 1, sparse_rows = 8;
 
 /// Sums of 16 rows while chunks go by.
 template <plane_type Plane>
@@ -51,6 +52,17 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr unsigned chains = 1;
+
+template <plane_type Plane>
+inline constexpr bool has_half_sums =
+    std::has_single_bit(plane_of(Plane).radix) && plane_of(Plane).fields() >= 2;
+template <plane_type Plane>
+EDGERAZOR_ISA EDGERAZOR_INLINE void half_sums(const chunk_codes<Plane>& codes, const std::int8_t* x,
+                                              ints& lower, ints& upper) noexcept {
+  const std::int8_t* const of_upper = x + slot_cols * (plane_of(Plane).fields() / 2);
+  lower = {{codes.low.sums_of_half(false, x), codes.high.sums_of_half(false, x)}};
+  upper = {{codes.low.sums_of_half(true, of_upper), codes.high.sums_of_half(true, of_upper)}};
+}
 
 /// Codes whose products fit 16 bits for two slots or more are added there, as many slots as fit;
 /// larger ones in 32 bits from the start.
@@ -100,6 +112,7 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_ISA

@@ -97,6 +97,18 @@ struct half_codes {
       return row_sums(total);
     }
   }
+  /// The same over the columns of the lower or the upper half of the fields, which `x` begins with.
+  EDGERAZOR_OP __m256i sums_of_half(bool of_upper, const std::int8_t* x) const noexcept {
+    const __m256i some = of_upper ? _mm256_srli_epi16(bytes, 4) : bytes;
+    __m256i total = _mm256_setzero_si256();
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < fields / 2; ++f) {
+      const __m256i raised =
+          pair_sums(masked(some, (plane.radix - 1) * plane.weight(f)), x + slot_cols * f);
+      total = _mm256_add_epi16(total, _mm256_srai_epi16(raised, static_cast<int>(plane.bits * f)));
+    }
+    return row_sums(total);
+  }
 };
 
 inline constexpr base3_digits<16> digit_0{0, 0, 1, 8}, digit_1{0, 1, 1, 8};

@@ -37,7 +37,8 @@ inline bool supported() noexcept { return detect_cpu_features().avx512vnni; }
 // Accumulators in 32 registers: 6 tokens x 4 columns; 4 rows x 4 tokens; 16 tokens of a panel.
 inline constexpr std::size_t float_tokens = 6, float_cols = 4, float_tokens_rest = 3,
                              float_cols_rest = 4, dense_rows = 4, dense_tokens = 4, sum_vectors = 4,
-                             sum_vectors_rest = 4, panel_block = 16, panel_step = 4;
+                             sum_vectors_rest = 4, panel_block = 16, panel_step = 4,
+                             sparse_rows = 16;
 
 /// The digits of a chunk as vpdpbusd can multiply them. The primary template is for planes of bits:
 /// a field is masked, not shifted, and counts radix^f too much, which its sum loses again once, at
@@ -122,6 +123,25 @@ struct chunk_sums {
     return {{sum}};
   }
 };
+template <plane_type Plane>
+inline constexpr bool has_half_sums =
+    std::has_single_bit(plane_of(Plane).radix) && plane_of(Plane).fields() >= 2;
+template <plane_type Plane>
+EDGERAZOR_OP void half_sums(const chunk_codes<Plane>& codes, const std::int8_t* x, ints& lower,
+                            ints& upper) noexcept {
+  constexpr unsigned half = plane_of(Plane).fields() / 2;
+  chunk_sums<Plane> all;
+  all.add(codes, x);
+  lower.part[0] = all.sums[0];
+  upper.part[0] = _mm512_srai_epi32(all.sums[half], chunk_codes<Plane>::shift(half));
+  EDGERAZOR_UNROLL
+  for (unsigned f = 1; f < half; ++f) {
+    const __m512i low = _mm512_srai_epi32(all.sums[f], chunk_codes<Plane>::shift(f));
+    const __m512i high = _mm512_srai_epi32(all.sums[half + f], chunk_codes<Plane>::shift(half + f));
+    lower.part[0] = _mm512_add_epi32(lower.part[0], low);
+    upper.part[0] = _mm512_add_epi32(upper.part[0], high);
+  }
+}
 /// Sums enough to hide the latency of vpdpbusd.
 template <plane_type Plane>
 inline constexpr unsigned chains = plane_of(Plane).fields() < 4 ? 4 / plane_of(Plane).fields() : 1;
@@ -141,6 +161,7 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
+#include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_OP

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the parts of one or several matrices take as their input, made once for all of them: x
+/// scaled, permuted and quantized as each part asks. See linear_operator.hpp, which makes it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <variant>
+
+#include <edgerazor/core/views.hpp>
+#include <edgerazor/matrix/activations.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+
+namespace detail::product {
+
+/// One thing that is made of x, or of what was made before it.
+struct input_item {
+  enum class kind : std::uint8_t { scaled, permuted, codes, columns };
+  // Without values of their own: an array of many is made for each token.
+  kind type;
+  std::uint32_t from;   ///< number of the input that it is made of: 0 is x, i + 1 item i
+  std::uint32_t same;   ///< the item that holds it: another one's, or its own
+  std::size_t group;    ///< codes: columns a scale
+  const void* numbers;  ///< scaled, permuted: one a column
+  std::size_t offset;   ///< of its bytes
+};
+
+/// No input has that number.
+inline constexpr std::size_t no_input = ~std::size_t{0};
+
+/// Floats of some tokens. `columns`: where they are also there by column, 16 tokens of each column
+/// together, block after block of 16 tokens; the first of these tokens is number `first` there.
+struct float_tokens {
+  matrix_view<const float> rows;
+  const float* columns = nullptr;
+  std::size_t first = 0;
+};
+
+/// Int8 codes, or floats, of some tokens.
+using one_input = std::variant<activation_view, float_tokens>;
+
+/// From one token's floats to the next: an odd number of cache lines, as those of codes.
+[[nodiscard]] constexpr std::size_t float_stride(std::size_t cols) noexcept {
+  return ((cols + 15) / 16 | 1) * 16;
+}
+}  // namespace detail::product
+
+/// See above. A view: of x, of the matrices' stages and of the memory that prepare() was given. Any
+/// thread may use it while those last.
+class prepared_input {
+ public:
+  prepared_input() = default;
+  prepared_input(matrix_view<const float> x, bool quantized,
+                 std::span<const detail::product::input_item> items, std::byte* bytes) noexcept
+      : items_(items), bytes_(bytes), x_(x), tokens_(x.rows), quantized_(quantized) {}
+
+  [[nodiscard]] std::size_t tokens() const noexcept { return x_.rows; }
+  [[nodiscard]] std::size_t cols() const noexcept { return x_.cols; }
+  /// What it was made of.
+  [[nodiscard]] matrix_view<const float> x() const noexcept { return x_; }
+  /// Tokens [begin, end) of these.
+  [[nodiscard]] prepared_input tokens_between(std::size_t begin, std::size_t end) const noexcept {
+    prepared_input part = *this;
+    part.first_ += begin;
+    part.x_ = x_.rows_between(begin, end);
+    return part;
+  }
+
+  /// The number of what a stage makes of an input; none where it was not prepared.
+  [[nodiscard]] std::size_t number_of(const matrix_sum::stage& stage,
+                                      std::size_t from) const noexcept {
+    using kind = detail::product::input_item::kind;
+    const bool scaled = stage.kind == input_stage::scaled;
+    const void* const numbers =
+        scaled ? static_cast<const void*>(stage.factors.data()) : stage.columns.data();
+    for (const detail::product::input_item& item : items_) {
+      if (item.type == (scaled ? kind::scaled : kind::permuted) && item.from == from &&
+          item.numbers == numbers)
+        return item.same + std::size_t{1};
+    }
+    return detail::product::no_input;
+  }
+  /// An input as a matrix of that group of codes takes it (0: floats); nothing where it was not
+  /// prepared.
+  [[nodiscard]] std::optional<detail::product::one_input> input(std::size_t number,
+                                                                std::size_t group) const noexcept {
+    using kind = detail::product::input_item::kind;
+    if (number > items_.size()) return std::nullopt;
+    const bool floats = !quantized_ || group == 0;
+    const kind wanted = floats ? kind::columns : kind::codes;
+    const detail::product::input_item* found = nullptr;
+    for (const detail::product::input_item& item : items_) {
+      if (item.type == wanted && item.from == number && (floats || item.group == group))
+        found = &item;
+    }
+    if (floats) {
+      const auto* const columns =
+          found ? reinterpret_cast<const float*>(bytes_ + found->offset) : nullptr;
+      return detail::product::float_tokens{floats_of(number), columns, first_};
+    }
+    if (!found) return std::nullopt;
+    const activation_room room{bytes_ + found->offset, tokens_, x_.cols, group};
+    return room.view().tokens_between(first_, first_ + x_.rows);
+  }
+
+ private:
+  [[nodiscard]] matrix_view<const float> floats_of(std::size_t number) const noexcept {
+    if (number == 0) return x_;
+    const std::size_t stride = detail::product::float_stride(x_.cols);
+    const auto* const at =
+        reinterpret_cast<const float*>(bytes_ + items_[number - 1].offset) + first_ * stride;
+    return {at, x_.rows, x_.cols, stride};
+  }
+
+  std::span<const detail::product::input_item> items_;
+  std::byte* bytes_ = nullptr;
+  matrix_view<const float> x_;          ///< of these tokens
+  std::size_t tokens_ = 0, first_ = 0;  ///< that were prepared; of those, the first of these
+  bool quantized_ = true;
+};
+
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
