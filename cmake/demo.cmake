@@ -1,7 +1,7 @@
 # cmake [-D INSTALL=OFF] [-D JOBS=<n>] -P cmake/demo.cmake [--model FILE] [--prompt TEXT]
 #
-# Sets up, builds examples/llm, and quantizes a real language model: a table of what each recipe costs and saves, then text
-# that the model generates at 4 bits. FILE is a GGUF of a Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which
+# Sets up, builds examples/llm, and quantizes a real language model: calibrated to 4.6 bits a weight, with a table by layer,
+# then a table of what that and each recipe cost and save, then text that the calibrated model generates. FILE is a GGUF of a Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which
 # comes inside a Python package and is kept in the user's cache. Where no package index answers, the small model of
 # examples/models is shown, which was trained at 1.88 bits: what is packed already has a table of one row, and generates as it
 # is. A second run downloads and builds nothing. INSTALL=OFF: names what is missing instead of installing it.
@@ -87,7 +87,7 @@ function(demo_run)
   endif()
 endfunction()
 
-edgerazor_setup(PROGRAMS c++ ninja git LIBRARIES xsimd cli11 nlohmann_json)
+edgerazor_setup(PROGRAMS c++ ninja git LIBRARIES xsimd eigen cli11 nlohmann_json)
 edgerazor_parallel()
 edgerazor_build(demo built)
 if(NOT built)
@@ -124,12 +124,28 @@ if(NOT prompt)
 endif()
 
 set(table ${EDGERAZOR_ROOT}/build/demo/table.json)
-demo_run(compare --model ${model} ${text} --json ${table})
-file(READ ${table} figures)
-string(JSON rows LENGTH "${figures}" rows)
-set(recipe "")
-if(rows GREATER 1)
-  set(recipe --recipe w4_a8_kv8)
+set(also "")
+set(shown ${model})
+if(NOT text)
+  file(SHA256 ${model} hash)
+  string(SUBSTRING ${hash} 0 16 hash)
+  set(calibrated ${EDGERAZOR_ROOT}/build/demo/calibrated_${hash}/calibrated.gguf)
+  if(NOT EXISTS ${calibrated})
+    cmake_path(GET calibrated PARENT_PATH folder)
+    file(MAKE_DIRECTORY ${folder})
+    execute_process(COMMAND ${EDGERAZOR_ROOT}/build/demo/examples/llm calibrate --model ${model} --bits 4.63 --windows 8
+      --output ${calibrated} --picture ${folder}/calibrated.svg RESULT_VARIABLE code)
+    if(code EQUAL 0)
+      edgerazor_print("Drawn in ${folder}/calibrated.svg\n")
+    else()
+      edgerazor_print("The model is shown as it is: it was not calibrated.\n")
+    endif()
+  endif()
+  if(EXISTS ${calibrated})
+    set(also --also ${calibrated})
+    set(shown ${calibrated})
+  endif()
 endif()
+demo_run(compare --model ${model} ${also} ${text} --json ${table})
 edgerazor_print("")
-demo_run(generate --model ${model} ${recipe} ${sampling} --prompt ${prompt})
+demo_run(generate --model ${shown} ${sampling} --prompt ${prompt})

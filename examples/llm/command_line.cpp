@@ -16,6 +16,8 @@ namespace {
 
 using support::add_number;
 
+constexpr support::number_range<double> some_bits{0.5, 16};
+
 const char* const recipe_help =
     "w4, w2_79, w1_88, w1_58 (the paper's, each also with _a8_kv8 behind it), f16, bf16, f32, or "
     "none: as the file has "
@@ -136,6 +138,52 @@ void add_convert(CLI::App& program) {
   });
 }
 
+void add_calibrate(CLI::App& program) {
+  const auto shared = std::make_shared<calibrate_options>();
+  calibrate_options& options = *shared;
+  CLI::App& command = *program.add_subcommand(
+      "calibrate", "Write a model quantized to so many bits, every matrix as it can bear it");
+  add_model(command, options.model);
+  add_number(command, "--bits", options.bits, some_bits,
+             "Bits for each weight, the whole file counted");
+  command.add_option("--output", options.output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option(
+          "--method", options.method,
+          "rtn, mse, gptq, refined, awq or hqq: one format for all; auto: to each matrix the "
+          "format that the cost of rounding it asks for, and refined")
+      ->capture_default_str();
+  command
+      .add_option("--text", options.text,
+                  "Text whose activations are looked at [a built-in one of some 14,000 tokens]")
+      ->type_name("FILE");
+  add_number(command, "--windows", options.windows, {1, 1 << 16}, "Pieces of the text");
+  add_number(command, "--window", options.window, {16, 1 << 20}, "Tokens of each");
+  add_number(command, "--group", options.group, {4, 65536}, "Columns that share a scale");
+  command.add_option("--picture", options.picture, "Bits and error by layer, as SVG")
+      ->type_name("FILE");
+  command.add_option("--json", options.json, "Also write the figures there")->type_name("FILE");
+  add_run(command, options.run);
+  command.callback([shared] { calibrate(*shared); });
+}
+
+void add_off_grid(CLI::App& program) {
+  const auto shared = std::make_shared<off_grid_options>();
+  off_grid_options& options = *shared;
+  CLI::App& command = *program.add_subcommand(
+      "off-grid",
+      "Write the same function with weights that no earlier rounding has put on a grid");
+  add_model(command, options.model);
+  add_number(command, "--seed", options.seed, support::any_seed,
+             "The same seed writes the same file");
+  command.add_option("--output", options.output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE");
+  command.callback([shared] { off_grid(*shared); });
+}
+
 void add_compare(CLI::App& program) {
   const auto shared = std::make_shared<compare_options>();
   compare_options& options = *shared;
@@ -147,6 +195,30 @@ void add_compare(CLI::App& program) {
                   "Text to measure on [a built-in one of some 2,200 tokens]")
       ->type_name("FILE");
   add_number(command, "--window", options.window, {2, 1 << 20}, "Tokens that are read in one go");
+  command
+      .add_option("--also", options.also, "Quantized models made from this one, as further rows")
+      ->delimiter(',')
+      ->type_name("FILE");
+  command
+      .add_option("--methods", options.methods,
+                  "Instead of recipes: models calibrated by these methods (auto, gptq, ...)")
+      ->delimiter(',');
+  command.add_option("--bits", options.bits, "Bits for each weight that each of them may take")
+      ->delimiter(',')
+      ->check([](const std::string& text) {
+        double value = 0;
+        return support::read_number(text, some_bits, value)
+                   ? std::string{}
+                   : edgerazor::quoted(text) + " is not a number of bits: expected " +
+                         support::range_text(some_bits);
+      })
+      ->capture_default_str();
+  command
+      .add_option("--calibration-text", options.calibration_text,
+                  "Text to calibrate on [a built-in one; never the text measured on]")
+      ->type_name("FILE");
+  add_number(command, "--calibration-windows", options.calibration_windows, {1, 1 << 16},
+             "Pieces of it, of 512 tokens");
   command.add_option("--keep", options.keep, "Leave the converted models in this folder")
       ->type_name("FOLDER");
   add_race(command, options);
@@ -190,6 +262,8 @@ support::outcome run(std::vector<std::string> arguments) {
   program.require_subcommand(1);
   add_generate(program);
   add_convert(program);
+  add_calibrate(program);
+  add_off_grid(program);
   add_compare(program);
   add_bench(program);
   add_make_demo_model(program);

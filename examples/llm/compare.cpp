@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "calibration.hpp"
 #include "convert.hpp"
 #include "default_text.hpp"
 #include "options.hpp"
@@ -27,8 +28,9 @@ struct row {
   std::string name;
   std::filesystem::path file;
   std::size_t file_bytes = 0;
-  speed pace;
-  quality cost;
+  std::optional<double> calibration_seconds = {};
+  speed pace = {};
+  quality cost = {};
 };
 
 std::string read_text(const std::string& path) {
@@ -43,6 +45,66 @@ std::string sixteen_bits(const model_file& file) {
 
 model load_file(const std::filesystem::path& path, thread_pool& threads) {
   return model_file(path).load(er::recipe{}, threads);
+}
+
+/// A row for a file that was quantized before. Throws std::invalid_argument where it is not a model
+/// of the same vocabulary.
+row quantized_row(const std::string& path, const model_file& file) {
+  const model_file other(path);
+  other.require_complete();
+  if (other.shape.vocabulary != file.shape.vocabulary) {
+    throw std::invalid_argument("--also " + er::quoted(path, er::longest_path) +
+                                " has a vocabulary of " + std::to_string(other.shape.vocabulary) +
+                                " tokens, the model one of " +
+                                std::to_string(file.shape.vocabulary));
+  }
+  return {std::filesystem::path(path).stem().string(), path,
+          static_cast<std::size_t>(std::filesystem::file_size(path))};
+}
+
+/// A row for every budget and method. What rounding costs each matrix is measured once for all. In
+/// a worker, whose end gives its memory back: the memory of what is measured later does not count
+/// it.
+void add_calibrated(std::vector<row>& rows, const compare_options& options, const model_file& file,
+                    converted_models& files) {
+  if (calibration_text_of(options.calibration_text) == read_text(options.text)) {
+    throw std::invalid_argument(
+        "the models would be calibrated on the text that they are measured on; give another "
+        "--calibration-text or --text");
+  }
+  std::vector<calibrate_options> wanted;
+  const std::size_t first = rows.size();
+  for (const double bits : options.bits) {
+    for (const std::string& method : options.methods) {
+      calibrate_options& how = wanted.emplace_back();
+      how.text = options.calibration_text;
+      how.windows = options.calibration_windows;
+      how.method = method;
+      how.bits = bits;
+      how.run = options.run;
+      if (options.quantize.group != 0) how.group = options.quantize.group;
+      rows.push_back(
+          {method + " " + decimal(bits, 2), files.add(method + "_" + decimal(bits, 2) + ".gguf")});
+    }
+  }
+  worker_process worker([&]() -> service {
+    return [&](const nlohmann::json&) {
+      thread_pool threads(options.run.threads);
+      known_sensitivity sensitivity;
+      nlohmann::json result = nlohmann::json::array();
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const calibration done =
+            calibrate_model(file, wanted[i], rows[first + i].file, threads, sensitivity);
+        result.push_back({done.file_bytes, done.seconds});
+      }
+      return result;
+    };
+  });
+  const nlohmann::json result = worker.ask(nullptr);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    rows[first + i].file_bytes = result[i][0];
+    rows[first + i].calibration_seconds = result[i][1].get<double>();
+  }
 }
 
 /// The models side by side in one worker, whose end gives their memory back.
@@ -93,6 +155,13 @@ void print_rows(const std::vector<row>& rows, bool has_reference) {
       cells.insert(cells.begin() + 3, decimal(ratio(r.file_bytes, rows[0].file_bytes), 3));
     }
   }
+  if (std::ranges::any_of(rows, [](const row& r) { return r.calibration_seconds.has_value(); })) {
+    table[0].emplace_back("minutes to\ncalibrate");
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto& seconds = rows[i].calibration_seconds;
+      table[i + 1].push_back(seconds ? decimal(*seconds / 60, 1) : "");
+    }
+  }
   print_table(table);
 }
 
@@ -106,6 +175,7 @@ nlohmann::json to_json(const row& r, const row* reference) {
                         {"bytes_per_token", r.pace.bytes_per_token},
                         {"cache_bytes", r.pace.cache_bytes},
                         {"peak_memory_bytes", r.pace.peak_memory}};
+  if (r.calibration_seconds) result["calibration_seconds"] = *r.calibration_seconds;
   if (reference != nullptr) {
     result["ratio_to_16_bits"] = ratio(r.file_bytes, reference->file_bytes);
     result["mean_kl_nats"] = r.cost.divergence;
@@ -136,25 +206,27 @@ void compare(const compare_options& options) {
   const bool packed = file.is_packed();
   converted_models files(options.keep);
   std::vector<std::string> names{sixteen_bits(file)};
-  names.insert(names.end(), options.recipes.begin(), options.recipes.end());
+  const bool calibrated = !options.methods.empty();
+  if (!calibrated) names.insert(names.end(), options.recipes.begin(), options.recipes.end());
   std::vector<row> rows;
   {
     thread_pool threads(options.run.threads);  // gone before workers are made
-    const bool chosen = options.recipes != compare_options{}.recipes || !options.keep.empty();
+    const bool chosen =
+        options.recipes != compare_options{}.recipes || !options.keep.empty() || calibrated;
     for (const er::recipe& how : recipes_for(names, chosen, options.quantize, file)) {
       if (packed) {
-        rows.push_back({how.name,
-                        options.model,
-                        static_cast<std::size_t>(std::filesystem::file_size(options.model)),
-                        {},
-                        {}});
+        rows.push_back({how.name, options.model,
+                        static_cast<std::size_t>(std::filesystem::file_size(options.model))});
         continue;
       }
       const std::filesystem::path path = files.add(how.name + ".gguf");
-      rows.push_back(
-          {how.name, path, write_quantized(file, how, path, threads).bytes_after, {}, {}});
+      rows.push_back({how.name, path, write_quantized(file, how, path, threads).bytes_after});
     }
+    for (std::size_t i = 0; i < options.also.size(); ++i)
+      rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(1 + i),
+                  quantized_row(options.also[i], file));
   }
+  if (calibrated) add_calibrated(rows, options, file, files);
 
   race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
   const std::size_t room = prompt_room(options.prompt_tokens, options.decoded_tokens, file.shape);
@@ -174,12 +246,13 @@ void compare(const compare_options& options) {
               er::printable(name).c_str(), text.size(), window, options.run.threads,
               kernel.c_str());
   if (!packed) {
-    std::printf(", groups of %zu",
-                options.quantize.group != 0 ? options.quantize.group : default_group(file.shape));
+    std::printf(", groups of %zu", options.quantize.group != 0 ? options.quantize.group
+                                   : calibrated                ? calibrate_options{}.group
+                                                               : default_group(file.shape));
   }
   std::printf("\n\n");
   print_rows(rows, !packed);
-  if (!packed) {
+  if (!packed && !calibrated) {
     std::printf(
         "\nRound-to-nearest quantization. A model that was not trained for it survives 4 bits; "
         "below, it takes\n"

@@ -9,6 +9,7 @@
 #include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/product/fused.hpp>
+#include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
@@ -21,8 +22,10 @@ constexpr std::size_t token_grain = 8;
 
 std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-/// Both take their input as it is, or both as int8 in the same groups.
+/// Both take their input as it is, or both as int8 in the same groups, or both are sums, which say
+/// themselves what they take.
 bool same_input(const er::any_matrix& a, const er::any_matrix& b) {
+  if (a.sum() || b.sum()) return a.sum() && b.sum();
   return a.is_dense() == b.is_dense() && (a.is_dense() || a.group_cols() == b.group_cols());
 }
 
@@ -81,10 +84,17 @@ er::matrix_view<float> decoder::rows(std::vector<float>& buffer, std::size_t tok
   return {buffer.data(), tokens, cols};
 }
 
-/// use(x) with the form of `in` that a matrix takes: as it is, or int8 in groups of the matrix.
+/// use(x) with the form of `in` that matrices of one kind take: as it is, int8 in groups of theirs,
+/// or what sums prepare.
 template <class Use>
-void decoder::with_input(er::matrix_view<const float> in, const er::any_matrix& w, Use&& use) {
+void decoder::with_input(er::matrix_view<const float> in, std::span<const er::weight_ref> matrices,
+                         const er::any_matrix& w, Use&& use) {
   if (w.is_dense()) return use(er::unquantized{in});
+  if (w.sum()) {
+    const std::size_t bytes = er::input_bytes(matrices, in.rows);
+    if (prepared_.size() < bytes) prepared_.resize(bytes);
+    return use(er::prepare(matrices, in, prepared_, {.kernel = &kernel_, .executor = threads_}));
+  }
   er::packed_activations& room = activations_[{in.cols, w.group_cols()}];
   if (room.max_tokens() < in.rows) room = er::packed_activations(in.cols, w.group_cols(), in.rows);
   use(er::quantize_activations(
@@ -98,10 +108,12 @@ void decoder::multiply(er::matrix_view<const float> in, std::span<const product>
     // them apart.
     const er::any_matrix& w = *products[begin].weights;
     job_.clear();
+    job_weights_.clear();
     for (end = begin; end < products.size() && same_input(*products[end].weights, w); ++end) {
       job_.emplace_back(*products[end].weights, products[end].out);
+      job_weights_.emplace_back(*products[end].weights);
     }
-    with_input(in, w, [&](const auto& x) {
+    with_input(in, job_weights_, w, [&](const auto& x) {
       if (threads_.size() == 1)
         return er::gemm_fused(job_, x,
                               {.kernel = &kernel_});  // not cut into grains: longer streams
@@ -121,7 +133,8 @@ void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate
   constexpr std::size_t few = 4;
   if (in.rows >= few && same_input(gate.weights, up.weights) && gate.bias.empty() &&
       up.bias.empty()) {
-    with_input(in, gate.weights, [&](const auto& x) {
+    const std::array<er::weight_ref, 2> both{gate.weights, up.weights};
+    with_input(in, both, gate.weights, [&](const auto& x) {
       er::gemm_gated(gate.weights, up.weights, x, out, {.kernel = &kernel_, .executor = threads_});
     });
     return;
@@ -162,6 +175,7 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
   const std::array projections{product{&weights.query.weights, &weights.query.bias, q},
                                product{&weights.key.weights, &weights.key.bias, k},
                                product{&weights.value.weights, &weights.value.bias, v}};
+  show(layer_input::attention, rows(normed_, tokens, shape.hidden));
   multiply(rows(normed_, tokens, shape.hidden), projections);
 
   const auto place_heads = [&](std::span<float> heads, const std::vector<float>& norm,
@@ -210,6 +224,7 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
   });
   const std::array output{
       product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
+  show(layer_input::output, mixed);
   multiply(mixed, output);
   add_to_stream(tokens);
 }
@@ -218,11 +233,54 @@ void decoder::feed_forward(const layer& weights, std::size_t tokens) {
   const geometry& shape = model_.shape;
   const auto gated = rows(gated_, tokens, shape.feed_forward);
   normalise(weights.ffn_norm, tokens);
+  show(layer_input::ffn, rows(normed_, tokens, shape.hidden));
   multiply_gated(rows(normed_, tokens, shape.hidden), weights.gate, weights.up, gated);
+  show(layer_input::down, gated);
   const std::array output{
       product{&weights.down.weights, &weights.down.bias, rows(sum_, tokens, shape.hidden)}};
   multiply(gated, output);
   add_to_stream(tokens);
+}
+
+void decoder::embed(std::span<const token_id> tokens, er::matrix_view<float> stream) const {
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    if (tokens[t] < 0 || static_cast<std::size_t>(tokens[t]) >= model_.shape.vocabulary) {
+      throw std::invalid_argument("decoder: token " + std::to_string(tokens[t]) +
+                                  " is outside of the vocabulary");
+    }
+    er::look_up_row(model_.embedding, static_cast<std::size_t>(tokens[t]), stream.row(t));
+  }
+}
+
+void decoder::run_layer(std::size_t layer, std::size_t first, er::matrix_view<float> stream) {
+  if (stream.rows > batch || first + stream.rows > max_positions_)
+    throw std::invalid_argument("decoder: a layer was given too many tokens");
+  const auto own = rows(stream_, stream.rows, model_.shape.hidden);
+  const auto tables = rows(turns_, stream.rows, model_.positions.table_size());
+  for (std::size_t t = 0; t < stream.rows; ++t) {
+    std::ranges::copy(stream.row(t), own.row(t).begin());
+    model_.positions.fill_table(first + t, tables.row(t));
+  }
+  size_ = first;
+  std::visit([first](auto& c) { c.truncate(first); }, caches_[layer]);
+  attention(model_.layers[layer], caches_[layer], stream.rows);
+  feed_forward(model_.layers[layer], stream.rows);
+  for (std::size_t t = 0; t < stream.rows; ++t)
+    std::ranges::copy(own.row(t), stream.row(t).begin());
+}
+
+er::matrix_view<const float> decoder::head_input(er::matrix_view<const float> stream) {
+  const auto own = rows(stream_, stream.rows, model_.shape.hidden);
+  for (std::size_t t = 0; t < stream.rows; ++t)
+    std::ranges::copy(stream.row(t), own.row(t).begin());
+  normalise(model_.output_norm, stream.rows);
+  last_tokens_ = stream.rows;
+  return rows(normed_, stream.rows, model_.shape.hidden);
+}
+
+er::matrix_view<const float> decoder::head_logits(er::matrix_view<const float> stream) {
+  static_cast<void>(head_input(stream));
+  return logits(0, stream.rows);
 }
 
 void decoder::forward(std::span<const token_id> tokens) {
@@ -233,16 +291,10 @@ void decoder::forward(std::span<const token_id> tokens) {
     throw std::invalid_argument("decoder: the text is longer than the " +
                                 std::to_string(max_positions_) + " positions there is room for");
   }
-  const auto stream = rows(stream_, tokens.size(), shape.hidden);
+  embed(tokens, rows(stream_, tokens.size(), shape.hidden));
   const auto tables = rows(turns_, tokens.size(), model_.positions.table_size());
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    if (tokens[t] < 0 || static_cast<std::size_t>(tokens[t]) >= shape.vocabulary) {
-      throw std::invalid_argument("decoder: token " + std::to_string(tokens[t]) +
-                                  " is outside of the vocabulary");
-    }
-    er::look_up_row(model_.embedding, static_cast<std::size_t>(tokens[t]), stream.row(t));
+  for (std::size_t t = 0; t < tokens.size(); ++t)
     model_.positions.fill_table(size_ + t, tables.row(t));
-  }
   for (std::size_t i = 0; i < shape.layers; ++i) {
     attention(model_.layers[i], caches_[i], tokens.size());
     feed_forward(model_.layers[i], tokens.size());

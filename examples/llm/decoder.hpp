@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <span>
 #include <stdexcept>
@@ -19,6 +20,14 @@
 #include <edgerazor/product/fused.hpp>
 
 namespace llm {
+
+/// What a layer's matrices are multiplied with: the input of query, key and value, that of the
+/// attention's output, that of gate and up, and that of down.
+enum class layer_input { attention, output, ffn, down };
+inline constexpr std::size_t layer_inputs = 4;
+
+/// Sees every such input, one row a token, before it is quantized.
+using input_observer = std::function<void(layer_input, er::matrix_view<const float>)>;
 
 /// One sequence. For each token x = embedding, then for each layer
 ///
@@ -51,6 +60,19 @@ class decoder {
   /// until the next call.
   er::matrix_view<const float> logits(std::size_t first, std::size_t count);
 
+  /// One layer alone, in place over the x of positions [first, first + stream.rows), at most
+  /// `batch`; the layer must have seen those before. `next` and `forward` know nothing of it:
+  /// truncate(0) before them.
+  void run_layer(std::size_t layer, std::size_t first, er::matrix_view<float> stream);
+  /// x of tokens as the embedding has them, for run_layer.
+  void embed(std::span<const token_id> tokens, er::matrix_view<float> stream) const;
+  /// What the head is multiplied with, rms_norm(x), valid until the next call; and the logits that
+  /// follow, likewise.
+  er::matrix_view<const float> head_input(er::matrix_view<const float> stream);
+  er::matrix_view<const float> head_logits(er::matrix_view<const float> stream);
+  /// Empty: nobody looks.
+  void observe(input_observer observer) { observer_ = std::move(observer); }
+
   /// Forgets the positions from `size` on.
   void truncate(std::size_t size);
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -69,11 +91,15 @@ class decoder {
   void multiply_gated(er::matrix_view<const float> in, const linear& gate, const linear& up,
                       er::matrix_view<float> out);
   template <class Use>
-  void with_input(er::matrix_view<const float> in, const er::any_matrix& w, Use&& use);
+  void with_input(er::matrix_view<const float> in, std::span<const er::weight_ref> matrices,
+                  const er::any_matrix& w, Use&& use);
   void normalise(const std::vector<float>& weight, std::size_t tokens);
   void attention(const layer& weights, layer_cache& cache, std::size_t tokens);
   void feed_forward(const layer& weights, std::size_t tokens);
   void add_to_stream(std::size_t tokens);
+  void show(layer_input which, er::matrix_view<const float> in) const {
+    if (observer_) observer_(which, in);
+  }
   er::matrix_view<float> rows(std::vector<float>& buffer, std::size_t tokens, std::size_t cols);
 
   const model& model_;
@@ -84,7 +110,10 @@ class decoder {
   std::map<std::pair<std::size_t, std::size_t>, er::packed_activations>
       activations_;  ///< by columns and group
 
-  std::vector<er::fused_product> job_;  ///< of `multiply`
+  input_observer observer_;
+  std::vector<er::fused_product> job_;       ///< of `multiply`
+  std::vector<er::weight_ref> job_weights_;  ///< its matrices
+  std::vector<std::byte> prepared_;          ///< what sums prepare
 
   // One row a token of the batch. stream_ is x, normed_ is n, sum_ what is added to x.
   std::vector<float> stream_, normed_, sum_, query_, key_, value_, mixed_, gated_, up_, turns_,

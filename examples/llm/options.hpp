@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -44,9 +45,26 @@ struct convert_options {
   run_options run;
 };
 
+struct calibrate_options {
+  std::string model, output, text, method = "auto", picture, json;
+  double bits = 4.6;  ///< a weight, the whole file counted
+  std::size_t windows = 32, window = 512, group = 64;
+  run_options run;
+};
+
+struct off_grid_options {
+  std::string model, output;
+  std::uint64_t seed = 1;
+};
+
 struct compare_options {
   std::string model, text, json, keep;
   std::vector<std::string> recipes{"w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8", "w1_58_a8_kv8"};
+  std::vector<std::string> also;     ///< files of the same model, quantized before
+  std::vector<std::string> methods;  ///< of calibration, in place of recipes
+  std::vector<double> bits{4.63};    ///< for each of them
+  std::string calibration_text;
+  std::size_t calibration_windows = 32;
   std::size_t window = 512, prompt_tokens = 256, decoded_tokens = 32, rounds = 3;
   quantize_options quantize;
   run_options run;
@@ -65,6 +83,8 @@ struct model_file;
 
 void generate(const generate_options& options);
 void convert(const convert_options& options);
+void calibrate(const calibrate_options& options);
+void off_grid(const off_grid_options& options);
 void compare(const compare_options& options);
 void bench(const bench_options& options);
 

@@ -64,7 +64,19 @@ LLM = {
     ],
     "compare": [
         option("--model", *MODELS), option("--text", "../short.txt", "../text.txt"), option("--window", "2", "64"),
-        option("--keep", "keep"), *RACE,
+        option("--keep", "keep"), option("--also", "../packed.gguf", "../text.txt"),
+        option("--methods", "rtn", "auto,gptq", "best"), option("--bits", "5", "4,6", "0.1", "5,,5"),
+        option("--calibration-text", "../text.txt", "../short.txt"), option("--calibration-windows", "1", "2"), *RACE,
+    ],
+    "calibrate": [
+        option("--model", *MODELS), option("--bits", "5", "3.5", "1", "16"), option("--output", "out.gguf", "old.gguf"),
+        option("--method", "auto", "rtn", "mse", "gptq", "refined", "awq", "hqq", "best"),
+        option("--text", "../text.txt", "../short.txt"), option("--windows", "1", "2"),
+        option("--window", "16", "32"), option("--group", "4", "64", "5"), option("--picture", "out.svg", "old.gguf"),
+        option("--json", "out.json", "old.json"), *RUN,
+    ],
+    "off-grid": [
+        option("--model", *MODELS), option("--seed", *NUMBERS), option("--output", "out.gguf", "old.gguf"),
     ],
     "bench": [option("--model", *MODELS), *RACE],
     "make-demo-model": [option(None, "out.gguf", "old.gguf")],
@@ -104,8 +116,8 @@ QAD = {
 # Without these a sub-command ends at once: they are nearly always given, with a value that makes sense.
 NEEDED = {"--model", "--output", "--folder", "--teacher", "--prompt", None}
 # Without these there is much work to do.
-CHEAP = {"--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text"}
-ALLOWED = {"out.gguf", "out.json", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
+CHEAP = {"--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text", "--windows", "--window"}
+ALLOWED = {"out.gguf", "out.json", "out.svg", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
 
 
 def value(rng, good):

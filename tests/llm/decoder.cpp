@@ -11,6 +11,9 @@
 
 #include <doctest/doctest.h>
 
+#include <edgerazor/matrix/matrix_sum.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
+
 namespace er = edgerazor;
 
 namespace {
@@ -32,6 +35,12 @@ class known_weights final : public llm::weight_source {
     std::vector<float>& values =
         fill(name, rows * cols, 0, 2 / std::sqrt(static_cast<float>(cols)));
     const er::matrix_view<const float> view{values.data(), rows, cols};
+    if (format_ == "int4_g8+sparse") {
+      const er::any_matrix base = er::any_matrix::pack(er::format::parse("int4_g8").value(), view);
+      const er::sparse_matrix large =
+          er::sparse_matrix::above(view, 3 / std::sqrt(static_cast<float>(cols)));
+      return er::any_matrix::joined(er::sum_of{base, large});
+    }
     const bool dense = !part_.empty() && name.find(part_) != std::string_view::npos;
     return er::any_matrix::pack(er::matrix_format::parse(dense ? "f16" : format_).value(), view);
   }
@@ -225,8 +234,8 @@ TEST_CASE("the forward pass is the architecture's equations") {
 }
 
 TEST_CASE("results depend neither on threads nor on how a sequence is cut") {
-  for (const char* format :
-       {"f32", "f16", "int4_g8", "ternary2_g8", "int4_g8+ternary5_g8:every_2_rows"}) {
+  for (const char* format : {"f32", "f16", "int4_g8", "ternary2_g8",
+                             "int4_g8+ternary5_g8:every_2_rows", "int4z_g8", "int4_g8+sparse"}) {
     CAPTURE(format);
     known_weights weights(3, format);
     const llm::model model = llm::build_model(small_shape(llm::architecture::llama), weights);
@@ -235,6 +244,42 @@ TEST_CASE("results depend neither on threads nor on how a sequence is cut") {
     CHECK(logits_in_pieces(model, 1, tokens, 40) == expected);
     CHECK(logits_in_pieces(model, 3, tokens, 13) == expected);
     CHECK(logits_in_pieces(model, 4, tokens, 1) == expected);
+  }
+}
+
+TEST_CASE("layer by layer is the same pass, and every input is shown") {
+  for (const char* format : {"f16", "int4_g8"}) {
+    CAPTURE(format);
+    known_weights weights(7, format);
+    const llm::geometry shape = small_shape(llm::architecture::qwen3);
+    const llm::model model = llm::build_model(shape, weights);
+    const std::vector<llm::token_id> tokens = some_tokens(20);
+    const auto expected = logits_in_pieces(model, 1, tokens, 20);
+
+    llm::thread_pool pool(2);
+    llm::decoder runs(model, pool, tokens.size());
+    std::map<llm::layer_input, std::size_t> shown, cols;
+    runs.observe([&](llm::layer_input which, er::matrix_view<const float> in) {
+      shown[which] += in.rows;
+      cols[which] = in.cols;
+    });
+    std::vector<float> x(tokens.size() * shape.hidden);
+    const er::matrix_view<float> stream{x.data(), tokens.size(), shape.hidden};
+    runs.embed(tokens, stream);
+    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+      for (const er::row_range part : {er::row_range{0, 13}, er::row_range{13, 20}})
+        runs.run_layer(layer, part.begin, stream.rows_between(part.begin, part.end));
+    }
+    const er::matrix_view<const float> logits = runs.head_logits(stream);
+    for (std::size_t t = 0; t < tokens.size(); ++t)
+      CHECK(std::equal(logits.row(t).begin(), logits.row(t).end(), expected[t].begin()));
+    for (const auto& [which, count] : shown) CHECK(count == shape.layers * tokens.size());
+    CHECK(cols ==
+          std::map<llm::layer_input, std::size_t>{{llm::layer_input::attention, shape.hidden},
+                                                  {llm::layer_input::output, shape.query_size()},
+                                                  {llm::layer_input::ffn, shape.hidden},
+                                                  {llm::layer_input::down, shape.feed_forward}});
+    CHECK_THROWS_AS(runs.run_layer(0, 1, stream), std::invalid_argument);
   }
 }
 

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The command `calibrate`.
+#include <memory>
+#include <span>
+#include <string>
+
+#include "calibration.hpp"
+#include "calibration_report.hpp"
+#include "options.hpp"
+#include "report.hpp"
+#include "support/system.hpp"
+#include "table.hpp"
+#include <edgerazor/io/atomic_file.hpp>
+
+namespace llm {
+
+void calibrate(const calibrate_options& options) {
+  const model_file input(options.model);
+  input.require_complete();
+  // Can they be written? Before the work.
+  static_cast<void>(er::atomic_file(options.output));
+  report_file report(options.json);
+  std::unique_ptr<er::atomic_file> picture;
+  if (!options.picture.empty()) picture = std::make_unique<er::atomic_file>(options.picture);
+
+  thread_pool threads(options.run.threads);
+  known_sensitivity sensitivity;
+  const calibration done = calibrate_model(input, options, options.output, threads, sensitivity);
+
+  const std::string name{input.reader->optional_string("general.name").value_or(options.model)};
+  print_calibration(done);
+  const std::string summary = megabytes(done.file_bytes) + " MB, " +
+                              decimal(done.bits_per_weight(), 2) +
+                              " bits a weight, the whole file counted";
+  support::print("\n" + er::printable(options.output, er::longest_path) + ": " + summary + "\n" +
+                 er::printable(name) + " by " + options.method + ", " +
+                 std::to_string(done.text_tokens) + " tokens of text, " + decimal(done.seconds, 0) +
+                 " s\n");
+  if (picture) {
+    const std::string svg = calibration_picture(done, name + ": " + summary);
+    picture->write(std::as_bytes(std::span{svg}));
+    picture->commit();
+  }
+  report.write(to_json(done));
+}
+
+}  // namespace llm

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "calibration.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include "bit_budget.hpp"
+#include "calibration_text.hpp"
+#include "matrix_rounding.hpp"
+#include "progress_bar.hpp"
+#include "support/kernel_choice.hpp"
+#include "support/system.hpp"
+#include "table.hpp"
+#include <edgerazor/io/gguf_export.hpp>
+#include <edgerazor/io/packed_model.hpp>
+
+namespace llm {
+
+namespace {
+
+/// What a matrix may become, from few bits to many.
+constexpr std::array codes{er::code_type::int2, er::code_type::int3, er::code_type::int4,
+                           er::code_type::int5, er::code_type::int6, er::code_type::int8};
+
+std::vector<er::format> candidates(std::size_t group, bool plain, bool zeros) {
+  std::vector<er::format> result;
+  for (const er::code_type code : codes) {
+    er::format fmt{code, static_cast<std::uint32_t>(group)};
+    if (plain) result.push_back(fmt);
+    if (!zeros || !er::codec_of(code).has_zero_form()) continue;
+    fmt.zero = er::zero_kind::point;
+    result.push_back(fmt);
+  }
+  return result;
+}
+
+std::size_t bytes_of(const er::format& fmt, const er::any_matrix& matrix) {
+  return er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
+}
+
+/// At most what a file takes beside its matrices: metadata, norms, biases and what is written of
+/// each tensor.
+std::size_t bytes_besides(const model_file& input) {
+  const er::gguf_reader& file = *input.reader;
+  constexpr std::size_t of_entry = 64, of_tensor = 256;
+  std::size_t result = 0;
+  for (const er::metadata_entry& entry : file.entries())
+    result += of_entry + entry.key.size() + entry.value.size();
+  for (const er::tensor_info& tensor : file.tensors()) {
+    result += of_tensor + 2 * tensor.name.size();
+    if (tensor.dim_count != 2) result += tensor.bytes.size();
+  }
+  return result;
+}
+
+[[noreturn]] void refuse_budget(double bits, std::size_t smallest, std::size_t weights) {
+  throw std::invalid_argument(
+      "--bits " + decimal(bits, 2) + " is less than the smallest formats take: " +
+      decimal(8 * static_cast<double>(smallest) / static_cast<double>(weights), 2) +
+      " bits a weight, the whole file counted");
+}
+
+/// One format for all, and what is left over to embedding and head.
+std::vector<er::format> uniform_formats(const std::vector<matrix_place>& places,
+                                        const std::vector<er::format>& formats,
+                                        std::size_t budget) {
+  const auto total = [&](const er::format& layers, const er::format& others) {
+    std::size_t sum = 0;
+    for (const matrix_place& place : places) {
+      sum += bytes_of(place.layer == matrix_place::no_layer ? others : layers, *place.matrix);
+    }
+    return sum;
+  };
+  const auto finest = [&](const auto& bytes) -> const er::format* {
+    const er::format* best = nullptr;
+    for (const er::format& fmt : formats) {
+      if (bytes(fmt) <= budget) best = &fmt;
+    }
+    return best;
+  };
+  const er::format* const all = finest([&](const er::format& fmt) { return total(fmt, fmt); });
+  if (all == nullptr) return {};
+  const er::format* const rest = finest([&](const er::format& fmt) { return total(*all, fmt); });
+  std::vector<er::format> result;
+  for (const matrix_place& place : places)
+    result.push_back(place.layer == matrix_place::no_layer ? *rest : *all);
+  return result;
+}
+
+/// Costs of a format: the probe's divergence, times how much larger or smaller its error is. The
+/// divergence is quadratic in a small change of the outputs.
+std::vector<er::format> fitting_formats(const std::vector<matrix_place>& places,
+                                        const std::vector<er::format>& formats,
+                                        const std::vector<matrix_sensitivity>& known,
+                                        const er::format& probe, std::size_t budget,
+                                        thread_pool& threads) {
+  std::vector<std::vector<format_option>> options(places.size());
+  threads.run(places.size(), [&](std::size_t i) {
+    const er::any_matrix& matrix = *places[i].matrix;
+    const double unit = sampled_error(matrix, probe, known[i].mean_squares);
+    for (const er::format& fmt : formats) {
+      const double error = sampled_error(matrix, fmt, known[i].mean_squares);
+      options[i].push_back(
+          {bytes_of(fmt, matrix), unit > 0 ? known[i].divergence * error / unit : error});
+    }
+  });
+  std::vector<er::format> result;
+  for (const std::size_t choice : spend_bits(options, budget)) result.push_back(formats[choice]);
+  return result;
+}
+
+/// Statistics of one input while tokens come.
+struct collected {
+  er::second_moments moments;
+  er::column_statistics columns;
+
+  collected() = default;
+  explicit collected(std::size_t cols) : moments(cols), columns(cols) {}
+  void add(er::matrix_view<const float> in, thread_pool& threads) {
+    if (moments.cols() == 0) *this = collected(in.cols);
+    moments.add(in, threads);
+    columns.add(in);
+  }
+  [[nodiscard]] shared_input shared() && { return {std::move(moments), std::move(columns)}; }
+};
+
+/// Of a matrix whose rows are looked up: all columns count alike, each for itself.
+shared_input looked_up(std::size_t cols) {
+  std::vector<double> identity(cols * cols);
+  std::vector<float> ones(cols, 1.0f);
+  for (std::size_t c = 0; c < cols; ++c) identity[c * cols + c] = 1;
+  er::column_statistics columns(cols);
+  columns.add({ones.data(), 1, cols});
+  return {er::second_moments(er::matrix_view<const double>{identity.data(), cols, cols}, 1),
+          std::move(columns)};
+}
+
+/// By layer_input.
+std::vector<shared_input> inputs_of(layer_walk& walk, std::size_t layer, thread_pool& threads) {
+  std::array<collected, layer_inputs> seen;
+  walk.look(layer, [&](layer_input which, er::matrix_view<const float> in) {
+    seen[static_cast<std::size_t>(which)].add(in, threads);
+  });
+  std::vector<shared_input> result;
+  for (collected& one : seen) result.push_back(std::move(one).shared());
+  return result;
+}
+
+/// AWQ: columns of matrices that share an input times s; the norm before them, or the rows of up,
+/// divided by it. The attention's output keeps its columns: with fewer heads of values than of
+/// queries no rows stand for them alone.
+void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
+                   thread_pool& threads) {
+  const auto scale_group = [&](std::span<linear* const> parts, layer_input which,
+                               std::vector<float>* norm) {
+    std::vector<const er::any_matrix*> matrices;
+    for (const linear* part : parts) matrices.push_back(&part->weights);
+    const std::vector<float> s =
+        column_scales(matrices, fmt, inputs[static_cast<std::size_t>(which)], threads);
+    std::vector<float> inverse;
+    for (const float x : s) inverse.push_back(1 / x);
+    for (linear* part : parts) part->weights = scaled(part->weights, {}, s, threads);
+    if (norm != nullptr) {
+      for (std::size_t c = 0; c < s.size(); ++c) (*norm)[c] *= inverse[c];
+    } else {
+      one.up.weights = scaled(one.up.weights, inverse, {}, threads);
+      for (std::size_t r = 0; r < one.up.bias.size(); ++r) one.up.bias[r] *= inverse[r];
+    }
+  };
+  scale_group(std::array{&one.down}, layer_input::down, nullptr);
+  scale_group(std::array{&one.gate, &one.up}, layer_input::ffn, &one.ffn_norm);
+  scale_group(std::array{&one.query, &one.key, &one.value}, layer_input::attention,
+              &one.attention_norm);
+}
+
+/// The vectors of a model that scale_columns may have changed, by their names in the file.
+std::map<std::string, const std::vector<float>*> vectors_of(const model& weights) {
+  std::map<std::string, const std::vector<float>*> result;
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+    const std::string block = "blk." + std::to_string(i) + ".";
+    const layer& one = weights.layers[i];
+    result[block + "attn_norm.weight"] = &one.attention_norm;
+    result[block + "ffn_norm.weight"] = &one.ffn_norm;
+    if (!one.up.bias.empty()) result[block + "ffn_up.bias"] = &one.up.bias;
+  }
+  return result;
+}
+
+/// The file's metadata and small tensors, and the model's matrices.
+std::size_t write_model(const model_file& input, const model& weights,
+                        const std::vector<matrix_place>& places, const std::string& name,
+                        const std::filesystem::path& output) {
+  const er::gguf_reader& file = *input.reader;
+  std::map<std::string_view, const er::any_matrix*> matrices;
+  for (const matrix_place& place : places) matrices[place.name] = place.matrix;
+  const auto vectors = vectors_of(weights);
+  er::gguf_writer writer;
+  writer.set_u32("general.file_type", er::gguf_file_type(er::ggml_type::i8));
+  constexpr std::string_view outdated[] = {"general.quantization_version", recipe_key};
+  writer.copy_metadata(file, outdated);
+  writer.set_string(recipe_key, name);
+  for (const er::tensor_info& tensor : file.tensors()) {
+    const auto matrix = matrices.find(tensor.name);
+    const auto vector = vectors.find(std::string{tensor.name});
+    if (matrix != matrices.end()) {
+      er::add_matrix(writer, tensor.name, *matrix->second);
+    } else if (vector != vectors.end()) {
+      writer.add_tensor(tensor.name, er::ggml_type::f32, {vector->second->size()},
+                        std::as_bytes(std::span{*vector->second}));
+    } else {
+      writer.copy_tensor(tensor);
+    }
+  }
+  return writer.write(output);
+}
+
+}  // namespace
+
+std::string calibration_text_of(const std::string& path) {
+  if (!path.empty()) return support::read_text(path);
+  std::string text;
+  for (const std::string_view part : calibration_texts) text.append(part).append("\n\n");
+  return text;
+}
+
+calibration calibrate_model(const model_file& input, const calibrate_options& options,
+                            const std::filesystem::path& output, thread_pool& threads,
+                            known_sensitivity& sensitivity) {
+  const auto start = std::chrono::steady_clock::now();
+  const bool automatic = options.method == "auto";
+  const rounding_method& method = method_by_name(automatic ? "refined" : options.method);
+  const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
+  if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
+
+  er::recipe none;
+  none.name = "none";
+  model weights = input.load(none, threads);
+  const std::vector<matrix_place> places = places_of(weights);
+  calibration result;
+  for (const matrix_place& place : places)
+    result.weights += place.matrix->rows() * place.matrix->cols();
+  const std::size_t besides = bytes_besides(input);
+  const auto whole =
+      static_cast<std::size_t>(options.bits * static_cast<double>(result.weights) / 8);
+  const std::size_t budget = whole > besides ? whole - besides : 0;
+
+  const tokenizer words = input.read_tokenizer();
+  const std::optional<token_id> beginning = words.data().add_bos ? words.data().bos : std::nullopt;
+  const std::vector<token_id> text =
+      words.encode(calibration_text_of(options.text), tokenizer::markup::plain, false);
+  const std::size_t window = std::min(options.window, input.shape.context);
+  const token_windows windows = cut_windows(text, options.windows, window, beginning);
+  result.text_tokens = windows.tokens.size();
+
+  // In units of one token through one layer. A probe passes half of them on average.
+  const std::size_t layers = weights.layers.size();
+  const bool probing = automatic && !sensitivity;
+  const token_windows few = cut_windows(text, 2, std::min<std::size_t>(64, window), beginning);
+  const double probe_work = !probing ? 0
+                                     : static_cast<double>(few.tokens.size() * places.size()) *
+                                           static_cast<double>(layers) / 2;
+  const double layer_work = static_cast<double>(windows.tokens.size()) * 2;
+  constexpr double fine = 1024;
+  progress_bar progress(
+      "calibrating",
+      static_cast<std::size_t>(fine * (probe_work + layer_work * static_cast<double>(layers + 2))));
+  const auto advance = [&](double work) {
+    progress.advance(static_cast<std::size_t>(fine * work));
+  };
+
+  const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
+  std::vector<er::format> formats;
+  if (automatic) {
+    if (!sensitivity) {
+      sensitivity = measure_sensitivity(weights, few, probe, threads, kernel,
+                                        [&](double part) { advance(part * probe_work); });
+    }
+    formats = fitting_formats(places, candidates(options.group, true, true), *sensitivity, probe,
+                              budget, threads);
+  } else {
+    formats = uniform_formats(
+        places, candidates(options.group, method.name == "rtn", method.name != "rtn"), budget);
+  }
+  if (formats.empty()) {
+    std::size_t smallest = besides;
+    for (const matrix_place& place : places) {
+      std::size_t least = place.matrix->bytes().size();
+      for (const er::format& fmt : candidates(options.group, method.name == "rtn", true))
+        least = std::min(least, bytes_of(fmt, *place.matrix));
+      smallest += least;
+    }
+    refuse_budget(options.bits, smallest, result.weights);
+  }
+
+  result.matrices.resize(places.size());
+  const auto round = [&](std::size_t i, const shared_input& from) {
+    const matrix_place& place = places[i];
+    rounded one = round_matrix(*place.matrix, formats[i], method, from, threads);
+    result.matrices[i] = {place.name,
+                          place.layer,
+                          formats[i].name(),
+                          std::string{method.name},
+                          one.matrix.rows() * one.matrix.cols(),
+                          one.matrix.bytes().size(),
+                          automatic ? (*sensitivity)[i].divergence : 0,
+                          one.error,
+                          one.energy};
+    *place.matrix = std::move(one.matrix);
+  };
+
+  layer_walk walk(weights, threads, windows, kernel);
+  const auto index_of = [&](const er::any_matrix& matrix) {
+    return static_cast<std::size_t>(std::ranges::find(places, &matrix, &matrix_place::matrix) -
+                                    places.begin());
+  };
+  for (std::size_t l = 0; l < layers; ++l) {
+    layer& one = weights.layers[l];
+    std::vector<shared_input> inputs = inputs_of(walk, l, threads);
+    advance(layer_work / 2);
+    if (method.scales_columns) {
+      scale_columns(one, formats[index_of(one.query.weights)], inputs, threads);
+      inputs = inputs_of(walk, l, threads);
+    }
+    for (std::size_t i = index_of(one.query.weights); i < places.size() && places[i].layer == l;
+         ++i)
+      round(i, inputs[static_cast<std::size_t>(places[i].input)]);
+    walk.pass(l);
+    advance(layer_work / 2);
+  }
+  collected head(weights.shape.hidden);
+  walk.look_at_head([&](er::matrix_view<const float> in) { head.add(in, threads); });
+  round(index_of(weights.head()), std::move(head).shared());
+  if (weights.own_head) round(index_of(weights.embedding), looked_up(weights.shape.hidden));
+  advance(layer_work);
+
+  result.file_bytes =
+      write_model(input, weights, places, "calibrated by " + options.method, output);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace llm

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "matrix_rounding.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include <edgerazor/calibrate/awq.hpp>
+#include <edgerazor/calibrate/fit.hpp>
+#include <edgerazor/calibrate/half_quadratic.hpp>
+#include <edgerazor/calibrate/refine.hpp>
+#include <edgerazor/calibrate/round_by_feedback.hpp>
+#include <edgerazor/calibrate/rounded_matrix.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
+#include <edgerazor/product/row_lookup.hpp>
+
+namespace llm {
+
+namespace {
+
+/// The grid that a format stores.
+er::level_grid grid_of(const er::format& fmt) {
+  const er::codec_info& codec = er::codec_of(fmt.code);
+  if (fmt.zero != er::zero_kind::none) {
+    return {0, static_cast<int>(codec.largest_code()), er::group_zero::real, fmt.group, fmt.scale};
+  }
+  return {codec.min_level, codec.max_level(), er::group_zero::none,
+          fmt.group,       fmt.scale,         codec.level_step};
+}
+
+er::any_matrix pack(const er::format& fmt, const er::rounded_matrix& chosen) {
+  const er::matrix_view<const float> scales{chosen.scales.data(), chosen.rows, chosen.groups()};
+  const er::matrix_view<const float> zeros =
+      chosen.zeros.empty()
+          ? er::matrix_view<const float>{}
+          : er::matrix_view<const float>{chosen.zeros.data(), chosen.rows, chosen.groups()};
+  return er::pack_levels(
+      fmt, er::matrix_view<const std::int16_t>{chosen.levels.data(), chosen.rows, chosen.cols},
+      scales, zeros);
+}
+
+std::vector<float> some_rows(er::matrix_view<const float> all, std::size_t step) {
+  std::vector<float> result;
+  for (std::size_t r = 0; r < all.rows; r += step)
+    result.insert(result.end(), all.row(r).begin(), all.row(r).end());
+  return result;
+}
+
+/// Packs, and judges every eighth row: an output error costs as much as an eighth of rounding.
+rounded judged(er::matrix_view<const float> weights, const er::format& fmt,
+               const er::rounded_matrix& chosen, const shared_input& input, thread_pool& threads) {
+  constexpr std::size_t step = 8;
+  const std::vector<float> w = some_rows(weights, step),
+                           q = some_rows({chosen.values().data(), chosen.rows, chosen.cols}, step),
+                           none(w.size());
+  const auto view = [&](const std::vector<float>& values) {
+    return er::matrix_view<const float>{values.data(), values.size() / weights.cols, weights.cols};
+  };
+  return {pack(fmt, chosen), er::output_error(view(w), view(q), input.moments, threads),
+          er::output_error(view(w), view(none), input.moments, threads)};
+}
+
+template <class Fit>
+rounded to_nearest(er::matrix_view<const float> weights, const er::format& fmt, const Fit& fit,
+                   std::span<const float> importance, const shared_input& input,
+                   thread_pool& threads) {
+  return judged(weights, fmt, er::round_to_nearest(weights, grid_of(fmt), fit, importance, threads),
+                input, threads);
+}
+
+const std::array methods = std::to_array<rounding_method>({
+    {"rtn", false,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return to_nearest(w, fmt, er::fit_extremes{}, {}, input, threads);
+     }},
+    {"mse", true,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
+     }},
+    {"gptq", true,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return judged(w, fmt,
+                     er::round_by_feedback(w, input.factor, grid_of(fmt), er::fit_squared_error{},
+                                           {.executor = threads})
+                         .rounded,
+                     input, threads);
+     }},
+    {"refined", true,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       const er::level_grid grid = grid_of(fmt);
+       er::rounded_matrix chosen =
+           er::round_by_feedback(w, input.factor, grid, er::fit_squared_error{},
+                                 {.executor = threads})
+               .rounded;
+       er::refine(w, chosen, grid, input.moments, {.executor = threads});
+       return judged(w, fmt, chosen, input, threads);
+     }},
+    {"awq", true,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
+     },
+     true},
+    {"hqq", false,
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       return to_nearest(w, fmt, er::fit_half_quadratic{}, {}, input, threads);
+     }},
+});
+
+}  // namespace
+
+shared_input::shared_input(er::second_moments sums, er::column_statistics statistics)
+    : moments(std::move(sums)),
+      columns(std::move(statistics)),
+      factor(er::damped_inverse_factor(moments)),
+      importance(moments.mean_squares()) {}
+
+std::span<const rounding_method> rounding_methods() { return methods; }
+
+const rounding_method& method_by_name(std::string_view name) {
+  std::string names;
+  for (const rounding_method& one : methods) {
+    if (one.name == name) return one;
+    names += (names.empty() ? "" : ", ") + std::string{one.name};
+  }
+  throw std::invalid_argument("no method is called " + er::quoted(name) + "; there are " + names +
+                              " and auto");
+}
+
+rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
+                     const rounding_method& method, const shared_input& input,
+                     thread_pool& threads) {
+  constexpr std::size_t block_elements = std::size_t{1} << 21;
+  const std::size_t block =
+      std::max<std::size_t>(1, block_elements / (weights.cols() * er::tile_rows)) * er::tile_rows;
+  er::packed_storage storage(er::tile_layout(fmt, weights.rows(), weights.cols()));
+  rounded result;
+  std::vector<float> values;
+  for (std::size_t begin = 0; begin < weights.rows(); begin += block) {
+    const std::size_t count = std::min(block, weights.rows() - begin);
+    values.resize(count * weights.cols());
+    const er::matrix_view<float> view{values.data(), count, weights.cols()};
+    threads.run(count, [&](std::size_t r) { er::look_up_row(weights, begin + r, view.row(r)); });
+    const rounded part = method.round(view, fmt, input, threads);
+    // Tiles stand one after the other, and a block is whole tiles.
+    const std::span<const std::byte> bytes = part.matrix.bytes();
+    std::memcpy(storage.data() + begin / er::tile_rows * storage.layout().tile_bytes(),
+                bytes.data(), bytes.size());
+    result.error += part.error;
+    result.energy += part.energy;
+  }
+  result.matrix = er::any_matrix::owner_of(std::move(storage));
+  return result;
+}
+
+std::vector<float> values_of(const er::any_matrix& weights, thread_pool& threads) {
+  std::vector<float> values(weights.rows() * weights.cols());
+  const er::matrix_view<float> view{values.data(), weights.rows(), weights.cols()};
+  threads.run(view.rows, [&](std::size_t r) { er::look_up_row(weights, r, view.row(r)); });
+  return values;
+}
+
+std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
+                                 const er::format& fmt, const shared_input& input,
+                                 thread_pool& threads) {
+  std::vector<std::vector<float>> values;
+  std::vector<er::matrix_view<const float>> views;
+  for (const er::any_matrix* matrix : matrices) {
+    values.push_back(values_of(*matrix, threads));
+    views.emplace_back(values.back().data(), matrix->rows(), matrix->cols());
+  }
+  return er::awq_scales(views, input.columns, input.moments, grid_of(fmt), er::fit_squared_error{},
+                        {.rows = 128, .executor = threads})
+      .scales;
+}
+
+er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows,
+                      std::span<const float> cols, thread_pool& threads) {
+  std::vector<float> values = values_of(weights, threads);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!rows.empty()) values[i] *= rows[i / weights.cols()];
+    if (!cols.empty()) values[i] *= cols[i % weights.cols()];
+  }
+  return er::any_matrix::pack(
+      er::matrix_format{},
+      er::matrix_view<const float>{values.data(), weights.rows(), weights.cols()});
+}
+
+double sampled_error(const er::any_matrix& weights, const er::format& fmt,
+                     std::span<const float> importance) {
+  const std::size_t step = std::max<std::size_t>(1, weights.rows() / 64);
+  std::vector<float> values;
+  std::size_t rows = 0;
+  for (std::size_t r = 0; r < weights.rows(); r += step, ++rows) {
+    values.resize((rows + 1) * weights.cols());
+    er::look_up_row(weights, r, std::span{values}.last(weights.cols()));
+  }
+  const er::rounded_matrix chosen =
+      er::round_to_nearest(er::matrix_view<const float>{values.data(), rows, weights.cols()},
+                           grid_of(fmt), er::fit_squared_error{}, importance);
+  double sum = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double error = static_cast<double>(values[i]) -
+                         static_cast<double>(chosen.value(i / weights.cols(), i % weights.cols()));
+    sum += static_cast<double>(importance[i % weights.cols()]) * error * error;
+  }
+  return sum;
+}
+
+}  // namespace llm
