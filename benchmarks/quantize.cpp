@@ -41,16 +41,24 @@ const float* weights() {
   return reinterpret_cast<const float*>(memory.data());
 }
 
-/// level * scale of a row by the policy's members, an element at a time.
+/// The values of a row by the policy's members, an element at a time.
 template <class Policy>
 std::vector<float> plain_row(const Policy& policy, const float* row, const er::format& fmt) {
+  const auto stored = [&fmt](float x) { return er::detail::matrix::round_scale(x, fmt.scale); };
   std::vector<float> values(cols);
   const std::size_t group = fmt.group == 0 ? cols : fmt.group;
   for (std::size_t c = 0; c < cols; c += group) {
-    const float scale = policy.scale(std::span<const float>{row + c, std::min(group, cols - c)});
-    const float stored = er::detail::matrix::round_scale(scale, fmt.scale);
-    for (std::size_t i = c; i < std::min(c + group, cols); ++i) {
-      values[i] = static_cast<float>(Policy::level(row[i], scale)) * stored;
+    const std::span<const float> part{row + c, std::min(group, cols - c)};
+    if constexpr (er::zero_quantizer<Policy>) {
+      const er::group_fit fit = policy.fit(part);
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        values[c + i] = er::detail::policy::value_of<Policy::zero>(
+            static_cast<float>(Policy::code(part[i], fit)), stored(fit.scale), stored(fit.zero));
+      }
+    } else {
+      const float scale = policy.scale(part);
+      for (std::size_t i = 0; i < part.size(); ++i)
+        values[c + i] = static_cast<float>(Policy::level(part[i], scale)) * stored(scale);
     }
   }
   return values;
