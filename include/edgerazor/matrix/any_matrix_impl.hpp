@@ -127,23 +127,24 @@ EDGERAZOR_FUNCTION bool any_matrix::read_sum(std::string& error) {
   std::vector<matrix_sum::part> list;
   for (const matrix_format::part& p : fmt_->parts) {
     const std::span<const std::byte> own = bytes_of(stages.size() + list.size());
-    matrix_sum::part one_part{{}, p.input, p.fmt.map};
+    const auto append = [&](const matrix_part& matrix) {
+      list.push_back({matrix, p.input, p.fmt.map});
+    };
     if (p.fmt.type == matrix_format::kind::sparse) {
       const std::optional<sparse_view> sparse =
           sparse_view::try_from_bytes(rows_, cols_, own, error);
       if (!sparse) return refuse(error);
-      one_part.matrix = *sparse;
-    } else {
-      std::optional<any_matrix> one = try_from_bytes(p.fmt, rows_, cols_, own, error);
-      if (!one) return refuse(error);
-      if (auto* const mixed = std::get_if<mixed_matrix>(&*one->content_)) {
-        result.mixed.push_back(std::move(*mixed));
-        one_part.matrix = result.mixed.back();
-      } else {
-        one_part.matrix = one->part();
-      }
+      append(*sparse);
+      continue;
     }
-    list.push_back(one_part);
+    std::optional<any_matrix> one = try_from_bytes(p.fmt, rows_, cols_, own, error);
+    if (!one) return refuse(error);
+    if (auto* const mixed = std::get_if<mixed_matrix>(&*one->content_)) {
+      result.mixed.push_back(std::move(*mixed));
+      append(result.mixed.back());
+    } else {
+      append(one->part());
+    }
   }
   result.sum = matrix_sum(rows_, cols_, std::move(stages), std::move(list));
   std::vector<parts> one;

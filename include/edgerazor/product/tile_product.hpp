@@ -37,7 +37,7 @@ struct tile_planes {
       : count(w.layout().codec().plane_count) {
     const tile_layout& layout = w.layout();
     const codec_info& codec = layout.codec();
-    for (std::size_t p = 0; p < count; ++p) {
+    for (std::size_t p = 0; p < codes.size() && p < count; ++p) {
       type[p] = static_cast<std::size_t>(codec.digits[p].plane);
       codes[p] = {
           .chunks = reinterpret_cast<const std::uint8_t*>(w.tile(tile) + layout.plane_offset(p)),

@@ -124,9 +124,10 @@ EDGERAZOR_ISA void dot(const plane_codes& w, const std::int8_t* x, const std::in
   [[maybe_unused]] constexpr unsigned fields = plane_of(Plane).fields();
   // In base 3 groups seldom end with a chunk.
   if constexpr ((plane_of(Plane).radix & (plane_of(Plane).radix - 1)) == 0) {
-    const bool small = w.group_slots % fields == 0 && w.group_slots <= few_chunks * fields &&
-                       w.slot_end(end - 1) == w.slot_begin(end);  // a row's last may be shorter
-    if (small) return dot_small_groups<Plane>(w, x, x_sums, begin, end, isum);
+    const bool of_few_chunks =
+        w.group_slots % fields == 0 && w.group_slots <= few_chunks * fields &&
+        w.slot_end(end - 1) == w.slot_begin(end);  // a row's last may be shorter
+    if (of_few_chunks) return dot_small_groups<Plane>(w, x, x_sums, begin, end, isum);
   }
   dot_groups<Plane>(w, x, x_sums, begin, end, isum);
 }
