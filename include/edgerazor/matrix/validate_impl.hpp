@@ -56,10 +56,16 @@ template <real_element T>
     if (i == count) continue;
     T scale;
     std::memcpy(&scale, matrix.tile(tile) + i * sizeof(T), sizeof(T));
-    const std::string what = i % of_group < tile_rows ? "scale" : "zero";
-    return "the " + what + " of row " + std::to_string(tile * tile_rows + i % tile_rows) +
-           ", group " + std::to_string(i / of_group) + " is " + name_of_fault(scale) +
-           ": expected finite " + what + "s";
+    const char* const what = i % of_group < tile_rows ? "scale" : "zero";
+    std::string text = "the ";
+    text.append(what)
+        .append(" of row " + std::to_string(tile * tile_rows + i % tile_rows))
+        .append(", group " + std::to_string(i / of_group) + " is ")
+        .append(name_of_fault(scale))
+        .append(": expected finite ")
+        .append(what)
+        .append("s");
+    return text;
   }
   return std::nullopt;
 }
