@@ -1,4 +1,4 @@
-// expect: satisf.*mixable_quantizers
+// expect: satisf.*mixable_policies
 // SPDX-License-Identifier: Apache-2.0
 // Both precisions have the same groups.
 #include <edgerazor/matrix/pack_mixed.hpp>

@@ -1,4 +1,4 @@
-// expect: satisf.*mixable_quantizers
+// expect: satisf.*mixable_policies
 // SPDX-License-Identifier: Apache-2.0
 // Both policies of a mixed matrix have the same groups.
 #include <edgerazor/policy/mixed_precision.hpp>

@@ -1,4 +1,4 @@
-// expect: satisf.*row_quantizer
+// expect: satisf.*row_group_policy
 // SPDX-License-Identifier: Apache-2.0
 // Groups that run over row ends can't be split by rows.
 #include <edgerazor/policy/fake_quantize.hpp>
