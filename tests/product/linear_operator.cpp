@@ -176,7 +176,8 @@ TEST_CASE("linear_operator: parts in their order, on every kernel, in any split,
   CAPTURE(seed);
   std::mt19937 random(seed);
   constexpr std::size_t shapes[][2] = {{1, 1}, {16, 64}, {33, 100}, {50, 191}, {70, 256}};
-  for (const auto& [rows, cols] : shapes) {
+  for (const auto& shape : shapes) {
+    const std::size_t rows = shape[0], cols = shape[1];
     const parts all(rows, cols, random);
     for (const std::size_t tokens : {1u, 3u, 9u, 70u}) {
       const std::vector<float> x = draw(tokens * cols, random);
