@@ -51,7 +51,7 @@ class layer_walk {
   void pass(std::size_t layer, const input_observer& observer = {});
   /// The same, but x stays what it was.
   void look(std::size_t layer, const input_observer& observer);
-  /// use(rows of x, what the head is multiplied with), for some tokens at a time, in order.
+  /// What the head is multiplied with, of some tokens at a time, in order.
   void look_at_head(const std::function<void(er::matrix_view<const float> head_input)>& use);
   /// Logits of some tokens at a time, in order.
   void look_at_logits(const std::function<void(er::matrix_view<const float> logits)>& use);

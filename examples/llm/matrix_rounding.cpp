@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <edgerazor/calibrate/awq.hpp>
@@ -41,6 +42,13 @@ er::any_matrix pack(const er::format& fmt, const er::rounded_matrix& chosen) {
       scales, zeros);
 }
 
+std::vector<float> values_of(const er::any_matrix& weights, thread_pool& threads) {
+  std::vector<float> values(weights.rows() * weights.cols());
+  const er::matrix_view<float> view{values.data(), weights.rows(), weights.cols()};
+  threads.run(view.rows, [&](std::size_t r) { er::look_up_row(weights, r, view.row(r)); });
+  return values;
+}
+
 std::vector<float> some_rows(er::matrix_view<const float> all, std::size_t step) {
   std::vector<float> result;
   for (std::size_t r = 0; r < all.rows; r += step)
@@ -71,17 +79,17 @@ rounded to_nearest(er::matrix_view<const float> weights, const er::format& fmt, 
 }
 
 const std::array methods = std::to_array<rounding_method>({
-    {"rtn", false,
+    {"rtn",
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
         thread_pool& threads) {
        return to_nearest(w, fmt, er::fit_extremes{}, {}, input, threads);
      }},
-    {"mse", true,
+    {"mse",
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
         thread_pool& threads) {
        return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
      }},
-    {"gptq", true,
+    {"gptq",
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
         thread_pool& threads) {
        return judged(w, fmt,
@@ -90,7 +98,7 @@ const std::array methods = std::to_array<rounding_method>({
                          .rounded,
                      input, threads);
      }},
-    {"refined", true,
+    {"refined",
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
         thread_pool& threads) {
        const er::level_grid grid = grid_of(fmt);
@@ -101,17 +109,16 @@ const std::array methods = std::to_array<rounding_method>({
        er::refine(w, chosen, grid, input.moments, {.executor = threads});
        return judged(w, fmt, chosen, input, threads);
      }},
-    {"awq", true,
+    {"awq",
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
         thread_pool& threads) {
        return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
      },
      true},
-    {"hqq", false,
+    {"hqq",
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       return to_nearest(w, fmt, er::fit_half_quadratic{}, {}, input, threads);
-     }},
+        thread_pool&
+            threads) { return to_nearest(w, fmt, er::fit_half_quadratic{}, {}, input, threads); }},
 });
 
 }  // namespace
@@ -121,8 +128,6 @@ shared_input::shared_input(er::second_moments sums, er::column_statistics statis
       columns(std::move(statistics)),
       factor(er::damped_inverse_factor(moments)),
       importance(moments.mean_squares()) {}
-
-std::span<const rounding_method> rounding_methods() { return methods; }
 
 const rounding_method& method_by_name(std::string_view name) {
   std::string names;
@@ -158,13 +163,6 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
   }
   result.matrix = er::any_matrix::owner_of(std::move(storage));
   return result;
-}
-
-std::vector<float> values_of(const er::any_matrix& weights, thread_pool& threads) {
-  std::vector<float> values(weights.rows() * weights.cols());
-  const er::matrix_view<float> view{values.data(), weights.rows(), weights.cols()};
-  threads.run(view.rows, [&](std::size_t r) { er::look_up_row(weights, r, view.row(r)); });
-  return values;
 }
 
 std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,

@@ -4,10 +4,7 @@
 
 #include <cstddef>
 #include <functional>
-#include <memory>
-#include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,7 +35,7 @@ struct rounded {
   double energy = 0;  ///< of the same rows: |W x|^2
 };
 
-/// A way of choosing levels, scales and zeros. The names that `method_names` lists:
+/// A way of choosing levels, scales and zeros, by name:
 ///
 ///     rtn     round to nearest, scales by the extremes
 ///     mse     round to nearest, scales and zeros by least squares, columns weighted by activations
@@ -48,16 +45,13 @@ struct rounded {
 ///     hqq     round to nearest, zeros by half-quadratic splitting; needs no text
 struct rounding_method {
   std::string_view name;
-  bool reads_inputs = true;
   std::function<rounded(er::matrix_view<const float> weights, const er::format& fmt,
                         const shared_input& input, thread_pool& threads)>
       round;
   bool scales_columns = false;  ///< the host first multiplies columns by `column_scales`
 };
 
-/// All of them, one row each.
-std::span<const rounding_method> rounding_methods();
-/// Throws std::invalid_argument, naming all.
+/// Throws std::invalid_argument, naming all, where there is none of that name.
 const rounding_method& method_by_name(std::string_view name);
 
 /// A matrix of any type, rounded a block of rows at a time, so that of an embedding only some
