@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "support/svg.hpp"
 #include "table.hpp"
-#include <edgerazor/core/printable.hpp>
 
 namespace llm {
 
@@ -61,38 +60,9 @@ struct sums {
 /// A format's name without what all share: int4z_g64 as int4z.
 std::string short_name(const std::string& format) { return format.substr(0, format.find('_')); }
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '<') {
-      result += "&lt;";
-    } else if (c == '&') {
-      result += "&amp;";
-    } else {
-      result += c;
-    }
-  }
-  return result;
-}
+using support::svg::line, support::svg::number, support::svg::text_at;
 
 constexpr double left = 70, width = 900, plot_width = 740, plot_height = 190, gap = 60, top = 50;
-
-std::string text_at(double x, double y, std::string_view anchor, const std::string& text,
-                    std::string_view more = "") {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" +
-         std::string{anchor} + "\"" + std::string{more} + ">" + escaped(text) + "</text>\n";
-}
-
-std::string line(double x1, double y1, double x2, double y2, std::string_view style) {
-  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
-         "\" y2=\"" + number(y2) + "\" " + std::string{style} + "/>\n";
-}
 
 /// One plot: a dot for every matrix, its height by `height_of` in [0, 1].
 template <class Height>
@@ -168,7 +138,7 @@ std::string calibration_picture(const calibration& done, const std::string& titl
                high = std::max(low + 1, std::ceil(std::log10(std::max(most, least))));
   const double first_bottom = top + plot_height, second_bottom = first_bottom + gap + plot_height;
   const double height = second_bottom + 60;
-  constexpr std::string_view grid = "stroke=\"#dddddd\"", small = " fill=\"#555555\"";
+  const std::string grid = "stroke=\"#dddddd\"", small = " fill=\"#555555\"";
 
   std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + number(width) +
                     "\" height=\"" + number(height) + "\" viewBox=\"0 0 " + number(width) + " " +

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <limits>
+
+#include "support/svg.hpp"
 
 namespace qad {
 
@@ -16,36 +17,7 @@ constexpr std::array<const char*, 8> colors{"#4477aa", "#ee6677", "#228833", "#a
                                             "#ccbb44", "#66ccee", "#777777", "#000000"};
 constexpr double left = 70, right = 700, top = 50, bottom = 430, width = 900, height = 490;
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '<') {
-      result += "&lt;";
-    } else if (c == '&') {
-      result += "&amp;";
-    } else {
-      result += c;
-    }
-  }
-  return result;
-}
-
-std::string text_at(double x, double y, const std::string& anchor, const std::string& text,
-                    const std::string& more = "") {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\"" +
-         more + ">" + escaped(text) + "</text>\n";
-}
-
-std::string line(double x1, double y1, double x2, double y2, const std::string& style) {
-  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
-         "\" y2=\"" + number(y2) + "\" " + style + "/>\n";
-}
+using support::svg::line, support::svg::number, support::svg::text_at;
 
 /// 1, 2 or 5 times a power of ten: the step of at most `most` ticks over a range.
 double tick_step(double range, int most) {
