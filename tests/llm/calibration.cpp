@@ -117,8 +117,7 @@ TEST_SUITE("calibration") {
                          std::invalid_argument);
   }
 
-  TEST_CASE("columns scaled by a method and divided out again leave the function") {
-    // A matrix of many rows is rounded in blocks; the bytes are those of one piece.
+  TEST_CASE("a matrix of many rows is rounded in blocks, to the bytes of one piece") {
     llm::thread_pool threads(2);
     const std::size_t rows = 33000, cols = 64;
     std::vector<float> values(rows * cols);
