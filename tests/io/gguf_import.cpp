@@ -7,6 +7,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -81,15 +82,20 @@ TEST_CASE("gguf_import: what was exported comes back byte for byte") {
   std::normal_distribution<float> normal(0.0f, 0.05f);
   std::vector<float> weights(rows * cols);
   for (float& w : weights) w = normal(random);
-  for (const auto& [name, type] :
-       {std::pair{"int4m_g32", er::ggml_type::q4_1}, std::pair{"int4_g32", er::ggml_type::q4_0}}) {
+  struct exported {
+    std::string_view name;
+    er::ggml_type type;
+  };
+  for (const exported& row :
+       {exported{"int4m_g32", er::ggml_type::q4_1}, exported{"int4_g32", er::ggml_type::q4_0}}) {
+    const std::string_view name = row.name;
     CAPTURE(name);
     const er::any_matrix matrix = er::any_matrix::pack(
         *er::matrix_format::parse(name), er::matrix_view<const float>{weights.data(), rows, cols});
     const temporary_folder folder;
     er::gguf_writer writer;
     writer.set_string("general.architecture", "test");
-    er::add_exported(writer, "w", matrix, type);
+    er::add_exported(writer, "w", matrix, row.type);
     writer.write(folder / "model.gguf");
     const er::gguf_reader reader = er::gguf_reader::open(folder / "model.gguf");
     const er::any_matrix back = er::import_matrix(reader, reader.get("w"));
