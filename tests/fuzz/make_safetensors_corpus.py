@@ -71,6 +71,7 @@ def seeds():
 
     yield "bad-empty-file", b""
     yield "bad-seven-bytes", bytes([16, 0, 0, 0, 0, 0, 0])
+    yield "bad-lfs-pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
     yield "bad-length-past-file", file("{" + entry() + "}", length=4096)
     yield "bad-length-one-more", file("{" + entry() + "}", b"", length=57)
     yield "bad-length-wraps", file("{" + entry() + "}", length=2**64 - 8)

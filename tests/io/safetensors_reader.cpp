@@ -45,6 +45,7 @@ const std::map<std::string, std::string> sentences{
     {"bad-length-wraps",
      "its header has 18446744073709551608 bytes, more than the 100000000 that are read"},
     {"bad-length-zero", "its header is empty, expected a JSON object"},
+    {"bad-lfs-pointer", "the file is a pointer of Git LFS, not the file that it stands for"},
     {"bad-metadata-is-string", "__metadata__ is no JSON object"},
     {"bad-metadata-is-tensor", "key 'shape' of __metadata__ is no string"},
     {"bad-metadata-key-twice", "key 'x' of __metadata__ occurs twice"},

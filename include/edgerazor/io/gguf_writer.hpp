@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -25,36 +24,10 @@
 #include <edgerazor/io/gguf_format.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/packed_keys.hpp>
+#include <edgerazor/io/tensor_sink.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
-
-/// Takes the bytes of one tensor, in order, in pieces of any size.
-class tensor_sink {
- public:
-  /// Fails when more bytes come than the tensor has.
-  void write(std::span<const std::byte> bytes) {
-    if (bytes.size() > left_) {
-      file_.discard();
-      detail::core::fail("the source of tensor " + detail::io::quoted(name_) +
-                         " gives too many bytes");
-    }
-    left_ -= bytes.size();
-    file_.write(bytes);
-  }
-
- private:
-  friend class gguf_writer;
-  tensor_sink(atomic_file& file, std::string_view name, std::size_t size)
-      : file_(file), name_(name), left_(size) {}
-
-  atomic_file& file_;
-  std::string_view name_;
-  std::size_t left_;
-};
-
-/// Gives a tensor's bytes when it is its turn to be written.
-using tensor_source = std::function<void(tensor_sink&)>;
 
 /// Collects metadata and tensors, then writes them in one pass: only the tensor being written need
 /// be in memory.
@@ -209,13 +182,7 @@ class gguf_writer {
     file.write(header());
     pad(file);
     for (const pending& tensor : tensors_) {
-      tensor_sink sink(file, tensor.name, tensor.size);
-      tensor.source(sink);
-      if (sink.left_ != 0) {
-        file.discard();
-        detail::core::fail("the source of tensor " + detail::io::quoted(tensor.name) + " gave " +
-                           std::to_string(sink.left_) + " bytes too few");
-      }
+      detail::io::write_tensor(file, tensor.name, tensor.size, tensor.source);
       pad(file);
     }
     file.commit();

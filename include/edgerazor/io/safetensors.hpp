@@ -3,5 +3,7 @@
 #pragma once
 
 #include <edgerazor/io/safetensors_dtype.hpp>
+#include <edgerazor/io/safetensors_files.hpp>
 #include <edgerazor/io/safetensors_reader.hpp>
 #include <edgerazor/io/safetensors_tensor.hpp>
+#include <edgerazor/io/safetensors_writer.hpp>

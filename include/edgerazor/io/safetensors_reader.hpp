@@ -235,6 +235,15 @@ class safetensors_header : public json_events {
   bool has_dtype_ = false, has_shape_ = false, has_offsets_ = false;
 };
 
+/// Makes find() work.
+inline void sort_by_name(safetensors_contents& found) {
+  found.by_name.resize(found.tensors.size());
+  std::iota(found.by_name.begin(), found.by_name.end(), std::size_t{0});
+  std::sort(found.by_name.begin(), found.by_name.end(), [&](std::size_t a, std::size_t b) {
+    return found.tensors[a].name < found.tensors[b].name;
+  });
+}
+
 /// Sorts the tensors by place; false and a message where they leave a hole, overlap, or do not fill
 /// the data.
 [[nodiscard]] inline bool in_order(safetensors_contents& found, std::span<const std::byte> data,
@@ -279,6 +288,10 @@ class safetensors_header : public json_events {
     return refuse("the file has " + std::to_string(file.size()) +
                   " bytes, expected at least the 8 of its header's length");
   std::memcpy(&size, file.data(), sizeof size);
+  constexpr std::string_view pointer = "version https://git-lfs";
+  if (file.size() >= pointer.size() &&
+      std::memcmp(file.data(), pointer.data(), pointer.size()) == 0)
+    return refuse("the file is a pointer of Git LFS, not the file that it stands for");
   if (size > max_safetensors_header)
     return refuse("its header has " + std::to_string(size) + " bytes, more than the 100000000 " +
                   "that are read");
@@ -295,11 +308,7 @@ class safetensors_header : public json_events {
   const std::span<const std::byte> data = file.subspan(sizeof size + text.size());
   safetensors_header header(data, found);
   if (!read_json_events(text, header, error) || !in_order(found, data, error)) return std::nullopt;
-  found.by_name.resize(found.tensors.size());
-  std::iota(found.by_name.begin(), found.by_name.end(), std::size_t{0});
-  std::sort(found.by_name.begin(), found.by_name.end(), [&](std::size_t a, std::size_t b) {
-    return found.tensors[a].name < found.tensors[b].name;
-  });
+  sort_by_name(found);
   return found;
 }
 
