@@ -27,7 +27,7 @@ void calibrate(const calibrate_options& options) {
   known_sensitivity sensitivity;
   const calibration done = calibrate_model(input, options, options.output, threads, sensitivity);
 
-  const std::string name{input.reader->optional_string("general.name").value_or(options.model)};
+  const std::string name{input.source->model_name().value_or(options.model)};
   print_calibration(done);
   const std::string summary = megabytes(done.file_bytes) + " MB, " +
                               decimal(done.bits_per_weight(), 2) +

@@ -46,14 +46,12 @@ std::size_t bytes_of(const er::format& fmt, const er::any_matrix& matrix) {
 /// At most what a file takes beside its matrices: metadata, norms, biases and what is written of
 /// each tensor.
 std::size_t bytes_besides(const model_file& input) {
-  const er::gguf_reader& file = *input.reader;
-  constexpr std::size_t of_entry = 64, of_tensor = 256;
-  std::size_t result = 0;
-  for (const er::metadata_entry& entry : file.entries())
-    result += of_entry + entry.key.size() + entry.value.size();
-  for (const er::tensor_info& tensor : file.tensors()) {
+  const checkpoint& file = *input.source;
+  constexpr std::size_t of_tensor = 256;
+  std::size_t result = file.metadata_bytes();
+  for (const stored_tensor& tensor : file.tensors()) {
     result += of_tensor + 2 * tensor.name.size();
-    if (tensor.dim_count != 2) result += tensor.bytes.size();
+    if (!tensor.is_matrix) result += tensor.bytes;
   }
   return result;
 }
@@ -195,25 +193,25 @@ std::map<std::string, const std::vector<float>*> vectors_of(const model& weights
 std::size_t write_model(const model_file& input, const model& weights,
                         const std::vector<matrix_place>& places, const std::string& name,
                         const std::filesystem::path& output) {
-  const er::gguf_reader& file = *input.reader;
+  const checkpoint& file = *input.source;
   std::map<std::string_view, const er::any_matrix*> matrices;
   for (const matrix_place& place : places) matrices[place.name] = place.matrix;
   const auto vectors = vectors_of(weights);
   er::gguf_writer writer;
   writer.set_u32("general.file_type", er::gguf_file_type(er::ggml_type::i8));
   constexpr std::string_view outdated[] = {"general.quantization_version", recipe_key};
-  writer.copy_metadata(file, outdated);
+  file.add_metadata(writer, outdated);
   writer.set_string(recipe_key, name);
-  for (const er::tensor_info& tensor : file.tensors()) {
+  for (const stored_tensor& tensor : file.tensors()) {
     const auto matrix = matrices.find(tensor.name);
-    const auto vector = vectors.find(std::string{tensor.name});
+    const auto vector = vectors.find(tensor.name);
     if (matrix != matrices.end()) {
       er::add_matrix(writer, tensor.name, *matrix->second);
     } else if (vector != vectors.end()) {
       writer.add_tensor(tensor.name, er::ggml_type::f32, {vector->second->size()},
                         std::as_bytes(std::span{*vector->second}));
     } else {
-      writer.copy_tensor(tensor);
+      file.add_tensor(writer, tensor);
     }
   }
   return writer.write(output);

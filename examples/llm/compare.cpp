@@ -39,8 +39,8 @@ std::string read_text(const std::string& path) {
 
 /// The 16-bit type in which a model loses least: its own, or float16.
 std::string sixteen_bits(const model_file& file) {
-  const er::tensor_info* const tensor = file.reader->find("blk.0.ffn_up.weight");
-  return tensor != nullptr && tensor->type == er::ggml_type::bf16 ? "bf16" : "f16";
+  const stored_tensor* const tensor = file.source->find("blk.0.ffn_up.weight");
+  return tensor != nullptr && tensor->type == "BF16" ? "bf16" : "f16";
 }
 
 model load_file(const std::filesystem::path& path, thread_pool& threads) {
@@ -241,7 +241,7 @@ void compare(const compare_options& options) {
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].pace = speeds[i];
   measure_quality_of(rows, text, window, beginning, options.run);
 
-  const std::string name{file.reader->optional_string("general.name").value_or(options.model)};
+  const std::string name{file.source->model_name().value_or(options.model)};
   std::printf("%s: %zu tokens of text in windows of %zu, %zu threads, kernel %s",
               er::printable(name).c_str(), text.size(), window, options.run.threads,
               kernel.c_str());

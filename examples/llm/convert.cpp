@@ -19,21 +19,12 @@ namespace llm {
 
 namespace {
 
-bool is_matrix(const er::tensor_info& tensor) { return tensor.dim_count == 2; }
-
-std::size_t tensor_bytes(const er::gguf_reader& file) {
-  std::size_t sum = 0;
-  for (const er::tensor_info& tensor : file.tensors()) sum += tensor.bytes.size();
-  return sum;
-}
-
-er::any_matrix pack_tensor(const er::gguf_reader& file, const er::tensor_info& tensor,
+er::any_matrix pack_tensor(const checkpoint& file, const stored_tensor& tensor,
                            const er::matrix_format& fmt, thread_pool& threads) {
   const auto read = [&](er::row_range range, er::matrix_view<float> out) {
     file.read_rows(tensor, range, out);
   };
-  er::any_matrix result =
-      pack_by_blocks(tensor.name, fmt, tensor.rows(), tensor.cols(), read, threads);
+  er::any_matrix result = pack_by_blocks(tensor.name, fmt, tensor.rows, tensor.cols, read, threads);
   file.drop(tensor);
   return result;
 }
@@ -44,52 +35,62 @@ er::ggml_type type_of_dense(const er::matrix_format& fmt) {
                                                   : er::ggml_type::bf16;
 }
 
+er::matrix_format dense_of_type(er::ggml_type type) {
+  er::matrix_format fmt;
+  if (type == er::ggml_type::f16) fmt.element = er::scale_kind::float16;
+  if (type == er::ggml_type::bf16) fmt.element = er::scale_kind::bfloat16;
+  return fmt;
+}
+
 /// Metadata of the input, but for what the conversion makes untrue.
-er::gguf_writer writer_for(const er::gguf_reader& file, std::uint32_t file_type) {
+er::gguf_writer writer_for(const checkpoint& file, std::uint32_t file_type) {
   er::gguf_writer writer;
   writer.set_u32("general.file_type", file_type);
   constexpr std::string_view outdated[] = {"general.quantization_version", recipe_key};
-  writer.copy_metadata(file, outdated);
+  file.add_metadata(writer, outdated);
   return writer;
 }
 
-conversion finish(er::gguf_writer& writer, const er::gguf_reader& file,
-                  const std::filesystem::path& output) {
-  return {tensor_bytes(file), writer.write(output)};
+/// Rounded to a dense format while the file is written.
+void add_dense(er::gguf_writer& writer, const checkpoint& file, const stored_tensor& tensor,
+               const er::matrix_format& fmt, thread_pool& threads, progress_bar& progress) {
+  writer.add_tensor(tensor.name, type_of_dense(fmt), {tensor.cols, tensor.rows},
+                    [&, fmt](er::tensor_sink& sink) {
+                      sink.write(pack_tensor(file, tensor, fmt, threads).bytes());
+                      progress.advance(tensor.bytes);
+                    });
 }
 
 }  // namespace
 
 conversion write_quantized(const model_file& input, const er::recipe& how,
                            const std::filesystem::path& output, thread_pool& threads) {
-  const er::gguf_reader& file = *input.reader;
-  if (!er::packed_tensors(file).all().empty())
-    throw std::invalid_argument("the file holds a quantized model already");
-  progress_bar progress("quantizing", tensor_bytes(file));
+  const checkpoint& file = *input.source;
+  if (file.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
+  progress_bar progress("quantizing", file.tensor_bytes());
   const auto linear = format_of(how, "blk.0.ffn_up.weight");
   const bool dense = linear && linear->type == er::matrix_format::kind::dense;
   er::gguf_writer writer =
       writer_for(file, er::gguf_file_type(dense ? type_of_dense(*linear) : er::ggml_type::i8));
   writer.set_string(recipe_key, how.name);
-  for (const er::tensor_info& tensor : file.tensors()) {
-    const auto fmt = is_matrix(tensor) ? format_of(how, tensor.name) : std::nullopt;
+  for (const stored_tensor& tensor : file.tensors()) {
+    const auto fmt = tensor.is_matrix ? format_of(how, tensor.name) : std::nullopt;
     if (!fmt) {
-      writer.copy_tensor(tensor);
+      file.add_tensor(writer, tensor);
       continue;
     }
-    const auto source = [&, fmt = *fmt](er::tensor_sink& sink) {
-      sink.write(pack_tensor(file, tensor, fmt, threads).bytes());
-      progress.advance(tensor.bytes.size());
-    };
     if (fmt->type == er::matrix_format::kind::dense) {
-      writer.add_tensor(tensor.name, type_of_dense(*fmt), {tensor.cols(), tensor.rows()}, source);
+      add_dense(writer, file, tensor, *fmt, threads, progress);
       continue;
     }
-    const std::size_t bytes =
-        er::any_matrix::empty(*fmt, tensor.rows(), tensor.cols()).bytes().size();
-    er::add_packed(writer, tensor.name, fmt->name(), tensor.rows(), tensor.cols(), bytes, source);
+    const std::size_t bytes = er::any_matrix::empty(*fmt, tensor.rows, tensor.cols).bytes().size();
+    er::add_packed(writer, tensor.name, fmt->name(), tensor.rows, tensor.cols, bytes,
+                   [&, fmt = *fmt](er::tensor_sink& sink) {
+                     sink.write(pack_tensor(file, tensor, fmt, threads).bytes());
+                     progress.advance(tensor.bytes);
+                   });
   }
-  return finish(writer, file, output);
+  return {file.tensor_bytes(), writer.write(output)};
 }
 
 er::ggml_type export_type(std::string_view name) {
@@ -107,44 +108,44 @@ er::ggml_type export_type(std::string_view name) {
 
 conversion write_exported(const model_file& input, const er::recipe& how, er::ggml_type type,
                           const std::filesystem::path& output, thread_pool& threads) {
-  const er::gguf_reader& file = *input.reader;
-  const er::packed_tensors packed(file);
-  if (!how.rules.empty() && !packed.all().empty()) {
+  const checkpoint& file = *input.source;
+  if (!how.rules.empty() && file.is_packed()) {
     throw std::invalid_argument(
         "the file holds a quantized model already; a recipe is for one that is not");
   }
-  progress_bar progress("exporting", tensor_bytes(file));
+  progress_bar progress("exporting", file.tensor_bytes());
   er::gguf_writer writer = writer_for(file, er::gguf_file_type(type));
   const bool real = !er::info_of(type).quantized();
   std::deque<er::any_matrix> matrices;  // the writer refers to them
-  for (const er::tensor_info& tensor : file.tensors()) {
-    progress.advance(tensor.bytes.size());
-    const er::packed_tensor* const stored = packed.find(tensor.name);
-    if (stored == nullptr && !is_matrix(tensor)) {
-      writer.copy_tensor(tensor);
+  for (const stored_tensor& tensor : file.tensors()) {
+    if (!tensor.is_matrix) {
+      file.add_tensor(writer, tensor);
       continue;
     }
-    const auto fmt =
-        stored ? er::matrix_format::parse(stored->format) : format_of(how, tensor.name);
-    if (stored && !fmt) {
-      throw er::io_error("tensor " + er::quoted(tensor.name) + " has the unknown format " +
-                         er::quoted(stored->format));
-    }
+    if (!tensor.refusal.empty())
+      throw er::io_error("tensor " + er::quoted(tensor.name) + " " + tensor.refusal);
+    const auto fmt = tensor.is_packed() ? tensor.format : format_of(how, tensor.name);
     if (!fmt) {
       if (!real) {
         throw std::invalid_argument(
             "exporting to " + std::string{er::info_of(type).name} +
             " copies codes: name the --recipe that quantizes, or give a model that is quantized");
       }
-      er::add_converted(writer, file, tensor, type);
+      const er::matrix_format wanted = dense_of_type(type);
+      if (tensor.format == wanted) {
+        file.add_tensor(writer, tensor);
+      } else {
+        add_dense(writer, file, tensor, wanted, threads, progress);
+      }
       continue;
     }
-    matrices.push_back(stored ? er::load_matrix(*stored)
-                              : pack_tensor(file, tensor, *fmt, threads));
+    matrices.push_back(tensor.is_packed() ? file.matrix(tensor)
+                                          : pack_tensor(file, tensor, *fmt, threads));
+    progress.advance(tensor.bytes);
     const bool wide = !real && matrices.back().fmt().first.code == er::code_type::int4;
     er::add_exported(writer, tensor.name, matrices.back(), wide ? er::ggml_type::q4_0 : type);
   }
-  return finish(writer, file, output);
+  return {file.tensor_bytes(), writer.write(output)};
 }
 
 void convert(const convert_options& options) {

@@ -5,7 +5,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "metadata.hpp"
 #include "options.hpp"
 
 namespace llm {
@@ -144,7 +143,7 @@ std::vector<er::recipe> recipes_for(const std::vector<std::string>& names, bool 
     throw std::invalid_argument(
         "the file holds a quantized model already; a recipe is for one that is not");
   }
-  result.emplace_back().name = file.reader->optional_string(recipe_key).value_or("as packed");
+  result.emplace_back().name = file.source->recipe_name().value_or("as packed");
   return result;
 }
 
@@ -165,69 +164,27 @@ std::size_t default_group(const geometry& shape) {
 }
 
 model_file::model_file(const std::filesystem::path& path)
-    : reader(std::make_shared<const er::gguf_reader>(er::gguf_reader::open(path))),
-      shape(read_geometry(*reader)) {}
+    : source(checkpoint::open(path)), shape(source->read_geometry()) {}
 
 model model_file::load(const er::recipe& how, thread_pool& threads) const {
-  std::size_t bytes = 0;
-  for (const er::tensor_info& tensor : reader->tensors()) bytes += tensor.bytes.size();
-  progress_bar progress("loading", bytes);
-  file_weights source(*reader, how, threads, &progress);
-  model result = build_model(shape, source);
-  source.refuse_leftovers();
-  result.file = reader;
+  progress_bar progress("loading", source->tensor_bytes());
+  file_weights weights(*source, how, threads, &progress);
+  model result = build_model(shape, weights);
+  weights.refuse_leftovers();
+  result.file = source;
   return result;
 }
 
 void model_file::require_complete() const {
   thread_pool alone(1);
   const er::recipe none;
-  file_weights source(*reader, none, alone, nullptr, true);
-  (void)build_model(shape, source);
-  source.refuse_leftovers();
+  file_weights weights(*source, none, alone, nullptr, true);
+  (void)build_model(shape, weights);
+  weights.refuse_leftovers();
 }
 
-bool model_file::is_packed() const { return !er::packed_tensors(*reader).all().empty(); }
+bool model_file::is_packed() const { return source->is_packed(); }
 
-tokenizer model_file::read_tokenizer() const {
-  const er::gguf_reader& file = *reader;
-  const std::string kind{file.get_string("tokenizer.ggml.model")};
-  if (kind != "gpt2") {
-    throw er::io_error("the model's tokenizer is " + er::quoted(kind) +
-                       "; this program has byte-level BPE ('gpt2')");
-  }
-  vocabulary data;
-  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens"))
-    data.tokens.emplace_back(token);
-  for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges"))
-    data.merges.emplace_back(merge);
-  if (data.tokens.empty()) throw er::io_error("the model's vocabulary has no tokens");
-  if (file.has("tokenizer.ggml.token_type"))
-    data.types = file.get_i32s("tokenizer.ggml.token_type");
-
-  const std::string rule{file.optional_string("tokenizer.ggml.pre").value_or("gpt-2")};
-  const auto words = parse_pre_tokenizer(rule);
-  if (!words) {
-    throw er::io_error("the model's pre-tokenizer is " + er::quoted(rule) +
-                       "; this program has gpt-2, smollm, llama-bpe and qwen2");
-  }
-  data.words = *words;
-  data.whole_words_first = *words == pre_tokenizer::llama_bpe;
-  data.add_bos = file.optional_bool("tokenizer.ggml.add_bos_token")
-                     .value_or(*words == pre_tokenizer::llama_bpe);
-  const metadata keys(file, "tokenizer.ggml.");
-  const auto token = [&](std::string_view key) -> std::optional<token_id> {
-    const auto id = keys.optional_size(key, {0, data.tokens.size() - 1});
-    return id ? std::optional{static_cast<token_id>(*id)} : std::nullopt;
-  };
-  data.bos = token("bos_token_id");
-  data.eos = token("eos_token_id");
-  // The ends of a turn and of a message, where they are not the end of text.
-  for (const std::string_view key : {"eot_token_id", "eom_token_id"}) {
-    if (const auto id = token(key)) data.other_ends.push_back(*id);
-  }
-  data.chat_template = file.optional_string("tokenizer.chat_template").value_or("");
-  return tokenizer{std::move(data)};
-}
+tokenizer model_file::read_tokenizer() const { return tokenizer{source->read_vocabulary()}; }
 
 }  // namespace llm

@@ -11,12 +11,12 @@
 #include <stdexcept>
 #include <vector>
 
+#include "checkpoint.hpp"
 #include "geometry.hpp"
 #include "math.hpp"
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
 #include "weight_source.hpp"
-#include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/policy/recipe.hpp>
 
@@ -54,9 +54,8 @@ struct model {
   std::vector<float> output_norm;
   std::vector<layer> layers;
   rope positions;
-  bool quantized_cache = false;  ///< keys and values as int8
-  std::shared_ptr<const er::gguf_reader>
-      file;  ///< some matrices are bytes of it; null without a file
+  bool quantized_cache = false;            ///< keys and values as int8
+  std::shared_ptr<const checkpoint> file;  ///< some matrices are bytes of it; null without a file
 
   /// Columns of a cached key or value that share a scale: at most 128, as the paper has it.
   [[nodiscard]] std::uint32_t cache_group() const noexcept {
@@ -101,11 +100,8 @@ struct model_file {
   /// Matrices are quantized and packed: no recipe fits any more.
   [[nodiscard]] bool is_packed() const;
 
-  std::shared_ptr<const er::gguf_reader> reader;
+  std::shared_ptr<const checkpoint> source;
   geometry shape;
 };
-
-/// The key under which `convert` writes the recipe's name into a file.
-inline constexpr std::string_view recipe_key = "edgerazor.recipe";
 
 }  // namespace llm

@@ -98,28 +98,27 @@ void scale_row(std::span<float> values, const scaling& by, std::size_t row) {
 
 conversion write_off_grid(const model_file& input, std::uint64_t seed,
                           const std::filesystem::path& output) {
-  const er::gguf_reader& file = *input.reader;
+  const checkpoint& file = *input.source;
   if (input.is_packed())
     throw std::invalid_argument("the file holds a quantized model; off-grid wants real numbers");
-  std::size_t before = 0;
-  for (const er::tensor_info& tensor : file.tensors()) before += tensor.bytes.size();
+  const std::size_t before = file.tensor_bytes();
   progress_bar progress("writing", before);
 
   er::gguf_writer writer;
   writer.set_u32("general.file_type", er::gguf_file_type(er::ggml_type::f16));
   constexpr std::string_view outdated[] = {"general.quantization_version"};
-  writer.copy_metadata(file, outdated);
-  for (const er::tensor_info& tensor : file.tensors()) {
-    const bool matrix = tensor.dim_count == 2;
-    const std::vector<std::size_t> dims =
-        matrix ? std::vector<std::size_t>{tensor.cols(), tensor.rows()}
-               : std::vector<std::size_t>{tensor.cols()};
+  file.add_metadata(writer, outdated);
+  for (const stored_tensor& tensor : file.tensors()) {
+    const bool matrix = tensor.is_matrix;
+    const std::vector<std::size_t> dims = matrix
+                                              ? std::vector<std::size_t>{tensor.cols, tensor.rows}
+                                              : std::vector<std::size_t>{tensor.cols};
     writer.add_tensor(tensor.name, matrix ? er::ggml_type::f16 : er::ggml_type::f32, dims,
                       [&file, &tensor, &input, &progress, seed, matrix](er::tensor_sink& sink) {
                         const scaling by = scaling_of(tensor.name, input.shape, seed);
-                        std::vector<float> values(tensor.cols());
+                        std::vector<float> values(tensor.cols);
                         std::vector<er::float16> halves(values.size());
-                        for (std::size_t r = 0; r < tensor.rows(); ++r) {
+                        for (std::size_t r = 0; r < tensor.rows; ++r) {
                           file.read_rows(tensor, {r, r + 1}, {values.data(), 1, values.size()});
                           scale_row(values, by, r);
                           if (!matrix) {
@@ -137,7 +136,7 @@ conversion write_off_grid(const model_file& input, std::uint64_t seed,
                           }
                           sink.write(std::as_bytes(std::span{halves}));
                         }
-                        progress.advance(tensor.bytes.size());
+                        progress.advance(tensor.bytes);
                         file.drop(tensor);
                       });
   }

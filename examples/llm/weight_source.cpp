@@ -35,14 +35,6 @@ er::matrix_format dense_format(er::scale_kind element) {
   return fmt;
 }
 
-/// How the elements of a plain tensor are stored, where that is a dense format.
-std::optional<er::matrix_format> dense_format_of(er::ggml_type type) {
-  if (type == er::ggml_type::f32) return dense_format(er::scale_kind::float32);
-  if (type == er::ggml_type::f16) return dense_format(er::scale_kind::float16);
-  if (type == er::ggml_type::bf16) return dense_format(er::scale_kind::bfloat16);
-  return std::nullopt;
-}
-
 [[noreturn]] void refuse_shape(std::string_view name, std::size_t rows, std::size_t cols,
                                const std::string& has) {
   throw er::io_error("tensor " + er::quoted(name) + ": expected " + shape_text(rows, cols) +
@@ -81,15 +73,10 @@ er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fm
   }
 }
 
-file_weights::file_weights(const er::gguf_reader& file, const er::recipe& how, thread_pool& threads,
+file_weights::file_weights(const checkpoint& file, const er::recipe& how, thread_pool& threads,
                            progress_bar* progress, bool look_only)
-    : file_(file),
-      packed_(file),
-      how_(how),
-      threads_(threads),
-      progress_(progress),
-      look_only_(look_only) {
-  if (!how.rules.empty() && !packed_.all().empty()) {
+    : file_(file), how_(how), threads_(threads), progress_(progress), look_only_(look_only) {
+  if (!how.rules.empty() && file.is_packed()) {
     throw std::invalid_argument(
         "the file holds a quantized model already; a recipe is for one that is not");
   }
@@ -97,31 +84,15 @@ file_weights::file_weights(const er::gguf_reader& file, const er::recipe& how, t
 
 er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std::size_t cols) {
   asked_.emplace(name);
-  const er::tensor_info& tensor = file_.get(name);
-  if (progress_ != nullptr) progress_->advance(tensor.bytes.size());
-  if (const er::packed_tensor* packed = packed_.find(name)) {
-    if (packed->rows != rows || packed->cols != cols) {
-      refuse_shape(name, rows, cols, shape_text(packed->rows, packed->cols));
-    }
-    const auto fmt = er::matrix_format::parse(packed->format);
-    if (!fmt) {
-      throw er::io_error("tensor " + er::quoted(name) + " has the unknown format " +
-                         er::quoted(packed->format));
-    }
-    if (look_only_) return {};
-    return er::load_matrix(*packed);
-  }
-  if (tensor.dim_count != 2 || tensor.rows() != rows || tensor.cols() != cols) {
-    refuse_shape(name, rows, cols, shape_text(tensor.rows(), tensor.cols()));
-  }
-  if (!er::info_of(tensor.type).decoded()) {
-    throw er::io_error("tensor " + er::quoted(name) + " has type " +
-                       std::string{er::info_of(tensor.type).name} + ", which is not decoded");
-  }
+  const stored_tensor& tensor = file_.get(name);
+  if (progress_ != nullptr) progress_->advance(tensor.bytes);
+  if (!tensor.is_matrix || tensor.rows != rows || tensor.cols != cols)
+    refuse_shape(name, rows, cols, shape_text(tensor.rows, tensor.cols));
+  if (!tensor.refusal.empty())
+    throw er::io_error("tensor " + er::quoted(name) + " " + tensor.refusal);
   if (look_only_) return {};
-  const auto stored = dense_format_of(tensor.type);
   const auto wanted = format_of(how_, name);
-  if (stored && (!wanted || *wanted == *stored)) return er::load_matrix(file_, tensor);
+  if (tensor.format && (!wanted || *wanted == *tensor.format)) return file_.matrix(tensor);
 
   const auto read = [&](er::row_range range, er::matrix_view<float> out) {
     file_.read_rows(tensor, range, out);
@@ -134,10 +105,11 @@ er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std
 
 std::vector<float> file_weights::vector(std::string_view name, std::size_t size) {
   asked_.emplace(name);
-  const er::tensor_info& tensor = file_.get(name);
-  if (tensor.rows() != 1 || tensor.cols() != size) {
-    refuse_shape(name, 1, size, shape_text(tensor.rows(), tensor.cols()));
-  }
+  const stored_tensor& tensor = file_.get(name);
+  if (tensor.rows != 1 || tensor.cols != size)
+    refuse_shape(name, 1, size, shape_text(tensor.rows, tensor.cols));
+  if (!tensor.refusal.empty())
+    throw er::io_error("tensor " + er::quoted(name) + " " + tensor.refusal);
   std::vector<float> values(size);
   file_.read_rows(tensor, {0, 1}, {values.data(), 1, size});
   for (const float value : values) {
@@ -148,8 +120,8 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
 }
 
 void file_weights::refuse_leftovers() const {
-  for (const er::tensor_info& tensor : file_.tensors()) {
-    if (asked_.contains(std::string{tensor.name})) continue;
+  for (const stored_tensor& tensor : file_.tensors()) {
+    if (asked_.contains(tensor.name)) continue;
     throw er::io_error("the model has a tensor " + er::quoted(tensor.name) +
                        " that this program does not know");
   }

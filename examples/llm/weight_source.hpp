@@ -13,16 +13,13 @@
 #include <unordered_set>
 #include <vector>
 
+#include "checkpoint.hpp"
 #include "progress_bar.hpp"
 #include "thread_pool.hpp"
-#include <edgerazor/io/gguf_reader.hpp>
-#include <edgerazor/io/packed_model.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/policy/recipe.hpp>
 
 namespace llm {
-
-namespace er = edgerazor;
 
 /// Fills rows [range.begin, range.end) of a matrix; called by several threads at once.
 using row_source = std::function<void(er::row_range range, er::matrix_view<float> out)>;
@@ -46,14 +43,14 @@ class weight_source {
   [[nodiscard]] virtual std::vector<float> vector(std::string_view name, std::size_t size) = 0;
 };
 
-/// The tensors of a GGUF file. Dense and packed ones stay in the mapped file, which must outlive
-/// them; ggml's block formats become the recipe's format, or float16 where it leaves them their
-/// type.
+/// The tensors of a checkpoint. Those that have a format of the library stay in it, in the mapped
+/// file where that is possible, which must outlive them; others become the recipe's format, or
+/// float16 where it leaves them their type.
 class file_weights final : public weight_source {
  public:
   /// `look_only`: every weight is looked for and its shape and type are checked, but matrices are
   /// not read: those given are empty.
-  file_weights(const er::gguf_reader& file, const er::recipe& how, thread_pool& threads,
+  file_weights(const checkpoint& file, const er::recipe& how, thread_pool& threads,
                progress_bar* progress = nullptr, bool look_only = false);
 
   [[nodiscard]] bool has(std::string_view name) const override {
@@ -68,8 +65,7 @@ class file_weights final : public weight_source {
   void refuse_leftovers() const;
 
  private:
-  const er::gguf_reader& file_;
-  er::packed_tensors packed_;
+  const checkpoint& file_;
   const er::recipe& how_;
   thread_pool& threads_;
   progress_bar* progress_;

@@ -116,7 +116,7 @@ TEST_CASE("a converted model is the model quantized at load, to the bit") {
     const llm::conversion done = llm::write_quantized(file, how, path, threads);
     CHECK(done.bytes_after == std::filesystem::file_size(path));
     const llm::model_file converted(path);
-    CHECK(converted.reader->get_string(llm::recipe_key) == how.name);
+    CHECK(converted.source->recipe_name() == how.name);
     const llm::model stored = converted.load(er::recipe{}, threads),
                      quantized = file.load(how, threads);
     CHECK(stored.linear_layers().bits_per_weight() == quantized.linear_layers().bits_per_weight());
@@ -201,7 +201,7 @@ TEST_CASE("exported models hold the same numbers") {
          {std::pair{"blk.1.ffn_up.weight", e.linear}, {"token_embd.weight", e.embedding}}) {
       const er::tensor_info& tensor = exported.get(name);
       CHECK(tensor.type == type);
-      llm::file_weights source(*file.reader, how, threads);
+      llm::file_weights source(*file.source, how, threads);
       const er::any_matrix packed = source.matrix(name, tensor.rows(), tensor.cols());
       std::vector<float> expected(tensor.cols()), got(tensor.cols());
       for (const std::size_t row : {std::size_t{0}, std::size_t{1}, tensor.rows() - 1}) {

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint.hpp"
+
+#include <utility>
+
+#include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/printable.hpp>
+
+namespace llm {
+
+std::shared_ptr<const checkpoint> checkpoint::open(const std::filesystem::path& path) {
+  return open_gguf(path);
+}
+
+const stored_tensor* checkpoint::find(std::string_view name) const noexcept {
+  const auto at = places_.find(name);
+  return at == places_.end() ? nullptr : &tensors_[at->second];
+}
+
+const stored_tensor& checkpoint::get(std::string_view name) const {
+  const stored_tensor* const found = find(name);
+  if (found == nullptr) throw er::io_error("the file has no tensor " + er::quoted(name));
+  return *found;
+}
+
+std::size_t checkpoint::tensor_bytes() const noexcept {
+  std::size_t sum = 0;
+  for (const stored_tensor& one : tensors_) sum += one.bytes;
+  return sum;
+}
+
+void checkpoint::set_tensors(std::vector<stored_tensor> tensors) {
+  tensors_ = std::move(tensors);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    if (!places_.emplace(tensors_[i].name, i).second)
+      throw er::io_error("two tensors of the model are " + er::quoted(tensors_[i].name));
+  }
+}
+
+}  // namespace llm
