@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer on everything a host does with a GGUF file it was given: parse, read all metadata,
-// decode, load, write a copy. A file is refused with io_error or understood; anything else is a
-// finding.
+// decode, load, import, write a copy. A file is refused with io_error or understood; anything else
+// is a finding.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <edgerazor/io/gguf_export.hpp>
+#include <edgerazor/io/gguf_import.hpp>
 #include <edgerazor/io/packed_model.hpp>
 #include <edgerazor/product/gemv.hpp>
 
@@ -51,7 +52,9 @@ void read_tensors(const er::gguf_reader& reader) {
   std::vector<float> values;
   for (const er::tensor_info& tensor : reader.tensors()) {
     require(reader.find(tensor.name) == &tensor);
-    require(tensor.bytes.size() == tensor.rows() * tensor.row_bytes());
+    const std::size_t tail = tensor.rows() == 0 ? 0 : er::info_of(tensor.type).tail_bytes;
+    require(tensor.bytes.size() == tensor.rows() * tensor.row_bytes() + tail);
+    (void)reader.is_scale(tensor);
     values.resize(tensor.rows() == 0 ? 0 : tensor.cols());
     // The first rows and the last are enough to leave the bounds.
     for (std::size_t r = 0; r < std::min<std::size_t>(tensor.rows(), 4); ++r) {
@@ -62,6 +65,7 @@ void read_tensors(const er::gguf_reader& reader) {
     }
     try_to([&] { reader.validate(tensor); });
     try_to([&] { (void)er::load_matrix(reader, tensor); });
+    try_to([&] { (void)er::import_matrix(reader, tensor); });
   }
 }
 

@@ -65,25 +65,40 @@ ONE = floats(1, 2, 3, 4)  # 16 bytes, padded to 32
 F32_TYPE, F16_TYPE, Q4_0, I8_TYPE = 0, 1, 2, 24
 HALF_ONE, HALF_NAN, HALF_INF = b"\x00\x3c", b"\x00\x7e", b"\x00\x7c"
 
-# type id: (block, bytes a block, where the float16 scales lie)
-BLOCKS = {0: (1, 4, []), 1: (1, 2, []), 30: (1, 2, []), 8: (32, 34, [0]), 2: (32, 18, [0]), 3: (32, 20, [0, 2]),
-          6: (32, 22, [0]), 14: (256, 210, [208]), 34: (256, 54, [52]), 35: (256, 66, [64])}
+# type id: (block, bytes a block, where the float16 scales lie, bytes behind a tensor's blocks)
+BLOCKS = {0: (1, 4, [], 0), 1: (1, 2, [], 0), 30: (1, 2, [], 0), 8: (32, 34, [0], 0), 2: (32, 18, [0], 0), 3: (32, 20, [0, 2], 0),
+          6: (32, 22, [0], 0), 7: (32, 24, [0, 2], 0), 10: (256, 84, [80, 82], 0), 11: (256, 110, [108], 0),
+          12: (256, 144, [0, 2], 0), 13: (256, 176, [0, 2], 0), 14: (256, 210, [208], 0), 20: (32, 18, [0], 0),
+          23: (256, 136, [0], 0), 34: (256, 54, [52], 0), 35: (256, 66, [64], 0), 36: (128, 32, [], 32), 39: (32, 17, [], 0),
+          40: (64, 36, [], 0), 41: (128, 18, [0], 0), 42: (64, 18, [0], 0)}
+CODEBOOKS = {16: 66, 17: 74, 18: 98, 19: 50, 21: 110, 22: 82, 29: 56}  # type id: bytes of 256 elements
+FLOAT_NAN = struct.pack("<f", float("nan"))
 
 
 def all_types():
     tensors, data = [], b""
-    for kind, (block, size, scales) in BLOCKS.items():
+    for kind, (block, size, scales, tail) in BLOCKS.items():
         content = bytearray(range(size)) if scales else bytearray(size)
         for at in scales:
             content[at:at + 2] = HALF_ONE
         tensors.append(tensor(f"type.{kind}", [block, 2], kind, len(data)))
-        data += bytes(content) * 2
+        data += bytes(content) * 2 + bytes(tail)
+        data += bytes(-len(data) % 32)
+    for kind, size in CODEBOOKS.items():
+        tensors.append(tensor(f"type.{kind}", [256, 2], kind, len(data)))
+        data += bytes(range(size)) * 2
         data += bytes(-len(data) % 32)
     return tensors, data
 
 
 def one_tensor(dims, kind=F32_TYPE, offset=0, data=ONE, name="a", **more):
     return file([ARCHITECTURE], [tensor(name, dims, kind, offset)], data, **more)
+
+
+def scaled(number, kind=F32_TYPE, count=1):
+    """NVFP4 with a scale of the tensor beside it."""
+    return file([ARCHITECTURE], [tensor("a.weight", [64], 40, 0), tensor("a.scale", [count], kind, 64)],
+                (bytes([0x38] * 4) + bytes(range(32))).ljust(64, b"\0") + number.ljust(32, b"\0"))
 
 
 def two_tensors(offset_a, offset_b, data=ONE + ONE, kind_a=F32_TYPE, dims_a=(4,)):
@@ -140,6 +155,7 @@ def seeds():
     yield "valid-empty-among-huge", one_tensor([46, 2**43, 2**63, 0], data=b"")
     yield "valid-noncanonical-codes", file([ARCHITECTURE], [tensor("two", [256], 35, 0), tensor("one", [256], 34, 96)],
                                            (b"\xff" * 64 + HALF_ONE).ljust(96, b"\0") + b"\xff" * 52 + HALF_ONE)
+    yield "valid-tensor-scale", scaled(struct.pack("<f", 0.5))
     yield "valid-packed", packed()
     yield "valid-mixed", mixed()
 
@@ -241,6 +257,9 @@ def seeds():
                                ONE)
     yield "bad-size-second", two_tensors(0, 32, ONE + ONE[:8])
     yield "bad-fork-type", two_tensors(0, 64, bytes(96), Q4_0, (32,))
+    yield "bad-fork-type-36", file([ARCHITECTURE], [tensor("a", [128], 36, 0), tensor("b", [4], F32_TYPE, 96)], bytes(128))
+    yield "bad-tail-missing", one_tensor([128], 36, data=bytes(32))
+    yield "bad-tail-wraps", one_tensor([2**63 + 2**62, 2**2], 36)
     yield "bad-fork-type-last", one_tensor([32], Q4_0, data=bytes(64))
     yield "bad-trailing-bytes", one_tensor([4], data=ONE + b"MZ")
     yield "bad-trailing-bytes-without-tensors", with_key(key("a", U32, 1)) + bytes(64)
@@ -250,6 +269,15 @@ def seeds():
     yield "scale-nan", one_tensor([32], Q4_0, data=(HALF_NAN + bytes(16)).ljust(32, b"\0"))
     yield "scale-infinite", one_tensor([256], 35, data=(bytes(64) + HALF_INF).ljust(96, b"\0"))
     yield "scale-minimum-nan", one_tensor([32], 3, data=(HALF_ONE + HALF_NAN + bytes(16)).ljust(32, b"\0"))
+    yield "scale-k-nan", one_tensor([256], 11, data=(bytes(108) + HALF_NAN).ljust(128, b"\0"))
+    yield "scale-k-minimum-nan", one_tensor([256], 12, data=(HALF_ONE + HALF_NAN + bytes(140)).ljust(160, b"\0"))
+    yield "scale-mxfp4-nan", one_tensor([32], 39, data=(b"\xff" + bytes(16)).ljust(32, b"\0"))
+    yield "scale-mxfp4-large", one_tensor([32], 39, data=(b"\xfe" + b"\x77" * 16).ljust(32, b"\0"))
+    yield "scale-of-tensor-nan", one_tensor([128], 36, data=(bytes(32) + FLOAT_NAN).ljust(64, b"\0"))
+    yield "scale-beside-nan", scaled(FLOAT_NAN)
+    yield "scale-beside-large", scaled(struct.pack("<f", 3e38))
+    yield "scale-beside-two", scaled(ONE[:8], count=2)
+    yield "scale-beside-type", scaled(HALF_ONE, F16_TYPE)
     yield "scale-value-nan", one_tensor([4], data=floats(1, 2, float("nan"), 4))
 
     yield "packed-layout-version", packed(version=2)

@@ -9,6 +9,7 @@
 
 #include <edgerazor/io/ggml_blocks.hpp>
 #include <edgerazor/io/ggml_type.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 
 namespace er = edgerazor;
 
@@ -21,7 +22,8 @@ TEST_CASE("encoding copies levels and scale: decoding gives level * scale exactl
   for (const er::ggml_type_info& info : er::ggml_types) {
     if (info.encode == nullptr) continue;
     CAPTURE(info.name);
-    std::uniform_int_distribution<int> level(info.min_level, info.max_level);
+    const auto range = er::detail::matrix::levels_of(info.packed);
+    std::uniform_int_distribution<int> level(range.low, range.high);
     for (const float scale : {1.0f, 0.00123f, 65504.0f, 0x1p-24f, 0.0f}) {
       const er::float16 d{scale};
       std::vector<std::int8_t> levels(info.block);
@@ -29,7 +31,7 @@ TEST_CASE("encoding copies levels and scale: decoding gives level * scale exactl
       // Bytes that encode does not write would show.
       std::vector<std::byte> block(info.block_bytes, std::byte{0xa5}),
           again(info.block_bytes, std::byte{0x5a});
-      const er::float16 m{info.zero == er::zero_kind::none ? 0.0f : -0.7f * scale};
+      const er::float16 m{info.packed.zero == er::zero_kind::none ? 0.0f : -0.7f * scale};
       info.encode(levels.data(), d, m, block.data());
       info.encode(levels.data(), d, m, again.data());
       CHECK(block == again);
@@ -84,14 +86,15 @@ TEST_CASE("a level lies where the format puts it") {
 
 TEST_CASE("base 3: all 243 values survive, all 256 bytes decode to digits") {
   for (unsigned v = 0; v < 243; ++v) {
-    const unsigned byte = er::detail::io::tq1_byte(v);
+    const unsigned byte = er::detail::io::blocks::tq1_byte(v);
     REQUIRE(byte < 256);
     unsigned back = 0;
-    for (std::size_t n = 0; n < 5; ++n) back = 3 * back + er::detail::io::tq1_digit(byte, n);
+    for (std::size_t n = 0; n < 5; ++n)
+      back = 3 * back + er::detail::io::blocks::tq1_digit(byte, n);
     CHECK(back == v);
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
-    for (std::size_t n = 0; n < 5; ++n) CHECK(er::detail::io::tq1_digit(byte, n) <= 2);
+    for (std::size_t n = 0; n < 5; ++n) CHECK(er::detail::io::blocks::tq1_digit(byte, n) <= 2);
   }
 }
 

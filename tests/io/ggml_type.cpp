@@ -5,6 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -13,6 +16,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/ggml_scales.hpp"
 #include "support/samples.hpp"
 #include "temporary_folder.hpp"
 #include <edgerazor/io/ggml_type.hpp>
@@ -30,7 +34,7 @@ TEST_CASE("every listed type is found by its id, no other, and decodes if it say
     CHECK(&er::info_of(info.type) == &info);
     CHECK(info.decoded() == (info.decode != nullptr));
   }
-  for (const std::uint32_t id : {4u, 5u, 9u, 15u, 16u, 31u, 36u, 99u, 0xffffffffu}) {
+  for (const std::uint32_t id : {4u, 5u, 9u, 15u, 31u, 33u, 37u, 38u, 43u, 99u, 0xffffffffu}) {
     CHECK(er::find_ggml_type(id) == nullptr);
     CHECK_THROWS_WITH_AS((void)er::info_of(static_cast<er::ggml_type>(id)),
                          doctest::Contains((std::to_string(id) + " is not a listed").c_str()),
@@ -44,7 +48,7 @@ TEST_CASE("a type without a decoder is listed, copied, and refused by its name")
   writer.set_string("general.architecture", "test");
   std::vector<std::vector<std::byte>> blocks;
   for (const er::ggml_type_info& info : er::ggml_types)
-    blocks.emplace_back(info.block_bytes, std::byte{1});
+    blocks.emplace_back(info.block_bytes + info.tail_bytes, std::byte{1});
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const er::ggml_type_info& info = er::ggml_types[i];
     writer.add_tensor(info.name, info.type, {info.block}, blocks[i]);
@@ -76,7 +80,54 @@ TEST_CASE("a type without a decoder is listed, copied, and refused by its name")
     CHECK_THROWS_WITH_AS(er::decode_ggml_row(info.type, tensor.bytes, values),
                          doctest::Contains("is not decoded"), std::invalid_argument);
   }
-  CHECK(refused == 10);
+  CHECK(refused == 12);
+}
+
+namespace {
+/// At most four decimals, without zeros at the end.
+std::string short_number(double value) {
+  std::string text = std::to_string(value);
+  text.resize(text.find('.') + 5);
+  while (text.back() == '0') text.pop_back();
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+/// Bits a weight of a long row.
+double bits_of(const er::format& fmt) {
+  const er::codec_info& codec = er::codec_of(fmt.code);
+  double bits = 0;
+  for (std::size_t p = 0; p < codec.plane_count; ++p)
+    bits += static_cast<double>(codec.plane(p).bits) / codec.plane(p).unit;
+  if (fmt.group == 0) return bits;
+  const double numbers = fmt.zero == er::zero_kind::none ? 1 : 2;
+  return bits + 8 * numbers * static_cast<double>(er::scale_size(fmt.scale)) / fmt.group;
+}
+}  // namespace
+
+TEST_CASE("the table of types in docs/formats.md is the list") {
+  std::string expected;
+  for (const er::ggml_type_info& info : er::ggml_types) {
+    const std::string bits = short_number(8.0 * info.block_bytes / info.block);
+    expected += "| " + std::string{info.name} + " | " +
+                std::to_string(static_cast<unsigned>(info.type)) + " | " +
+                std::to_string(info.block) + " in " + std::to_string(info.block_bytes) + " | " +
+                bits + " | " +
+                (info.codes != nullptr
+                     ? "`" + info.packed.name() + "` | " + short_number(bits_of(info.packed))
+                 : info.real()      ? "itself | " + bits
+                 : info.quantized() ? "not decoded: codebook | |"
+                                    : "not decoded | |") +
+                (info.decoded() ? " |\n" : "\n");
+  }
+  std::ifstream file(std::filesystem::path{EDGERAZOR_TEST_DATA} / ".." / ".." / "docs" /
+                     "formats.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  const std::string_view head = "| --- | ---: | --- | ---: | --- | ---: |\n";
+  const std::size_t at = page.find(head);
+  REQUIRE(at != std::string::npos);
+  CHECK(page.substr(at + head.size(), expected.size()) == expected);
+  CHECK(page.substr(at + head.size() + expected.size(), 1) == "\n");
 }
 
 TEST_CASE("a row that is not whole blocks, or not of their bytes, is refused") {
@@ -148,7 +199,8 @@ TEST_CASE("a NaN or infinite scale is seen in every decoded type, wherever it st
     if (!info.decoded()) continue;
     CAPTURE(info.name);
     std::vector<std::byte> block(info.block_bytes, std::byte{0});
-    CHECK(er::detail::io::has_finite_scales(info, block.data()));
+    float scales[er::detail::io::max_block_groups], zeros[er::detail::io::max_block_groups];
+    CHECK(er::detail::io::read_numbers(info, block.data(), 1, scales, zeros));
     // The decoded zeros show where a scale is: a NaN there makes them NaN.
     std::size_t found = 0;
     for (std::size_t at = 0; at + 2 <= block.size(); at += 2) {
@@ -161,11 +213,36 @@ TEST_CASE("a NaN or infinite scale is seen in every decoded type, wherever it st
       bool finite = true;
       for (const float value : values) finite = finite && std::isfinite(value);
       CAPTURE(at);
-      CHECK(er::detail::io::has_finite_scales(info, spoiled.data()) == finite);
+      CHECK(er::detail::io::read_numbers(info, spoiled.data(), 1, scales, zeros) == finite);
       found += finite ? 0 : 1;
     }
-    CHECK(found == (info.type == er::ggml_type::q4_1 ? 2 : 1));
+    CHECK(found == samples::float16_offsets(info.type).size());
   }
+}
+
+TEST_CASE("scales of 8 bits: NaN, the largest and the smallest") {
+  const auto read = [](er::ggml_type type, unsigned byte, float& scale) {
+    std::vector<std::byte> block(er::info_of(type).block_bytes, static_cast<std::byte>(byte));
+    float scales[er::detail::io::max_block_groups], zeros[er::detail::io::max_block_groups];
+    const bool usable =
+        er::detail::io::read_numbers(er::info_of(type), block.data(), 1, scales, zeros);
+    scale = scales[0];
+    return usable;
+  };
+  float scale = 0;
+  CHECK_FALSE(read(er::ggml_type::mxfp4, 255, scale));
+  CHECK(std::isnan(scale));
+  CHECK_FALSE(read(er::ggml_type::mxfp4, 254, scale));  // 12 * 2^126 is no float
+  CHECK(scale == 0x1p126f);
+  CHECK(read(er::ggml_type::mxfp4, 0, scale));
+  CHECK(scale == 0x1p-128f);
+  for (unsigned byte = 0; byte < 256; ++byte) CHECK(read(er::ggml_type::nvfp4, byte, scale));
+  static_cast<void>(read(er::ggml_type::nvfp4, 0x7e, scale));
+  CHECK(scale == 224);
+  static_cast<void>(read(er::ggml_type::nvfp4, 1, scale));
+  CHECK(scale == 0x1p-10f);
+  static_cast<void>(read(er::ggml_type::nvfp4, 0x7f, scale));
+  CHECK(scale == 0);
 }
 
 namespace {
@@ -212,6 +289,50 @@ class plain_block {
       }
       case er::ggml_type::tq2_0:
         return half(64) * level(byte(i / 128 * 32 + i % 32) >> 2 * (i % 128 / 32) & 3, 1);
+      case er::ggml_type::q5_1:
+        return half(0) * level(nibble(8, i) | (byte(4 + i / 8) >> i % 8 & 1) << 4, 0) + half(2);
+      case er::ggml_type::q2_k:
+        return half(80) * level(byte(i / 16) & 15, 0) * level(pair(16, i), 0) -
+               half(82) * level(byte(i / 16) >> 4, 0);
+      case er::ggml_type::q3_k: {
+        const std::size_t j = i / 16;
+        const unsigned s =
+            (byte(96 + j % 8) >> 4 * (j / 8) & 15) | (byte(104 + j % 4) >> 2 * (j / 4) & 3) << 4;
+        const int set = byte(i % 32) >> i / 32 & 1;
+        return half(108) * level(s, 32) * (level(pair(32, i), 0) - (set != 0 ? 0.0f : 4.0f));
+      }
+      case er::ggml_type::q4_k:
+        return k_value(i, byte(16 + 32 * (i / 64) + i % 32) >> (i % 64 < 32 ? 0 : 4) & 15);
+      case er::ggml_type::q5_k:
+        return k_value(i, (byte(48 + 32 * (i / 64) + i % 32) >> (i % 64 < 32 ? 0 : 4) & 15) |
+                              (byte(16 + i % 32) >> i / 32 & 1) << 4);
+      case er::ggml_type::iq4_nl:
+        return half(0) * curve[nibble(2, i)];
+      case er::ggml_type::iq4_xs: {
+        const std::size_t j = i / 32;
+        const unsigned high = byte(2) | byte(3) << 8,
+                       s = (byte(4 + j / 2) >> 4 * (j % 2) & 15) | (high >> 2 * j & 3) << 4;
+        return half(0) * level(s, 32) * curve[nibble(8 + 16 * j, i % 32)];
+      }
+      case er::ggml_type::mxfp4:
+        return byte(0) == 255 ? NAN
+                              : std::ldexp(e2m1(nibble(1, i)), static_cast<int>(byte(0)) - 127);
+      case er::ggml_type::nvfp4: {
+        const std::size_t j = i / 16;
+        const unsigned code = byte(4 + 8 * j + i % 8) >> (i % 16 < 8 ? 0 : 4) & 15, s = byte(j),
+                       exponent = s >> 3 & 15;
+        if (s == 0x7f) return 0 * e2m1(code);
+        const float scale = exponent == 0 ? std::ldexp(static_cast<float>(s & 7), -9)
+                                          : std::ldexp(1 + static_cast<float>(s & 7) / 8,
+                                                       static_cast<int>(exponent) - 7);
+        return scale * e2m1(code);
+      }
+      case er::ggml_type::q1_0:
+        return (byte(2 + i / 8) >> i % 8 & 1) != 0 ? half(0) : -half(0);
+      case er::ggml_type::q2_0:
+        return half(0) * level(byte(2 + i / 4) >> 2 * (i % 4) & 3, 1);
+      case er::ggml_type::i2_s:
+        return level(byte(i % 32) >> (6 - 2 * (i / 32)) & 3, 1);
       default:
         return 12345;
     }
@@ -228,6 +349,26 @@ class plain_block {
   [[nodiscard]] unsigned nibble(std::size_t first, std::size_t i) const {
     return byte(first + i % 16) >> (i < 16 ? 0 : 4) & 15;
   }
+  /// Of 64 bytes, two bits of each: elements 0 to 127 from the first 32, 32 at a time.
+  [[nodiscard]] unsigned pair(std::size_t first, std::size_t i) const {
+    return byte(first + i / 128 * 32 + i % 32) >> 2 * (i % 128 / 32) & 3;
+  }
+  /// Q4_K and Q5_K: eight scales and minima of 6 bits in the 12 bytes from 4 on.
+  [[nodiscard]] float k_value(std::size_t i, unsigned code) const {
+    const std::size_t j = i / 32;
+    unsigned scale = byte(4 + j) & 63, minimum = byte(4 + j + 4) & 63;
+    if (j >= 4) {
+      scale = (byte(4 + j + 4) & 15) | byte(4 + j - 4) >> 6 << 4;
+      minimum = byte(4 + j + 4) >> 4 | byte(4 + j) >> 6 << 4;
+    }
+    return half(0) * level(scale, 0) * level(code, 0) - half(2) * level(minimum, 0);
+  }
+  static float e2m1(unsigned code) {
+    static constexpr float values[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    return code == 8 ? 0.0f : (code < 8 ? 1.0f : -1.0f) * values[code % 8];
+  }
+  static constexpr float curve[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                    1,    13,   25,  38,  53,  69,  89,  113};
   static float level(unsigned code, int zero) {
     return static_cast<float>(static_cast<int>(code) - zero);
   }

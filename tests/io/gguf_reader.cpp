@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,13 +15,16 @@
 
 #include "temporary_folder.hpp"
 #include <edgerazor/io/gguf_reader.hpp>
+#include <edgerazor/io/gguf_writer.hpp>
 
 namespace er = edgerazor;
 
 namespace {
 
 const std::filesystem::path package_file =
-    std::filesystem::path{EDGERAZOR_TEST_DATA} / "gguf_package.gguf";
+                                std::filesystem::path{EDGERAZOR_TEST_DATA} / "gguf_package.gguf",
+                            ggml_file =
+                                std::filesystem::path{EDGERAZOR_TEST_DATA} / "ggml_blocks.gguf";
 
 std::vector<float> decode(const er::gguf_reader& reader, const er::tensor_info& tensor) {
   std::vector<float> values(tensor.rows() * tensor.cols());
@@ -72,21 +76,98 @@ TEST_CASE("a missing key is an error for get_ and nothing for optional_") {
   CHECK_THROWS_AS((void)reader.optional_u32("value.f32"), er::io_error);
 }
 
-TEST_CASE("every decoded type gives the very floats that the gguf package gives") {
-  const er::gguf_reader reader = er::gguf_reader::open(package_file);
-  std::size_t compared = 0;
-  for (const er::tensor_info& tensor : reader.tensors()) {
-    const er::tensor_info* const decoded = reader.find(std::string{tensor.name} + ".decoded");
-    if (decoded == nullptr) continue;
-    CAPTURE(tensor.name);
-    CHECK(er::info_of(tensor.type).name == tensor.name);
-    const std::vector<float> ours = decode(reader, tensor), theirs = decode(reader, *decoded);
-    REQUIRE(ours.size() == theirs.size());
-    CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0);
-    reader.validate(tensor);
-    ++compared;
+TEST_CASE("every decoded type gives the very floats that other programs give") {
+  // ggml_blocks.gguf: blocks that ggml's own C quantized (libgguf 0.2.2; I2_S: bitnet.cpp), and
+  // what the gguf package 0.19.0 makes of them; of Q1_0 libgguf, of I2_S bitnet.cpp, of Q2_0 its
+  // definition.
+  struct sample {
+    std::filesystem::path path;
+    std::size_t types;
+  };
+  for (const sample& one : {sample{package_file, 9}, sample{ggml_file, 19}}) {
+    const er::gguf_reader reader = er::gguf_reader::open(one.path);
+    std::size_t compared = 0;
+    for (const er::tensor_info& tensor : reader.tensors()) {
+      CAPTURE(tensor.name);
+      if (!er::info_of(tensor.type).decoded()) {
+        CHECK(tensor.name.starts_with("IQ"));
+        CHECK_THROWS_WITH_AS(static_cast<void>(decode(reader, tensor)),
+                             doctest::Contains("which is not decoded"), er::io_error);
+        continue;
+      }
+      const er::tensor_info* const decoded = reader.find(std::string{tensor.name} + ".decoded");
+      if (decoded == nullptr) continue;
+      CHECK(er::info_of(tensor.type).name == tensor.name);
+      const std::vector<float> ours = decode(reader, tensor), theirs = decode(reader, *decoded);
+      REQUIRE(ours.size() == theirs.size());
+      CHECK(std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) == 0);
+      reader.validate(tensor);
+      ++compared;
+    }
+    CHECK(compared == one.types);
   }
-  CHECK(compared == 9);  // all but F32
+}
+
+TEST_CASE("a tensor of blocks may have a scale of its own, beside it or behind its blocks") {
+  const temporary_folder folder;
+  const er::gguf_reader source = er::gguf_reader::open(ggml_file);
+  const er::tensor_info& blocks = source.get("NVFP4");
+  const std::vector<float> plain = decode(source, blocks);
+  const float scale = 0.3f, others[] = {0.3f, 0.3f};
+  const auto write = [&](std::string_view name, std::string_view beside, er::ggml_type type,
+                         std::span<const std::byte> bytes, std::size_t count) {
+    er::gguf_writer writer;
+    writer.set_string("general.architecture", "test");
+    writer.add_tensor(name, er::ggml_type::nvfp4, {blocks.cols(), blocks.rows()}, blocks.bytes);
+    writer.add_tensor("f.weight", er::ggml_type::f32, {2}, std::as_bytes(std::span{others}));
+    writer.add_tensor("f.scale", er::ggml_type::f32, {1}, std::as_bytes(std::span{&scale, 1}));
+    writer.add_tensor("w.input_scale", er::ggml_type::f32, {1},
+                      std::as_bytes(std::span{&scale, 1}));
+    writer.add_tensor(beside, type, {count}, bytes);
+    writer.write(folder / "scaled.gguf");
+    return er::gguf_reader::open(folder / "scaled.gguf");
+  };
+  const std::span number = std::as_bytes(std::span{&scale, 1});
+  struct names {
+    const char *owner, *scale;
+  };
+  for (const names& one :
+       {names{"w.weight", "w.scale"}, names{"w.weight", "w.weight.scale"}, names{"w", "w.scale"}}) {
+    const char *const name = one.owner, *const beside = one.scale;
+    CAPTURE(name);
+    CAPTURE(beside);
+    const er::gguf_reader reader = write(name, beside, er::ggml_type::f32, number, 1);
+    CHECK(reader.scale_of(reader.get(name)) == scale);
+    CHECK(reader.is_scale(reader.get(beside)));
+    CHECK(reader.is_scale(reader.get("w.input_scale")));
+    CHECK_FALSE(reader.is_scale(reader.get(name)));
+    // Of a plain tensor nothing is a scale.
+    CHECK(reader.scale_of(reader.get("f.weight")) == 1);
+    CHECK_FALSE(reader.is_scale(reader.get("f.scale")));
+    reader.validate(reader.get(name));
+    const std::vector<float> values = decode(reader, reader.get(name));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      // Levels are halves up to 6: plain = level * s, values = level * float(s * scale).
+      CHECK(values[i] == doctest::Approx(plain[i] * scale).epsilon(1e-6));
+    }
+  }
+  const er::gguf_reader two =
+      write("w.weight", "w.scale", er::ggml_type::f32, std::as_bytes(std::span{others}), 2);
+  CHECK_THROWS_WITH_AS(static_cast<void>(decode(two, two.get("w.weight"))),
+                       "tensor 'w.scale': expected one F32 number, the scale of tensor 'w.weight'",
+                       er::io_error);
+  const er::gguf_reader half = write("w.weight", "w.scale", er::ggml_type::f16, number.first(2), 1);
+  CHECK_THROWS_AS(half.validate(half.get("w.weight")), er::io_error);
+  const float infinite = std::numeric_limits<float>::infinity();
+  const er::gguf_reader broken =
+      write("w.weight", "w.scale", er::ggml_type::f32, std::as_bytes(std::span{&infinite, 1}), 1);
+  CHECK_THROWS_WITH_AS(broken.validate(broken.get("w.weight")),
+                       doctest::Contains("tensor 'w.weight' has a NaN or an infinity at row 0"),
+                       er::io_error);
+
+  const er::gguf_reader& ternary = source;
+  CHECK(ternary.scale_of(ternary.get("I2_S")) ==
+        er::detail::io::read_f32(ternary.get("I2_S").bytes.data() + 8 * 256 / 4));
 }
 
 TEST_CASE("a range of rows, into an output with room behind its rows") {

@@ -26,8 +26,9 @@ METADATA = {
     "edgerazor.layout_version": 1, "edgerazor.tensor.names": ["packed"], "edgerazor.tensor.formats": ["int4_g64"],
     "edgerazor.tensor.rows": [3], "edgerazor.tensor.cols": [768],
 }
-TYPES = {"blocks.Q8_0", "blocks.Q4_0", "blocks.Q4_1", "blocks.Q5_0", "blocks.Q6_K", "blocks.TQ1_0", "blocks.TQ2_0",
-         "exported.1", "exported.2", "exported.3", "exported.4", "exported.5", "exported.7"}
+TYPES = {"blocks.Q8_0", "blocks.Q4_0", "blocks.Q4_1", "blocks.Q5_0", "blocks.Q5_1", "blocks.Q2_K", "blocks.Q3_K",
+         "blocks.Q4_K", "blocks.Q5_K", "blocks.Q6_K", "blocks.IQ4_NL", "blocks.IQ4_XS", "blocks.MXFP4", "blocks.NVFP4",
+         "blocks.TQ1_0", "blocks.TQ2_0", "exported.1", "exported.2", "exported.3", "exported.4", "exported.5", "exported.7"}
 
 
 def decoded(tensor):

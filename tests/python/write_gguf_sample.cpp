@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include <edgerazor/io/ggml_blocks.hpp>
+#include "support/ggml_scales.hpp"
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
 
@@ -26,22 +26,9 @@ namespace er = edgerazor;
 
 namespace {
 
-/// Random bytes with finite scales of both signs, one subnormal and one zero.
-std::vector<std::byte> random_blocks(std::mt19937& random, const er::ggml_type_info& info,
-                                     std::size_t count) {
-  std::vector<std::byte> bytes(count * info.block_bytes);
-  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
-  std::normal_distribution<float> normal(0.0f, 0.05f);
-  for (std::size_t block = 0; block < count; ++block) {
-    const er::float16 scale{block == 0 ? 0.0f : block == 1 ? 0x1p-24f : normal(random)};
-    std::byte* const at = bytes.data() + block * info.block_bytes;
-    const std::size_t last = info.block_bytes - 2;
-    const bool at_end = info.type == er::ggml_type::q6_k || info.type == er::ggml_type::tq1_0 ||
-                        info.type == er::ggml_type::tq2_0;
-    std::memcpy(at + (at_end ? last : 0), &scale.bits, 2);
-    if (info.type == er::ggml_type::q4_1) std::memcpy(at + 2, &scale.bits, 2);
-  }
-  return bytes;
+/// Whether the `gguf` package 0.19 reads it.
+bool known_to_package(er::ggml_type type) {
+  return type != er::ggml_type::i2_s && type != er::ggml_type::q1_0 && type != er::ggml_type::q2_0;
 }
 
 void write_sample(const char* path) {
@@ -74,8 +61,13 @@ void write_sample(const char* path) {
   std::deque<std::vector<float>> decoded;
   const std::size_t rows = 3, cols = 768;
   for (const er::ggml_type_info& info : er::ggml_types) {
-    if (!info.decoded() || !info.quantized()) continue;
-    blocks.push_back(random_blocks(random, info, rows * cols / info.block));
+    if (!info.decoded() || !info.quantized() || !known_to_package(info.type)) continue;
+    // Finite scales of both signs, one subnormal and one zero.
+    std::normal_distribution<float> drawn(0.0f, 0.05f);
+    blocks.push_back(
+        samples::random_blocks(random, info, rows * cols / info.block, [&](std::size_t block) {
+          return block == 0 ? 0.0f : block == 1 ? 0x1p-24f : drawn(random);
+        }));
     decoded.emplace_back(rows * cols);
     const std::size_t row_bytes = cols / info.block * info.block_bytes;
     for (std::size_t r = 0; r < rows; ++r) {

@@ -196,16 +196,17 @@ inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
     core::fail(refusal + "it is not quantized, and exporting does not quantize");
   const auto require_codes = [&](const format& fmt) {
     const codec_info& codec = codec_of(fmt.code);
-    if (fmt.zero != info.zero) {
+    if (fmt.zero != info.packed.zero) {
       core::fail(refusal +
-                 (info.zero == zero_kind::minimum
+                 (info.packed.zero == zero_kind::minimum
                       ? "it takes formats with a minimum of the group, as int4m_g32"
                       : fmt.name() + " has a zero for each group, which the type has not"));
     }
-    const policy::level_range levels = matrix::levels_of(fmt);
-    if (levels.low >= info.min_level && levels.high <= info.max_level) return;
+    const policy::level_range levels = matrix::levels_of(fmt),
+                              held = matrix::levels_of(info.packed);
+    if (levels.low >= held.low && levels.high <= held.high) return;
     core::fail(refusal + "levels of " + std::string{codec.name} + " lie outside " +
-               std::to_string(info.min_level) + " to " + std::to_string(info.max_level));
+               std::to_string(held.low) + " to " + std::to_string(held.high));
   };
   require_codes(matrix.fmt().first);
   if (matrix.mixed() != nullptr) require_codes(matrix.fmt().second);
@@ -280,7 +281,8 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
       }
       row.read(r);
       const auto [low, high] = std::ranges::minmax(row.levels());
-      if (low < info.min_level || high > info.max_level) {
+      const detail::policy::level_range held = detail::matrix::levels_of(info.packed);
+      if (low < held.low || high > held.high) {
         detail::core::fail(what + " holds a code that its format does not have, in row " +
                            std::to_string(r));
       }

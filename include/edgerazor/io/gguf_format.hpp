@@ -145,10 +145,10 @@ concept gguf_scalar = type_of<T> != gguf_type::array;
   return (at + mask) & ~mask;
 }
 
-/// Bytes of a tensor whose dims[0] is a multiple of the type's block; nothing where they exceed the
-/// machine's size_t. A zero dimension makes a tensor empty, whatever the others are. That is asked
-/// of the dimensions: a product that is zero may have wrapped. Without one, tensor_info::rows() is
-/// a factor of this size, so it can't wrap either.
+/// Bytes of a tensor whose dims[0] is a multiple of the type's block, those behind its blocks
+/// included; nothing where they exceed the machine's size_t. A zero dimension makes a tensor empty,
+/// whatever the others are. That is asked of the dimensions: a product that is zero may have
+/// wrapped. Without one, tensor_info::rows() is a factor of this size, so it can't wrap either.
 [[nodiscard]] constexpr std::optional<std::size_t> tensor_bytes(
     const ggml_type_info& info, std::span<const std::size_t> dims) noexcept {
   for (const std::size_t dim : dims)
@@ -157,7 +157,9 @@ concept gguf_scalar = type_of<T> != gguf_type::array;
       core::checked_product(dims[0] / info.block, std::size_t{info.block_bytes});
   for (const std::size_t dim : dims.subspan(1))
     size = size ? core::checked_product(*size, dim) : size;
-  return size;
+  if (size && *size > std::numeric_limits<std::size_t>::max() - info.tail_bytes)
+    return std::nullopt;
+  return size ? std::optional{*size + info.tail_bytes} : size;
 }
 
 /// Whether `text` is UTF-8 without NUL: no overlong forms, no surrogates, nothing past U+10FFFF.

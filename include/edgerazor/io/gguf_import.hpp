@@ -1,118 +1,175 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Quantized GGUF tensors as packed matrices whose codes, scales and minima are copied, not
-/// computed: `dequantize` gives the very floats that `decode_ggml_row` gives.
+/// computed: `dequantize` gives the very floats that gguf_reader::read_rows gives. Every quantized
+/// type that is decoded is imported, in the format that its row in ggml_type.hpp names:
 ///
-///     Q4_0    int4_g32       Q4_1    int4m_g32       Q5_0    int5_g32       Q8_0    int8_g32
+///     Q4_0  int4_g32     Q2_K  int2m_g16_f32    IQ4_NL  int8_g32         Q1_0   binary_g128
+///     Q4_1  int4m_g32    Q3_K  int3_g16_f32     IQ4_XS  int8_g32_f32     Q2_0   int2z_g64
+///     Q5_0  int5_g32     Q4_K  int4m_g32_f32    MXFP4   int5_g32_bf16    TQ1_0  ternary5_g256
+///     Q5_1  int5m_g32    Q5_K  int5m_g32_f32    NVFP4   int5_g16         TQ2_0  ternary2_g256
+///     Q8_0  int8_g32     Q6_K  int6_g16_f32                              I2_S   ternary2_row_f32
+///
+/// A product of a float16 and a small integer is no float16: the types whose scales are such
+/// products take float scales, which costs the bits of docs/formats.md. So does a tensor with a
+/// scale of its own (gguf_reader::scale_of).
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/core/views.hpp>
-#include <edgerazor/io/ggml_blocks.hpp>
+#include <edgerazor/core/executor.hpp>
 #include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/pack_levels.hpp>
+#include <edgerazor/matrix/row_codes.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-namespace detail::io {
-
-/// Levels, or codes, of one block of 32.
-using block_levels = void (*)(const std::byte* block, std::int16_t* levels) noexcept;
-
-inline void levels_q4_0(const std::byte* block, std::int16_t* levels) noexcept {
-  for (std::size_t j = 0; j < 16; ++j) {
-    const unsigned qs = read_u8(block + 2 + j);
-    levels[j] = static_cast<std::int16_t>(static_cast<int>(qs & 15u) - 8);
-    levels[j + 16] = static_cast<std::int16_t>(static_cast<int>(qs >> 4) - 8);
-  }
-}
-inline void levels_q4_1(const std::byte* block, std::int16_t* levels) noexcept {
-  for (std::size_t j = 0; j < 16; ++j) {
-    const unsigned qs = read_u8(block + 4 + j);
-    levels[j] = static_cast<std::int16_t>(qs & 15u);
-    levels[j + 16] = static_cast<std::int16_t>(qs >> 4);
-  }
-}
-inline void levels_q5_0(const std::byte* block, std::int16_t* levels) noexcept {
-  for (std::size_t j = 0; j < 32; ++j) {
-    const unsigned qs = read_u8(block + 6 + j % 16), high = read_u8(block + 2 + j / 8);
-    const unsigned code = (j < 16 ? qs & 15u : qs >> 4) + 16 * (high >> j % 8 & 1u);
-    levels[j] = static_cast<std::int16_t>(static_cast<int>(code) - 16);
-  }
-}
-inline void levels_q8_0(const std::byte* block, std::int16_t* levels) noexcept {
-  for (std::size_t j = 0; j < 32; ++j)
-    levels[j] = static_cast<std::int16_t>(read_i8(block + 2 + j));
-}
-
-/// What a type becomes.
-struct imported_type {
-  ggml_type type;
-  format fmt;
-  block_levels levels;
-};
-inline constexpr std::array imported_types = std::to_array<imported_type>({
-    {ggml_type::q4_0, {code_type::int4, 32}, levels_q4_0},
-    {ggml_type::q4_1, {code_type::int4, 32, scale_kind::float16, zero_kind::minimum}, levels_q4_1},
-    {ggml_type::q5_0, {code_type::int5, 32}, levels_q5_0},
-    {ggml_type::q8_0, {code_type::int8, 32}, levels_q8_0},
-});
-}  // namespace detail::io
-
 /// Whether `import_matrix` takes tensors of that type.
 [[nodiscard]] constexpr bool is_imported(ggml_type type) noexcept {
-  for (const detail::io::imported_type& one : detail::io::imported_types)
-    if (one.type == type) return true;
-  return false;
+  const ggml_type_info* const info = find_ggml_type(static_cast<std::uint32_t>(type));
+  return info != nullptr && info->codes != nullptr;
+}
+
+namespace detail::io {
+
+/// Copies rows of a tensor of blocks into a packed matrix.
+class block_rows {
+ public:
+  block_rows(const ggml_type_info& info, const tensor_info& tensor, float factor,
+             const tile_layout& layout)
+      : info_(info),
+        tensor_(tensor),
+        factor_(factor),
+        layout_(layout),
+        range_(matrix::levels_of(layout.fmt())) {}
+
+  /// The first column of a code that the format has not; cols() where there is none.
+  [[nodiscard]] std::size_t first_wrong(const std::int8_t* codes) const noexcept {
+    const std::int8_t* const end = codes + layout_.cols();
+    return static_cast<std::size_t>(
+        std::find_if(codes, end,
+                     [this](std::int8_t q) { return q < range_.low || q > range_.high; }) -
+        codes);
+  }
+
+  /// Codes of one row; `codes` has room for whole blocks, which a row is.
+  void read_codes(std::size_t row, std::int8_t* codes) const noexcept {
+    const std::byte* block = tensor_.bytes.data() + row * tensor_.row_bytes();
+    for (std::size_t c = 0; c < layout_.cols(); c += info_.block, block += info_.block_bytes)
+      info_.codes(block, codes + c);
+  }
+
+  /// Scales and zeros of one row as write_scales takes them. False where one is not finite.
+  [[nodiscard]] bool read_row_numbers(std::size_t row, float* numbers) const noexcept {
+    const std::byte* block = tensor_.bytes.data() + row * tensor_.row_bytes();
+    const bool has_zeros = layout_.has_zeros();
+    float scales[max_block_groups], zeros[max_block_groups];
+    // Where the format's group is the row, the scale is the tensor's: each block says the same.
+    const std::size_t blocks = layout_.fmt().group == 0 ? 1 : layout_.cols() / info_.block;
+    for (std::size_t b = 0; b < blocks; ++b, block += info_.block_bytes) {
+      if (!read_numbers(info_, block, factor_, scales, zeros)) return false;
+      for (std::size_t g = 0; g < info_.groups(); ++g) {
+        *numbers++ = scales[g];
+        if (has_zeros) *numbers++ = zeros[g];
+      }
+    }
+    return true;
+  }
+
+  /// Writes rows into the packed matrix at `out`. False where a number is not finite or a code is
+  /// none of the format's, and nothing is then of use.
+  [[nodiscard]] bool copy(row_range rows, std::byte* out) const {
+    std::vector<std::int8_t> levels(layout_.cols());
+    std::vector<float> numbers(layout_.numbers());
+    matrix::row_codes codes(layout_);
+    const int zero_code = layout_.zero_code();
+    for (std::size_t r = rows.begin; r < rows.end; ++r) {
+      read_codes(r, levels.data());
+      const auto [low, high] = std::ranges::minmax(levels);
+      if (low < range_.low || high > range_.high || !read_row_numbers(r, numbers.data()))
+        return false;
+      std::uint8_t* const to = codes.at(0);
+      for (std::size_t c = 0; c < levels.size(); ++c)
+        to[c] = static_cast<std::uint8_t>(levels[c] + zero_code);
+      codes.write(out, r);
+      matrix::write_scales(layout_, out, r, numbers.data());
+    }
+    return true;
+  }
+
+  /// The sentence for the first code that the format has not. Precondition: there is one.
+  [[noreturn]] void refuse(const std::string& what) const {
+    std::vector<std::int8_t> levels(layout_.cols());
+    std::size_t r = 0, c = 0;
+    for (;; ++r) {
+      read_codes(r, levels.data());
+      c = first_wrong(levels.data());
+      if (c != levels.size()) break;
+    }
+    core::fail_io(what + ": the code at row " + std::to_string(r) + ", column " +
+                  std::to_string(c) + " is " + std::to_string(levels[c]) + ", expected " +
+                  std::to_string(range_.low) + " to " + std::to_string(range_.high));
+  }
+
+ private:
+  const ggml_type_info& info_;
+  const tensor_info& tensor_;
+  float factor_;
+  tile_layout layout_;
+  policy::level_range range_;
+};
+
+}  // namespace detail::io
+
+/// The format in which a tensor is imported: that of its type, with float scales where the tensor
+/// has a scale of its own. Fails with io_error where the type is not imported.
+[[nodiscard]] inline format import_format(const gguf_reader& reader, const tensor_info& tensor) {
+  const ggml_type_info& info = info_of(tensor.type);
+  if (!is_imported(tensor.type)) {
+    detail::core::fail_io("tensor " + detail::io::quoted(tensor.name) + " is of type " +
+                          std::string{info.name} + ", whose codes are not imported");
+  }
+  format fmt = info.packed;
+  if (reader.scale_of(tensor) != 1) fmt.scale = scale_kind::float32;
+  return fmt;
 }
 
 /// A tensor of tensor.rows() x tensor.cols() as a packed matrix. io_error where it is empty, of
 /// another type than those above, or holds a scale or minimum that is not finite, or a code that
-/// the format has not (-128 in Q8_0, which ggml does not write). `memory`: where the matrix's bytes
-/// come from, see byte_storage.
+/// the format has not (-128 in Q8_0, 3 in TQ2_0 and I2_S, none of which their writers make).
+/// `executor`: threads that share the rows. `memory`: where the matrix's bytes come from, see
+/// byte_storage. What it allocates besides is a row for each thread.
 [[nodiscard]] inline any_matrix import_matrix(const gguf_reader& reader, const tensor_info& tensor,
+                                              executor_ref executor = {},
                                               std::pmr::memory_resource* memory = nullptr) {
   const std::string what = "tensor " + detail::io::quoted(tensor.name);
-  const detail::io::imported_type* found = nullptr;
-  for (const detail::io::imported_type& one : detail::io::imported_types)
-    if (one.type == tensor.type) found = &one;
-  if (found == nullptr) {
-    detail::core::fail_io(what + " is of type " + std::string{info_of(tensor.type).name} +
-                          ", whose codes are not imported");
+  const format fmt = import_format(reader, tensor);
+  const std::size_t rows = tensor.rows(), cols = tensor.cols();
+  if (rows == 0) detail::core::fail_io(what + " has no elements");
+  const tile_layout layout(fmt, rows, cols);
+  const detail::io::block_rows source(info_of(tensor.type), tensor, reader.scale_of(tensor),
+                                      layout);
+  packed_storage storage(layout, memory);
+  constexpr std::size_t grain_rows = 4 * tile_rows;
+  std::vector<char> copied((rows + grain_rows - 1) / grain_rows);
+  executor(copied.size(), [&, out = storage.data()](std::size_t grain) noexcept {
+    const std::size_t begin = grain * grain_rows;
+    copied[grain] = source.copy({begin, std::min(rows, begin + grain_rows)}, out);
+  });
+  if (std::ranges::find(copied, char{0}) != copied.end()) {
+    reader.validate(tensor);
+    source.refuse(what);
   }
-  if (tensor.rows() == 0) detail::core::fail_io(what + " has no elements");
-  reader.validate(tensor);
-
-  const ggml_type_info& info = info_of(tensor.type);
-  const std::size_t rows = tensor.rows(), cols = tensor.cols(), groups = cols / info.block;
-  std::vector<std::int16_t> levels(detail::core::size_product("import_matrix", rows, cols));
-  std::vector<float> scales(rows * groups), zeros;
-  if (found->fmt.zero != zero_kind::none) zeros.resize(scales.size());
-  const std::byte* block = tensor.bytes.data();
-  for (std::size_t i = 0; i < scales.size(); ++i, block += info.block_bytes) {
-    found->levels(block, levels.data() + i * info.block);
-    scales[i] = info.scales.read(block + info.scales.offsets[0]);
-    if (!zeros.empty()) zeros[i] = info.scales.read(block + info.scales.offsets[1]);
-  }
-  for (std::size_t i = 0; i < levels.size(); ++i) {
-    if (found->type == ggml_type::q8_0 && levels[i] == -128) {
-      detail::core::fail_io(what + ": the code at row " + std::to_string(i / cols) + ", column " +
-                            std::to_string(i % cols) + " is -128, expected -127 to 127");
-    }
-  }
-  matrix_view<const float> of_zeros;
-  if (!zeros.empty()) of_zeros = {zeros.data(), rows, groups};
-  return pack_levels(found->fmt, matrix_view{levels.data(), rows, cols},
-                     {scales.data(), rows, groups}, of_zeros, memory);
+  return any_matrix::owner_of(std::move(storage));
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -18,20 +18,24 @@
 #include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_format.hpp>
 #include <edgerazor/io/gguf_parse.hpp>
+#include <edgerazor/io/gguf_split.hpp>
 #include <edgerazor/io/gguf_value.hpp>
 #include <edgerazor/io/mapped_file.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// An open GGUF file. Either it was accepted whole or there is no reader, but an io_error that
-/// names the key or tensor that is wrong. Movable, and then empty; names, strings and bytes it
-/// gives out live as long as the file, or the memory it reads.
+/// An open GGUF file, or all parts of a split one (gguf_split.hpp), which are then as one file.
+/// Either it was accepted whole or there is no reader, but an io_error that names the key or tensor
+/// that is wrong. Movable, and then empty; names, strings and bytes it gives out live as long as
+/// the file, or the memory it reads.
 ///
 /// All members are const and may be called from several threads.
 class gguf_reader {
  public:
-  /// Maps the file and reads its header; tensors are read when touched.
+  /// Maps the file and reads its header; tensors are read when touched. Of a split file, the first
+  /// part: the others are opened beside it, and their tensors follow in order. The keys are the
+  /// first part's, without those that tell of the split.
   [[nodiscard]] static gguf_reader open(const std::filesystem::path& path,
                                         file_access access = file_access::map) {
     std::string error;
@@ -49,14 +53,15 @@ class gguf_reader {
     if (!file) return std::nullopt;
     std::optional<gguf_reader> reader = try_parse(file->bytes(), error);
     if (reader) {
-      reader->file_ = std::move(*file);
-    } else {
-      error = printable(path.string(), longest_path) + ": " + error;
+      reader->files_.push_back(std::move(*file));
+      if (reader->join_parts(path, error, access)) return reader;
     }
-    return reader;
+    error = printable(path.string(), longest_path) + ": " + error;
+    return std::nullopt;
   }
 
-  /// Reads from memory, which must outlive the reader and everything it gives out.
+  /// Reads from memory, which must outlive the reader and everything it gives out. A part of a
+  /// split file is read as it stands.
   explicit gguf_reader(std::span<const std::byte> bytes) {
     std::string error;
     std::optional<gguf_reader> reader = try_parse(bytes, error);
@@ -174,22 +179,62 @@ class gguf_reader {
           detail::core::shape_text(tensor.rows(), tensor.cols()) + " do not fit an output of " +
           detail::core::shape_text(out.rows, out.cols));
     }
-    for (std::size_t r = 0; r < out.rows; ++r) {
-      decode_ggml_row(
-          tensor.type,
-          tensor.bytes.subspan((rows.begin + r) * tensor.row_bytes(), tensor.row_bytes()),
-          out.row(r));
-    }
+    const ggml_type_info& info = info_of(tensor.type);
+    const float factor = scale_of(tensor);
+    const std::byte* at = tensor.bytes.data() + rows.begin * tensor.row_bytes();
+    for (std::size_t r = 0; r < out.rows; ++r, at += tensor.row_bytes())
+      info.decode(at, factor, out.row(r));
   }
 
-  /// Fails with io_error on the first block whose scale, or element that itself, is NaN or
-  /// infinite. Reads the whole tensor. io_error too for a type that is not decoded.
+  /// What multiplies the scales, and minima, of a tensor of blocks: the number behind I2_S's, and
+  /// the F32 tensor of one element beside it, `x.scale` of `x.weight`, as NVFP4 and BitNet have it.
+  /// 1 where there is none, and for plain elements. io_error where such a tensor has another shape
+  /// or type. `x.input_scale` is for engines that round activations to E2M1: nothing here.
+  [[nodiscard]] float scale_of(const tensor_info& tensor) const {
+    const ggml_type_info& info = info_of(tensor.type);
+    float scale = 1;
+    if (!info.quantized()) return scale;
+    if (info.tail_bytes != 0 && !tensor.bytes.empty())
+      scale = detail::io::read_f32(tensor.bytes.data() + tensor.bytes.size() - info.tail_bytes);
+    const tensor_info* const beside = find_scale(tensor.name);
+    if (beside == nullptr) return scale;
+    if (beside->type != ggml_type::f32 || beside->bytes.size() != sizeof(float)) {
+      detail::core::fail_io("tensor " + detail::io::quoted(beside->name) +
+                            ": expected one F32 number, the scale of tensor " +
+                            detail::io::quoted(tensor.name));
+    }
+    return scale * detail::io::read_f32(beside->bytes.data());
+  }
+
+  /// Whether a tensor is a number that belongs to another, whose values have it already, or to its
+  /// activations: the `x.scale` or `x.input_scale` of a tensor `x.weight` of blocks. Whoever writes
+  /// that one's values writes it no more.
+  [[nodiscard]] bool is_scale(const tensor_info& tensor) const {
+    for (const std::string_view suffix : {".scale", ".input_scale"}) {
+      if (!tensor.name.ends_with(suffix)) continue;
+      const std::string whole{tensor.name.substr(0, tensor.name.size() - suffix.size())};
+      for (const std::string& name : {whole, whole + ".weight"}) {
+        const tensor_info* const owner = find(name);
+        if (owner != nullptr && info_of(owner->type).quantized()) return true;
+      }
+    }
+    return false;
+  }
+
+  /// Fails with io_error on the first block that holds a NaN or an infinity: an element that is
+  /// one, a scale or minimum that is one or, in a block of codes, so large that a value might be.
+  /// Reads the whole tensor. io_error too for a type that is not decoded.
   void validate(const tensor_info& tensor) const {
     require_decoded(tensor);
     const ggml_type_info& info = info_of(tensor.type);
-    for (std::size_t at = 0; at < tensor.bytes.size(); at += info.block_bytes) {
-      if (detail::io::has_finite_scales(info, tensor.bytes.data() + at)) continue;
-      const std::size_t element = at / info.block_bytes * info.block;
+    const float factor = scale_of(tensor);
+    float scales[detail::io::max_block_groups], zeros[detail::io::max_block_groups];
+    const std::size_t blocks = tensor.rows() * (tensor.cols() / info.block);
+    for (std::size_t i = 0; i < blocks; ++i) {
+      if (detail::io::read_numbers(info, tensor.bytes.data() + i * info.block_bytes, factor, scales,
+                                   zeros))
+        continue;
+      const std::size_t element = i * info.block;
       detail::core::fail_io("tensor " + detail::io::quoted(tensor.name) +
                             " has a NaN or an infinity at row " +
                             std::to_string(element / tensor.cols()) + ", column " +
@@ -199,7 +244,11 @@ class gguf_reader {
 
   /// Tells the system that a tensor's pages are not needed soon. Its bytes stay readable.
   /// Converting a model tensor by tensor then takes the memory of one.
-  void drop(const tensor_info& tensor) const noexcept { file_.drop(tensor.bytes); }
+  void drop(const tensor_info& tensor) const noexcept {
+    for (const mapped_file& file : files_) {
+      if (file.holds(tensor.bytes)) file.drop(tensor.bytes);
+    }
+  }
 
  private:
   gguf_reader() = default;
@@ -228,7 +277,39 @@ class gguf_reader {
                           std::string{info_of(tensor.type).name} + ", which is not decoded");
   }
 
-  mapped_file file_;
+  [[nodiscard]] const tensor_info* find_scale(std::string_view name) const {
+    constexpr std::string_view weight = ".weight";
+    for (const std::string_view whole :
+         {name.ends_with(weight) ? name.substr(0, name.size() - weight.size()) : name, name}) {
+      if (const tensor_info* const found = find(std::string{whole} + ".scale")) return found;
+    }
+    return nullptr;
+  }
+
+  /// Opens the other parts of a split file, whose first is read; false, and a sentence, where it is
+  /// not the first, or a part is missing or no part of it.
+  [[nodiscard]] bool join_parts(const std::filesystem::path& path, std::string& error,
+                                file_access access) {
+    detail::io::split_place place;
+    if (!detail::io::read_split(*contents_, place, error)) return false;
+    if (place.count == 1 && !place.declared) return true;
+    detail::io::part_joiner joiner(*contents_, place);
+    if (!joiner.begin(path, error)) return false;
+    for (std::size_t i = 1; i < place.count; ++i) {
+      const std::filesystem::path name = detail::io::part_path(path, i, place.count);
+      std::optional<mapped_file> file = mapped_file::try_open(name, error, access);
+      if (!file) return false;
+      std::optional<gguf_reader> part = try_parse(file->bytes(), error);
+      if (!part || !joiner.add(std::move(*part->contents_), error)) {
+        error = "part " + edgerazor::quoted(name.filename().string(), longest_path) + ": " + error;
+        return false;
+      }
+      files_.push_back(std::move(*file));
+    }
+    return joiner.finish(error);
+  }
+
+  std::vector<mapped_file> files_;
   detail::core::moved_along<detail::io::gguf_contents> contents_;
 };
 

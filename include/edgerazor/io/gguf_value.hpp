@@ -41,6 +41,31 @@ template <std::integral T, std::integral Stored>
                 std::string{name_of(type_of<T>)});
 }
 
+/// use(n) for the integer n of that type at `at`; false where the type is none of integers.
+template <class Use>
+bool with_integer(gguf_type type, const std::byte* at, Use&& use) {
+  switch (type) {
+    case gguf_type::u8:
+      return use(load<std::uint8_t>(at)), true;
+    case gguf_type::i8:
+      return use(load<std::int8_t>(at)), true;
+    case gguf_type::u16:
+      return use(load<std::uint16_t>(at)), true;
+    case gguf_type::i16:
+      return use(load<std::int16_t>(at)), true;
+    case gguf_type::u32:
+      return use(load<std::uint32_t>(at)), true;
+    case gguf_type::i32:
+      return use(load<std::int32_t>(at)), true;
+    case gguf_type::u64:
+      return use(load<std::uint64_t>(at)), true;
+    case gguf_type::i64:
+      return use(load<std::int64_t>(at)), true;
+    default:
+      return false;
+  }
+}
+
 /// Element `index` as a T. Integers of every width and sign are taken where the value fits,
 /// floating point where the file has it; nothing turns from one into the other, or into a bool.
 template <gguf_scalar T>
@@ -52,26 +77,9 @@ template <gguf_scalar T>
     if (entry.element == gguf_type::f32) return static_cast<T>(load<float>(at));
     if (entry.element == gguf_type::f64) return static_cast<T>(load<double>(at));
   } else {
-    switch (entry.element) {
-      case gguf_type::u8:
-        return fit<T>(entry, load<std::uint8_t>(at));
-      case gguf_type::i8:
-        return fit<T>(entry, load<std::int8_t>(at));
-      case gguf_type::u16:
-        return fit<T>(entry, load<std::uint16_t>(at));
-      case gguf_type::i16:
-        return fit<T>(entry, load<std::int16_t>(at));
-      case gguf_type::u32:
-        return fit<T>(entry, load<std::uint32_t>(at));
-      case gguf_type::i32:
-        return fit<T>(entry, load<std::int32_t>(at));
-      case gguf_type::u64:
-        return fit<T>(entry, load<std::uint64_t>(at));
-      case gguf_type::i64:
-        return fit<T>(entry, load<std::int64_t>(at));
-      default:
-        break;
-    }
+    T value{};
+    if (with_integer(entry.element, at, [&](auto stored) { value = fit<T>(entry, stored); }))
+      return value;
   }
   fail_type(entry, name_of(type_of<T>));
 }

@@ -87,6 +87,14 @@ class mapped_file {
     return {static_cast<const std::byte*>(data_), size_};
   }
 
+  /// Whether `part` lies in bytes(); no bytes lie in none.
+  [[nodiscard]] bool holds(std::span<const std::byte> part) const noexcept {
+    const auto begin = reinterpret_cast<std::uintptr_t>(data_),
+               at = reinterpret_cast<std::uintptr_t>(part.data());
+    return !part.empty() && at >= begin && at - begin < size_ &&
+           part.size() <= size_ - (at - begin);
+  }
+
   /// Tells the system that `part` of bytes() is not needed soon, so that a large file passes
   /// through a small memory. The bytes stay readable: the pages that lie wholly in `part` are read
   /// from the file again when touched.
