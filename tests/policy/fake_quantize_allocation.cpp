@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What is promised to need no memory asks for none: operator new counts, see counted_new.cpp.
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,7 +20,7 @@
 
 namespace er = edgerazor;
 
-extern std::size_t allocation_count;  // counted_new.cpp
+extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
 
 TEST_SUITE_BEGIN("policy/fake_quantize");
 
