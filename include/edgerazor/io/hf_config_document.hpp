@@ -50,8 +50,8 @@ namespace detail::io {
 }  // namespace detail::io
 
 /// config.json of a llama, qwen2 or qwen3 whose dense weights are `dtype`: "float32", "float16" or
-/// "bfloat16". Read again it gives an equal configuration. Fails for one that is_plain() denies, for
-/// other dtypes, and for biases that the architecture can't have.
+/// "bfloat16". Read again it gives an equal configuration. Fails for a model that is_plain()
+/// denies, for other dtypes, and for biases that the architecture can't have.
 [[nodiscard]] inline nlohmann::json hf_config_document(const hf_config& config,
                                                        std::string_view dtype) {
   using enum hf_architecture;

@@ -106,7 +106,7 @@ struct export_subject {
   return bits;
 }
 
-/// Up to eight levels of -8 to 7 as the nibbles of a word, level + 8, the first lowest; 0 past them.
+/// Up to eight levels of -8 to 7 as the nibbles of a word, level + 8, the first lowest; then 0.
 [[nodiscard]] inline std::uint32_t nibble_word(std::span<const std::int8_t> levels) noexcept {
   std::uint32_t word = 0;
   for (std::size_t i = 0; i < levels.size(); ++i)
@@ -209,8 +209,8 @@ inline void add_edgerazor(safetensors_writer& writer, std::string_view module,
 
 /// int4, or what it holds, as compressed-tensors packs it ("pack-quantized", symmetric, 4 bits), in
 /// groups of `group` columns, 0 for whole rows (strategy "channel"); larger groups of the matrix
-/// repeat their scale. `scales`: F16 or BF16. The matrix must live until write(). Fails where groups
-/// do not fit, a level is not -8 to 7, or the type does not hold a scale exactly. Source:
+/// repeat their scale. `scales`: F16 or BF16. The matrix must live until write(). Fails where
+/// groups do not fit, a level is not -8 to 7, or the type does not hold a scale exactly. Source:
 /// compressed-tensors 0.20, pack_quantized.
 inline void add_compressed_tensors(safetensors_writer& writer, std::string_view module,
                                    const any_matrix& matrix, std::size_t group,
