@@ -42,6 +42,7 @@
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/safetensors_writer.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -100,7 +101,7 @@ struct export_subject {
   const std::uint16_t bits = half ? float16{scale}.bits : bfloat16{scale}.bits;
   const float held = half ? static_cast<float>(float16::from_bits(bits))
                           : static_cast<float>(bfloat16::from_bits(bits));
-  if (!std::isfinite(scale) || held != scale)
+  if (!policy::is_finite(scale) || held != scale)
     subject.refuse("a scale of row " + std::to_string(row) + ", " + std::to_string(scale) +
                    ", is no finite " + std::string{info_of(dtype).name});
   return bits;
