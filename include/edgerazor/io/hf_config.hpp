@@ -224,7 +224,7 @@ inline void read_sliding_layers(const json_fields& config, hf_config& result) {
   const bool gemma = result.architecture == hf_architecture::gemma3;
   if (!gemma && !config.flag("use_sliding_window", !qwen)) return;
   result.sliding_window =
-      config.optional_size("sliding_window", 1, std::size_t{1} << 40).value_or(gemma ? 4096 : 0);
+      config.optional_size("sliding_window", 1, std::size_t{1} << 30).value_or(gemma ? 4096 : 0);
   if (result.sliding_window == 0) return;
   std::vector<bool> sliding(result.layers, !gemma && !qwen);
   if (const std::vector<std::string> types = config.texts("layer_types"); !types.empty()) {
@@ -305,7 +305,7 @@ inline void read_sizes(const json_fields& config, const hf_architecture_row& row
   result.heads = config.size("num_attention_heads", 1, 1 << 16);
   result.kv_heads = config.optional_size("num_key_value_heads", 1, 1 << 16).value_or(result.heads);
   result.vocabulary = config.size("vocab_size", 1, widest);
-  result.context = config.size("max_position_embeddings", 1, std::size_t{1} << 40);
+  result.context = config.size("max_position_embeddings", 1, std::size_t{1} << 30);
   result.epsilon = config.real("rms_norm_eps", 1e-30, 1);
   const std::optional<std::size_t> head_size = config.optional_size("head_dim", 2, 1 << 16);
   if (!head_size && row.head_size == 0 && result.hidden % result.heads != 0)

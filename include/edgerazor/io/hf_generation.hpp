@@ -47,7 +47,7 @@ struct hf_generation {
   result.top_p = fields.optional_real("top_p", 0, 1);
   result.min_p = fields.optional_real("min_p", 0, 1);
   result.repetition_penalty = fields.optional_real("repetition_penalty", 1e-3, 1000);
-  result.max_new_tokens = fields.optional_size("max_new_tokens", 1, std::size_t{1} << 40);
+  result.max_new_tokens = fields.optional_size("max_new_tokens", 1, std::size_t{1} << 30);
   result.stop_strings = fields.texts("stop_strings");
   return result;
 }

@@ -140,10 +140,12 @@ inline void check_elements(const safetensors_tensor& tensor, std::size_t first, 
 inline void decode_float64(const safetensors_tensor& tensor, std::size_t first,
                            std::span<float> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
-    double value;
-    std::memcpy(&value, tensor.bytes.data() + (first + i) * sizeof value, sizeof value);
-    if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max()) &&
-        std::abs(value) <= std::numeric_limits<double>::max())
+    std::uint64_t bits;
+    std::memcpy(&bits, tensor.bytes.data() + (first + i) * sizeof bits, sizeof bits);
+    const auto value = std::bit_cast<double>(bits);
+    // By its exponent: a comparison that no flag of the build may leave out.
+    const bool finite = (bits >> 52 & 0x7ffu) != 0x7ffu;
+    if (finite && std::abs(value) > static_cast<double>(std::numeric_limits<float>::max()))
       core::fail_io("tensor " + edgerazor::quoted(tensor.name) + ": element " +
                     core::size_text(first + i) + " is " + std::to_string(value) +
                     ", more than a float holds");

@@ -1,3 +1,5 @@
 #pragma once
+#include <nlohmann/json.hpp>
+
 #include <edgerazor/core/upward.hpp>
 inline int code = 1;
