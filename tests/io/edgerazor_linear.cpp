@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// EdgeRazor (Python)'s layers: codes and scales of fake-quantized weights, and the plugin's tensors.
+// EdgeRazor (Python): codes and scales of fake-quantized weights, and the tensors of its plugin.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

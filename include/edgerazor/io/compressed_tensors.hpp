@@ -95,8 +95,8 @@ inline std::vector<float> spread_numbers(std::vector<float> numbers, std::size_t
 }  // namespace detail::io
 
 /// `name`: the layer's, for sentences. `bits`: 1 to 8. `group`: columns, 0: as the scales have it.
-/// Whether it is packed is told from the weight's type. io_error, naming the tensor, where a type or
-/// size is not as above, an index is no group, or a scale is not finite.
+/// Whether it is packed is told from the type of the weight. io_error, naming the tensor, where a
+/// type or size is not as above, an index is no group, or a scale is not finite.
 [[nodiscard]] inline packed_linear compressed_tensors_linear(std::string name,
                                                              const compressed_tensors_layer& layer,
                                                              unsigned bits, std::size_t group = 0) {

@@ -161,8 +161,8 @@ inline std::optional<std::vector<fake_scale>> find_fake_scales(const safetensors
 }
 
 /// The plugin's tensors of a layer of one precision: qweight U8 (N, K / 2) or (N, K / 4), and
-/// qweight_scale BF16 (N, K / block). io_error, naming the tensor, where a type or size is not so or
-/// a scale is not finite; from decoding and importing, where an int2 level is -2, which ternary
+/// qweight_scale BF16 (N, K / block). io_error, naming the tensor, where a type or size is not so,
+/// or a scale is not finite; from decoding and importing, where an int2 level is -2, which ternary
 /// weights have not. `name`: the layer's.
 [[nodiscard]] inline packed_linear edgerazor_packed_linear(std::string name, checkpoint_code code,
                                                            const safetensors_tensor& qweight,

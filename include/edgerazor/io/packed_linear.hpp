@@ -124,8 +124,8 @@ struct coded_weights {
   scale_kind scale = scale_kind::float16;  ///< holds every scale
   /// The group of each column; empty where it is column / group.
   std::vector<std::uint32_t> group_of = {};
-  /// Where not empty, one entry a row: not zero where all codes of the row are zero - 1 to zero + 1,
-  /// which are stored as ternary ones, and the others in the format.
+  /// Where not empty, one entry a row: not zero where all codes of the row are zero - 1 to zero + 1
+  /// and are stored as ternary ones, the others in the format.
   std::vector<std::uint8_t> ternary_rows = {};
   /// The codes of the rows, row-major, rows.size() * cols bytes, none over max_code. io_error where
   /// one is none.
