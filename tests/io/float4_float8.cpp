@@ -58,6 +58,30 @@ TEST_CASE("float4: every code under every scale of MXFP4") {
                        doctest::Contains("'s': element 7 is nan"), er::io_error);
 }
 
+TEST_CASE("float4: an expert is its slice of gpt-oss' blocks") {
+  const er::safetensors_reader file = packed_layers::open("float4_float8");
+  tensor blocks = file.get("mxfp4_ct.weight_packed"), scales = file.get("mxfp4_ct.weight_scale");
+  blocks.shape = {2, 4, 4, 16}, scales.shape = {2, 4, 4};
+  std::vector<float> all(8 * 128);
+  er::decode_floats(file.get("mxfp4_ct.weight"), 0, all);
+  for (const std::size_t expert : {0, 1}) {
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(expert * 512);
+    packed_layers::check(er::mxfp4_expert_linear("up", blocks, scales, expert),
+                         {first, first + 512}, "int5_g32_bf16");
+  }
+  const auto refused = [](const tensor& b, const tensor& s, std::size_t expert,
+                          const std::string& sentence) {
+    CAPTURE(sentence);
+    CHECK_THROWS_WITH_AS(static_cast<void>(er::mxfp4_expert_linear("up", b, s, expert)),
+                         doctest::Contains(sentence.c_str()), er::io_error);
+  };
+  refused(blocks, scales, 2, "expected experts x outputs x groups x 16, with an expert 2");
+  scales.shape = {2, 8, 2};
+  refused(blocks, scales, 1, "is U8 [2, 8, 2], expected U8 or F8_E8M0 [2, 4, 4]");
+  blocks.shape = {8, 64};
+  refused(blocks, scales, 1, "is U8 [8, 64], expected experts x outputs");
+}
+
 TEST_CASE("float8: the golden layer, and one number for the matrix or an output") {
   const er::safetensors_reader file = packed_layers::open("float4_float8");
   const er::safetensors_tensor& weight = file.get("fp8_block.weight_f8");
@@ -119,10 +143,9 @@ TEST_CASE("float4, float8: random layers are refused, or import to what they dec
     scale = tensor("s", nv ? f8_e4m3 : u8, {rows, groups});
     number = tensor("n", f32, {1});
     for (tensor* const t : {&weight, &scale, &number}) t->fill(random);
-    for (std::byte& byte : scale.bytes) {
-      // Rarely NaN; exponents of ordinary size.
-      if (random() % 100 != 0) byte = nv ? byte & std::byte{0xf7} : byte & std::byte{0x7f};
-    }
+    // Exponents of ordinary size, and sometimes a scale that is NaN.
+    for (std::byte& byte : scale.bytes) byte &= nv ? std::byte{0xf7} : std::byte{0x7f};
+    if (random() % 8 == 0) scale.bytes[0] = nv ? std::byte{0x7f} : std::byte{0xff};
     return nv ? er::nvfp4_linear("w", weight, scale, number,
                                  random() % 2 == 0 ? divisor : multiplier)
               : er::mxfp4_linear("w", weight, scale);

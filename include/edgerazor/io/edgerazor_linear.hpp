@@ -19,6 +19,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -55,19 +56,30 @@ struct fake_scale {
   return static_cast<float>(static_cast<int>(q + (q < 0 ? -0.5f : 0.5f)));
 }
 
-/// What one block was made of. Weights are finite.
+/// What one block was made of; none where a weight is not finite. Its loops have no branches, so
+/// that compilers make vectors of them.
 inline fake_scale find_fake_scale(std::span<const float> block) noexcept {
-  float largest = 0;
-  for (const float w : block) largest = std::max(largest, std::fabs(w));
-  bool ternary = true;
-  for (const float w : block) ternary = ternary && (w == 0 || std::fabs(w) == largest);
-  if (ternary) return {fake_block::ternary, largest};
+  constexpr std::uint32_t magnitude = 0x7fffffff;
+  std::uint32_t largest_bits = 0;
+  for (const float w : block)
+    largest_bits = std::max(largest_bits, std::bit_cast<std::uint32_t>(w) & magnitude);
+  const auto largest = std::bit_cast<float>(largest_bits);
+  if (!std::isfinite(largest)) return {};
+  std::uint32_t others = 0;
+  for (const float w : block) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(w) & magnitude;
+    others |= bits != 0 && bits != largest_bits ? 1u : 0u;
+  }
+  if (others == 0) return {fake_block::ternary, largest};
   const float near = largest / 7;
   if (!(near >= 0x1p-126f)) return {};
   const auto explains = [&](float s) {
-    bool all = true;
-    for (const float w : block) all = all && float{bfloat16{nearest_level(w, near) * s}} == w;
-    return all;
+    std::uint32_t wrong = 0;
+    for (const float w : block) {
+      const std::uint32_t bits = core::float_to_bfloat_bits(nearest_level(w, near) * s) << 16;
+      wrong |= std::bit_cast<float>(bits) != w ? 1u : 0u;
+    }
+    return wrong == 0;
   };
   for (const float w : block) {
     const float q = std::fabs(nearest_level(w, near));
@@ -97,9 +109,7 @@ inline std::optional<std::vector<fake_scale>> find_fake_scales(const safetensors
   for (std::size_t at = 0; at < elements; at += block) {
     const std::span<float> piece{values.data(), std::min(block, elements - at)};
     read_bfloat16(weight.bytes.data(), at, piece);
-    const bool finite =
-        std::all_of(piece.begin(), piece.end(), [](float w) { return std::isfinite(w); });
-    const fake_scale one = finite ? find_fake_scale(piece) : fake_scale{};
+    const fake_scale one = find_fake_scale(piece);
     if (one.kind == fake_block::none) return std::nullopt;
     found.push_back(one);
   }

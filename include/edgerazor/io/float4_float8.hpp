@@ -121,6 +121,32 @@ inline tensor_extents require_fp4(const safetensors_tensor& weight, std::size_t 
                         std::move(numbers), scale_kind::bfloat16);
 }
 
+/// Expert `expert` of gpt-oss' blocks U8 (E, N, K / 32, 16) and scales U8 (E, N, K / 32). io_error
+/// as of mxfp4_linear, and where there is no such expert.
+[[nodiscard]] inline packed_linear mxfp4_expert_linear(std::string name,
+                                                       const safetensors_tensor& blocks,
+                                                       const safetensors_tensor& scales,
+                                                       std::size_t expert) {
+  using enum safetensors_dtype;
+  namespace io = detail::io;
+  if (blocks.shape.size() != 4 || blocks.shape[3] != 16 || expert >= blocks.shape[0])
+    io::refuse_tensor(blocks,
+                      "experts x outputs x groups x 16, with an expert " + std::to_string(expert));
+  const auto experts = static_cast<std::size_t>(blocks.shape[0]),
+             rows = static_cast<std::size_t>(blocks.shape[1]),
+             groups = static_cast<std::size_t>(blocks.shape[2]);
+  io::require_tensor(blocks, {u8}, {experts, rows, groups, 16});
+  io::require_tensor(scales, {u8, f8_e8m0}, {experts, rows, groups});
+  // No product wraps: each is at most the bytes that are there.
+  const auto slice = [&](const safetensors_tensor& whole, std::size_t cols) {
+    return safetensors_tensor{whole.name,
+                              whole.dtype,
+                              {rows, cols},
+                              whole.bytes.subspan(expert * rows * cols, rows * cols)};
+  };
+  return mxfp4_linear(std::move(name), slice(blocks, groups * 16), slice(scales, groups));
+}
+
 /// `name`: the layer's, for sentences. `block_rows`, `block_cols`: of a number each, where the
 /// scales are neither one nor one an output. io_error, naming the tensor, where a type or size is
 /// not as above or a scale is not finite. A weight that is NaN stays one.
