@@ -3,9 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <random>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -22,22 +20,6 @@ TEST_SUITE_BEGIN("io/bitnet");
 
 namespace {
 using enum er::bitnet_class;
-
-/// An I2_S tensor of random codes, and what it stands for.
-struct i2_s {
-  std::vector<std::byte> bytes;
-  std::vector<float> values;
-
-  i2_s(std::size_t rows, std::size_t cols, float scale, std::mt19937& random)
-      : bytes(rows * cols / 4 + 32) {
-    for (std::size_t e = 0; e < rows * cols; ++e) {
-      const unsigned code = static_cast<unsigned>(random() % 3);
-      bytes[e / 128 * 32 + e % 32] |= static_cast<std::byte>(code << (6 - 2 * (e % 128 / 32)));
-      values.push_back((static_cast<float>(code) - 1) * scale);
-    }
-    std::memcpy(bytes.data() + rows * cols / 4, &scale, sizeof scale);
-  }
-};
 }  // namespace
 
 TEST_CASE("bitnet: the golden layers, to the bit, and multiplied by every kernel") {
@@ -67,16 +49,6 @@ TEST_CASE("bitnet: the last quarter is shorter where 4 does not divide the outpu
   CHECK_THROWS_AS(static_cast<void>(all.import_matrix()), er::io_error);
 }
 
-TEST_CASE("bitnet: I2_S by its layout") {
-  std::mt19937 random(2);
-  const i2_s one(9, 384, 0.0625f, random);
-  packed_layers::check(er::i2_s_linear("blk.0.attn_q.weight", 9, 384, one.bytes), one.values,
-                       "ternary2_row_f32");
-  const er::safetensors_reader file = packed_layers::open("bitnet_i2_s");
-  packed_layers::check(er::i2_s_linear("blk.0.attn_q.weight", 8, 256, file.get("i2_s").bytes),
-                       file.get("expected"), "ternary2_row_f32");
-}
-
 TEST_CASE("bitnet: what is not as it should be is refused by name") {
   const tensor weight("w", u8, {2, 3}), scale("s", bf16, {1});
   const auto refused = [](const tensor& w, const tensor& s, std::size_t rows,
@@ -91,23 +63,6 @@ TEST_CASE("bitnet: what is not as it should be is refused by name") {
   refused(weight, scale, 9, "'w' is U8 [2, 3], expected 3 rows for 9 outputs");
   refused(tensor("w", u8, {6}), scale, 8, "'w' has shape [6], expected a matrix");
   refused(tensor("w", bf16, {2, 3}), scale, 8, "'w' is BF16 [2, 3], expected U8");
-
-  std::mt19937 random(2);
-  i2_s one(3, 128, 0.5f, random);
-  const auto refused_bytes = [&](std::size_t rows, std::size_t cols, std::size_t bytes,
-                                 const std::string& sentence) {
-    CAPTURE(sentence);
-    CHECK_THROWS_WITH_AS(
-        static_cast<void>(er::i2_s_linear("w", rows, cols, std::span{one.bytes}.first(bytes))),
-        doctest::Contains(sentence.c_str()), er::io_error);
-  };
-  refused_bytes(3, 128, 127, "tensor 'w' of type I2_S and shape 3 x 128 has 127 bytes, expected");
-  refused_bytes(4, 96, 128, "and shape 4 x 96");
-  refused_bytes(SIZE_MAX / 4, 128, 128, "has 128 bytes");
-  refused_bytes(0, 128, 32, "shape 0 x 128");
-  const float nan = NAN;
-  std::memcpy(one.bytes.data() + 96, &nan, 4);
-  refused_bytes(3, 128, 128, "has the scale nan, expected a finite number");
 }
 
 TEST_CASE("bitnet: random layers are refused, or import to what they decode to") {
@@ -121,14 +76,6 @@ TEST_CASE("bitnet: random layers are refused, or import to what they decode to")
       if (valid) byte &= ~(byte >> 1 & std::byte{0x55}) | std::byte{0xaa};
     return er::bitnet_linear("q_proj", weight, scale, random() % 2 == 0 ? bitlinear : autobitlinear,
                              rows);
-  });
-  packed_layers::check_random([](std::mt19937& random) {
-    static std::vector<std::byte> bytes;
-    const std::size_t rows = 1 + random() % 4, cols = 128 * (1 + random() % 3);
-    bytes = i2_s(rows, cols, static_cast<float>(random() % 100), random).bytes;
-    if (random() % 2 == 0) bytes[random() % bytes.size()] = std::byte{0xff};
-    if (random() % 8 == 0) bytes.pop_back();
-    return er::i2_s_linear("w", rows, cols, bytes);
   });
 }
 
