@@ -72,7 +72,7 @@ inline fake_scale find_fake_scale(std::span<const float> block) noexcept {
   }
   if (others == 0) return {fake_block::ternary, largest};
   const float near = largest / 7;
-  if (!(near >= 0x1p-126f)) return {};
+  if (!(near >= 0x1p-120f)) return {};  // below, s might be no bfloat16
   const auto explains = [&](float s) {
     std::uint32_t wrong = 0;
     for (const float w : block) {

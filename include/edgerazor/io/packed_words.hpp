@@ -103,7 +103,7 @@ inline void unpack_words(word_packing packing, unsigned bits, const std::uint32_
       std::memcpy(codes + i, &eight, 8);
     }
   } else if (bits == 8) {
-    std::memcpy(codes, words, count);
+    if (count != 0) std::memcpy(codes, words, count);
     return;
   } else if (packing == word_packing::planar) {
     return detail::io::unpack_planar(bits, words, count, codes);
