@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <limits>
 #include <set>
@@ -351,8 +353,9 @@ TEST_CASE("a part of a model is not taken for one, and nothing is written from i
     return end.message;
   };
   CHECK(conversion(changed_model(folder, [](er::gguf_writer& w) {
+          w.set_u16("split.no", 0);
           w.set_u16("split.count", 3);
-        })).find("one of the 3 parts") != std::string::npos);
+        })).find("part 1 of 3 of a split model") != std::string::npos);
 
   const er::gguf_reader reader = er::gguf_reader::open(demo_model());
   const std::filesystem::path part = folder.path() / "part.gguf";
@@ -387,6 +390,46 @@ TEST_CASE("a part of a model is not taken for one, and nothing is written from i
   writer.write(part);
   CHECK(conversion(part).find("not decoded") != std::string::npos);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 2);
+}
+
+TEST_CASE("a split model is converted as the whole one, and not by another part than the first") {
+  const llm::temporary_folder folder{{}};
+  const er::gguf_reader whole = er::gguf_reader::open(demo_model());
+  const std::size_t count = whole.tensors().size();
+  const auto write_part = [&](const char* name, int number, std::size_t begin, std::size_t end) {
+    er::gguf_writer writer;
+    if (number == 0) {
+      writer.copy_metadata(whole);
+    } else {
+      writer.set_string("general.architecture", "llama");
+    }
+    writer.set_u16("split.no", static_cast<std::uint16_t>(number));
+    writer.set_u16("split.count", 2);
+    writer.set_i32("split.tensors.count", static_cast<std::int32_t>(count));
+    for (std::size_t i = begin; i < end; ++i) writer.copy_tensor(whole.tensors()[i]);
+    writer.write(folder.path() / name);
+  };
+  write_part("m-00001-of-00002.gguf", 0, 0, count / 2);
+  write_part("m-00002-of-00002.gguf", 1, count / 2, count);
+  const auto convert = [&](const std::filesystem::path& model, const char* output) {
+    return llm::run({"convert", "--model", model.string(), "--recipe", "w4", "--output",
+                     (folder.path() / output).string()});
+  };
+  CHECK(convert(folder.path() / "m-00001-of-00002.gguf", "split.gguf").code == 0);
+  CHECK(convert(demo_model(), "whole.gguf").code == 0);
+  const auto bytes_of = [&](const char* name) {
+    std::ifstream file(folder.path() / name, std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  CHECK(bytes_of("split.gguf") == bytes_of("whole.gguf"));
+  const support::outcome second = convert(folder.path() / "m-00002-of-00002.gguf", "no.gguf");
+  CHECK(second.code == 1);
+  CHECK(second.message.find(
+            "part 2 of 2 of a split model; open the first, 'm-00001-of-00002.gguf'") !=
+        std::string::npos);
+  std::filesystem::remove(folder.path() / "m-00002-of-00002.gguf");
+  CHECK(convert(folder.path() / "m-00001-of-00002.gguf", "no.gguf").code == 1);
+  CHECK(!std::filesystem::exists(folder.path() / "no.gguf"));
 }
 
 TEST_CASE("a name from a file reaches no message as it stands") {
