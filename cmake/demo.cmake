@@ -87,7 +87,7 @@ function(demo_run)
   endif()
 endfunction()
 
-edgerazor_setup(PROGRAMS c++ ninja git LIBRARIES xsimd eigen cli11 nlohmann_json)
+edgerazor_setup(PROGRAMS c++ ninja git LIBRARIES xsimd eigen cli11 nlohmann_json utf8proc)
 edgerazor_parallel()
 edgerazor_build(demo built)
 if(NOT built)

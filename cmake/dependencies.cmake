@@ -100,7 +100,36 @@ function(edgerazor_require_benchmark)
   add_subdirectory(${benchmark_SOURCE_DIR} ${benchmark_BINARY_DIR} EXCLUDE_FROM_ALL)
 endfunction()
 
-# edgerazor_require(<name>...): xsimd, eigen, doctest, cli11, nlohmann_json, benchmark
+# Unicode's categories and its composed form. Debian's package has no CMake files.
+function(edgerazor_require_utf8proc)
+  if(TARGET utf8proc::utf8proc)
+    return()
+  endif()
+  find_package(utf8proc 2.6 CONFIG QUIET)
+  if(TARGET utf8proc::utf8proc)
+    edgerazor_make_global(utf8proc::utf8proc)
+    return()
+  endif()
+  find_path(EDGERAZOR_UTF8PROC_INCLUDE utf8proc.h)
+  find_library(EDGERAZOR_UTF8PROC_LIBRARY NAMES libutf8proc.a utf8proc)  # static first: what is unpacked needs no path later
+  mark_as_advanced(EDGERAZOR_UTF8PROC_INCLUDE EDGERAZOR_UTF8PROC_LIBRARY)
+  if(EDGERAZOR_UTF8PROC_INCLUDE AND EDGERAZOR_UTF8PROC_LIBRARY)
+    add_library(utf8proc::utf8proc UNKNOWN IMPORTED GLOBAL)
+    set_target_properties(utf8proc::utf8proc PROPERTIES IMPORTED_LOCATION ${EDGERAZOR_UTF8PROC_LIBRARY})
+    target_include_directories(utf8proc::utf8proc SYSTEM INTERFACE ${EDGERAZOR_UTF8PROC_INCLUDE})
+    return()
+  endif()
+  edgerazor_fetch(utf8proc https://github.com/JuliaStrings/utf8proc.git e5e799221b45bbb90f5fdc5c69b6b8dfbf017e78)  # 2.11.3
+  set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
+  set(UTF8PROC_INSTALL OFF)
+  set(BUILD_SHARED_LIBS OFF)
+  add_subdirectory(${utf8proc_SOURCE_DIR} ${utf8proc_BINARY_DIR} EXCLUDE_FROM_ALL)
+  if(NOT TARGET utf8proc::utf8proc)
+    add_library(utf8proc::utf8proc ALIAS utf8proc)
+  endif()
+endfunction()
+
+# edgerazor_require(<name>...): xsimd, eigen, doctest, cli11, nlohmann_json, utf8proc, benchmark
 function(edgerazor_require)
   foreach(name IN LISTS ARGN)
     cmake_language(CALL edgerazor_require_${name})

@@ -21,7 +21,7 @@ endfunction()
 #   venv pip                               modules of python3
 #   ctags                                  Universal Ctags
 #   sanitizers                             clang++'s runtime for libFuzzer and AddressSanitizer
-#   xsimd eigen doctest cli11 nlohmann_json benchmark
+#   xsimd eigen doctest cli11 nlohmann_json utf8proc benchmark
 function(edgerazor_has need result)
   set(found FALSE)
   if(need STREQUAL "c++")
@@ -64,6 +64,7 @@ function(edgerazor_has need result)
     set(header_doctest doctest/doctest.h)
     set(header_cli11 CLI/CLI.hpp)
     set(header_nlohmann_json nlohmann/json.hpp)
+    set(header_utf8proc utf8proc.h)
     set(header_benchmark benchmark/benchmark.h)
     string(REPLACE ":" ";" prefixes "$ENV{CMAKE_PREFIX_PATH}")
     find_file(header NAMES ${header_${need}} PATHS ${EDGERAZOR_UNPACKED}/usr ${prefixes} /usr/local /usr
@@ -195,6 +196,7 @@ set(package_eigen libeigen3-dev)
 set(package_doctest doctest-dev)
 set(package_cli11 libcli11-dev)
 set(package_nlohmann_json nlohmann-json3-dev)
+set(package_utf8proc libutf8proc-dev)
 set(package_benchmark libbenchmark-dev)
 
 function(edgerazor_install_missing missing)
@@ -210,7 +212,7 @@ function(edgerazor_install_missing missing)
   edgerazor_as_root(root)
   set(announced ${packages})
   if(root STREQUAL "FALSE")
-    list(FILTER packages INCLUDE REGEX "^(libeigen3-dev|doctest-dev|libcli11-dev|nlohmann-json3-dev)$")
+    list(FILTER packages INCLUDE REGEX "^(libeigen3-dev|doctest-dev|libcli11-dev|nlohmann-json3-dev|libutf8proc-dev)$")
     set(announced ${packages})
     set(act "Unpacking below build/setup, since nothing can be installed without root")
   elseif(root)

@@ -1,60 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The ChatML conversation format, which SmolLM2, Qwen2 and Qwen3 were trained on:
-///
-///     <|im_start|>role\ntext<|im_end|>\n     for each message, then
-///     <|im_start|>assistant\n                 and the model goes on
+/// Conversations as a model was trained on them.
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "chat_template.hpp"
 #include "tokenizer.hpp"
 
 namespace llm {
 
 class chat_format {
  public:
-  /// ChatML where the model's template or, without one, its control tokens show it, with the system
-  /// message that the template supplies by default (see read_chat_template). Nothing otherwise: a
-  /// template that is not understood is then the reason in `why`, which stays empty where the model
-  /// has none. The result refers to `words`.
+  struct message {
+    std::string role;  ///< "system", "user" or "assistant"
+    std::string text;
+  };
+  using pieces = std::vector<tokenizer::piece>;
+
+  /// What the model's template says (see read_chat_template) or, without one, ChatML where its
+  /// control tokens show it. Nothing otherwise: a template that is not understood, or needs control
+  /// tokens that the vocabulary lacks, is then the reason in `why`, which stays empty where the
+  /// model has none. The result refers to `words`.
   static std::optional<chat_format> detect(const tokenizer& words, std::string& why);
   static std::optional<chat_format> detect(const tokenizer& words) {
     std::string ignored;
     return detect(words, ignored);
   }
-  /// ChatML whatever the template says. Throws std::invalid_argument where the vocabulary lacks its
-  /// control tokens.
-  static chat_format chatml(const tokenizer& words);
+  /// A layout by its name, whatever the template says. Throws std::invalid_argument where there is
+  /// none of that name, and where the vocabulary lacks its control tokens.
+  static chat_format named(const tokenizer& words, std::string_view name);
 
-  /// Opens the conversation with this system message; empty: with none.
-  void set_system_message(std::string text) { system_ = std::move(text); }
+  /// Opens the conversation with this system message; empty: with none. Throws
+  /// std::invalid_argument where the template takes none.
+  void set_system_message(std::string text);
 
-  /// The tokens that open a conversation: the system message, if there is one.
+  /// The tokens that open a conversation: of the beginning, and of the system message, if there is
+  /// one with a role.
   [[nodiscard]] std::vector<token_id> opening() const;
-  /// A user's message and the header of the answer. Control tokens spelled out in `text` stay plain
-  /// text.
-  [[nodiscard]] std::vector<token_id> question(std::string_view text) const;
+  /// A user's message and the header of the answer; `first`: there was none before. Control tokens
+  /// spelled out in `text` stay plain text.
+  [[nodiscard]] std::vector<token_id> question(std::string_view text, bool first = true) const;
   /// What closes an answer whose last token was `last`.
   [[nodiscard]] std::vector<token_id> end_of_answer(token_id last) const;
 
-  [[nodiscard]] const std::string& system_message() const noexcept { return system_; }
+  /// A whole conversation, without the beginning-of-sequence token of its first message; with the
+  /// header of an answer where one is `wanted`. Throws std::invalid_argument where the first message
+  /// is of the system and the template takes none.
+  [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted) const;
+
+  [[nodiscard]] const std::string& system_message() const noexcept { return says_.system; }
+  [[nodiscard]] const chat_template& layout() const noexcept { return says_; }
 
  private:
-  explicit chat_format(const tokenizer& words, token_id start, token_id end)
-      : words_(&words), start_(start), end_(end) {}
-  static std::optional<chat_format> with_markers(const tokenizer& words);
+  chat_format(const tokenizer& words, chat_template says)
+      : words_(&words), says_(std::move(says)) {}
+  /// The control token of the layout that the vocabulary lacks; empty where it has them all.
+  [[nodiscard]] std::string missing_token() const;
 
-  void append_message(std::vector<token_id>& out, std::string_view role,
-                      std::string_view text) const;
-  void append_text(std::vector<token_id>& out, std::string_view text) const;
+  void append_system(pieces& out, const std::string& text) const;
+  void append_message(pieces& out, std::string_view role, std::string_view text,
+                      const pieces& beginning) const;
+  [[nodiscard]] pieces system_of_question(const std::string& text) const;
+  void append_header(pieces& out) const;
+  [[nodiscard]] std::string trimmed(std::string_view text) const;
+  [[nodiscard]] std::string text_of(std::optional<token_id> token) const;
+  [[nodiscard]] std::optional<token_id> end_token() const;
 
   const tokenizer* words_;
-  token_id start_, end_;
-  std::string system_;
+  chat_template says_;
 };
 
 }  // namespace llm

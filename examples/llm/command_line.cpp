@@ -5,6 +5,7 @@
 #include <memory>
 #include <thread>
 
+#include "chat_template.hpp"
 #include "demo_model.hpp"
 #include "options.hpp"
 #include "support/system.hpp"
@@ -86,9 +87,10 @@ void add_generate(CLI::App& program) {
                     "Continue the prompt as it stands, control tokens included")
           ->excludes(chat);
   command
-      .add_flag("--chatml", options.chatml,
-                "Talk in ChatML, whatever the model's chat template says")
-      ->excludes(raw);
+      .add_option("--template", options.layout,
+                  "Talk in this format, whatever the model's chat template says: " + layout_names())
+      ->excludes(raw)
+      ->type_name("NAME");
   command
       .add_option_function<std::string>(
           "--system", [&options](const std::string& text) { options.system = text; },

@@ -12,6 +12,7 @@
 
 #include "default_text.hpp"
 #include "tokenizer.hpp"
+#include "tokenizer_gguf.hpp"
 #include "utf8.hpp"
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
@@ -145,13 +146,7 @@ void make_demo_model(const std::filesystem::path& output) {
   writer.set_u32("llama.attention.head_count_kv", kv_heads);
   writer.set_u32("llama.rope.dimension_count", head_size);
   writer.set_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  writer.set_string("tokenizer.ggml.model", "gpt2");
-  writer.set_string("tokenizer.ggml.pre", "gpt-2");
-  for (const std::string& token : data.tokens) writer.append_string("tokenizer.ggml.tokens", token);
-  for (const std::string& merge : data.merges) writer.append_string("tokenizer.ggml.merges", merge);
-  writer.set_array<std::int32_t>("tokenizer.ggml.token_type", data.types);
-  writer.set_u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*data.eos));
-  writer.set_bool("tokenizer.ggml.add_bos_token", false);
+  write_vocabulary(writer, data);
 
   random_numbers random;
   std::vector<float> embedding = random.matrix(tokens, hidden, 1.0f);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "chat.hpp"
 #include "decoder.hpp"
@@ -67,23 +68,24 @@ token_id answer(decoder& runs, const tokenizer& words, sampler& choose,
   return token;
 }
 
-/// The format in which to talk; nothing: the prompt is continued as it stands. A template that is
-/// not understood is refused, rather than followed in part.
+/// The format in which to talk; nothing: the prompt is continued as it stands, and where the model
+/// has a chat template that is not understood, the user is told so.
 std::optional<chat_format> format_of(const generate_options& options, const tokenizer& words) {
   if (options.raw) return std::nullopt;
   std::string why;
-  std::optional<chat_format> format =
-      options.chatml ? chat_format::chatml(words) : chat_format::detect(words, why);
+  std::optional<chat_format> format = options.layout.empty()
+                                          ? chat_format::detect(words, why)
+                                          : chat_format::named(words, options.layout);
+  const std::string reason = why.empty() ? "the model has no chat template"
+                                         : "the model's chat template is not understood: " + why;
+  const std::string ways = "; --template NAME talks in one of " + layout_names();
+  if (!format && (options.chat || options.system))
+    throw std::invalid_argument(reason + ways + ", --raw --prompt continues a text");
   if (!format && !why.empty()) {
-    throw std::invalid_argument("the model's chat template is not understood: " + why +
-                                "; --raw continues the prompt as it stands, --chatml talks in "
-                                "ChatML all the same");
+    std::fprintf(stderr, "[%s; the prompt is continued as it stands%s]\n", reason.c_str(),
+                 ways.c_str());
   }
-  if (!format && (options.chat || options.system)) {
-    throw std::invalid_argument(
-        "the model has no chat format that this program knows (ChatML); use --raw --prompt");
-  }
-  if (options.system) format->set_system_message(*options.system);
+  if (format && options.system) format->set_system_message(*options.system);
   return format;
 }
 
@@ -129,9 +131,10 @@ void generate(const generate_options& options) {
 
   decoder runs(weights, threads, room, kernel);
   std::vector<token_id> waiting = format->opening();
+  bool first = true;
   for (std::string line; print("> "), std::getline(std::cin, line);) {
     if (line.empty()) continue;
-    const std::vector<token_id> question = format->question(line);
+    const std::vector<token_id> question = format->question(line, std::exchange(first, false));
     waiting.insert(waiting.end(), question.begin(), question.end());
     if (waiting.size() >= runs.max_positions() - runs.size()) {
       throw std::invalid_argument("the conversation has filled the context of " +

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "checkpoint.hpp"
-#include "metadata.hpp"
+#include "tokenizer_gguf.hpp"
 #include <edgerazor/io/ggml_type.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/packed_model.hpp>
@@ -97,46 +97,7 @@ class gguf_checkpoint final : public checkpoint {
   er::packed_tensors packed_;
 };
 
-vocabulary gguf_checkpoint::read_vocabulary() const {
-  const er::gguf_reader& file = reader_;
-  const std::string kind{file.get_string("tokenizer.ggml.model")};
-  if (kind != "gpt2") {
-    throw er::io_error("the model's tokenizer is " + er::quoted(kind) +
-                       "; this program has byte-level BPE ('gpt2')");
-  }
-  vocabulary data;
-  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens"))
-    data.tokens.emplace_back(token);
-  for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges"))
-    data.merges.emplace_back(merge);
-  if (data.tokens.empty()) throw er::io_error("the model's vocabulary has no tokens");
-  if (file.has("tokenizer.ggml.token_type"))
-    data.types = file.get_i32s("tokenizer.ggml.token_type");
-
-  const std::string rule{file.optional_string("tokenizer.ggml.pre").value_or("gpt-2")};
-  const auto words = parse_pre_tokenizer(rule);
-  if (!words) {
-    throw er::io_error("the model's pre-tokenizer is " + er::quoted(rule) +
-                       "; this program has gpt-2, smollm, llama-bpe and qwen2");
-  }
-  data.words = *words;
-  data.whole_words_first = *words == pre_tokenizer::llama_bpe;
-  data.add_bos = file.optional_bool("tokenizer.ggml.add_bos_token")
-                     .value_or(*words == pre_tokenizer::llama_bpe);
-  const metadata keys(file, "tokenizer.ggml.");
-  const auto token = [&](std::string_view key) -> std::optional<token_id> {
-    const auto id = keys.optional_size(key, {0, data.tokens.size() - 1});
-    return id ? std::optional{static_cast<token_id>(*id)} : std::nullopt;
-  };
-  data.bos = token("bos_token_id");
-  data.eos = token("eos_token_id");
-  // The ends of a turn and of a message, where they are not the end of text.
-  for (const std::string_view key : {"eot_token_id", "eom_token_id"}) {
-    if (const auto id = token(key)) data.other_ends.push_back(*id);
-  }
-  data.chat_template = file.optional_string("tokenizer.chat_template").value_or("");
-  return data;
-}
+vocabulary gguf_checkpoint::read_vocabulary() const { return llm::read_vocabulary(reader_); }
 
 }  // namespace
 

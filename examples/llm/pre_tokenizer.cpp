@@ -6,51 +6,45 @@
 #include <cstdint>
 #include <iterator>
 #include <span>
+#include <utility>
 
-#include "unicode_ranges.hpp"
+#include "unicode.hpp"
 #include "utf8.hpp"
 
 namespace llm {
 
 namespace {
 
-enum class category : std::uint8_t { letter, number, white_space, other, end };
+/// The first name of each is the one that is written.
+constexpr std::pair<std::string_view, pre_tokenizer> names[] = {
+    {"gpt-2", pre_tokenizer::gpt2},          {"gpt2", pre_tokenizer::gpt2},
+    {"smollm", pre_tokenizer::smollm},       {"llama-bpe", pre_tokenizer::llama_bpe},
+    {"llama3", pre_tokenizer::llama_bpe},    {"llama-v3", pre_tokenizer::llama_bpe},
+    {"qwen2", pre_tokenizer::qwen2},         {"deepseek-r1-qwen", pre_tokenizer::qwen2},
+    {"metaspace", pre_tokenizer::metaspace}, {"none", pre_tokenizer::none},
+};
 
 struct character {
   std::uint32_t code;
-  category kind;
+  character_kind kind;
   std::size_t offset;  ///< of its first byte in the text
 };
 
-bool contains(std::span<const code_point_range> ranges, std::uint32_t code) {
-  const auto after = std::upper_bound(
-      ranges.begin(), ranges.end(), code,
-      [](std::uint32_t value, const code_point_range& r) { return value < r.first; });
-  return after != ranges.begin() && code <= std::prev(after)->last;
-}
-
-category category_of(std::uint32_t code) {
-  if (contains(letter_ranges, code)) return category::letter;
-  if (contains(number_ranges, code)) return category::number;
-  if (contains(white_space_ranges, code)) return category::white_space;
-  return category::other;
-}
-
-/// The characters of one piece; past its end stands a character of category `end`.
+/// The characters of one piece; past its end stands a character of kind `none`.
 class scanner {
  public:
   explicit scanner(std::span<const character> piece) : piece_(piece) {}
 
-  [[nodiscard]] category kind(std::size_t at) const {
-    return at < piece_.size() ? piece_[at].kind : category::end;
+  [[nodiscard]] character_kind kind(std::size_t at) const {
+    return at < piece_.size() ? piece_[at].kind : character_kind::none;
   }
   [[nodiscard]] std::uint32_t code(std::size_t at) const {
     return at < piece_.size() ? piece_[at].code : 0;
   }
   [[nodiscard]] bool newline(std::size_t at) const { return code(at) == '\n' || code(at) == '\r'; }
 
-  /// First position from `at` on, and before `limit`, whose category is another one than `wanted`.
-  [[nodiscard]] std::size_t skip(category wanted, std::size_t at,
+  /// First position from `at` on, and before `limit`, whose kind is another one than `wanted`.
+  [[nodiscard]] std::size_t skip(character_kind wanted, std::size_t at,
                                  std::size_t limit = SIZE_MAX) const {
     while (at < limit && kind(at) == wanted) ++at;
     return at;
@@ -69,14 +63,15 @@ class scanner {
   /// \s+(?!\S) | \s+: a run of white space leaves its last character to a word that follows, unless
   /// it has only one.
   [[nodiscard]] std::size_t white_space(std::size_t at) const {
-    const std::size_t stop = skip(category::white_space, at);
-    return kind(stop) != category::end && stop - at > 1 ? stop - 1 : stop;
+    const std::size_t stop = skip(character_kind::white_space, at);
+    return kind(stop) != character_kind::none && stop - at > 1 ? stop - 1 : stop;
   }
 
   [[nodiscard]] std::size_t gpt2_word(std::size_t at) const {
     if (const std::size_t stop = contraction(at, false); stop != at) return stop;
     const std::size_t body = code(at) == ' ' ? at + 1 : at;
-    for (const category wanted : {category::letter, category::number, category::other}) {
+    for (const character_kind wanted :
+         {character_kind::letter, character_kind::number, character_kind::other}) {
       if (kind(body) == wanted) return skip(wanted, body);
     }
     return white_space(at);
@@ -84,18 +79,19 @@ class scanner {
 
   [[nodiscard]] std::size_t llama_word(std::size_t at, std::size_t digits) const {
     if (const std::size_t stop = contraction(at, true); stop != at) return stop;
-    const bool joins = kind(at) != category::number && !newline(at);
-    if (const std::size_t body = kind(at) != category::letter && joins ? at + 1 : at;
-        kind(body) == category::letter) {
-      return skip(category::letter, body);
+    const bool joins = kind(at) != character_kind::number && !newline(at);
+    if (const std::size_t body = kind(at) != character_kind::letter && joins ? at + 1 : at;
+        kind(body) == character_kind::letter) {
+      return skip(character_kind::letter, body);
     }
-    if (kind(at) == category::number) return skip(category::number, at, at + digits);
-    if (const std::size_t body = code(at) == ' ' ? at + 1 : at; kind(body) == category::other) {
-      std::size_t stop = skip(category::other, body);
+    if (kind(at) == character_kind::number) return skip(character_kind::number, at, at + digits);
+    if (const std::size_t body = code(at) == ' ' ? at + 1 : at;
+        kind(body) == character_kind::other) {
+      std::size_t stop = skip(character_kind::other, body);
       while (newline(stop)) ++stop;
       return stop;
     }
-    for (std::size_t stop = skip(category::white_space, at); stop > at; --stop) {
+    for (std::size_t stop = skip(character_kind::white_space, at); stop > at; --stop) {
       if (newline(stop - 1)) return stop;
     }
     return white_space(at);
@@ -112,22 +108,40 @@ class scanner {
   std::span<const character> piece_;
 };
 
+std::vector<std::string_view> split_at_spaces(std::string_view text) {
+  constexpr std::string_view space = "\xe2\x96\x81";
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const std::size_t stop = std::min(text.find(space, 1), text.size());
+    words.push_back(text.substr(0, stop));
+    text.remove_prefix(stop);
+  }
+  return words;
+}
+
 }  // namespace
 
 std::optional<pre_tokenizer> parse_pre_tokenizer(std::string_view name) {
-  if (name == "gpt2" || name == "gpt-2") return pre_tokenizer::gpt2;
-  if (name == "smollm") return pre_tokenizer::smollm;
-  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3")
-    return pre_tokenizer::llama_bpe;
-  if (name == "qwen2") return pre_tokenizer::qwen2;
+  for (const auto& [known, rule] : names) {
+    if (known == name) return rule;
+  }
   return std::nullopt;
 }
 
+std::string_view name_of(pre_tokenizer rule) {
+  return std::find_if(std::begin(names), std::end(names),
+                      [rule](const auto& one) { return one.second == rule; })
+      ->first;
+}
+
 std::vector<std::string_view> split_words(pre_tokenizer rule, std::string_view text) {
+  if (text.empty()) return {};
+  if (rule == pre_tokenizer::none) return {text};
+  if (rule == pre_tokenizer::metaspace) return split_at_spaces(text);
   std::vector<character> characters;
   for (std::size_t at = 0; at < text.size();) {
     const utf8_character next = first_character(text.substr(at));
-    characters.push_back({next.code, category_of(next.code), at});
+    characters.push_back({next.code, kind_of(next.code), at});
     at += next.size;
   }
   const auto offset = [&](std::size_t i) {
@@ -148,7 +162,7 @@ std::vector<std::string_view> split_words(pre_tokenizer rule, std::string_view t
 
   std::size_t begin = 0;
   for (std::size_t i = 0; rule == pre_tokenizer::smollm && i < characters.size(); ++i) {
-    if (characters[i].kind != category::number) continue;
+    if (characters[i].kind != character_kind::number) continue;
     split_piece(begin, i);
     split_piece(i, i + 1);
     begin = i + 1;

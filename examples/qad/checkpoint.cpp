@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "llm/tokenizer_gguf.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
 
@@ -50,7 +51,7 @@ checkpoint read_fields(const er::gguf_reader& file) {
   checkpoint state;
   state.step = file.get_u64(step_key);
   state.options = file.get_string(options_key);
-  state.words = read_tokenizer(file);
+  state.words = llm::read_vocabulary(file);
   state.weights = read_numbers(file, "weights");
   state.first_moments = read_numbers(file, "first_moments");
   state.second_moments = read_numbers(file, "second_moments");
@@ -72,32 +73,6 @@ std::uint64_t fingerprint(std::span<const std::byte> bytes, std::uint64_t seed) 
   return hash ^ bytes.size();
 }
 
-void add_tokenizer(er::gguf_writer& writer, const llm::vocabulary& words) {
-  writer.set_string("tokenizer.ggml.model", "gpt2");
-  writer.set_string("tokenizer.ggml.pre", "gpt-2");
-  for (const std::string& token : words.tokens)
-    writer.append_string("tokenizer.ggml.tokens", token);
-  for (const std::string& merge : words.merges)
-    writer.append_string("tokenizer.ggml.merges", merge);
-  writer.set_array<std::int32_t>("tokenizer.ggml.token_type", words.types);
-  if (words.eos)
-    writer.set_u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*words.eos));
-  writer.set_bool("tokenizer.ggml.add_bos_token", false);
-}
-
-llm::vocabulary read_tokenizer(const er::gguf_reader& file) {
-  llm::vocabulary words;
-  for (const std::string_view token : file.get_strings("tokenizer.ggml.tokens"))
-    words.tokens.emplace_back(token);
-  if (file.has("tokenizer.ggml.merges")) {
-    for (const std::string_view merge : file.get_strings("tokenizer.ggml.merges"))
-      words.merges.emplace_back(merge);
-  }
-  words.types = file.get_i32s("tokenizer.ggml.token_type");
-  words.eos = file.optional_i32("tokenizer.ggml.eos_token_id");
-  return words;
-}
-
 void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& state) {
   er::gguf_writer writer;
   writer.set_string("general.architecture", architecture);
@@ -105,7 +80,7 @@ void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& 
   writer.set_u64(step_key, state.step);
   writer.set_string(options_key, state.options);
   writer.set_u64(hash_key, fingerprint_of(state));
-  add_tokenizer(writer, *state.words);
+  llm::write_vocabulary(writer, *state.words);
   for (const auto& [name, values] : {std::pair{"weights", state.weights},
                                      {"first_moments", state.first_moments},
                                      {"second_moments", state.second_moments}}) {

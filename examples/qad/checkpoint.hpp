@@ -59,9 +59,4 @@ inline std::uint64_t fingerprint(std::span<const float> values,
   return fingerprint(std::as_bytes(values), seed);
 }
 
-/// The keys `tokenizer.ggml.*` of a GGUF file.
-void add_tokenizer(er::gguf_writer& writer, const llm::vocabulary& words);
-/// What add_tokenizer wrote.
-llm::vocabulary read_tokenizer(const er::gguf_reader& file);
-
 }  // namespace qad

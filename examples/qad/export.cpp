@@ -8,6 +8,7 @@
 
 #include "checkpoint.hpp"
 #include "llm/model.hpp"
+#include "llm/tokenizer_gguf.hpp"
 #include "quantization.hpp"
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/gguf_export.hpp>
@@ -110,7 +111,7 @@ std::size_t export_model(const parameters& master, std::string_view recipe,
                  er::gguf_file_type(recipe == "none" ? er::ggml_type::f16 : er::ggml_type::i8));
   writer.set_string(llm::recipe_key, how.name);
   add_geometry(writer, master.shape());
-  add_tokenizer(writer, words);
+  llm::write_vocabulary(writer, words);
 
   std::deque<er::any_matrix> matrices;  // the writer refers to them
   for (const parameters::entry& e : master.entries()) {

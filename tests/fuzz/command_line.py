@@ -53,7 +53,7 @@ RACE = [
 LLM = {
     "generate": [
         option("--model", *MODELS), option("--prompt", "Once upon a time", "", "<|im_start|>", "\x00"[:0]),
-        option("--raw"), option("--chat"), option("--chatml"), option("--system", "Be brief."),
+        option("--raw"), option("--chat"), option("--template", "chatml"), option("--system", "Be brief."),
         option("--tokens", "1", "8", "0"), option("--context", "64", "2048"), option("--temperature", *REALS),
         option("--top-k", *NUMBERS), option("--top-p", "0.5", "1"), option("--seed", *NUMBERS),
         option("--recipe", *RECIPES), *QUANTIZE, *RUN,

@@ -93,7 +93,11 @@ TEST_CASE("strings are read with their quotes, braces and escapes") {
 }
 
 TEST_CASE("what is not understood is refused") {
-  check_refused("{{ '[INST]' + message['content'] + '[/INST]' }}");
+  check_refused("{{ 'User: ' + message['content'] }}");
+  check_refused("{{ '[INST]' + message['content'] }}");
+  check_refused("{{ '[INST] Hi [/INST]' }}");
+  check_refused("{{ '[SYSTEM_PROMPT]x[/SYSTEM_PROMPT][INST]' + message['content'] + '[/INST]' }}");
+  check_refused(chatml("{{ '[INST]' + message['content'] + '[/INST]' }}"));  // which of the two?
   check_refused("{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}");
   // Another layout of the same markers, as Phi-4 has it.
   check_refused(
@@ -129,11 +133,43 @@ TEST_CASE("what is not understood is refused") {
 }
 
 TEST_CASE("any row of a template's parts is read or refused, and ends") {
-  const char* const parts[] = {
-      "{{",     "}}",   "{%",        "%}",           "{#",         "#}",    "-", "'",
-      "\"",     "\\",   "\\u00e9",   "\n",           " ",          "+",     "~", "[",
-      "]",      "{",    "}",         "set a = ",     "if x",       "endif", "a", "messages",
-      "system", "user", "assistant", "<|im_start|>", "<|im_end|>", "text"};
+  const char* const parts[] = {"{{",
+                               "}}",
+                               "{%",
+                               "%}",
+                               "{#",
+                               "#}",
+                               "-",
+                               "'",
+                               "\"",
+                               "\\",
+                               "\\u00e9",
+                               "\n",
+                               " ",
+                               "+",
+                               "~",
+                               "[",
+                               "]",
+                               "{",
+                               "}",
+                               "set a = ",
+                               "if x",
+                               "endif",
+                               "a",
+                               "messages",
+                               "system",
+                               "user",
+                               "assistant",
+                               "<|im_start|>",
+                               "<|im_end|>",
+                               "text",
+                               "<|im_start|>user\n",
+                               "<|im_end|>\n",
+                               "[INST]",
+                               "[/INST]",
+                               "<|start_header_id|>",
+                               "<|end_header_id|>\n\n",
+                               "<|eot_id|>"};
   std::mt19937 random(11);
   std::size_t understood = 0;
   for (int round = 0; round < 20'000; ++round) {

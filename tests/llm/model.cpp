@@ -254,7 +254,7 @@ TEST_CASE("models that this program can't run are refused in one sentence") {
           w.set_string("general.architecture", "mamba");
         }).find("mamba") != std::string::npos);
   CHECK(refused([](er::gguf_writer& w) {
-          w.set_string("tokenizer.ggml.model", "llama");
+          w.set_string("tokenizer.ggml.model", "bert");
         }).find("tokenizer") != std::string::npos);
   CHECK(refused([](er::gguf_writer& w) {
           w.set_string("tokenizer.ggml.pre", "viking");

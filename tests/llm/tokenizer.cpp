@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llm/tokenizer.hpp"
 
+#include <limits>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -88,6 +90,27 @@ TEST_CASE("any bytes survive, UTF-8 or not") {
   }
 }
 
+TEST_CASE("a word of a million symbols takes fewer than three looks at pairs for each") {
+  std::size_t looks = 0;
+  // 0 0 merges to 1, 1 1 to 2 and so on: as many merges as there can be.
+  const auto find = [&looks](std::int32_t left, std::int32_t right) {
+    ++looks;
+    return left == right
+               ? std::optional{llm::merge_result{static_cast<std::uint32_t>(left), left + 1}}
+               : std::nullopt;
+  };
+  std::vector<std::int32_t> symbols(1 << 20, 0);
+  llm::merge_pairs(symbols, find);
+  CHECK(symbols == std::vector<std::int32_t>{20});
+  CHECK(looks < std::size_t{3} << 20);
+  symbols = {7};
+  llm::merge_pairs(symbols, find);
+  CHECK(symbols == std::vector<std::int32_t>{7});
+  symbols.clear();
+  llm::merge_pairs(symbols, find);
+  CHECK(symbols.empty());
+}
+
 TEST_CASE("merges go by rank, leftmost first; a long word takes no quadratic time") {
   const llm::tokenizer words(small_vocabulary());
   using markup = llm::tokenizer::markup;
@@ -109,6 +132,64 @@ TEST_CASE("control tokens are found only where they may be") {
     CHECK(token != 5);
   CHECK(words.is_control(5));
   CHECK(!words.is_control(4));
+}
+
+TEST_CASE("a control token is found across pieces, but not where one of them is plain") {
+  const llm::tokenizer words(small_vocabulary());
+  using enum llm::tokenizer::markup;
+  using pieces = std::vector<llm::tokenizer::piece>;
+  using ids = std::vector<llm::token_id>;
+  const ids spelled = words.encode("<|end|>", plain);
+  CHECK(words.encode(pieces{{"a<|end|>", control_tokens}, {"b", plain}}) == ids{0, 5, 1});
+  CHECK(words.encode(pieces{{"a<|en", control_tokens}, {"d|>b", control_tokens}}) == ids{0, 5, 1});
+  for (const pieces& mixed :
+       {pieces{{"<|en", control_tokens}, {"d|>", plain}},
+        pieces{{"<|en", plain}, {"d|>", control_tokens}},
+        pieces{{"<|e", control_tokens}, {"n", plain}, {"d|>", control_tokens}},
+        pieces{{"<|end|>", plain}}, pieces{{"", control_tokens}, {"<|end|>", plain}}})
+    CHECK(words.encode(mixed) == spelled);
+  CHECK(words.encode(pieces{{"<|end|>", plain}, {"<|end|>", control_tokens}}).back() == 5);
+  // What lies between two control tokens is one text, whoever wrote it.
+  CHECK(words.encode(pieces{{"a", control_tokens}, {"b", plain}, {"c", control_tokens}}) == ids{4});
+  CHECK(words.encode(pieces{}).empty());
+}
+
+TEST_CASE("no merge and no whole word makes a control token of plain text") {
+  using markup = llm::tokenizer::markup;
+  llm::vocabulary data = small_vocabulary();
+  data.types[4] = llm::vocabulary::control;  // abc, which a merge gives
+  data.whole_words_first = true;
+  const llm::tokenizer merged(data);
+  CHECK(merged.encode("abc", markup::plain) == std::vector<llm::token_id>{3, 2});
+  CHECK(merged.encode("abc", markup::control_tokens) == std::vector<llm::token_id>{4});
+  data.merges.clear();
+  data.letters = llm::vocabulary::spelling::characters;
+  data.scores = {0, 0, 0, -1, -2, 0};
+  const llm::tokenizer scored(data);
+  CHECK(scored.encode("abc", markup::plain) == std::vector<llm::token_id>{3, 2});
+}
+
+TEST_CASE("characters without a token become bytes, or one unknown token, or nothing") {
+  using markup = llm::tokenizer::markup;
+  using ids = std::vector<llm::token_id>;
+  llm::vocabulary data = small_vocabulary();
+  data.letters = llm::vocabulary::spelling::characters;
+  data.words = llm::pre_tokenizer::none;
+  data.merges = {"a b"};
+  for (const char* token : {"<unk>", "<0xC3>", "<0xA9>", "<0xFF>"}) data.tokens.emplace_back(token);
+  for (const std::int32_t type : {2, 6, 6, 6}) data.types.push_back(type);
+  const auto encode = [&](std::string_view text) {
+    return llm::tokenizer(data).encode(text, markup::plain);
+  };
+  CHECK(encode("a\u00e9b") == ids{3});
+  data.unknown_token = 6;
+  CHECK(encode("a\u00e9\u00e9b") == ids{0, 6, 6, 1});
+  data.fuse_unknown = true;
+  CHECK(encode("a\u00e9\u00e9b\u00e9") == ids{0, 6, 1, 6});
+  data.byte_fallback = true;
+  CHECK(encode("a\u00e9\xff\xfe") == ids{0, 7, 8, 9, 6});
+  CHECK(llm::tokenizer(data).bytes_of(7) == "\xc3");
+  CHECK(encode("<0xFF>") == ids{6});  // spelled out it is text, here of unknown characters
 }
 
 TEST_CASE("the beginning token stands in front where the model wants it") {
@@ -161,6 +242,12 @@ TEST_CASE("a vocabulary that contradicts itself is refused") {
   data = small_vocabulary();
   data.types.pop_back();
   CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+  for (const float score : {0.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    data = small_vocabulary();
+    data.merges.clear();
+    data.scores.assign(score == 0.0f ? 5 : 6, score);
+    CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
+  }
   data = small_vocabulary();
   data.eos = 6;
   CHECK_THROWS_AS(llm::tokenizer{std::move(data)}, edgerazor::io_error);
