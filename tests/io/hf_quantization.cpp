@@ -76,6 +76,8 @@ TEST_CASE("GPTQ, with layers of their own") {
   CHECK(refusal(R"({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"})") ==
         "c: 'quantization_config': the weights are packed as 'marlin', expected gptq, gptq_v2, "
         "gptq_p");
+  CHECK(refusal(R"({"quant_method": "gptq", "bits": 4, "is_marlin_format": true})")
+            .find("packed as 'marlin'") != std::string::npos);
   CHECK(refusal(R"({"quant_method": "gptq", "bits": 4, "pack_dtype": "int64"})") ==
         "c: 'quantization_config': 'pack_dtype' is 'int64', expected int32");
   CHECK(refusal(R"({"quant_method": "gptq", "bits": 99})") ==
@@ -100,9 +102,10 @@ TEST_CASE("compressed-tensors") {
     "config_groups": {
       "group_0": {"targets": ["Linear"], "format": "pack-quantized",
         "weights": {"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group",
-                    "group_size": 32, "actorder": null}},
+                    "group_size": 32, "actorder": "static"}},
       "group_1": {"targets": ["re:.*down_proj$"], "format": "float-quantized",
-        "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}})");
+        "weights": {"num_bits": 8, "type": "float", "strategy": "channel",
+                    "block_structure": [16, 32], "actorder": "group"}}}})");
   const er::hf_layer_quantization layer = mixed.of(up).value();
   CHECK(layer.bits == 4);
   CHECK(layer.group == 32);
@@ -113,6 +116,9 @@ TEST_CASE("compressed-tensors") {
   CHECK(down.bits == 8);
   CHECK(down.is_float);
   CHECK(down.strategy == "channel");
+  CHECK(down.reordered);
+  CHECK(mixed.block_rows == 16);
+  CHECK(mixed.block_cols == 32);
   CHECK_FALSE(mixed.of("lm_head").has_value());
   CHECK_FALSE(mixed.of("model.layers.0.mlp.up_proj").has_value());
   CHECK(refusal(R"({"quant_method": "compressed-tensors", "format": "marlin-24",
@@ -136,6 +142,8 @@ TEST_CASE("the others") {
   CHECK(round.method == hf_quant_method::auto_round);
   CHECK_FALSE(round.of(up).has_value());
   CHECK(round.of("model.layers.3.mlp.down_proj").value().bits == 8);
+  CHECK(refusal(R"({"quant_method": "auto-round", "bits": 4, "data_type": "mx_fp"})") ==
+        "c: 'quantization_config': 'data_type' is 'mx_fp', expected int");
   const er::hf_quantization bitnet =
       read(R"({"quant_method": "bitnet", "linear_class": "autobitlinear",
                "quantization_mode": "offline", "modules_to_not_convert": ["lm_head"]})");

@@ -177,7 +177,8 @@ class hf_quantization_reader {
     if (words != "int32")
       refuse("'pack_dtype' is " + edgerazor::quoted(words) + ", expected int32");
     result_.head = fields_.flag("lm_head", false);
-    exclude("modules_in_block_to_not_quantize", rule_kind::part);
+    if (fields_.flag("is_marlin_format", false))
+      refuse("the weights are packed as 'marlin', expected gptq, gptq_v2, gptq_p");
     const auto dynamic = fields_.optional_object("dynamic");
     if (!dynamic) return;
     for (const auto& entry : dynamic->object().items()) {
@@ -195,14 +196,17 @@ class hf_quantization_reader {
     require_format(fields_.optional_text("packing_format").value_or("auto_round:auto_gptq"),
                    {"auto_round", "auto_round:auto_gptq", "auto_round:gptq", "auto_round:auto_awq",
                     "auto_round:awq"});
+    const std::string data = fields_.optional_text("data_type").value_or("int");
+    if (data.substr(0, 3) != "int")
+      refuse("'data_type' is " + edgerazor::quoted(data) + ", expected int");
     const auto extra = fields_.optional_object("extra_config");
     if (!extra) return;
     for (const auto& entry : extra->object().items()) {
       const json_fields changes(entry.value(),
                                 fields_.where() + ": " + edgerazor::quoted(entry.key()));
       const hf_layer_quantization settings = overridden(changes, result_.settings);
-      // A layer's own name is a pattern too, that matches what it should.
-      add(rule_kind::pattern, entry.key(), settings.bits >= 16, settings);
+      const bool name = entry.key().find_first_of("*+?^$()[]|\\") == std::string::npos;
+      add(name ? rule_kind::name : rule_kind::pattern, entry.key(), settings.bits >= 16, settings);
     }
   }
 
@@ -255,9 +259,10 @@ class hf_quantization_reader {
       settings.group = optional_group(*weights, "group_size");
       settings.strategy =
           weights->optional_text("strategy").value_or(settings.group != 0 ? "group" : "tensor");
-      settings.reordered =
-          weights->find("actorder") != nullptr &&
-          !(weights->find("actorder")->is_boolean() && !weights->find("actorder")->get<bool>());
+      // Other orders are undone when the weights are stored.
+      const nlohmann::json* const order = weights->find("actorder");
+      settings.reordered = order != nullptr && (*order == "group" || *order == true);
+      read_block(*weights, "block_structure");
       settings.format = group.optional_text("format").value_or(format);
       if (std::find(known.begin(), known.end(), settings.format) == known.end())
         core::fail_io(group.where() + ": the weights are packed as " +
@@ -309,16 +314,19 @@ class hf_quantization_reader {
     }
   }
 
+  /// Rows and columns that share a scale.
+  void read_block(const json_fields& fields, const char* key) {
+    const std::vector<std::uint64_t> block = fields.integers(key, 1, std::uint64_t{1} << 24);
+    if (block.empty()) return;
+    if (block.size() != 2)
+      core::fail_io(fields.where() + ": " + edgerazor::quoted(key) + " has " +
+                    std::to_string(block.size()) + " numbers, expected 2: rows and columns");
+    result_.block_rows = static_cast<std::size_t>(block[0]);
+    result_.block_cols = static_cast<std::size_t>(block[1]);
+  }
+
   void read_fp8() {
-    const std::vector<std::uint64_t> block =
-        fields_.integers("weight_block_size", 1, std::uint64_t{1} << 24);
-    if (!block.empty() && block.size() != 2)
-      refuse("'weight_block_size' has " + std::to_string(block.size()) +
-             " numbers, expected 2: rows and columns");
-    if (!block.empty()) {
-      result_.block_rows = static_cast<std::size_t>(block[0]);
-      result_.block_cols = static_cast<std::size_t>(block[1]);
-    }
+    read_block(fields_, "weight_block_size");
     result_.settings.bits = 8;
     result_.settings.is_float = true;
     exclude("modules_to_not_convert", rule_kind::name);
