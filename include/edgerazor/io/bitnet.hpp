@@ -14,7 +14,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -22,11 +21,13 @@
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/packed_linear.hpp>
 #include <edgerazor/io/packed_words.hpp>
 #include <edgerazor/io/safetensors_tensor.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -64,7 +65,8 @@ inline void require_ternary(const std::string& name, std::size_t row, const std:
   io::require_tensor(weight_scale, {bf16, f16, f32}, {1});
   const float scale = io::finite_numbers(weight_scale)[0];
   const bool divides = linear_class == bitnet_class::bitlinear;
-  if (divides && !std::isfinite(1 / scale))
+  const float inverse = detail::core::quotient(1.0f, scale);
+  if (divides && !detail::policy::is_finite(inverse))
     io::refuse_tensor(weight_scale, "a number to divide by, not " + std::to_string(scale));
   io::coded_weights w;
   w.layout = std::string{"BitNet, "} + (divides ? "bitlinear" : "autobitlinear");
@@ -73,7 +75,7 @@ inline void require_ternary(const std::string& name, std::size_t row, const std:
   w.max_code = 2;
   w.zero = 1;
   // t / s is t * (1 / s): t is -1, 0 or 1, so both round 1 / s once.
-  w.scales.assign(rows, divides ? 1 / scale : scale);
+  w.scales.assign(rows, divides ? inverse : scale);
   w.scale = divides ? scale_kind::float32 : io::kind_of(weight_scale.dtype);
   w.read_codes = [data = weight.bytes.data(), quarter, cols, layer = w.name](row_range range,
                                                                              std::uint8_t* codes) {

@@ -38,6 +38,7 @@
 #include <edgerazor/io/packed_linear.hpp>
 #include <edgerazor/io/packed_words.hpp>
 #include <edgerazor/io/safetensors_tensor.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -64,7 +65,7 @@ inline fake_scale find_fake_scale(std::span<const float> block) noexcept {
   for (const float w : block)
     largest_bits = std::max(largest_bits, std::bit_cast<std::uint32_t>(w) & magnitude);
   const auto largest = std::bit_cast<float>(largest_bits);
-  if (!std::isfinite(largest)) return {};
+  if (!policy::is_finite(largest)) return {};
   std::uint32_t others = 0;
   for (const float w : block) {
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(w) & magnitude;

@@ -23,7 +23,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,10 +31,12 @@
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/packed_linear.hpp>
 #include <edgerazor/io/packed_words.hpp>
 #include <edgerazor/io/safetensors_tensor.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -94,8 +95,10 @@ inline tensor_extents require_fp4(const safetensors_tensor& weight, std::size_t 
   const float factor = io::finite_numbers(number)[0];
   std::vector<float> scales = io::finite_numbers(weight_scale);
   for (float& scale : scales) {
-    scale = (use == nvfp4_scale::divisor ? scale / factor : scale * factor) * 0.5f;
-    if (!std::isfinite(scale)) {
+    scale = 0.5f * detail::core::exact(use == nvfp4_scale::divisor
+                                           ? detail::core::quotient(scale, factor)
+                                           : scale * factor);
+    if (!detail::policy::is_finite(scale)) {
       io::refuse_tensor(number, std::string{"a number that keeps the scales finite, not "} +
                                     std::to_string(factor));
     }

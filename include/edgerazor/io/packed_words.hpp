@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,6 +18,7 @@
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/safetensors_tensor.hpp>
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -169,7 +169,7 @@ inline std::vector<float> finite_numbers(const safetensors_tensor& tensor) {
   std::vector<float> numbers(tensor.elements());
   decode_floats(tensor, 0, numbers);
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    if (std::isfinite(numbers[i])) continue;
+    if (policy::is_finite(numbers[i])) continue;
     core::fail_io("tensor " + edgerazor::quoted(tensor.name) + ": element " + std::to_string(i) +
                   " is " + std::to_string(numbers[i]) + ", expected a finite number");
   }
