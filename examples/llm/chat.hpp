@@ -49,8 +49,8 @@ class chat_format {
   [[nodiscard]] std::vector<token_id> end_of_answer(token_id last) const;
 
   /// A whole conversation, without the beginning-of-sequence token of its first message; with the
-  /// header of an answer where one is `wanted`. Throws std::invalid_argument where the first message
-  /// is of the system and the template takes none.
+  /// header of an answer where one is `wanted`. Throws std::invalid_argument where the first
+  /// message is of the system and the template takes none.
   [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted) const;
 
   [[nodiscard]] const std::string& system_message() const noexcept { return says_.system; }

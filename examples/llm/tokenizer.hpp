@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Byte-pair encoding: over bytes, as GPT-2 defined it, or over characters, as SentencePiece has it.
+/// Byte-pair encoding: over bytes, as GPT-2 defined it, or over characters, as SentencePiece has
+/// it.
 ///
 /// A text falls into stretches at its markers (tokens that stand for themselves); a stretch is
 /// normalized and falls into words; a word becomes symbols, one a byte or a character, and these
