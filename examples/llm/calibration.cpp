@@ -237,7 +237,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
 
   er::recipe none;
   none.name = "none";
-  model weights = input.load(none, threads);
+  model weights = input.load(none, threads, file_weights::reading::decode);
   const std::vector<matrix_place> places = places_of(weights);
   calibration result;
   for (const matrix_place& place : places)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint.hpp"
 
+#include <system_error>
 #include <utility>
 
 #include <edgerazor/core/contract.hpp>
@@ -9,6 +10,12 @@
 namespace llm {
 
 std::shared_ptr<const checkpoint> checkpoint::open(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return open_hf(path);
+  for (const char* const name :
+       {"model.safetensors", "model.safetensors.index.json", "config.json"}) {
+    if (path.filename() == name) return open_hf(path.has_parent_path() ? path.parent_path() : ".");
+  }
   return open_gguf(path);
 }
 
@@ -19,7 +26,7 @@ const stored_tensor* checkpoint::find(std::string_view name) const noexcept {
 
 const stored_tensor& checkpoint::get(std::string_view name) const {
   const stored_tensor* const found = find(name);
-  if (found == nullptr) throw er::io_error("the file has no tensor " + er::quoted(name));
+  if (found == nullptr) throw er::io_error("the file has no tensor " + er::quoted(own_name(name)));
   return *found;
 }
 
@@ -33,7 +40,7 @@ void checkpoint::set_tensors(std::vector<stored_tensor> tensors) {
   tensors_ = std::move(tensors);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     if (!places_.emplace(tensors_[i].name, i).second)
-      throw er::io_error("two tensors of the model are " + er::quoted(tensors_[i].name));
+      throw er::io_error("two tensors of the model are " + er::quoted(own_name(tensors_[i].name)));
   }
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "geometry.hpp"
+#include "thread_pool.hpp"
 #include "tokenizer.hpp"
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
@@ -34,8 +35,9 @@ struct stored_tensor {
   /// What `checkpoint::matrix` gives without a loss: a dense type, or a packed format. Nothing: it
   /// has none of the library's formats, and its numbers are read with `read_rows`.
   std::optional<er::matrix_format> format;
-  std::string refusal;    ///< why neither can be had: the end of a sentence; else empty
-  std::size_t index = 0;  ///< where the container has it
+  std::string why_not_exact;  ///< why there is no format, where the container says it
+  std::string refusal;        ///< why neither can be had: the end of a sentence; else empty
+  std::size_t index = 0;      ///< where the container has it
 
   [[nodiscard]] bool is_packed() const {
     return format && format->type != er::matrix_format::kind::dense;
@@ -50,10 +52,17 @@ class checkpoint {
   checkpoint& operator=(const checkpoint&) = delete;
   virtual ~checkpoint() = default;
 
-  /// Opens the file of that path. Throws edgerazor::io_error where it is none that this program
-  /// knows. That a model of it runs is not said: see read_geometry and model_file.
+  /// Opens a Hugging Face folder (its config.json, model.safetensors or index stand for it), or a
+  /// GGUF file. Throws edgerazor::io_error where it is none of them. That a model of it runs is not said: see
+  /// read_geometry and model_file.
   [[nodiscard]] static std::shared_ptr<const checkpoint> open(const std::filesystem::path& path);
 
+  /// Of the files that hold tensors.
+  [[nodiscard]] virtual std::size_t file_bytes() const = 0;
+  /// "GGUF file": for people.
+  [[nodiscard]] virtual std::string container() const = 0;
+  /// As the container spells it; nothing where it does not say.
+  [[nodiscard]] virtual std::optional<std::string> architecture_name() const = 0;
   /// Throws edgerazor::io_error where this program does not run the model.
   [[nodiscard]] virtual geometry read_geometry() const = 0;
   [[nodiscard]] virtual vocabulary read_vocabulary() const = 0;
@@ -68,6 +77,10 @@ class checkpoint {
   [[nodiscard]] std::span<const stored_tensor> tensors() const noexcept { return tensors_; }
   /// Null where there is none of that name.
   [[nodiscard]] const stored_tensor* find(std::string_view name) const noexcept;
+  /// What the container calls the tensor of that name, whether it has it or not: for messages.
+  [[nodiscard]] virtual std::string own_name(std::string_view name) const {
+    return std::string{name};
+  }
   /// Throws edgerazor::io_error where there is none of that name.
   [[nodiscard]] const stored_tensor& get(std::string_view name) const;
   /// Bytes of all tensors.
@@ -78,7 +91,8 @@ class checkpoint {
                          er::matrix_view<float> out) const = 0;
   /// The matrix in the format that `tensor` says, in the mapped file where that is possible, which
   /// this must outlive. Throws edgerazor::io_error where the file's bytes are none of that format.
-  [[nodiscard]] virtual er::any_matrix matrix(const stored_tensor& tensor) const = 0;
+  [[nodiscard]] virtual er::any_matrix matrix(const stored_tensor& tensor,
+                                              thread_pool& threads) const = 0;
   /// Its pages are not needed soon.
   virtual void drop(const stored_tensor& tensor) const noexcept = 0;
 
@@ -88,7 +102,9 @@ class checkpoint {
                             std::span<const std::string_view> except) const = 0;
   /// At most the bytes of that.
   [[nodiscard]] virtual std::size_t metadata_bytes() const = 0;
-  /// The tensor as it is. This must outlive the writer's work.
+  /// Whether a GGUF file can hold the tensor as it is.
+  [[nodiscard]] virtual bool can_add(const stored_tensor& tensor) const = 0;
+  /// The tensor as it is. This must outlive the writer's work. Precondition: can_add.
   virtual void add_tensor(er::gguf_writer& writer, const stored_tensor& tensor) const = 0;
 
  protected:
@@ -99,6 +115,9 @@ class checkpoint {
   std::vector<stored_tensor> tensors_;
   std::unordered_map<std::string_view, std::size_t> places_;
 };
+
+/// A Hugging Face folder: safetensors files, config.json and the tokenizer's files.
+[[nodiscard]] std::shared_ptr<const checkpoint> open_hf(const std::filesystem::path& folder);
 
 /// A GGUF file, of ordinary or of packed tensors.
 [[nodiscard]] std::shared_ptr<const checkpoint> open_gguf(const std::filesystem::path& path);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "chat_template.hpp"
+#include "convert.hpp"
 #include "demo_model.hpp"
 #include "options.hpp"
 #include "support/system.hpp"
@@ -24,10 +25,11 @@ const char* const recipe_help =
     "none: as the file has "
     "it";
 
+const char* const model_help =
+    "Hugging Face folder or GGUF file of a Llama, Qwen2 or Qwen3 decoder";
+
 void add_model(CLI::App& command, std::string& model) {
-  command.add_option("--model", model, "GGUF file of a Llama or Qwen3 decoder")
-      ->required()
-      ->type_name("FILE");
+  command.add_option("--model", model, model_help)->required()->type_name("PATH");
 }
 
 void add_quantize(CLI::App& command, quantize_options& options) {
@@ -124,20 +126,35 @@ void add_convert(CLI::App& program) {
       *program.add_subcommand("convert", "Write a model quantized, or as other engines read it");
   add_model(command, options.model);
   CLI::Option* const recipe = add_recipe(command, options.quantize.recipe);
-  command.add_option("--output", options.output, "GGUF file to write")
+  command.add_option("--output", options.output, "GGUF file, or with --to folder, to write")
       ->required()
-      ->type_name("FILE");
+      ->type_name("PATH");
+  CLI::Option* const target =
+      command.add_option("--to", options.target, "Folder of that kind: " + folder_kind_names())
+          ->type_name("KIND");
   CLI::Option* const exported =
       command
           .add_option("--export", options.exported,
                       "As ordinary tensors: f32, f16, bf16, q4_0, tq1_0 or tq2_0")
           ->type_name("TYPE");
+  exported->excludes(target);
   add_quantize(command, options.quantize);
   add_run(command, options.run);
-  command.callback([recipe, exported, shared] {
-    if (recipe->empty() && exported->empty()) throw CLI::RequiredError("--recipe or --export");
+  command.callback([recipe, target, exported, shared] {
+    if (recipe->empty() && exported->empty() && target->empty())
+      throw CLI::RequiredError("--recipe, --export or --to");
     convert(*shared);
   });
+}
+
+void add_inspect(CLI::App& program) {
+  const auto shared = std::make_shared<inspect_options>();
+  inspect_options& options = *shared;
+  CLI::App& command = *program.add_subcommand(
+      "inspect", "What a model holds, what is copied exactly and what is refused");
+  command.add_option("--model", options.model, model_help)->required()->type_name("PATH");
+  command.add_option("--json", options.json, "Also write it there")->type_name("FILE");
+  command.callback([shared] { inspect(*shared); });
 }
 
 void add_calibrate(CLI::App& program) {
@@ -232,8 +249,7 @@ void add_bench(CLI::App& program) {
   bench_options& options = *shared;
   CLI::App& command = *program.add_subcommand("bench", "Tokens a second of every recipe");
   CLI::Option_group& source = *command.add_option_group("model");
-  source.add_option("--model", options.model, "GGUF file of a Llama or Qwen3 decoder")
-      ->type_name("FILE");
+  source.add_option("--model", options.model, model_help)->type_name("PATH");
   source
       .add_option("--geometry", options.shape,
                   "Random weights in a published shape: qwen3-0.6b, smollm2-135m, ...")
@@ -264,6 +280,7 @@ support::outcome run(std::vector<std::string> arguments) {
   program.require_subcommand(1);
   add_generate(program);
   add_convert(program);
+  add_inspect(program);
   add_calibrate(program);
   add_off_grid(program);
   add_compare(program);

@@ -58,8 +58,7 @@ row quantized_row(const std::string& path, const model_file& file) {
                                 " tokens, the model one of " +
                                 std::to_string(file.shape.vocabulary));
   }
-  return {std::filesystem::path(path).stem().string(), path,
-          static_cast<std::size_t>(std::filesystem::file_size(path))};
+  return {std::filesystem::path(path).stem().string(), path, other.source->file_bytes()};
 }
 
 /// A row for every budget and method. What rounding costs each matrix is measured once for all. In
@@ -215,8 +214,7 @@ void compare(const compare_options& options) {
         options.recipes != compare_options{}.recipes || !options.keep.empty() || calibrated;
     for (const er::recipe& how : recipes_for(names, chosen, options.quantize, file)) {
       if (packed) {
-        rows.push_back({how.name, options.model,
-                        static_cast<std::size_t>(std::filesystem::file_size(options.model))});
+        rows.push_back({how.name, options.model, file.source->file_bytes()});
         continue;
       }
       const std::filesystem::path path = files.add(how.name + ".gguf");

@@ -15,13 +15,20 @@ namespace er = edgerazor;
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, geometry>, 5> published{{
+constexpr std::array<std::pair<architecture, std::string_view>, 3> architectures{
+    {{architecture::llama, "llama"},
+     {architecture::qwen2, "qwen2"},
+     {architecture::qwen3, "qwen3"}}};
+
+constexpr std::array<std::pair<std::string_view, geometry>, 6> published{{
     {"smollm2-135m",
      {architecture::llama, 30, 576, 1536, 9, 3, 64, 64, 49152, 8192, 100000, 1e-5f, true}},
     {"smollm2-360m",
      {architecture::llama, 32, 960, 2560, 15, 5, 64, 64, 49152, 8192, 100000, 1e-5f, true}},
     {"llama3.2-1b",
      {architecture::llama, 16, 2048, 8192, 32, 8, 64, 64, 128256, 131072, 500000, 1e-5f, true}},
+    {"qwen2.5-0.5b",
+     {architecture::qwen2, 24, 896, 4864, 14, 2, 64, 64, 151936, 32768, 1000000, 1e-6f, true}},
     {"qwen3-0.6b",
      {architecture::qwen3, 28, 1024, 3072, 16, 8, 128, 128, 151936, 40960, 1000000, 1e-6f, true}},
     {"qwen3-1.7b",
@@ -29,9 +36,8 @@ constexpr std::array<std::pair<std::string_view, geometry>, 5> published{{
 }};
 
 /// Keys that would change what is computed, and the values at which they change nothing.
-constexpr std::array<std::pair<std::string_view, double>, 9> neutral_values{
-    {{"rope.scaling.factor", 1},
-     {"rope.scale_linear", 1},
+constexpr std::array<std::pair<std::string_view, double>, 8> neutral_values{
+    {{"rope.scale_linear", 1},
      {"rope.scaling.attn_factor", 1},
      {"logit_scale", 1},
      {"embedding_scale", 1},
@@ -42,11 +48,32 @@ constexpr std::array<std::pair<std::string_view, double>, 9> neutral_values{
 
 }  // namespace
 
+std::string_view name_of(architecture arch) {
+  return architectures[static_cast<std::size_t>(arch)].second;
+}
+
+std::optional<architecture> find_architecture(std::string_view name) {
+  for (const auto& [arch, known] : architectures) {
+    if (known == name) return arch;
+  }
+  return std::nullopt;
+}
+
+std::string architecture_names() {
+  std::string text;
+  for (std::size_t i = 0; i < architectures.size(); ++i) {
+    if (i != 0) text += i + 1 < architectures.size() ? ", " : " and ";
+    text += architectures[i].second;
+  }
+  return text;
+}
+
 geometry read_geometry(const er::gguf_reader& file) {
   const std::string name{file.get_string("general.architecture")};
-  if (name != "llama" && name != "qwen3") {
-    throw er::io_error("the model's architecture is " + er::quoted(name) +
-                       "; this program runs llama and qwen3");
+  const auto arch = find_architecture(name);
+  if (!arch) {
+    throw er::io_error("the model's architecture is " + er::quoted(name) + "; this program runs " +
+                       architecture_names());
   }
   if (const auto parts = metadata(file).optional_size("split.count", support::not_negative);
       parts.value_or(1) > 1) {
@@ -58,7 +85,7 @@ geometry read_geometry(const er::gguf_reader& file) {
   const metadata keys(file, name + ".");
 
   geometry g;
-  g.arch = name == "qwen3" ? architecture::qwen3 : architecture::llama;
+  g.arch = *arch;
   g.layers = keys.size("block_count", {1, std::max<std::uint64_t>(1, file.tensors().size())});
   g.hidden = keys.size("embedding_length");
   g.feed_forward = keys.size("feed_forward_length");
@@ -75,13 +102,7 @@ geometry read_geometry(const er::gguf_reader& file) {
   g.vocabulary = tokens->count;
   g.tied_head = file.find("output.weight") == nullptr;
 
-  if (g.heads % g.kv_heads != 0 || g.head_size == 0 || g.rope_size > g.head_size ||
-      g.rope_size % 2 != 0) {
-    throw er::io_error("the model's heads do not fit together: " + std::to_string(g.heads) +
-                       " heads, " + std::to_string(g.kv_heads) + " of them with keys, of " +
-                       std::to_string(g.head_size) + " elements, " + std::to_string(g.rope_size) +
-                       " of which turn");
-  }
+  require_consistent(g);
   if (keys.optional_size("attention.value_length").value_or(g.head_size) != g.head_size) {
     throw er::io_error(
         "the model's keys and values differ in size, which this program does not run");
@@ -89,13 +110,17 @@ geometry read_geometry(const er::gguf_reader& file) {
   if (keys.optional_size("expert_count", support::not_negative).value_or(0) != 0)
     throw er::io_error("the model has experts, which this program does not run");
   const auto scaling = file.optional_string(name + ".rope.scaling.type");
-  if (scaling && *scaling != "none") {
+  if (scaling && *scaling != "none" && *scaling != "linear") {
     throw er::io_error("the model scales its positions (" + er::quoted(*scaling) +
                        "), which this program does not run");
   }
   // A factor without a type is a linear one, as llama.cpp has it.
+  if (!scaling || *scaling == "linear") {
+    g.rope_factor =
+        keys.optional_real("rope.scaling.factor", support::positive_real<double>).value_or(1);
+  }
   for (const auto& [key, neutral] : neutral_values) {
-    if (scaling && key.starts_with("rope.")) continue;
+    if (scaling && *scaling == "none" && key.starts_with("rope.")) continue;
     constexpr support::number_range<double> any{-std::numeric_limits<double>::max(),
                                                 std::numeric_limits<double>::max()};
     const double value = keys.optional_real(key, any).value_or(neutral);
@@ -104,6 +129,40 @@ geometry read_geometry(const er::gguf_reader& file) {
                        support::number_text(value) + ", which this program does not run");
   }
   return g;
+}
+
+void require_consistent(const geometry& g) {
+  if (g.heads % g.kv_heads != 0 || g.head_size == 0 || g.rope_size > g.head_size ||
+      g.rope_size % 2 != 0) {
+    throw er::io_error("the model's heads do not fit together: " + std::to_string(g.heads) +
+                       " heads, " + std::to_string(g.kv_heads) + " of them with keys, of " +
+                       std::to_string(g.head_size) + " elements, " + std::to_string(g.rope_size) +
+                       " of which turn");
+  }
+}
+
+void add_geometry(er::gguf_writer& writer, const geometry& shape) {
+  const std::string prefix = std::string{name_of(shape.arch)} + ".";
+  const auto size = [&](std::string_view key, std::size_t value) {
+    writer.set_u32(prefix + std::string{key}, static_cast<std::uint32_t>(value));
+  };
+  writer.set_string("general.architecture", name_of(shape.arch));
+  size("vocab_size", shape.vocabulary);
+  size("block_count", shape.layers);
+  size("context_length", shape.context);
+  size("embedding_length", shape.hidden);
+  size("feed_forward_length", shape.feed_forward);
+  size("attention.head_count", shape.heads);
+  size("attention.head_count_kv", shape.kv_heads);
+  size("attention.key_length", shape.head_size);
+  size("attention.value_length", shape.head_size);
+  size("rope.dimension_count", shape.rope_size);
+  writer.set_f32(prefix + "rope.freq_base", static_cast<float>(shape.rope_base));
+  if (shape.rope_factor != 1) {
+    writer.set_string(prefix + "rope.scaling.type", "linear");
+    writer.set_f32(prefix + "rope.scaling.factor", static_cast<float>(shape.rope_factor));
+  }
+  writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", shape.epsilon);
 }
 
 std::optional<geometry> find_geometry(std::string_view name) {

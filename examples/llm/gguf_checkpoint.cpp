@@ -1,36 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <stdexcept>
 #include <utility>
 
 #include "checkpoint.hpp"
+#include "matrix_rows.hpp"
 #include "tokenizer_gguf.hpp"
 #include <edgerazor/io/ggml_type.hpp>
+#include <edgerazor/io/gguf_import.hpp>
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace llm {
 
 namespace {
 
-/// How the elements of a plain tensor are stored, where that is a dense format.
-std::optional<er::matrix_format> dense_format_of(er::ggml_type type) {
-  er::matrix_format fmt;
-  if (type == er::ggml_type::f16) fmt.element = er::scale_kind::float16;
-  if (type == er::ggml_type::bf16) fmt.element = er::scale_kind::bfloat16;
-  return er::info_of(type).real() ? std::optional{fmt} : std::nullopt;
-}
-
 class gguf_checkpoint final : public checkpoint {
  public:
   explicit gguf_checkpoint(const std::filesystem::path& path)
-      : reader_(er::gguf_reader::open(path)), packed_(reader_) {
+      : reader_(er::gguf_reader::open(path)),
+        packed_(reader_),
+        file_bytes_(static_cast<std::size_t>(std::filesystem::file_size(path))) {
     std::vector<stored_tensor> tensors;
     tensors.reserve(reader_.tensors().size());
-    for (const er::tensor_info& one : reader_.tensors()) {
+    for (std::size_t i = 0; i < reader_.tensors().size(); ++i) {
+      const er::tensor_info& one = reader_.tensors()[i];
+      if (reader_.is_scale(one)) continue;
       stored_tensor& made = tensors.emplace_back();
       made.name = one.name;
       made.bytes = one.bytes.size();
-      made.index = tensors.size() - 1;
+      made.index = i;
       if (const er::packed_tensor* const packed = packed_.find(one.name)) {
         made.rows = packed->rows;
         made.cols = packed->cols;
@@ -44,15 +42,22 @@ class gguf_checkpoint final : public checkpoint {
       made.cols = one.cols();
       made.is_matrix = one.dim_count == 2;
       made.type = er::info_of(one.type).name;
-      made.format = dense_format_of(one.type);
+      made.format = format_of(one);
       if (!er::info_of(one.type).decoded())
         made.refusal = "has type " + made.type + ", which is not decoded";
     }
     set_tensors(std::move(tensors));
   }
 
+  [[nodiscard]] std::size_t file_bytes() const override { return file_bytes_; }
+  [[nodiscard]] std::string container() const override { return "GGUF file"; }
+  [[nodiscard]] std::optional<std::string> architecture_name() const override {
+    return text("general.architecture");
+  }
   [[nodiscard]] geometry read_geometry() const override { return llm::read_geometry(reader_); }
-  [[nodiscard]] vocabulary read_vocabulary() const override;
+  [[nodiscard]] vocabulary read_vocabulary() const override {
+    return llm::read_vocabulary(reader_);
+  }
   [[nodiscard]] std::optional<std::string> model_name() const override {
     return text("general.name");
   }
@@ -61,11 +66,20 @@ class gguf_checkpoint final : public checkpoint {
 
   void read_rows(const stored_tensor& tensor, er::row_range rows,
                  er::matrix_view<float> out) const override {
-    reader_.read_rows(info_of(tensor), rows, out);
-  }
-  [[nodiscard]] er::any_matrix matrix(const stored_tensor& tensor) const override {
     const er::packed_tensor* const packed = packed_.find(tensor.name);
-    return packed ? er::load_matrix(*packed) : er::load_matrix(reader_, info_of(tensor));
+    if (packed == nullptr) return reader_.read_rows(info_of(tensor), rows, out);
+    const er::any_matrix matrix = er::load_matrix(*packed, {.trusted = true});
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      er::look_up_row(matrix, rows.begin + r, out.row(r));
+  }
+  [[nodiscard]] er::any_matrix matrix(const stored_tensor& tensor,
+                                      thread_pool& threads) const override {
+    if (const er::packed_tensor* const packed = packed_.find(tensor.name))
+      return er::load_matrix(*packed);
+    if (!tensor.is_packed()) return er::load_matrix(reader_, info_of(tensor));
+    er::any_matrix result = er::import_matrix(reader_, info_of(tensor), threads);
+    reader_.drop(info_of(tensor));
+    return result;
   }
   void drop(const stored_tensor& tensor) const noexcept override { reader_.drop(info_of(tensor)); }
 
@@ -80,11 +94,25 @@ class gguf_checkpoint final : public checkpoint {
       sum += of_entry + entry.key.size() + entry.value.size();
     return sum;
   }
+  [[nodiscard]] bool can_add(const stored_tensor&) const override { return true; }
   void add_tensor(er::gguf_writer& writer, const stored_tensor& tensor) const override {
     writer.copy_tensor(info_of(tensor));
+    std::string_view stem = tensor.name;
+    if (stem.ends_with(".weight")) stem.remove_suffix(7);
+    for (const std::string_view suffix : {".scale", ".input_scale"}) {
+      const er::tensor_info* const scale = reader_.find(std::string{stem} + std::string{suffix});
+      if (scale != nullptr && reader_.is_scale(*scale)) writer.copy_tensor(*scale);
+    }
   }
 
  private:
+  [[nodiscard]] std::optional<er::matrix_format> format_of(const er::tensor_info& one) const {
+    if (er::is_imported(one.type)) return er::import_format(reader_, one);
+    if (!er::info_of(one.type).real()) return std::nullopt;
+    return dense_format(one.type == er::ggml_type::f32   ? er::scale_kind::float32
+                        : one.type == er::ggml_type::f16 ? er::scale_kind::float16
+                                                         : er::scale_kind::bfloat16);
+  }
   [[nodiscard]] const er::tensor_info& info_of(const stored_tensor& tensor) const noexcept {
     return reader_.tensors()[tensor.index];
   }
@@ -95,9 +123,8 @@ class gguf_checkpoint final : public checkpoint {
 
   er::gguf_reader reader_;
   er::packed_tensors packed_;
+  std::size_t file_bytes_;
 };
-
-vocabulary gguf_checkpoint::read_vocabulary() const { return llm::read_vocabulary(reader_); }
 
 }  // namespace
 

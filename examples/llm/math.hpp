@@ -44,7 +44,7 @@ inline float dot(const float* x, const float* y, std::size_t size) noexcept {
 }
 
 /// Which two elements of a head turn together: neighbours, (2i, 2i + 1), as GGUF's `llama` stores
-/// its rows; or halves, (i, i + size / 2), as `qwen3` does.
+/// its rows; or halves, (i, i + size / 2), as `qwen2` and `qwen3` do.
 enum class rope_pairs { neighbours, halves };
 
 /// Rotary position embedding (arXiv 2104.09864): pair i of a head at position p turns by p *
@@ -53,12 +53,14 @@ class rope {
  public:
   rope() = default;
   /// `size`: the leading elements of a head that turn, even. `divisors`: one for each pair,
-  /// dividing its frequency (Llama 3.1's long contexts), or empty.
-  rope(rope_pairs pairs, std::size_t size, double base, std::span<const float> divisors)
+  /// dividing its frequency (Llama 3.1's long contexts), or empty. `factor`: positions are divided
+  /// by it.
+  rope(rope_pairs pairs, std::size_t size, double base, std::span<const float> divisors,
+       double factor = 1)
       : pairs_(pairs) {
     for (std::size_t i = 0; i < size / 2; ++i) {
       const double frequency =
-          std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(size));
+          std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(size)) / factor;
       frequencies_.push_back(divisors.empty() ? frequency
                                               : frequency / static_cast<double>(divisors[i]));
     }

@@ -41,11 +41,13 @@ static bool mostly_quantized(const model& weights) {
 }
 
 model build_model(const geometry& shape, weight_source& source) {
-  const auto read_linear = [&source](const std::string& name, std::size_t rows, std::size_t cols) {
+  const auto read_linear = [&source](const std::string& name, std::size_t rows, std::size_t cols,
+                                     bool biased = false) {
     linear result{source.matrix(name + ".weight", rows, cols), {}};
-    if (source.has(name + ".bias")) result.bias = source.vector(name + ".bias", rows);
+    if (biased || source.has(name + ".bias")) result.bias = source.vector(name + ".bias", rows);
     return result;
   };
+  const bool biased = shape.arch == architecture::qwen2;
 
   model result;
   result.shape = shape;
@@ -54,9 +56,9 @@ model build_model(const geometry& shape, weight_source& source) {
     const std::string block = "blk." + std::to_string(i) + ".";
     layer one;
     one.attention_norm = source.vector(block + "attn_norm.weight", shape.hidden);
-    one.query = read_linear(block + "attn_q", shape.query_size(), shape.hidden);
-    one.key = read_linear(block + "attn_k", shape.kv_size(), shape.hidden);
-    one.value = read_linear(block + "attn_v", shape.kv_size(), shape.hidden);
+    one.query = read_linear(block + "attn_q", shape.query_size(), shape.hidden, biased);
+    one.key = read_linear(block + "attn_k", shape.kv_size(), shape.hidden, biased);
+    one.value = read_linear(block + "attn_v", shape.kv_size(), shape.hidden, biased);
     one.output = read_linear(block + "attn_output", shape.hidden, shape.query_size());
     if (shape.arch == architecture::qwen3) {
       one.query_norm = source.vector(block + "attn_q_norm.weight", shape.head_size);
@@ -79,8 +81,8 @@ model build_model(const geometry& shape, weight_source& source) {
     throw er::io_error(
         "tensor 'rope_freqs.weight' divides frequencies by a number that is not above 0");
   const rope_pairs pairs =
-      shape.arch == architecture::qwen3 ? rope_pairs::halves : rope_pairs::neighbours;
-  result.positions = rope(pairs, shape.rope_size, shape.rope_base, divisors);
+      shape.arch == architecture::llama ? rope_pairs::neighbours : rope_pairs::halves;
+  result.positions = rope(pairs, shape.rope_size, shape.rope_base, divisors, shape.rope_factor);
   result.quantized_cache = mostly_quantized(result);
   return result;
 }
@@ -166,19 +168,23 @@ std::size_t default_group(const geometry& shape) {
 model_file::model_file(const std::filesystem::path& path)
     : source(checkpoint::open(path)), shape(source->read_geometry()) {}
 
-model model_file::load(const er::recipe& how, thread_pool& threads) const {
+model model_file::load(const er::recipe& how, thread_pool& threads,
+                       file_weights::reading mode) const {
   progress_bar progress("loading", source->tensor_bytes());
-  file_weights weights(*source, how, threads, &progress);
+  file_weights weights(*source, how, threads, &progress, mode);
   model result = build_model(shape, weights);
+  // Others' formats say nothing of keys and values, in their files or copied into ours.
+  const bool of_others = !source->is_packed() || source->recipe_name() == "none";
+  if (how.rules.empty() && of_others) result.quantized_cache = false;
   weights.refuse_leftovers();
   result.file = source;
   return result;
 }
 
-void model_file::require_complete() const {
+void require_complete(const checkpoint& file, const geometry& shape) {
   thread_pool alone(1);
   const er::recipe none;
-  file_weights weights(*source, none, alone, nullptr, true);
+  file_weights weights(file, none, alone, nullptr, file_weights::reading::look);
   (void)build_model(shape, weights);
   weights.refuse_leftovers();
 }

@@ -85,18 +85,22 @@ er::recipe recipe_by_name(std::string_view name, const er::recipe_options& optio
 /// does not divide (SmolLM2-135M has 576), as the paper does for MobileLLM.
 std::size_t default_group(const geometry& shape);
 
+/// Throws edgerazor::io_error where the file lacks a tensor that a model of this shape needs, or has
+/// one of another shape, of a type that is not decoded, or that this program does not know. Reads
+/// norms and biases alone.
+void require_complete(const checkpoint& file, const geometry& shape);
+
 /// An open model file: what it says of itself. Weights are read by `load`.
 struct model_file {
   explicit model_file(const std::filesystem::path& path);
 
   /// The model, its matrices as `how` says; under the recipe "none" they stay in the mapped file
-  /// where that is possible.
-  [[nodiscard]] model load(const er::recipe& how, thread_pool& threads) const;
+  /// where that is possible, and what others have quantized keeps its codes.
+  [[nodiscard]] model load(const er::recipe& how, thread_pool& threads,
+                           file_weights::reading mode = file_weights::reading::as_it_is) const;
   [[nodiscard]] tokenizer read_tokenizer() const;
-  /// Throws edgerazor::io_error where the file lacks a tensor that the model needs, or has one of
-  /// another shape, of a type that is not decoded, or that this program does not know. Reads norms
-  /// and biases alone.
-  void require_complete() const;
+  /// See above.
+  void require_complete() const { llm::require_complete(*source, shape); }
   /// Matrices are quantized and packed: no recipe fits any more.
   [[nodiscard]] bool is_packed() const;
 

@@ -140,7 +140,10 @@ conversion write_off_grid(const model_file& input, std::uint64_t seed,
                         file.drop(tensor);
                       });
   }
-  return {before, writer.write(output)};
+  conversion done;
+  done.bytes_before = before;
+  done.bytes_after = writer.write(output);
+  return done;
 }
 
 void off_grid(const off_grid_options& options) {

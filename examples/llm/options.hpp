@@ -42,8 +42,13 @@ struct generate_options {
 
 struct convert_options {
   std::string model, output, exported;
+  std::string target;  ///< kind of folder; empty: a GGUF file
   quantize_options quantize;
   run_options run;
+};
+
+struct inspect_options {
+  std::string model, json;
 };
 
 struct calibrate_options {
@@ -84,6 +89,7 @@ struct model_file;
 
 void generate(const generate_options& options);
 void convert(const convert_options& options);
+void inspect(const inspect_options& options);
 void calibrate(const calibrate_options& options);
 void off_grid(const off_grid_options& options);
 void compare(const compare_options& options);

@@ -7,7 +7,9 @@
 #include <random>
 #include <stdexcept>
 
-#include "../support/shape_text.hpp"
+#include "matrix_rows.hpp"
+#include "support/shape_text.hpp"
+#include <edgerazor/product/row_lookup.hpp>
 
 namespace llm {
 
@@ -29,16 +31,16 @@ float bell(std::uint64_t bits) {
   return (static_cast<float>(sum) - mean) / deviation;
 }
 
-er::matrix_format dense_format(er::scale_kind element) {
-  er::matrix_format fmt;
-  fmt.element = element;
-  return fmt;
-}
-
 [[noreturn]] void refuse_shape(std::string_view name, std::size_t rows, std::size_t cols,
                                const std::string& has) {
   throw er::io_error("tensor " + er::quoted(name) + ": expected " + shape_text(rows, cols) +
                      ", the file has " + has);
+}
+
+/// Rows that a thread works on at a time: some 256 KiB of numbers, in whole tiles.
+std::size_t rows_of_block(std::size_t cols) {
+  constexpr std::size_t block_elements = 65536;
+  return std::max<std::size_t>(1, block_elements / (cols * er::tile_rows)) * er::tile_rows;
 }
 
 }  // namespace
@@ -55,9 +57,7 @@ std::optional<er::matrix_format> format_of(const er::recipe& how, std::string_vi
 
 er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows,
                               std::size_t cols, const row_source& source, thread_pool& threads) {
-  constexpr std::size_t block_elements = 65536;
-  const std::size_t block =
-      std::max<std::size_t>(1, block_elements / (cols * er::tile_rows)) * er::tile_rows;
+  const std::size_t block = rows_of_block(cols);
   try {
     er::any_matrix result = er::any_matrix::empty(fmt, rows, cols);
     threads.run((rows + block - 1) / block, [&](std::size_t grain) {
@@ -73,9 +73,35 @@ er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fm
   }
 }
 
+change change_of(const er::any_matrix& matrix, const row_source& source, thread_pool& threads) {
+  const std::size_t rows = matrix.rows(), cols = matrix.cols(), block = rows_of_block(cols);
+  std::vector<change> parts((rows + block - 1) / block);
+  threads.run(parts.size(), [&](std::size_t grain) {
+    const er::row_range range{grain * block, std::min(rows, (grain + 1) * block)};
+    std::vector<float> before(range.size() * cols), after(cols);
+    const er::matrix_view<float> view{before.data(), range.size(), cols};
+    source(range, view);
+    for (std::size_t r = 0; r < range.size(); ++r) {
+      er::look_up_row(matrix, range.begin + r, after);
+      for (std::size_t c = 0; c < cols; ++c) {
+        const double was = static_cast<double>(view.row(r)[c]);
+        const double off = static_cast<double>(after[c]) - was;
+        parts[grain].error += off * off;
+        parts[grain].energy += was * was;
+      }
+    }
+  });
+  change sum;  // in one order, whoever was first
+  for (const change& one : parts) {
+    sum.error += one.error;
+    sum.energy += one.energy;
+  }
+  return sum;
+}
+
 file_weights::file_weights(const checkpoint& file, const er::recipe& how, thread_pool& threads,
-                           progress_bar* progress, bool look_only)
-    : file_(file), how_(how), threads_(threads), progress_(progress), look_only_(look_only) {
+                           progress_bar* progress, reading mode)
+    : file_(file), how_(how), threads_(threads), progress_(progress), mode_(mode) {
   if (!how.rules.empty() && file.is_packed()) {
     throw std::invalid_argument(
         "the file holds a quantized model already; a recipe is for one that is not");
@@ -87,18 +113,17 @@ er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std
   const stored_tensor& tensor = file_.get(name);
   if (progress_ != nullptr) progress_->advance(tensor.bytes);
   if (!tensor.is_matrix || tensor.rows != rows || tensor.cols != cols)
-    refuse_shape(name, rows, cols, shape_text(tensor.rows, tensor.cols));
+    refuse_shape(file_.own_name(name), rows, cols, shape_text(tensor.rows, tensor.cols));
   if (!tensor.refusal.empty())
-    throw er::io_error("tensor " + er::quoted(name) + " " + tensor.refusal);
-  if (look_only_) return {};
+    throw er::io_error("tensor " + er::quoted(file_.own_name(name)) + " " + tensor.refusal);
+  if (mode_ == reading::look) return {};
   const auto wanted = format_of(how_, name);
-  if (tensor.format && (!wanted || *wanted == *tensor.format)) return file_.matrix(tensor);
+  const bool as_it_is = wanted ? wanted == tensor.format
+                               : tensor.format && !(mode_ == reading::decode && tensor.is_packed());
+  if (as_it_is) return file_.matrix(tensor, threads_);
 
-  const auto read = [&](er::row_range range, er::matrix_view<float> out) {
-    file_.read_rows(tensor, range, out);
-  };
-  er::any_matrix result = pack_by_blocks(
-      name, wanted.value_or(dense_format(er::scale_kind::float16)), rows, cols, read, threads_);
+  er::any_matrix result =
+      pack_tensor(file_, tensor, wanted.value_or(dense_format(er::scale_kind::float16)), threads_);
   file_.drop(tensor);
   return result;
 }
@@ -107,14 +132,15 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
   asked_.emplace(name);
   const stored_tensor& tensor = file_.get(name);
   if (tensor.rows != 1 || tensor.cols != size)
-    refuse_shape(name, 1, size, shape_text(tensor.rows, tensor.cols));
+    refuse_shape(file_.own_name(name), 1, size, shape_text(tensor.rows, tensor.cols));
   if (!tensor.refusal.empty())
-    throw er::io_error("tensor " + er::quoted(name) + " " + tensor.refusal);
+    throw er::io_error("tensor " + er::quoted(file_.own_name(name)) + " " + tensor.refusal);
   std::vector<float> values(size);
   file_.read_rows(tensor, {0, 1}, {values.data(), 1, size});
   for (const float value : values) {
     if (!std::isfinite(value))
-      throw er::io_error("tensor " + er::quoted(name) + " has a NaN or an infinity");
+      throw er::io_error("tensor " + er::quoted(file_.own_name(name)) +
+                         " has a NaN or an infinity");
   }
   return values;
 }
@@ -122,7 +148,7 @@ std::vector<float> file_weights::vector(std::string_view name, std::size_t size)
 void file_weights::refuse_leftovers() const {
   for (const stored_tensor& tensor : file_.tensors()) {
     if (asked_.contains(tensor.name)) continue;
-    throw er::io_error("the model has a tensor " + er::quoted(tensor.name) +
+    throw er::io_error("the model has a tensor " + er::quoted(file_.own_name(tensor.name)) +
                        " that this program does not know");
   }
 }

@@ -24,10 +24,19 @@ namespace llm {
 /// Fills rows [range.begin, range.end) of a matrix; called by several threads at once.
 using row_source = std::function<void(er::row_range range, er::matrix_view<float> out)>;
 
+/// Squares of what a conversion changed, and of what there was.
+struct change {
+  double error = 0, energy = 0;
+  [[nodiscard]] double relative() const { return energy > 0 ? error / energy : error; }
+};
+
 /// A matrix of format `fmt`, quantized by rows a block at a time: besides the result it takes some
 /// 256 KiB a thread. What is wrong with a weight is told with the tensor's name.
 er::any_matrix pack_by_blocks(std::string_view name, const er::matrix_format& fmt, std::size_t rows,
                               std::size_t cols, const row_source& source, thread_pool& threads);
+
+/// How the matrix differs from the rows that `source` gives.
+change change_of(const er::any_matrix& matrix, const row_source& source, thread_pool& threads);
 
 /// The format that a recipe gives to a weight; throws std::invalid_argument where its name is not
 /// one. Nothing: the weight keeps its type.
@@ -48,10 +57,12 @@ class weight_source {
 /// float16 where it leaves them their type.
 class file_weights final : public weight_source {
  public:
-  /// `look_only`: every weight is looked for and its shape and type are checked, but matrices are
-  /// not read: those given are empty.
+  /// `decode`: matrices that others have quantized become the recipe's format, or float16, too.
+  /// `look`: every weight is looked for and its shape and type are checked, but matrices are not
+  /// read: those given are empty.
+  enum class reading { as_it_is, decode, look };
   file_weights(const checkpoint& file, const er::recipe& how, thread_pool& threads,
-               progress_bar* progress = nullptr, bool look_only = false);
+               progress_bar* progress = nullptr, reading mode = reading::as_it_is);
 
   [[nodiscard]] bool has(std::string_view name) const override {
     return file_.find(name) != nullptr;
@@ -69,7 +80,7 @@ class file_weights final : public weight_source {
   const er::recipe& how_;
   thread_pool& threads_;
   progress_bar* progress_;
-  bool look_only_;
+  reading mode_;
   std::unordered_set<std::string> asked_;
 };
 

@@ -8,6 +8,7 @@
 #include <edgerazor/matrix/pack_exact.hpp>
 #include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
+#include <edgerazor/matrix/reorder_rows.hpp>
 #include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/matrix/two_level.hpp>
 #include <edgerazor/matrix/unpack.hpp>

@@ -126,15 +126,16 @@ std::vector<numbers> reference_logits(const known_weights& weights, const llm::g
       numbers q = product(weights, block + "attn_q", n), k = product(weights, block + "attn_k", n);
       const auto place = [&](numbers& heads, const std::string& norm) {
         for (std::size_t at = 0; at < heads.size(); at += shape.head_size) {
-          const bool qwen = shape.arch == llm::architecture::qwen3;
-          if (qwen) normalise(heads, at, shape.head_size, weights.values(block + norm), epsilon);
+          const bool qwen = shape.arch != llm::architecture::llama;
+          if (shape.arch == llm::architecture::qwen3)
+            normalise(heads, at, shape.head_size, weights.values(block + norm), epsilon);
           for (std::size_t i = 0; i < shape.rope_size / 2; ++i) {
             const std::size_t a = at + (qwen ? i : 2 * i),
                               b = qwen ? a + shape.rope_size / 2 : a + 1;
             const double exponent =
                 -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope_size);
             const double angle = static_cast<double>(position) *
-                                 std::pow(shape.rope_base, exponent) /
+                                 std::pow(shape.rope_base, exponent) / shape.rope_factor /
                                  static_cast<double>(weights.values("rope_freqs.weight")[i]);
             const double u = heads[a], v = heads[b];
             heads[a] = u * std::cos(angle) - v * std::sin(angle);
@@ -211,9 +212,11 @@ std::vector<std::vector<float>> logits_in_pieces(const llm::model& model, std::s
 TEST_CASE("the forward pass is the architecture's equations") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
-  for (const auto arch : {llm::architecture::llama, llm::architecture::qwen3}) {
+  for (const auto arch :
+       {llm::architecture::llama, llm::architecture::qwen2, llm::architecture::qwen3}) {
     known_weights weights(seed, "f32");
-    const llm::geometry shape = small_shape(arch);
+    llm::geometry shape = small_shape(arch);
+    shape.rope_factor = arch == llm::architecture::qwen2 ? 1 : 2.5;
     const llm::model model = llm::build_model(shape, weights);
     const std::vector<llm::token_id> tokens = some_tokens(20);
     const std::vector<numbers> expected = reference_logits(weights, shape, tokens);

@@ -303,13 +303,15 @@ TEST_CASE("numbers of a model that are none, or mean nothing, are refused with t
           "llama.attention.layer_norm_rms_epsilon");
   for (const float bad : {nan, infinite, 0.0f, -10000.0f})
     names(real("llama.rope.freq_base", bad), "llama.rope.freq_base");
+  for (const float bad : {nan, infinite, 0.0f, -4.0f})
+    names(real("llama.rope.scaling.factor", bad), "llama.rope.scaling.factor");
   for (const float bad : {nan, infinite, 4.0f, 0.0f}) {
-    for (const char* key :
-         {"llama.rope.scaling.factor", "llama.rope.scale_linear", "llama.rope.scaling.attn_factor",
-          "llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"})
+    for (const char* key : {"llama.rope.scale_linear", "llama.rope.scaling.attn_factor",
+                            "llama.logit_scale", "llama.embedding_scale", "llama.residual_scale"})
       names(real(key, bad), key);
   }
   CHECK(real("llama.rope.scaling.factor", 1).empty());
+  CHECK(real("llama.rope.scaling.factor", 4).empty());  // linear, as llama.cpp has it
   CHECK(real("llama.rope.freq_base", 500000).empty());
   for (const char* key : {"llama.block_count", "llama.context_length", "llama.embedding_length",
                           "llama.feed_forward_length", "llama.attention.head_count",
