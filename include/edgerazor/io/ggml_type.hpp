@@ -18,6 +18,7 @@
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/io/ggml_blocks.hpp>
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/zero.hpp>
 
 namespace edgerazor {
@@ -251,13 +252,13 @@ namespace detail::io {
 [[nodiscard]] inline bool read_numbers(const ggml_type_info& info, const std::byte* block,
                                        float factor, float* scales, float* zeros) noexcept {
   info.numbers(block, scales, zeros);
-  if (info.codes == nullptr) return std::isfinite(*scales);
+  if (info.codes == nullptr) return policy::is_finite(*scales);
   constexpr float most = 128;  // no level is larger
   for (std::size_t g = 0; g < info.groups(); ++g) {
     scales[g] *= factor;
     if (info.packed.zero == zero_kind::minimum) zeros[g] *= factor;
     const float other = info.packed.zero == zero_kind::none ? 0 : zeros[g];
-    if (!std::isfinite(most * std::fabs(scales[g]) + std::fabs(other))) return false;
+    if (!policy::is_finite(most * std::fabs(scales[g]) + std::fabs(other))) return false;
   }
   return true;
 }
@@ -268,7 +269,8 @@ static_assert(std::ranges::all_of(ggml_types, [](const ggml_type_info& info) {
   return info.decoded() == (info.numbers != nullptr) &&
          (info.codes != nullptr) == (info.decoded() && info.quantized()) &&
          (info.encode == nullptr || info.codes != nullptr) && info.block <= max_block &&
-         info.groups() <= max_block_groups && info.block % info.group() == 0;
+         info.groups() <= max_block_groups && info.block % info.group() == 0 &&
+         (info.codes == nullptr || info.block % 32 == 0);
 }));
 
 }  // namespace detail::io

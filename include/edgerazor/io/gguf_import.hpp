@@ -85,21 +85,33 @@ class block_rows {
     return true;
   }
 
+  /// Levels as a row stores them; false where one is none of the format's. Blocks are multiples of
+  /// 32 elements: a number of them known to compilers, for vectors.
+  [[nodiscard]] bool put_codes(const std::int8_t* levels, std::uint8_t* codes) const noexcept {
+    constexpr std::size_t step = 32;
+    std::int8_t low[step] = {}, high[step] = {};  // 0 is a level, or lies between two
+    for (std::size_t c = 0; c < layout_.cols(); c += step) {
+      for (std::size_t i = 0; i < step; ++i) {
+        const std::int8_t level = levels[c + i];
+        low[i] = level < low[i] ? level : low[i];
+        high[i] = level > high[i] ? level : high[i];
+        codes[c + i] = static_cast<std::uint8_t>(level + layout_.zero_code());
+      }
+    }
+    return *std::ranges::min_element(low) >= range_.low &&
+           *std::ranges::max_element(high) <= range_.high;
+  }
+
   /// Writes rows into the packed matrix at `out`. False where a number is not finite or a code is
   /// none of the format's, and nothing is then of use.
   [[nodiscard]] bool copy(row_range rows, std::byte* out) const {
     std::vector<std::int8_t> levels(layout_.cols());
     std::vector<float> numbers(layout_.numbers());
     matrix::row_codes codes(layout_);
-    const int zero_code = layout_.zero_code();
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
       read_codes(r, levels.data());
-      const auto [low, high] = std::ranges::minmax(levels);
-      if (low < range_.low || high > range_.high || !read_row_numbers(r, numbers.data()))
+      if (!put_codes(levels.data(), codes.at(0)) || !read_row_numbers(r, numbers.data()))
         return false;
-      std::uint8_t* const to = codes.at(0);
-      for (std::size_t c = 0; c < levels.size(); ++c)
-        to[c] = static_cast<std::uint8_t>(levels[c] + zero_code);
       codes.write(out, r);
       matrix::write_scales(layout_, out, r, numbers.data());
     }
