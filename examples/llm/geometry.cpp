@@ -75,11 +75,6 @@ geometry read_geometry(const er::gguf_reader& file) {
     throw er::io_error("the model's architecture is " + er::quoted(name) + "; this program runs " +
                        architecture_names());
   }
-  if (const auto parts = metadata(file).optional_size("split.count", support::not_negative);
-      parts.value_or(1) > 1) {
-    throw er::io_error("the file is one of the " + std::to_string(*parts) +
-                       " parts of a split model; join them first (llama-gguf-split --merge)");
-  }
   if (file.tensors().empty())
     throw er::io_error("the file has no tensors: it is a vocabulary, or metadata, alone");
   const metadata keys(file, name + ".");

@@ -45,9 +45,8 @@ struct geometry {
 };
 
 /// The geometry that a GGUF file declares. Throws edgerazor::io_error on an architecture that is not
-/// listed above, on a part of a split model, on features of theirs that this program lacks (experts,
-/// positions scaled other than linearly), on numbers that are none, and on sizes that contradict
-/// each other.
+/// listed above, on features of theirs that this program lacks (experts, positions scaled other than
+/// linearly), on numbers that are none, and on sizes that contradict each other.
 geometry read_geometry(const edgerazor::gguf_reader& file);
 
 /// Throws edgerazor::io_error where sizes contradict each other.
