@@ -13,9 +13,9 @@
 
 namespace llm {
 
-/// By the order of rows in a GGUF file, neighbouring pairs of a llama's head turn, and halves of the
-/// others'. Qwen2 has biases of query, key and value; Qwen3 normalises each head's query and key
-/// before they turn.
+/// By the order of rows in a GGUF file, neighbouring pairs of a llama's head turn, and halves of
+/// the others'. Qwen2 has biases of query, key and value; Qwen3 normalises each head's query and
+/// key before they turn.
 enum class architecture { llama, qwen2, qwen3 };
 
 /// As GGUF and Hugging Face's `model_type` have it.
@@ -44,10 +44,10 @@ struct geometry {
   [[nodiscard]] std::size_t kv_size() const noexcept { return kv_heads * head_size; }
 };
 
-/// The geometry that a GGUF file declares. Throws edgerazor::io_error on an architecture that is not
-/// listed above, on a part of a split model, on features of theirs that this program lacks (experts,
-/// positions scaled other than linearly), on numbers that are none, and on sizes that contradict
-/// each other.
+/// The geometry that a GGUF file declares. Throws edgerazor::io_error on an architecture that is
+/// not listed above, on a part of a split model, on features of theirs that this program lacks
+/// (experts, positions scaled other than linearly), on numbers that are none, and on sizes that
+/// contradict each other.
 geometry read_geometry(const edgerazor::gguf_reader& file);
 
 /// Throws edgerazor::io_error where sizes contradict each other.
