@@ -53,8 +53,8 @@ class checkpoint {
   virtual ~checkpoint() = default;
 
   /// Opens a Hugging Face folder (its config.json, model.safetensors or index stand for it), or a
-  /// GGUF file. Throws edgerazor::io_error where it is none of them. That a model of it runs is not said: see
-  /// read_geometry and model_file.
+  /// GGUF file. Throws edgerazor::io_error where it is none of them. That a model of it runs is not
+  /// said: see read_geometry and model_file.
   [[nodiscard]] static std::shared_ptr<const checkpoint> open(const std::filesystem::path& path);
 
   /// Of the files that hold tensors.

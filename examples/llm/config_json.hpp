@@ -32,8 +32,8 @@ std::vector<float> divisors_of(const llama3_scaling& scaling, std::size_t rope_s
 std::optional<llama3_scaling> find_llama3_scaling(std::span<const float> divisors, double base);
 
 /// config.json in the form that every release of transformers reads; `torch_dtype` is "bfloat16",
-/// "float16" or "float32". Throws edgerazor::io_error where the model has something that config.json
-/// can't say: some biases without the others, a head that turns in part.
+/// "float16" or "float32". Throws edgerazor::io_error where the model has something that
+/// config.json can't say: some biases without the others, a head that turns in part.
 nlohmann::ordered_json config_json(const checkpoint& file, const geometry& shape,
                                    const vocabulary& words, const std::string& torch_dtype);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Writing models: to GGUF files, quantized by a recipe and packed, or as ordinary tensors for other
-/// engines; to folders of safetensors files.
+/// Writing models: to GGUF files, quantized by a recipe and packed, or as ordinary tensors for
+/// other engines; to folders of safetensors files.
 #pragma once
 
 #include <cstddef>

@@ -85,9 +85,9 @@ er::recipe recipe_by_name(std::string_view name, const er::recipe_options& optio
 /// does not divide (SmolLM2-135M has 576), as the paper does for MobileLLM.
 std::size_t default_group(const geometry& shape);
 
-/// Throws edgerazor::io_error where the file lacks a tensor that a model of this shape needs, or has
-/// one of another shape, of a type that is not decoded, or that this program does not know. Reads
-/// norms and biases alone.
+/// Throws edgerazor::io_error where the file lacks a tensor that a model of this shape needs, or
+/// has one of another shape, of a type that is not decoded, or that this program does not know.
+/// Reads norms and biases alone.
 void require_complete(const checkpoint& file, const geometry& shape);
 
 /// An open model file: what it says of itself. Weights are read by `load`.

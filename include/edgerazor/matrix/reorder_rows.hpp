@@ -151,10 +151,10 @@ template <class Reorder>
 
 }  // namespace detail::matrix
 
-/// Row r of the result is row order[r] of `matrix`. A mixed one carries a mask of its own then; of a
-/// sum, every part is reordered, and its input stages stay. Fails unless `order` has each row once,
-/// and for formats of two levels (`_q3`) and sparse parts, whose rows of a tile are stored together.
-/// `memory`: where the bytes come from, see byte_storage.
+/// Row r of the result is row order[r] of `matrix`. A mixed one carries a mask of its own then; of
+/// a sum, every part is reordered, and its input stages stay. Fails unless `order` has each row
+/// once, and for formats of two levels (`_q3`) and sparse parts, whose rows of a tile are stored
+/// together. `memory`: where the bytes come from, see byte_storage.
 [[nodiscard]] inline any_matrix reordered_rows(const any_matrix& matrix,
                                                std::span<const std::uint32_t> order,
                                                std::pmr::memory_resource* memory = nullptr) {
