@@ -15,6 +15,10 @@
 #include <doctest/doctest.h>
 
 #include "temporary_folder.hpp"
+#include <edgerazor/io/bitnet.hpp>
+#include <edgerazor/io/compressed_tensors.hpp>
+#include <edgerazor/io/edgerazor_linear.hpp>
+#include <edgerazor/io/gptq.hpp>
 #include <edgerazor/io/safetensors_export.hpp>
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/unpack.hpp>
@@ -173,6 +177,9 @@ TEST_CASE("BitNet: (code - 1) * scale, a quarter of the rows in each pair of bit
     }
   }
   CHECK(values == dequantized(one));
+  CHECK(dequantized(er::bitnet_linear("w", file.get("w.weight"), file.get("w.weight_scale"),
+                                      er::bitnet_class::autobitlinear, rows)
+                        .import_matrix()) == values);
   CHECK(refusal([&](er::safetensors_writer& writer) {
           er::add_bitnet(writer, "w", pack("ternary2_row_bf16", 12, 40));
         }).find("the layout has one for the matrix") != std::string::npos);
@@ -219,6 +226,35 @@ TEST_CASE("plain numbers, of packed and of dense matrices") {
       CHECK(half[i] == static_cast<float>(er::float16{exact[i]}));
     }
   }
+}
+
+TEST_CASE("our own importers copy back what was written") {
+  const auto check_same = [](const er::any_matrix& matrix, const er::packed_linear& linear) {
+    REQUIRE(linear.exact_format().has_value());
+    CHECK(dequantized(linear.import_matrix()) == dequantized(matrix));
+  };
+  const er::any_matrix int4 = pack("int4_g64", 32, 128), brain = pack("int4_g64_bf16", 32, 128),
+                       ternary = pack("ternary2_g64_bf16", 32, 128),
+                       mixed = pack("int4_g64_bf16+ternary2_g64_bf16:every_8_rows", 32, 128);
+  const temporary_folder folder;
+  const er::safetensors_reader file = written(folder, [&](er::safetensors_writer& writer) {
+    er::add_compressed_tensors(writer, "c", brain, 32, safetensors_dtype::bf16);
+    er::add_gptq(writer, "g", int4, 32);
+    er::add_edgerazor(writer, "e", brain);
+    er::add_edgerazor(writer, "t", ternary);
+    er::add_edgerazor(writer, "m", mixed);
+  });
+  check_same(brain, er::compressed_tensors_linear(
+                        "c",
+                        {&file.get("c.weight_packed"), &file.get("c.weight_scale"), nullptr,
+                         &file.get("c.weight_shape"), nullptr},
+                        4, 32));
+  check_same(int4,
+             er::gptq_linear("g", file.get("g.qweight"), file.get("g.qzeros"), file.get("g.scales"),
+                             file.find("g.g_idx"), {4, er::gptq_version::v1, true, 32, 32, 128}));
+  check_same(brain, er::edgerazor_fake_quantized_linear("e", file.get("e.weight"), 64).value());
+  check_same(ternary, er::edgerazor_fake_quantized_linear("t", file.get("t.weight"), 64).value());
+  check_same(mixed, er::edgerazor_fake_quantized_linear("m", file.get("m.weight"), 64).value());
 }
 
 TEST_CASE("what a layout can't hold is refused before anything is written") {

@@ -48,7 +48,7 @@ inline void transpose_bytes(std::uint64_t (&words)[8]) noexcept {
     words[b] ^= differs;
   };
   for (std::size_t i = 0; i < 8; i += 2) exchange(i, i + 1, 8, 0x00ff'00ff'00ff'00ff);
-  for (const std::size_t i : {0, 1, 4, 5}) exchange(i, i + 2, 16, 0x0000'ffff'0000'ffff);
+  for (const std::size_t i : {0u, 1u, 4u, 5u}) exchange(i, i + 2, 16, 0x0000'ffff'0000'ffff);
   for (std::size_t i = 0; i < 4; ++i) exchange(i, i + 4, 32, 0x0000'0000'ffff'ffff);
 }
 }  // namespace detail::io

@@ -130,7 +130,7 @@ inline std::optional<std::vector<fake_scale>> find_fake_scales(const safetensors
   if (weight.dtype != safetensors_dtype::bf16 || !weight.is_matrix()) return std::nullopt;
   const io::tensor_extents shape = io::require_matrix(weight, {safetensors_dtype::bf16});
   std::optional<std::vector<io::fake_scale>> found;
-  for (const std::size_t size : {256, 128, 64, 32}) {
+  for (const std::size_t size : {256u, 128u, 64u, 32u}) {
     if (found || (block != 0 && size != 256)) break;
     const std::size_t tried = block != 0 ? block : size;
     found = io::find_fake_scales(weight, tried);
