@@ -21,6 +21,7 @@
 #include <edgerazor/io/gptq.hpp>
 #include <edgerazor/io/safetensors_export.hpp>
 #include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -206,6 +207,39 @@ TEST_CASE("EdgeRazor (Python): BF16 of level * scale") {
   CHECK(refusal([&](er::safetensors_writer& writer) {
           er::add_edgerazor(writer, "w", pack("ternary2_g64", 16, 128));
         }).find("is no finite BF16") != std::string::npos);
+}
+
+TEST_CASE("EdgeRazor (Python): groups without a level that rounding leaves alone") {
+  const auto group_of = [](std::int8_t largest, float scale) {
+    std::vector<std::int8_t> levels(64, 3);
+    for (std::size_t i = 0; i < levels.size(); i += 3) levels[i] = -5;
+    levels[11] = largest;
+    return er::pack_levels(er::format{er::code_type::int4, 64, er::scale_kind::bfloat16},
+                           er::matrix_view<const std::int8_t>{levels.data(), 1, 64},
+                           er::matrix_view<const float>{&scale, 1, 1});
+  };
+  std::size_t exact = 0;
+  for (std::uint16_t bits = 0x3d00; bits < 0x3d80; ++bits) {  // every mantissa
+    const er::any_matrix matrix = group_of(7, er::bfloat16::from_bits(bits));
+    const temporary_folder folder;
+    std::string refused;
+    try {
+      const er::safetensors_reader file = written(
+          folder, [&](er::safetensors_writer& writer) { er::add_edgerazor(writer, "w", matrix); });
+      const auto back = er::edgerazor_fake_quantized_linear("w", file.get("w.weight"), 64);
+      REQUIRE(back);
+      CHECK(dequantized(back->import_matrix()) == dequantized(matrix));
+      ++exact;
+    } catch (const std::invalid_argument& error) {
+      refused = error.what();
+    }
+    const bool clear = refused.empty() || refused.find("can't be read back") != std::string::npos;
+    CHECK(clear);
+  }
+  CHECK(exact >= 100);
+  CHECK(refusal([&](er::safetensors_writer& writer) {
+          er::add_edgerazor(writer, "w", group_of(6, 0.03125f));
+        }).find("its largest level is not 7") != std::string::npos);
 }
 
 TEST_CASE("plain numbers, of packed and of dense matrices") {

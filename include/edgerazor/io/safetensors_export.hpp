@@ -39,6 +39,7 @@
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/printable.hpp>
+#include <edgerazor/io/edgerazor_linear.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/safetensors_writer.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
@@ -169,30 +170,34 @@ inline void add_reals(safetensors_writer& writer, std::string_view name, const a
 }
 
 /// A matrix of ternary and int4 groups as EdgeRazor (Python) publishes it: `module`.weight in BF16,
-/// every number the rounded product of level and scale, from which codes and scales are read back
-/// exactly. The matrix must live until write(). Fails where a scale is no BF16, a level not -7 to
-/// 7, or a group can't be told from its numbers: of more than one magnitude, none of them 7, or
-/// none of them 1, 2 or 4, whose products with the scale are exact.
+/// every number the rounded product of level and scale, from which edgerazor_linear.hpp reads
+/// codes and scales back exactly. The matrix must live until write(). Fails where a scale is no
+/// BF16, a level not -7 to 7, or a group's scale can't be told from its numbers, most often because
+/// none of its levels is 7 or -7. A group of one magnitude is read back as ternary, the same
+/// numbers.
 inline void add_edgerazor(safetensors_writer& writer, std::string_view module,
                           const any_matrix& matrix) {
   const detail::io::export_subject subject(matrix, module, "fake-quantized BF16");
   subject.require_levels();
   const std::size_t group = std::min(matrix.group_cols(), matrix.cols());
   detail::io::level_rows rows(matrix);
+  std::vector<float> numbers(group);
   for (std::size_t r = 0; r < matrix.rows(); ++r) {
     rows.read(r);
     subject.require_range(rows, r, -7, 7);
     for (const float scale : rows.scales())
       (void)detail::io::exact_bits(subject, safetensors_dtype::bf16, r, scale);
     for (std::size_t col = 0; col < matrix.cols(); col += group) {
-      unsigned seen = 0;  // bit m: magnitude m
-      for (std::size_t c = col; c < std::min(col + group, matrix.cols()); ++c)
-        seen |= 1u << std::abs(rows.levels()[c]);
-      seen &= ~1u;
-      const bool ternary = seen == 0 || seen == 2;
-      if (!ternary && ((seen & 1u << 7) == 0 || (seen & 0x16u) == 0))
+      const std::span<float> block{numbers.data(), std::min(group, matrix.cols() - col)};
+      const float scale = rows.scale_of_col(col);
+      for (std::size_t c = 0; c < block.size(); ++c)
+        block[c] = bfloat16{static_cast<float>(rows.levels()[col + c]) * scale};
+      const detail::io::fake_scale found = detail::io::find_fake_scale(block);
+      if (found.kind == detail::io::fake_block::none ||
+          (found.kind == detail::io::fake_block::int4 && found.scale != scale))
         subject.refuse("the group of row " + std::to_string(r) + ", column " + std::to_string(col) +
-                       " can't be read back: it has no level 7, or none of 1, 2 and 4");
+                       " can't be read back from its numbers: its largest level is not 7, or its "
+                       "scale not the only one that gives them");
     }
   }
   writer.add(std::string{module} + ".weight", safetensors_dtype::bf16,
