@@ -91,7 +91,7 @@ struct second_level {
     return fit.scale * (static_cast<float>(code) - fit.zero);
   }
   /// The codes that a row may have instead of its nearest.
-  [[nodiscard]] std::pair<int, int> near(int code, std::size_t row) const noexcept {
+  [[nodiscard]] std::pair<int, int> neighbours(int code, std::size_t row) const noexcept {
     constexpr int reach = 3;
     if (row == lowest || row == highest || lowest == highest) return {code, code};
     return {std::max(code - reach, 0), std::min(code + reach, last)};
@@ -129,7 +129,7 @@ struct spqr_feedback {
   spqr_result& result;
   std::vector<float> buffer{}, numbers{};
   std::vector<double> inverse_u{};
-  std::vector<char> likely{};
+  std::vector<char> suspect{};
   kept_so_far kept{};
 
   /// Weights by whose absence the group's error falls by more than the threshold.
@@ -137,14 +137,14 @@ struct spqr_feedback {
     if (!is_finite(result.threshold) || weights.size() < 2) return;
     level_grid plain = grid;
     plain.storage.reset();
-    likely.resize(weights.size());
+    suspect.resize(weights.size());
     const double all = error_without(weights, inverse_u.data(), weights.size(), plain);
     bool any = false;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      likely[i] = all - error_without(weights, inverse_u.data(), i, plain) > result.threshold;
-      any = any || likely[i];
+      suspect[i] = all - error_without(weights, inverse_u.data(), i, plain) > result.threshold;
+      any = any || suspect[i];
     }
-    if (any) replace_by_mean(weights, [&](std::size_t i) { return likely[i] != 0; });
+    if (any) replace_by_mean(weights, [&](std::size_t i) { return suspect[i] != 0; });
   }
 
   void fit(const feedback_strip& strip, std::size_t begin, std::size_t end, std::size_t g) {
@@ -193,8 +193,8 @@ struct spqr_feedback {
       if (options.codes == second_level_codes::least_error) {
         const weighted_group group{weights.row(i).data(), counts.empty() ? nullptr : counts.data(),
                                    weights.cols};
-        const auto [scale_from, scale_to] = scales.near(scale, i);
-        const auto [zero_from, zero_to] = zeros.near(zero, i);
+        const auto [scale_from, scale_to] = scales.neighbours(scale, i);
+        const auto [zero_from, zero_to] = zeros.neighbours(zero, i);
         float least = squared_error(group, grid, {scales.value(scale), zeros.value(zero)});
         for (int s = scale_from; s <= scale_to; ++s) {
           for (int z = zero_from; z <= zero_to; ++z) {

@@ -72,23 +72,23 @@ inline fake_scale find_fake_scale(std::span<const float> block) noexcept {
     others |= bits != 0 && bits != largest_bits ? 1u : 0u;
   }
   if (others == 0) return {fake_block::ternary, largest};
-  const float near = largest / 7;
-  if (!(near >= 0x1p-120f)) return {};  // below, s might be no bfloat16
+  const float about = largest / 7;
+  if (!(about >= 0x1p-120f)) return {};  // below, s might be no bfloat16
   const auto explains = [&](float s) {
     std::uint32_t wrong = 0;
     for (const float w : block) {
-      const std::uint32_t bits = core::float_to_bfloat_bits(nearest_level(w, near) * s) << 16;
+      const std::uint32_t bits = core::float_to_bfloat_bits(nearest_level(w, about) * s) << 16;
       wrong |= std::bit_cast<float>(bits) != w ? 1u : 0u;
     }
     return wrong == 0;
   };
   for (const float w : block) {
-    const float q = std::fabs(nearest_level(w, near));
+    const float q = std::fabs(nearest_level(w, about));
     if (q != 1 && q != 2 && q != 4) continue;
     const float s = std::fabs(w) / q;
     return explains(s) ? fake_scale{fake_block::int4, s} : fake_scale{};
   }
-  const std::uint16_t bits = bfloat16{near}.bits;
+  const std::uint16_t bits = bfloat16{about}.bits;
   for (const int step : {0, -1, 1}) {
     const float s = bfloat16::from_bits(static_cast<std::uint16_t>(bits + step));
     if (explains(s)) return {fake_block::int4, s};
