@@ -41,13 +41,24 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::io {
 
+/// What one row takes on its way.
+struct row_buffers {
+  std::vector<std::int8_t> levels;
+  std::vector<float> numbers;
+  matrix::row_codes codes;
+
+  explicit row_buffers(const tile_layout& layout)
+      : levels(layout.cols()), numbers(layout.numbers()), codes(layout) {}
+};
+
 /// Copies rows of a tensor of blocks into a packed matrix.
 class block_rows {
  public:
   block_rows(const ggml_type_info& info, const tensor_info& tensor, float factor,
              const tile_layout& layout)
       : info_(info),
-        tensor_(tensor),
+        data_(tensor.bytes.data()),
+        row_bytes_(tensor.row_bytes()),
         factor_(factor),
         layout_(layout),
         range_(matrix::levels_of(layout.fmt())) {}
@@ -63,14 +74,14 @@ class block_rows {
 
   /// Codes of one row; `codes` has room for whole blocks, which a row is.
   void read_codes(std::size_t row, std::int8_t* codes) const noexcept {
-    const std::byte* block = tensor_.bytes.data() + row * tensor_.row_bytes();
+    const std::byte* block = data_ + row * row_bytes_;
     for (std::size_t c = 0; c < layout_.cols(); c += info_.block, block += info_.block_bytes)
       info_.codes(block, codes + c);
   }
 
   /// Scales and zeros of one row as write_scales takes them. False where one is not finite.
   [[nodiscard]] bool read_row_numbers(std::size_t row, float* numbers) const noexcept {
-    const std::byte* block = tensor_.bytes.data() + row * tensor_.row_bytes();
+    const std::byte* block = data_ + row * row_bytes_;
     const bool has_zeros = layout_.has_zeros();
     float scales[max_block_groups], zeros[max_block_groups];
     // Where the format's group is the row, the scale is the tensor's: each block says the same.
@@ -104,16 +115,14 @@ class block_rows {
 
   /// Writes rows into the packed matrix at `out`. False where a number is not finite or a code is
   /// none of the format's, and nothing is then of use.
-  [[nodiscard]] bool copy(row_range rows, std::byte* out) const {
-    std::vector<std::int8_t> levels(layout_.cols());
-    std::vector<float> numbers(layout_.numbers());
-    matrix::row_codes codes(layout_);
+  [[nodiscard]] bool copy(row_range rows, row_buffers& row, std::byte* out) const noexcept {
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
-      read_codes(r, levels.data());
-      if (!put_codes(levels.data(), codes.at(0)) || !read_row_numbers(r, numbers.data()))
+      read_codes(r, row.levels.data());
+      if (!put_codes(row.levels.data(), row.codes.at(0)) ||
+          !read_row_numbers(r, row.numbers.data()))
         return false;
-      codes.write(out, r);
-      matrix::write_scales(layout_, out, r, numbers.data());
+      row.codes.write(out, r);
+      matrix::write_scales(layout_, out, r, row.numbers.data());
     }
     return true;
   }
@@ -134,7 +143,8 @@ class block_rows {
 
  private:
   const ggml_type_info& info_;
-  const tensor_info& tensor_;
+  const std::byte* data_;
+  std::size_t row_bytes_;
   float factor_;
   tile_layout layout_;
   policy::level_range range_;
@@ -159,7 +169,7 @@ class block_rows {
 /// another type than those above, or holds a scale or minimum that is not finite, or a code that
 /// the format has not (-128 in Q8_0, 3 in TQ2_0 and I2_S, none of which their writers make).
 /// `executor`: threads that share the rows. `memory`: where the matrix's bytes come from, see
-/// byte_storage. What it allocates besides is a row for each thread.
+/// byte_storage. What it allocates besides is a row for each 64.
 [[nodiscard]] inline any_matrix import_matrix(const gguf_reader& reader, const tensor_info& tensor,
                                               executor_ref executor = {},
                                               std::pmr::memory_resource* memory = nullptr) {
@@ -173,9 +183,12 @@ class block_rows {
   packed_storage storage(layout, memory);
   constexpr std::size_t grain_rows = 4 * tile_rows;
   std::vector<char> copied((rows + grain_rows - 1) / grain_rows);
+  // Here, where memory that can't be had is an exception: threads allocate nothing.
+  std::vector<detail::io::row_buffers> buffers(copied.size(), detail::io::row_buffers(layout));
   executor(copied.size(), [&, out = storage.data()](std::size_t grain) noexcept {
     const std::size_t begin = grain * grain_rows;
-    copied[grain] = source.copy({begin, std::min(rows, begin + grain_rows)}, out);
+    const row_range some{begin, std::min(rows, begin + grain_rows)};
+    copied[grain] = source.copy(some, buffers[grain], out) ? 1 : 0;
   });
   if (std::ranges::find(copied, char{0}) != copied.end()) {
     reader.validate(tensor);

@@ -301,7 +301,7 @@ class gguf_reader {
       if (!file) return false;
       std::optional<gguf_reader> part = try_parse(file->bytes(), error);
       if (!part || !joiner.add(std::move(*part->contents_), error)) {
-        error = "part " + edgerazor::quoted(name.filename().string(), longest_path) + ": " + error;
+        error.insert(0, "part " + edgerazor::quoted(name.filename().string(), longest_path) + ": ");
         return false;
       }
       files_.push_back(std::move(*file));
