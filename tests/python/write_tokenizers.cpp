@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// write_tokenizers FOLDER DATA: the vocabularies of tests/data/tokenizers, once through GGUF and back
-// into folders of Hugging Face's form, and in FOLDER/encodings.json what they make of some texts.
+// write_tokenizers FOLDER DATA: the vocabularies of tests/data/tokenizers, once through GGUF and
+// back into folders of Hugging Face's form, and in FOLDER/encodings.json what they make of some
+// texts.
 #include <cstdio>
 #include <exception>
 #include <filesystem>

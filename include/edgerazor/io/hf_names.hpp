@@ -152,7 +152,7 @@ template <class Rows, class NameOf>
   const auto hf_of = [architecture](const io::hf_role_names& row) {
     return io::hf_layer_name(architecture, row);
   };
-  if (const auto outer = io::find_role(io::hf_outer_names, name, 0, hf_of)) return outer;
+  if (auto outer = io::find_role(io::hf_outer_names, name, 0, hf_of)) return outer;
   if (!name.starts_with("layers.")) return std::nullopt;
   const auto layer = io::after_number(name.substr(7));
   if (!layer) return std::nullopt;
@@ -189,7 +189,7 @@ template <class Rows, class NameOf>
 [[nodiscard]] inline std::optional<hf_tensor_name> parse_gguf_name(std::string_view name) {
   namespace io = detail::io;
   const auto gguf_of = [](const io::hf_role_names& row) { return row.gguf; };
-  if (const auto outer = io::find_role(io::hf_outer_names, name, 0, gguf_of)) return outer;
+  if (auto outer = io::find_role(io::hf_outer_names, name, 0, gguf_of)) return outer;
   if (!name.starts_with("blk.")) return std::nullopt;
   const auto layer = io::after_number(name.substr(4));
   if (!layer) return std::nullopt;

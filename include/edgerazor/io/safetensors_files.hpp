@@ -172,6 +172,7 @@ class safetensors_files {
     const std::string what = printable(name_, longest_path) + ": ";
     const auto map = detail::io::read_safetensors_index(path);
     std::vector<std::string_view> names;
+    names.reserve(map.size());
     for (const auto& entry : map) names.push_back(entry.second);
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
