@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chat.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -13,6 +14,17 @@ namespace {
 using enum tokenizer::markup;
 
 bool is_inst(const chat_template& says) { return says.layout->start.empty(); }
+
+constexpr std::size_t npos = std::string_view::npos;
+
+/// Without line feeds at its ends.
+std::string_view without_feeds(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
+  return text.substr(0, text.find_last_not_of('\n') + 1);
+}
+
+const char* const unread_tools =
+    "the model's chat template prints tools in a way that this program does not follow";
 
 }  // namespace
 
@@ -58,7 +70,21 @@ chat_format chat_format::named(const tokenizer& words, std::string_view name) {
 void chat_format::set_system_message(std::string text) {
   if (!says_.takes_system && !text.empty())
     throw std::invalid_argument("the model's chat template takes no system message");
+  own_system_ = !text.empty();
+  if (says_.tools && text.empty()) says_.tools->otherwise.clear();
   says_.system = std::move(text);
+}
+
+void chat_format::turn_thoughts_off() {
+  if (says_.thoughts.off.empty())
+    throw std::invalid_argument("the model's chat template has no switch for thoughts");
+  thoughts_off_ = true;
+}
+
+void chat_format::set_tools(std::vector<std::string> tools) {
+  if (says_.unread_tools) throw std::invalid_argument(unread_tools);
+  if (!says_.tools) throw std::invalid_argument("the model's chat template takes no tools");
+  tools_ = std::move(tools);
 }
 
 std::string chat_format::trimmed(std::string_view text) const {
@@ -77,26 +103,78 @@ std::optional<token_id> chat_format::end_token() const {
   return is_inst(says_) ? words_->data().eos : words_->find(says_.layout->end);
 }
 
-/// A message whose text `beginning` stands in front of.
-void chat_format::append_message(pieces& out, std::string_view role, std::string_view text,
-                                 const pieces& beginning) const {
+void chat_format::append_message(pieces& out, std::string_view role, const pieces& text) const {
   const chat_layout& layout = *says_.layout;
   const bool answers = role == "assistant";
-  if (is_inst(says_) && answers) {
-    out.push_back({says_.answer_begin, control_tokens});
-    out.push_back({trimmed(text), plain});
-    out.push_back({says_.answer_end + text_of(end_token()), control_tokens});
-    return;
-  }
   std::string begin = says_.question_begin, end = says_.question_end;
-  if (!is_inst(says_)) {
+  if (is_inst(says_) && answers) {
+    begin = says_.answer_begin;
+    end = says_.answer_end + text_of(end_token());
+  } else if (!is_inst(says_)) {
     begin = std::string{layout.start};
     (begin += answers ? layout.assistant : role) += layout.after_role;
     end = std::string{layout.end} + std::string{layout.after_end};
   }
   out.push_back({std::move(begin), control_tokens});
-  out.insert(out.end(), beginning.begin(), beginning.end());
+  out.insert(out.end(), text.begin(), text.end());
+  out.push_back({std::move(end), control_tokens});
+}
+
+/// The user's message, which `system` begins where it is the first and the layout says so.
+void chat_format::append_question(pieces& out, std::string_view text, bool first,
+                                  const std::string& system) const {
+  if (!first && says_.bos_each_question)
+    out.push_back({text_of(words_->data().bos), control_tokens});
+  pieces all = first ? system_of_question(system) : pieces{};
+  all.push_back({trimmed(text), plain});
+  append_message(out, "user", all);
+}
+
+/// What an answer says; `latest`: it stands after the last question, `last`: after all messages.
+chat_format::pieces chat_format::answer(const message& one, bool latest, bool last) const {
+  const thought_parts& marks = says_.thoughts;
+  std::string_view text = one.text, thought;
+  if (const std::size_t end = text.rfind(marks.end); !marks.end.empty() && end != npos) {
+    thought = text.substr(0, text.find(marks.end));
+    if (const std::size_t begin = thought.rfind(marks.begin); begin != npos)
+      thought.remove_prefix(begin + marks.begin.size());
+    thought = without_feeds(thought);
+    text.remove_prefix(end + marks.end.size());
+    text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
+  }
+  pieces out;
+  if (!marks.open.empty() && latest && (last || !thought.empty())) {
+    out = {
+        {marks.open, control_tokens}, {std::string{thought}, plain}, {marks.close, control_tokens}};
+    text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
+  }
   out.push_back({trimmed(text), plain});
+  if (!says_.tools) return out;
+  const tool_parts& tools = *says_.tools;
+  bool separate = !text.empty();
+  for (const tool_call& call : one.calls) {
+    out.push_back({(std::exchange(separate, true) ? tools.separator : "") + tools.call_begin,
+                   control_tokens});
+    out.push_back({call.name, plain});
+    out.push_back({tools.call_middle, control_tokens});
+    out.push_back({call.arguments, plain});
+    out.push_back({tools.call_end, control_tokens});
+  }
+  return out;
+}
+
+/// Message i, what a tool has answered: results that stand in a row are one message.
+void chat_format::append_result(pieces& out, std::span<const message> conversation,
+                                std::size_t i) const {
+  const tool_parts& tools = *says_.tools;
+  const auto is_result = [&](std::size_t k) {
+    return k < conversation.size() && conversation[k].role == "tool";
+  };
+  const bool begins = i == 0 || !is_result(i - 1);
+  out.push_back({(begins ? tools.result_open : "") + tools.result_begin, control_tokens});
+  out.push_back({trimmed(conversation[i].text), plain});
+  std::string end = tools.result_end;
+  if (!is_result(i + 1)) (end += says_.layout->end) += says_.layout->after_end;
   out.push_back({std::move(end), control_tokens});
 }
 
@@ -107,9 +185,23 @@ chat_format::pieces chat_format::system_of_question(const std::string& text) con
   return {{says_.system_begin, control_tokens}, {text, plain}, {says_.system_end, control_tokens}};
 }
 
-void chat_format::append_system(pieces& out, const std::string& text) const {
+/// `own`: the user's, or of the conversation; else the template's.
+void chat_format::append_system(pieces& out, const std::string& text, bool own) const {
+  if (!tools_.empty()) {
+    const tool_parts& tools = *says_.tools;
+    pieces all;
+    if (own) all.push_back({trimmed(text), plain});
+    all.push_back({(own ? tools.own_end : tools.otherwise) + tools.begin, control_tokens});
+    for (const std::string& tool : tools_) {
+      all.push_back({tools.each_begin, control_tokens});
+      all.push_back({tool, plain});
+      all.push_back({tools.each_end, control_tokens});
+    }
+    all.push_back({tools.finish, control_tokens});
+    return append_message(out, "system", all);
+  }
   if (!says_.layout->system_role || (text.empty() && !says_.opens)) return;
-  append_message(out, "system", text, {{says_.preamble, control_tokens}});
+  append_message(out, "system", {{says_.preamble, control_tokens}, {trimmed(text), plain}});
 }
 
 void chat_format::append_header(pieces& out) const {
@@ -117,12 +209,13 @@ void chat_format::append_header(pieces& out) const {
   if (is_inst(says_)) return;
   std::string header{layout.start};
   (header += layout.assistant) += layout.after_role;
+  if (thoughts_off_) header += says_.thoughts.off;
   out.push_back({std::move(header), control_tokens});
 }
 
 std::vector<token_id> chat_format::opening() const {
   pieces text;
-  append_system(text, says_.system);
+  append_system(text, says_.system, own_system_);
   std::vector<token_id> tokens;
   const auto bos = words_->data().bos;
   if (bos && (words_->data().add_bos || says_.prints_bos)) tokens.push_back(*bos);
@@ -133,9 +226,7 @@ std::vector<token_id> chat_format::opening() const {
 
 std::vector<token_id> chat_format::question(std::string_view text, bool first) const {
   pieces parts;
-  if (!first && says_.bos_each_question)
-    parts.push_back({text_of(words_->data().bos), control_tokens});
-  append_message(parts, "user", text, first ? system_of_question(says_.system) : pieces{});
+  append_question(parts, text, first, says_.system);
   append_header(parts);
   return words_->encode(parts, false);
 }
@@ -151,20 +242,32 @@ std::vector<token_id> chat_format::end_of_answer(token_id last) const {
 chat_format::pieces chat_format::render(std::span<const message> conversation, bool wanted) const {
   pieces out;
   std::string system = says_.system;
-  if (!conversation.empty() && conversation[0].role == "system") {
+  const bool given = !conversation.empty() && conversation[0].role == "system";
+  if (given) {
     if (!says_.takes_system)
       throw std::invalid_argument("the model's chat template takes no system message");
     system = trimmed(conversation[0].text);
     conversation = conversation.subspan(1);
   }
-  append_system(out, system);
+  append_system(out, system, given || own_system_);
+  std::size_t last_question = conversation.size();  // none: no answer stands after it
+  for (std::size_t i = 0; i < conversation.size(); ++i) {
+    if (conversation[i].role == "user") last_question = i;
+  }
   bool first = true;
-  for (const message& one : conversation) {
-    const bool asks = one.role == "user";
-    if (asks && !first && says_.bos_each_question)
-      out.push_back({text_of(words_->data().bos), control_tokens});
-    append_message(out, one.role, one.text, asks && first ? system_of_question(system) : pieces{});
-    first = first && !asks;
+  for (std::size_t i = 0; i < conversation.size(); ++i) {
+    const message& one = conversation[i];
+    if (says_.unread_tools && (one.role == "tool" || !one.calls.empty()))
+      throw std::invalid_argument(unread_tools);
+    if (one.role == "user") {
+      append_question(out, one.text, std::exchange(first, false), system);
+    } else if (one.role == "assistant") {
+      append_message(out, one.role, answer(one, i > last_question, i + 1 == conversation.size()));
+    } else if (one.role == "tool" && says_.tools) {
+      append_result(out, conversation, i);
+    } else {
+      append_message(out, one.role, {{trimmed(one.text), plain}});
+    }
   }
   if (wanted) append_header(out);
   return out;

@@ -16,9 +16,13 @@ namespace llm {
 
 class chat_format {
  public:
+  struct tool_call {
+    std::string name, arguments;  ///< as to_json has them
+  };
   struct message {
-    std::string role;  ///< "system", "user" or "assistant"
+    std::string role;  ///< "system", "user", "assistant" or "tool"
     std::string text;
+    std::vector<tool_call> calls = {};  ///< of the assistant
   };
   using pieces = std::vector<tokenizer::piece>;
 
@@ -38,6 +42,12 @@ class chat_format {
   /// Opens the conversation with this system message; empty: with none. Throws
   /// std::invalid_argument where the template takes none.
   void set_system_message(std::string text);
+  /// Answers without thoughts from here on. Throws std::invalid_argument where the template has no
+  /// switch for that.
+  void turn_thoughts_off();
+  /// Offers tools, each as to_json has it. Throws std::invalid_argument where the template takes
+  /// none, or in a way that this program does not follow.
+  void set_tools(std::vector<std::string> tools);
 
   /// The tokens that open a conversation: of the beginning, and of the system message, if there is
   /// one with a role.
@@ -50,7 +60,8 @@ class chat_format {
 
   /// A whole conversation, without the beginning-of-sequence token of its first message; with the
   /// header of an answer where one is `wanted`. Throws std::invalid_argument where the first
-  /// message is of the system and the template takes none.
+  /// message is of the system and the template takes none, and where tools are called or answer and
+  /// the template prints that in a way that this program does not follow.
   [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted) const;
 
   [[nodiscard]] const std::string& system_message() const noexcept { return says_.system; }
@@ -62,9 +73,12 @@ class chat_format {
   /// The control token of the layout that the vocabulary lacks; empty where it has them all.
   [[nodiscard]] std::string missing_token() const;
 
-  void append_system(pieces& out, const std::string& text) const;
-  void append_message(pieces& out, std::string_view role, std::string_view text,
-                      const pieces& beginning) const;
+  void append_system(pieces& out, const std::string& text, bool own) const;
+  void append_message(pieces& out, std::string_view role, const pieces& text) const;
+  void append_result(pieces& out, std::span<const message> conversation, std::size_t i) const;
+  [[nodiscard]] pieces answer(const message& one, bool latest, bool last) const;
+  void append_question(pieces& out, std::string_view text, bool first,
+                       const std::string& system) const;
   [[nodiscard]] pieces system_of_question(const std::string& text) const;
   void append_header(pieces& out) const;
   [[nodiscard]] std::string trimmed(std::string_view text) const;
@@ -73,6 +87,9 @@ class chat_format {
 
   const tokenizer* words_;
   chat_template says_;
+  bool own_system_ = false;  ///< the system message is the user's
+  bool thoughts_off_ = false;
+  std::vector<std::string> tools_;
 };
 
 }  // namespace llm

@@ -42,7 +42,13 @@ class row_reader {
       read_questions();
     } else {
       read_messages();
+      const template_parts parts(source_, layout_);
+      result_.thoughts = parts.thoughts();
+      result_.tools = parts.tools();
     }
+    result_.unread_tools =
+        !result_.tools && std::any_of(outputs_.begin(), outputs_.end(),
+                                      [](const output& one) { return one.for_tools(); });
     return result_;
   }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "template_parts.hpp"
+
 namespace llm {
 
 /// A layout of conversations whose messages stand between markers:
@@ -42,6 +44,9 @@ struct chat_template {
   bool trims = false;    ///< messages lose white space at both ends
   bool prints_bos = false;
   bool takes_system = true;  ///< else it raises an error at a system message
+  thought_parts thoughts;
+  std::optional<tool_parts> tools;
+  bool unread_tools = false;  ///< it prints tools, in a way that is not followed
   // inst alone:
   std::string question_begin = "[INST] ", question_end = " [/INST]";
   std::string answer_begin = " ", answer_end = " ";

@@ -88,17 +88,30 @@ void add_generate(CLI::App& program) {
           .add_flag("--raw", options.raw,
                     "Continue the prompt as it stands, control tokens included")
           ->excludes(chat);
-  command
-      .add_option("--template", options.layout,
-                  "Talk in this format, whatever the model's chat template says: " + layout_names())
-      ->excludes(raw)
-      ->type_name("NAME");
+  CLI::Option* const layout =
+      command
+          .add_option(
+              "--template", options.layout,
+              "Talk in this format, whatever the model's chat template says: " + layout_names())
+          ->excludes(raw)
+          ->type_name("NAME");
   command
       .add_option_function<std::string>(
           "--system", [&options](const std::string& text) { options.system = text; },
           "System message, in place of the chat template's")
       ->excludes(raw)
       ->type_name("TEXT");
+  command
+      .add_flag("--no-thinking", options.no_thinking,
+                "Answers without thoughts, where the chat template has a switch for that")
+      ->excludes(raw)
+      ->excludes(layout);
+  command
+      .add_option("--tools", options.tools,
+                  "JSON array of tools to offer, where the chat template takes them")
+      ->excludes(raw)
+      ->excludes(layout)
+      ->type_name("FILE");
   add_number(command, "--tokens", options.tokens, support::not_negative, "At most so many tokens");
   add_number(command, "--context", options.context, support::positive,
              "Positions to keep memory for");

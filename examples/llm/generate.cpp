@@ -15,6 +15,7 @@
 #include "sampler.hpp"
 #include "support/kernel_choice.hpp"
 #include "support/system.hpp"
+#include "tools_json.hpp"
 #include "utf8.hpp"
 
 namespace llm {
@@ -79,13 +80,16 @@ std::optional<chat_format> format_of(const generate_options& options, const toke
   const std::string reason = why.empty() ? "the model has no chat template"
                                          : "the model's chat template is not understood: " + why;
   const std::string ways = "; --template NAME talks in one of " + layout_names();
-  if (!format && (options.chat || options.system))
+  const bool asked = options.system || options.no_thinking || !options.tools.empty();
+  if (!format && (options.chat || asked))
     throw std::invalid_argument(reason + ways + ", --raw --prompt continues a text");
   if (!format && !why.empty()) {
     std::fprintf(stderr, "[%s; the prompt is continued as it stands%s]\n", reason.c_str(),
                  ways.c_str());
   }
   if (format && options.system) format->set_system_message(*options.system);
+  if (format && options.no_thinking) format->turn_thoughts_off();
+  if (format && !options.tools.empty()) format->set_tools(read_tools(options.tools));
   return format;
 }
 

@@ -31,7 +31,8 @@ struct run_options {
 
 struct generate_options {
   std::string model, prompt;
-  bool chat = false, raw = false;
+  bool chat = false, raw = false, no_thinking = false;
+  std::string tools;   ///< file; empty: none
   std::string layout;  ///< in place of the one that the chat template has; empty: that one
   std::optional<std::string> system;  ///< in place of the template's system message
   std::size_t tokens = 256, context = 4096;

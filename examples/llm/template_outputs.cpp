@@ -25,6 +25,7 @@ class reader {
         literals_(into.literals),
         computed_(into.computed),
         of_messages_(into.of_messages),
+        values_(into.values),
         source_(source) {
     while (at_ < source_.size()) text_and_tag();
   }
@@ -225,12 +226,14 @@ class reader {
              });
     });
     if (printed) add_expression(value);
+    values_.emplace_back(name, value);
   }
 
   static constexpr std::size_t npos = std::string_view::npos;
   std::vector<output>& outputs_;
   std::map<std::string, std::set<std::string>>& literals_;
   std::set<std::string>&computed_, &of_messages_;
+  std::vector<std::pair<std::string, std::vector<token>>>& values_;
   std::string_view source_;
   std::size_t at_ = 0;
   bool trim_ = false, statement_ = false;  // how the tag before ended, and whether it was no {{ }}

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace llm {
@@ -53,7 +54,8 @@ struct template_outputs {
 
   std::vector<template_output> outputs;
   std::map<std::string, std::set<std::string>> literals;  ///< by variable
-  std::set<std::string> computed;     ///< variables that are set to something else too
+  std::set<std::string> computed;  ///< variables that are set to something else too
+  std::vector<std::pair<std::string, std::vector<template_token>>> values;  ///< that something
   std::set<std::string> of_messages;  ///< those of them that are set to a part of a message
 };
 

@@ -17,20 +17,32 @@ namespace llm {
 namespace er = edgerazor;
 using nlohmann::json;
 
-json read_json(const std::filesystem::path& path) {
+namespace {
+
+template <class Json>
+Json read_as(const std::filesystem::path& path) {
   constexpr int deepest = 128;
   const auto bytes = er::mapped_file::open(path);
   const std::string_view text{reinterpret_cast<const char*>(bytes.bytes().data()),
                               bytes.bytes().size()};
   const std::string name = er::quoted(path.string(), er::longest_path);
   try {
-    return json::parse(text.begin(), text.end(), [&](int depth, json::parse_event_t, json&) {
-      if (depth > deepest) throw er::io_error(name + " nests deeper than 128");
-      return true;
-    });
-  } catch (const json::exception& error) {
+    return Json::parse(text.begin(), text.end(),
+                       [&](int depth, typename Json::parse_event_t, Json&) {
+                         if (depth > deepest) throw er::io_error(name + " nests deeper than 128");
+                         return true;
+                       });
+  } catch (const typename Json::exception& error) {
     throw er::io_error(name + " is no JSON: " + er::printable(error.what(), 200));
   }
+}
+
+}  // namespace
+
+json read_json(const std::filesystem::path& path) { return read_as<json>(path); }
+
+nlohmann::ordered_json read_ordered_json(const std::filesystem::path& path) {
+  return read_as<nlohmann::ordered_json>(path);
 }
 
 const json* find_member(const json& object, std::string_view name) {

@@ -19,6 +19,7 @@ namespace llm {
 /// A JSON file. Throws edgerazor::io_error, naming it, where it can't be read, is no JSON, or nests
 /// deeper than 128.
 nlohmann::json read_json(const std::filesystem::path& path);
+nlohmann::ordered_json read_ordered_json(const std::filesystem::path& path);
 
 /// Members of objects. Throw edgerazor::io_error, naming the member, where it has another type.
 /// Null counts as missing.

@@ -3,52 +3,11 @@
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "llm/utf8.hpp"
-#include "support/golden.hpp"
-
-namespace {
-
-/// All bytes, then control tokens, by default <|im_start|> 256 and <|im_end|> 257.
-llm::vocabulary byte_vocabulary(std::string chat_template,
-                                const std::vector<std::string>& control = {"<|im_start|>",
-                                                                           "<|im_end|>"}) {
-  llm::vocabulary result;
-  for (const std::uint32_t code : llm::byte_alphabet()) {
-    std::string token;
-    llm::append_utf8(token, code);
-    result.tokens.push_back(token);
-    result.types.push_back(llm::vocabulary::normal);
-  }
-  for (const std::string& token : control) {
-    result.tokens.push_back(token);
-    result.types.push_back(llm::vocabulary::control);
-  }
-  result.chat_template = std::move(chat_template);
-  return result;
-}
-
-/// A conversation as text.
-std::string rendered(const llm::chat_format& format, const nlohmann::json& messages, bool wanted) {
-  std::vector<llm::chat_format::message> conversation;
-  for (const nlohmann::json& one : messages)
-    conversation.push_back({one["role"].get<std::string>(), one["content"].get<std::string>()});
-  std::string text;
-  for (const auto& part : format.render(conversation, wanted)) text += part.text;
-  return text;
-}
-
-std::string text_of(const llm::tokenizer& words, const std::vector<llm::token_id>& tokens) {
-  std::string text;
-  for (const llm::token_id token : tokens) text += words.bytes_of(token);
-  return text;
-}
-
-}  // namespace
+#include "llm/conversations.hpp"
 
 TEST_CASE("ChatML is found in a template or, without one, in the control tokens") {
   const llm::tokenizer plain(byte_vocabulary(""));
@@ -88,20 +47,6 @@ TEST_CASE("the template's own system message opens the conversation") {
   const llm::tokenizer words(
       byte_vocabulary("{{ '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}"));
   CHECK(llm::chat_format::detect(words)->system_message().empty());
-}
-
-TEST_CASE("published templates are rendered as Jinja renders them") {
-  const nlohmann::json data = golden::load("chat_templates.json");
-  for (const nlohmann::json& item : data["cases"]) {
-    const std::string name = item["template"], which = item["case"];
-    CAPTURE(name);
-    CAPTURE(which);
-    const llm::tokenizer words(byte_vocabulary(data["templates"][name].get<std::string>()));
-    const auto format = llm::chat_format::detect(words);
-    REQUIRE(format);
-    CHECK(rendered(*format, item["messages"], item["add_generation_prompt"]) ==
-          item["rendered"].get<std::string>());
-  }
 }
 
 // The structure of Llama 3.1's template: a system message that is always there, with a date, and

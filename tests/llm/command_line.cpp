@@ -154,6 +154,20 @@ TEST_CASE("an override that changes nothing says so") {
             .code == 0);
 }
 
+TEST_CASE("thoughts and tools are of the model's own chat template") {
+  for (const std::string option : {"--no-thinking", "--tools=tools.json"}) {
+    CAPTURE(option);
+    const std::vector<std::string> asked{"generate", "--model", demo_model(),
+                                         "--prompt", "Once",    option};
+    CHECK(contains(failure(asked), "the model has no chat template"));
+    for (const char* const other : {"--raw", "--template=inst"}) {
+      std::vector<std::string> both = asked;
+      both.emplace_back(other);
+      CHECK(contains(misunderstood(both), "excludes"));
+    }
+  }
+}
+
 TEST_CASE("a cache that the machine can't hold is refused with its size") {
   const temporary_folder folder;
   const er::gguf_reader reader = er::gguf_reader::open(demo_model());
