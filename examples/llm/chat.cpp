@@ -131,7 +131,7 @@ void chat_format::append_question(pieces& out, std::string_view text, bool first
 }
 
 /// What an answer says; `latest`: it stands after the last question, `last`: after all messages.
-chat_format::pieces chat_format::answer(const message& one, bool latest, bool last) const {
+chat_format::pieces chat_format::text_of_answer(const message& one, bool latest, bool last) const {
   const thought_parts& marks = says_.thoughts;
   std::string_view text = one.text, thought;
   if (const std::size_t end = text.rfind(marks.end); !marks.end.empty() && end != npos) {
@@ -231,6 +231,20 @@ std::vector<token_id> chat_format::question(std::string_view text, bool first) c
   return words_->encode(parts, false);
 }
 
+bool chat_format::forgets(std::string_view answer) const {
+  const std::string& end = says_.thoughts.end;
+  return !end.empty() && (thoughts_off_ || answer.find(end) != npos);
+}
+
+std::vector<token_id> chat_format::past(std::string_view question, std::string_view answer,
+                                        bool first) const {
+  pieces parts;
+  append_question(parts, question, first, says_.system);
+  append_message(parts, "assistant",
+                 text_of_answer({"assistant", std::string{answer}}, false, false));
+  return words_->encode(parts, false);
+}
+
 std::vector<token_id> chat_format::end_of_answer(token_id last) const {
   std::vector<token_id> tokens;
   if (const auto end = end_token(); end && last != *end) tokens.push_back(*end);
@@ -262,7 +276,8 @@ chat_format::pieces chat_format::render(std::span<const message> conversation, b
     if (one.role == "user") {
       append_question(out, one.text, std::exchange(first, false), system);
     } else if (one.role == "assistant") {
-      append_message(out, one.role, answer(one, i > last_question, i + 1 == conversation.size()));
+      append_message(out, one.role,
+                     text_of_answer(one, i > last_question, i + 1 == conversation.size()));
     } else if (one.role == "tool" && says_.tools) {
       append_result(out, conversation, i);
     } else {

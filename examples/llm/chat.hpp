@@ -55,6 +55,11 @@ class chat_format {
   /// A user's message and the header of the answer; `first`: there was none before. Control tokens
   /// spelled out in `text` stay plain text.
   [[nodiscard]] std::vector<token_id> question(std::string_view text, bool first = true) const;
+  /// Whether another question makes this answer, the text of all its tokens, look otherwise than it
+  /// was written: without its thought. `past` is then the question and the answer as they look.
+  [[nodiscard]] bool forgets(std::string_view answer) const;
+  [[nodiscard]] std::vector<token_id> past(std::string_view question, std::string_view answer,
+                                           bool first) const;
   /// What closes an answer whose last token was `last`.
   [[nodiscard]] std::vector<token_id> end_of_answer(token_id last) const;
 
@@ -76,7 +81,7 @@ class chat_format {
   void append_system(pieces& out, const std::string& text, bool own) const;
   void append_message(pieces& out, std::string_view role, const pieces& text) const;
   void append_result(pieces& out, std::span<const message> conversation, std::size_t i) const;
-  [[nodiscard]] pieces answer(const message& one, bool latest, bool last) const;
+  [[nodiscard]] pieces text_of_answer(const message& one, bool latest, bool last) const;
   void append_question(pieces& out, std::string_view text, bool first,
                        const std::string& system) const;
   [[nodiscard]] pieces system_of_question(const std::string& text) const;

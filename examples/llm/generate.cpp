@@ -42,9 +42,14 @@ struct account {
   }
 };
 
-/// Prints what the model says to `prompt`, at most `limit` tokens, and returns its last token.
-token_id answer(decoder& runs, const tokenizer& words, sampler& choose,
-                std::span<const token_id> prompt, std::size_t limit, account& sums) {
+struct written {
+  token_id last = 0;  ///< with that which ends the text
+  std::string text;   ///< without
+};
+
+/// Prints what the model says to `prompt`, at most `limit` tokens.
+written answer(decoder& runs, const tokenizer& words, sampler& choose,
+               std::span<const token_id> prompt, std::size_t limit, account& sums) {
   auto start = std::chrono::steady_clock::now();
   std::span<const float> logits = runs.next(prompt);
   sums.prompt_seconds += seconds_since(start);
@@ -56,17 +61,20 @@ token_id answer(decoder& runs, const tokenizer& words, sampler& choose,
   const auto shown = [terminal](std::string text) {
     return terminal ? without_controls(text) : text;
   };
-  token_id token = prompt.back();
+  written result{prompt.back(), {}};
+  token_id& token = result.last;
   for (std::size_t i = 0; i < limit && runs.size() < runs.max_positions(); ++i) {
     token = choose(logits);
     if (words.ends_text(token)) break;
-    if (!words.is_control(token)) print(shown(characters.push(words.bytes_of(token))));
+    const std::string bytes = words.bytes_of(token);
+    result.text += bytes;
+    if (!words.is_control(token)) print(shown(characters.push(bytes)));
     ++sums.tokens;
     if (i + 1 < limit) logits = runs.next({&token, 1});
   }
   print(shown(characters.finish()) + "\n");
   sums.seconds += seconds_since(start);
-  return token;
+  return result;
 }
 
 /// The format in which to talk; nothing: the prompt is continued as it stands, and where the model
@@ -138,13 +146,20 @@ void generate(const generate_options& options) {
   bool first = true;
   for (std::string line; print("> "), std::getline(std::cin, line);) {
     if (line.empty()) continue;
-    const std::vector<token_id> question = format->question(line, std::exchange(first, false));
+    const std::vector<token_id> question = format->question(line, first);
+    const std::size_t begin = runs.size() + waiting.size();
     waiting.insert(waiting.end(), question.begin(), question.end());
     if (waiting.size() >= runs.max_positions() - runs.size()) {
       throw std::invalid_argument("the conversation has filled the context of " +
                                   std::to_string(room) + " tokens");
     }
-    const token_id last = answer(runs, words, choose, waiting, options.tokens, sums);
+    const auto [last, text] = answer(runs, words, choose, waiting, options.tokens, sums);
+    const bool was_first = std::exchange(first, false);
+    if (format->forgets(text)) {
+      runs.truncate(begin);
+      waiting = format->past(line, text, was_first);
+      continue;
+    }
     // The last token of an answer has not been through the model, whether it ended the text or was
     // the last one allowed.
     waiting.clear();

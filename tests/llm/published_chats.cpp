@@ -98,8 +98,19 @@ TEST_CASE("a conversation with tools, a system message and no thoughts") {
   CHECK(text_of(qwen3, format.question("Hi")) ==
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n");
 
+  // Another question makes the last answer lose its thought.
+  CHECK(format.forgets("Four."));
+  CHECK(text_of(qwen3, format.past("Hi", "Four.", true)) ==
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFour.<|im_end|>\n");
+  format = format_of(qwen3);
+  CHECK(!format.forgets("Four."));
+  CHECK(format.forgets("<think>\nhm\n</think>\n\nFour."));
+  CHECK(text_of(qwen3, format.past("Hi", "<think>\nhm\n</think>\n\nFour.", true)) ==
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFour.<|im_end|>\n");
+
   const llm::tokenizer qwen2(byte_vocabulary(data["templates"]["qwen2.5"].get<std::string>()));
   format = format_of(qwen2);
+  CHECK(!format.forgets("<think>\nhm\n</think>\n\nFour."));
   CHECK(has(text_of(qwen2, format.opening()),
             "You are Qwen, created by Alibaba Cloud. You are a "
             "helpful assistant.\n\n# Tools\n\n"));
