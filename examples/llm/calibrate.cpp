@@ -32,7 +32,8 @@ void calibrate(const calibrate_options& options) {
   const std::string summary = megabytes(done.file_bytes) + " MB, " +
                               decimal(done.bits_per_weight(), 2) +
                               " bits a weight, the whole file counted";
-  support::print("\n" + er::printable(options.output, er::longest_path) + ": " + summary + "\n" +
+  support::print("\n");  // by itself: g++ 12 warns falsely at a literal before a string, with -O3
+  support::print(er::printable(options.output, er::longest_path) + ": " + summary + "\n" +
                  er::printable(name) + " by " + options.method + ", " +
                  std::to_string(done.text_tokens) + " tokens of text, " + decimal(done.seconds, 0) +
                  " s\n");
