@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "fuzzing.hpp"
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/gguf_import.hpp>
 #include <edgerazor/io/packed_model.hpp>
@@ -19,18 +19,6 @@
 namespace er = edgerazor;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-template <class Read>
-void try_to(const Read& read) {
-  try {
-    read();
-  } catch (const er::io_error&) {
-  }
-}
 
 void read_metadata(const er::gguf_reader& reader) {
   for (const er::metadata_entry& entry : reader.entries()) {

@@ -4,11 +4,11 @@
 // io_error or understood; anything else is a finding.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "fuzzing.hpp"
 #include <edgerazor/io/hf_config_document.hpp>
 #include <edgerazor/io/hf_generation.hpp>
 #include <edgerazor/io/hf_model.hpp>
@@ -17,18 +17,6 @@
 namespace er = edgerazor;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-template <class Read>
-void try_to(const Read& read) {
-  try {
-    read();
-  } catch (const er::io_error&) {
-  }
-}
 
 void use(const er::hf_config& config) {
   require(config.heads % config.kv_heads == 0 && config.head_size % 2 == 0);

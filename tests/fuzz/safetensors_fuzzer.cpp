@@ -5,28 +5,16 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "fuzzing.hpp"
 #include <edgerazor/io/safetensors.hpp>
 
 namespace er = edgerazor;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-template <class Read>
-void try_to(const Read& read) {
-  try {
-    read();
-  } catch (const er::io_error&) {
-  }
-}
 
 /// The first elements and the last are enough to leave the bounds.
 template <class T, class Read>

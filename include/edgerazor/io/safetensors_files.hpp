@@ -136,11 +136,7 @@ class safetensors_files {
   }
   /// The tensor of that name, or io_error.
   [[nodiscard]] const safetensors_tensor& get(std::string_view name) const {
-    const safetensors_tensor* const tensor = find(name);
-    if (tensor == nullptr)
-      detail::core::fail_io(printable(name_, longest_path) + " has no tensor " +
-                            edgerazor::quoted(name));
-    return *tensor;
+    return contents_->get(name, name_);
   }
   /// Of all files; where two give a key another value, that of the first.
   [[nodiscard]] const safetensors_metadata& metadata() const noexcept {

@@ -58,6 +58,14 @@ struct safetensors_contents {
         [this](std::size_t i, std::string_view text) { return tensors[i].name < text; });
     return at != by_name.end() && tensors[*at].name == name ? &tensors[*at] : nullptr;
   }
+  /// io_error, naming `source`, where there is none.
+  [[nodiscard]] const safetensors_tensor& get(std::string_view name,
+                                              std::string_view source) const {
+    const safetensors_tensor* const tensor = find(name);
+    if (tensor == nullptr)
+      core::fail_io(printable(source, longest_path) + " has no tensor " + edgerazor::quoted(name));
+    return *tensor;
+  }
 };
 
 /// Bytes of a tensor, or nothing and in `why` what is wrong with its shape. The product is checked
@@ -380,11 +388,7 @@ class safetensors_reader {
   }
   /// The tensor of that name, or io_error.
   [[nodiscard]] const safetensors_tensor& get(std::string_view name) const {
-    const safetensors_tensor* const tensor = find(name);
-    if (tensor == nullptr)
-      detail::core::fail_io(printable(name_, longest_path) + " has no tensor " +
-                            edgerazor::quoted(name));
-    return *tensor;
+    return contents_->get(name, name_);
   }
   [[nodiscard]] const safetensors_metadata& metadata() const noexcept {
     return contents_->metadata;
