@@ -20,8 +20,8 @@ TEST_SUITE("matrix/codec") {
       CHECK(&er::codec_of(er::codec_list[i].type) == &er::codec_list[i]);
       names.insert(std::string{er::codec_list[i].name});
     }
-    CHECK(names == std::set<std::string>{"ternary2", "ternary5", "int2", "int3", "int4", "int5",
-                                         "int6", "int8", "binary"});
+    CHECK(names == std::set<std::string>{"ternary2", "ternary3", "ternary5", "int2", "int3", "int4",
+                                         "int5", "int6", "int8", "binary"});
     std::set<std::string> planes;
     for (const er::plane_info& plane : er::plane_list) planes.insert(std::string{plane.name});
     CHECK(planes.size() == er::plane_list.size());
@@ -54,6 +54,7 @@ TEST_SUITE("matrix/codec") {
       const auto planes = tile_places::planes_of(codec.type);
       REQUIRE(planes.size() == codec.plane_count);
       CHECK(codec.zero_code == tile_places::zero_of(codec.type));
+      if (codec.of_triples()) continue;
       unsigned largest = 0;
       for (std::size_t p = 0; p < planes.size(); ++p) {
         CHECK(planes[p].type == codec.digits[p].plane);
@@ -82,7 +83,7 @@ TEST_SUITE("matrix/codec") {
                                       f) == digit);
         level += digit << codec.digits[p].shift;
       }
-      CHECK(level == (codec.type == er::code_type::binary ? -1 : 0));
+      if (!codec.of_triples()) CHECK(level == (codec.type == er::code_type::binary ? -1 : 0));
       CHECK(codec.max_level() == codec.max_code - codec.zero_code);
       CHECK(codec.min_level + codec.zero_code >= 0);
       CHECK(static_cast<unsigned>(codec.max_code) <= codec.largest_code());

@@ -70,7 +70,7 @@ TEST_CASE("format: anything else is refused") {
                                       "INT4_g64",
                                       "int7_g64",
                                       "ternary_g64",
-                                      "ternary3_g64",
+                                      "ternary4_g64",
                                       "int4_g64_bf16_f32",
                                       "int4_g4294967360",
                                       "int4_g99999999999999999999",

@@ -63,6 +63,7 @@ expectation expect(const er::format& fmt, const er::matrix_view<const float>& we
   };
   switch (fmt.code) {
     case er::code_type::ternary2:
+    case er::code_type::ternary3:
     case er::code_type::ternary5:
       by(er::ternary<er::per_channel>{});
       break;

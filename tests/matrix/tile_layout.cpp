@@ -45,6 +45,18 @@ TEST_CASE("tile_layout: every code and scale lies where the walk finds it") {
                 wrong += layout.has_zeros() && layout.zero_offset(r, g) != places.zeros[i];
               }
             }
+            wrong += layout.codec().of_triples() && 2 * layout.pairs() != places.units;
+            for (std::size_t i = 0; i < places.triples.size(); ++i) {
+              namespace triples = er::detail::matrix::triples;
+              const std::size_t pair = i % places.units / 2, unit = i % 2;
+              const triples::place at = triples::place_of(pair);
+              const std::size_t chunk =
+                  layout.triple_offset(i / places.units) + pair / 8 * 160 + 16 * unit;
+              wrong += chunk + at.index_block != places.triples[i].index_byte ||
+                       at.index_shift != places.triples[i].index_bit;
+              wrong += chunk + at.sign_block != places.triples[i].sign_byte ||
+                       at.sign_bit != places.triples[i].sign_bit;
+            }
             for (std::size_t p = 0; p < places.planes.size(); ++p) {
               const tile_places::plane_map& plane = places.planes[p];
               const std::size_t fields = layout.codec().plane(p).fields();
@@ -79,6 +91,9 @@ TEST_CASE("tile_layout: stored bits for each weight") {
   // = 128 * 20).
   CHECK(bits(er::code_type::ternary2, 256) == 2 + 16.0 / 256);
   CHECK(bits(er::code_type::ternary5, 256) == 1.6 + 16.0 / 256);
+  // 66 columns of a group of 64, 258 of 256, at 5 bits for 3; a row's chunks take whole lines.
+  CHECK(bits(er::code_type::ternary3, 64) == 64.0 * 8 * 138 / (16 * 2560) + 16.0 / 64);
+  CHECK(bits(er::code_type::ternary3, 256) == 64.0 * 8 * 135 / (16 * 2560) + 16.0 / 256);
   CHECK(bits(er::code_type::int4, 64) == 4 + 16.0 / 64);
   CHECK(bits(er::code_type::int8, 128) == 8 + 16.0 / 128);
   CHECK(bits(er::code_type::int3, 64) == 3 + 16.0 / 64);
@@ -120,8 +135,8 @@ TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
     CHECK_THROWS_AS(layout(64, many, many), error);
   }
   CHECK_THROWS_AS(layout(64, std::size_t{1} << 32, std::size_t{1} << 32), error);
-  for (const er::code_type code :
-       {er::code_type::ternary2, er::code_type::ternary5, er::code_type::binary}) {
+  for (const er::code_type code : {er::code_type::ternary2, er::code_type::ternary3,
+                                   er::code_type::ternary5, er::code_type::binary}) {
     CHECK_THROWS_WITH_AS(
         er::tile_layout({code, 64, er::scale_kind::float16, er::zero_kind::point}, 1, 64),
         ("packed matrix: " + std::string{er::codec_of(code).name} +

@@ -96,6 +96,28 @@ TEST_CASE("find_fault: every byte of every codec, at the places of a tile's chun
   }
 }
 
+TEST_CASE("find_fault: an index of three columns that no packer writes") {
+  const er::format fmt{er::code_type::ternary3, 64};
+  const er::tile_layout layout(fmt, 20, 128);
+  std::vector<std::byte> bytes = packed_bytes_of(fmt, 20, 128);
+  for (const std::size_t block : {0u, 1u, 2u, 3u, 4u}) {
+    std::byte& changed = bytes[layout.triple_offset(18) + 160 + 32 * block + 16];
+    const std::byte before = changed;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+      const bool of_signs = block == 0 || block == 2, low = byte % 16 != 0 && byte % 16 != 15,
+                 high = of_signs || (byte / 16 != 0 && byte / 16 != 15);
+      changed = static_cast<std::byte>(byte);
+      CHECK(fault_of(fmt, 20, 128, bytes).has_value() == !(low && high));
+    }
+    // Pairs 8 to 10 are columns 48 to 63, the others those of the next group from its first on.
+    changed = std::byte{0};
+    constexpr int cols[] = {51, 57, 64 + 9, 64 + 15, 64 + 3};
+    CHECK(fault_of(fmt, 20, 128, bytes) ==
+          "the code at row 18, column " + std::to_string(cols[block]) + " is none of ternary3");
+    changed = before;
+  }
+}
+
 TEST_CASE("find_fault: with a zero of the group every code is one, and every zero is looked at") {
   constexpr std::size_t rows = 20, cols = 90;
   for (const char* name : {"int2z_g36", "int3m_g36", "int4z_g36_bf16", "int5m_g36_f32", "int6z_g36",

@@ -40,6 +40,8 @@ constexpr std::array descriptions{
                 "`vpdpbusd`, 8 rows x 4 columns"},
     description{"avx2", "x86/avx2.hpp", "AVX2, FMA, F16C: Haswell, Zen and later",
                 "`vpmaddubsw` in 16 bits, no more of them than a `static_assert` allows, then `vpmaddwd`"},
+    description{"ssse3", "x86/ssse3.hpp", "SSSE3: Core 2, Bulldozer and later",
+                "codes in threes looked up by `pshufb`; others as `generic` does"},
     description{"i8mm", "arm/i8mm.hpp", "FEAT_I8MM: Armv8.6, Neoverse V1 and N2, Apple M2 and later",
                 "`usmmla`, 2 rows x 2 tokens x 8 columns"},
     description{"dotprod", "arm/dotprod.hpp", "FEAT_DotProd: Armv8.4, Cortex-A55 and A76 and later",
@@ -83,6 +85,9 @@ std::vector<function> all_functions() {
   std::vector<function> functions;
   add_planes<&kernel_functions::dot>(functions, "dot");
   add_planes<&kernel_functions::unpack>(functions, "unpack");
+  functions.push_back({"triple_tables", {}, &same<&kernel_functions::triple_tables>});
+  functions.push_back({"triple_dot", {}, &same<&kernel_functions::triple_dot>});
+  functions.push_back({"triple_unpack", {}, &same<&kernel_functions::triple_unpack>});
   functions.push_back({"panel_product", {}, &same<&kernel_functions::panel_product>});
   functions.push_back({"panel_float", {}, &same<&kernel_functions::panel_float>});
   functions.push_back({"scale_sums", {}, &same<&kernel_functions::scale_sums>});

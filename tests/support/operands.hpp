@@ -51,6 +51,16 @@ inline std::uint8_t draw_byte(const edgerazor::plane_info& plane, content what,
   return static_cast<std::uint8_t>(byte);
 }
 
+/// One byte of a block of triples. Of those with signs any index but 0, which is none.
+inline std::uint8_t draw_triples(std::size_t block, content what, std::mt19937& random) {
+  const bool of_signs = block == 0 || block == 2;
+  if (what == content::maximal) return 0xff;
+  if (what == content::minimal) return of_signs ? 0x01 : 0x00;
+  auto byte = static_cast<std::uint8_t>(random());
+  if (of_signs && byte % 16 == 0) ++byte;
+  return byte;
+}
+
 /// One code that packers write.
 inline int draw_packed_code(const edgerazor::tile_layout& layout, std::mt19937& random) {
   const edgerazor::codec_info& codec = layout.codec();
@@ -104,6 +114,10 @@ inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, 
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
     std::byte* at = bytes.data() + tile * layout.tile_bytes();
     for (std::size_t i = layout.scale_bytes(); i < layout.tile_bytes(); ++i) {
+      if (layout.codec().of_triples()) {
+        at[i] = std::byte{draw_triples((i - layout.scale_bytes()) % 160 / 32, what, random)};
+        continue;
+      }
       const std::size_t p = layout.codec().plane_count == 2 && i >= layout.plane_offset(1) ? 1 : 0;
       at[i] = std::byte{draw_byte(layout.codec().plane(p), what, random)};
     }

@@ -41,6 +41,8 @@ inline std::vector<plane> planes_of(edgerazor::code_type code) {
       return {{plane_type::bits1, 2}};
     case code_type::int2:
       return {{plane_type::bits2, 1}};
+    case code_type::ternary3:  // triples, see below
+      return {};
   }
   return {};
 }
@@ -52,6 +54,7 @@ inline int zero_of(edgerazor::code_type code,
   using edgerazor::code_type;
   switch (code) {
     case code_type::ternary2:
+    case code_type::ternary3:
     case code_type::ternary5:
     case code_type::binary:
       return 1;
@@ -121,6 +124,29 @@ struct plane_map {
   std::vector<place> digits;
 };
 
+/// Where the number of three columns lies, of codes in threes: its index and its sign.
+struct triple {
+  std::size_t index_byte = 0, sign_byte = 0;
+  unsigned index_bit = 0, sign_bit = 0;
+};
+
+/// Its three codes; index 0 reads as 1, 15 as 14.
+inline std::vector<int> triple_codes(const triple& at, std::span<const std::byte> bytes) {
+  int number = (std::to_integer<int>(bytes[at.index_byte]) >> at.index_bit & 15) - 1;
+  if (number < 0) number = 0;
+  if (number > 13) number = 13;
+  if ((std::to_integer<int>(bytes[at.sign_byte]) >> at.sign_bit & 1) != 0) number = -number;
+  std::vector<int> codes;
+  for (int w2 = -1; w2 <= 1; ++w2) {
+    for (int w1 = -1; w1 <= 1; ++w1) {
+      for (int w0 = -1; w0 <= 1; ++w0) {
+        if (w0 + 3 * w1 + 9 * w2 == number) codes = {w0 + 1, w1 + 1, w2 + 1};
+      }
+    }
+  }
+  return codes;
+}
+
 /// Places of all digits, scales and zeros of a matrix; scales and zeros are `padded_rows x groups`,
 /// row-major; no zeros where the format has none.
 struct map {
@@ -128,7 +154,44 @@ struct map {
   std::vector<plane_map> planes;
   std::vector<std::size_t> scales, zeros;  ///< of two levels both are at the row's byte of codes
   std::vector<std::size_t> numbers;        ///< of two levels: the four of a row's tile and group
+  std::size_t units = 0;                   ///< of codes in threes: a row's
+  std::vector<triple> triples;             ///< those, `padded_rows x units`
+  std::vector<std::size_t> first_cols;     ///< of a unit; past its group's last in padding
 };
+
+/// The chunks of one tile of codes in threes, block after block as triples.hpp draws them. Returns
+/// the bytes taken.
+inline std::size_t walk_triples(map& result, std::size_t tile, std::size_t begin) {
+  struct block {
+    int low, high;  // pairs whose index is in the low, the high bits; -1: signs
+    int signs;      // the pair of the first of four signs; -1: none
+  };
+  constexpr block blocks[] = {{0, -1, 0}, {1, 2, -1}, {4, -1, 4}, {5, 6, -1}, {3, 7, -1}};
+  std::size_t at = begin;
+  for (std::size_t pair = 0; pair < result.units / 2; pair += 8) {
+    for (const block& one : blocks) {
+      for (std::size_t unit = 0; unit < 2; ++unit) {
+        for (std::size_t r = 0; r < 16; ++r, ++at) {
+          const auto place_of = [&](int p) -> triple* {
+            const std::size_t u = 2 * (pair + static_cast<std::size_t>(p)) + unit;
+            return u < result.units ? &result.triples[(tile + r) * result.units + u] : nullptr;
+          };
+          if (triple* const t = place_of(one.low)) t->index_byte = at, t->index_bit = 0;
+          if (one.signs < 0) {
+            if (triple* const t = place_of(one.high)) t->index_byte = at, t->index_bit = 4;
+            continue;
+          }
+          for (int s = 0; s < 4; ++s) {
+            if (triple* const t = place_of(one.signs + s))
+              t->sign_byte = at, t->sign_bit = static_cast<unsigned>(7 - s);
+          }
+        }
+      }
+    }
+  }
+  while (at % 64 != 0) ++at;
+  return at - begin;
+}
 
 inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols) {
   const std::size_t scale_bytes = fmt.scale == edgerazor::scale_kind::float32 ? 4 : 2;
@@ -143,6 +206,18 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
     plane_map& places = result.planes.emplace_back();
     while (places.padded_cols < cols) places.padded_cols += std::size_t{4} * fields_of(one.type);
     places.digits.resize(result.padded_rows * places.padded_cols);
+  }
+
+  if (fmt.code == edgerazor::code_type::ternary3) {
+    for (std::size_t begin = 0; begin < cols; begin += group) {
+      const std::size_t end = begin + group < cols ? begin + group : cols;
+      for (std::size_t c = begin; c < (end + 3) / 4 * 4; c += 6) {
+        result.first_cols.push_back(c < end ? c : cols);
+        result.first_cols.push_back(c + 3 < end ? c + 3 : cols);
+      }
+    }
+    result.units = result.first_cols.size();
+    result.triples.resize(result.padded_rows * result.units);
   }
 
   std::size_t at = 0;
@@ -176,6 +251,7 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
         }
       }
     }
+    if (result.units != 0) at += walk_triples(result, tile, at);
   }
   result.bytes = at;
   return result;
@@ -234,6 +310,18 @@ struct matrix {
                                   : 1 << (8 / fields_of(planes[p].type));
             padding_is_zero = padding_is_zero && digit == zero / planes[p].weight % radix;
           }
+        }
+      }
+    }
+    for (std::size_t i = 0; i < places.triples.size(); ++i) {
+      const std::vector<int> codes = triple_codes(places.triples[i], bytes);
+      const std::size_t r = i / places.units, first = places.first_cols[i % places.units];
+      const std::size_t past = first < cols ? (first / group_cols + 1) * group_cols : 0;
+      for (std::size_t b = 0; b < 3; ++b) {
+        if (r < rows && first + b < cols && first + b < past) {
+          levels[r * cols + first + b] += codes[b];
+        } else {
+          padding_is_zero = padding_is_zero && codes[b] == 1;
         }
       }
     }

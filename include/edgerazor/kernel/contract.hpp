@@ -61,6 +61,71 @@ using unpack_function = void (*)(const plane_codes& w, std::size_t begin, std::s
                                  std::uint8_t* panel) noexcept;
 inline constexpr std::size_t panel_slots = 64;
 
+/// Codes in threes of one tile or two (triples.hpp): chunks in order.
+struct triple_codes {
+  const std::uint8_t* chunks = nullptr;
+  std::size_t slots = 0;        ///< of the whole row
+  std::size_t group_slots = 0;  ///< of a group, the last of the row excepted
+  std::size_t tiles = 1;        ///< 1 or 2
+  std::size_t tile_bytes = 0;   ///< from the first tile's chunks to the second's
+
+  /// Pairs of units of a group, the last of the row excepted.
+  [[nodiscard]] constexpr std::size_t group_pairs() const noexcept {
+    return matrix::triples::pairs_of(slot_cols * group_slots);
+  }
+  /// The pairs of a group are [pair_begin(group), pair_end(group)).
+  [[nodiscard]] constexpr std::size_t pair_begin(std::size_t group) const noexcept {
+    return group * group_pairs();
+  }
+  [[nodiscard]] constexpr std::size_t pair_end(std::size_t group) const noexcept {
+    const std::size_t left = slots - group * group_slots;
+    return pair_begin(group) +
+           matrix::triples::pairs_of(slot_cols * (left < group_slots ? left : group_slots));
+  }
+};
+
+/// The products of a pair of units with their activations. Unit u of the pair has two numbers for
+/// each index i (triples.hpp), whose weights' number is t = clamp(i - 1, 0, 13): with the sum
+/// S = w0 x0 + w1 x1 + w2 x2,
+///
+///     high = byte 32 + 16 * u + i of the table = floor((1057 S + 16384) / 2^15)
+///     low  = byte      16 * u + i of the table = S - 31 * high
+///
+/// 1057 / 2^15 is 1 / 31, nearly: of |S| <= 384, |low| <= 15 and |high| <= 12, so that the sums of
+/// eight fit a byte.
+inline constexpr std::size_t triple_table_bytes = matrix::triples::pair_table_bytes;
+inline constexpr int triple_factor = 31;
+[[nodiscard]] constexpr int triple_high(int sum) noexcept { return (1057 * sum + 16384) >> 15; }
+inline constexpr bool triple_sums_fit = [] {
+  for (int sum = -3 * 128; sum <= 3 * 128; ++sum) {
+    const int high = triple_high(sum), low = sum - triple_factor * high;
+    if (8 * high > 127 || 8 * high < -128 || 8 * low > 127 || 8 * low < -128) return false;
+  }
+  return true;
+}();
+static_assert(triple_sums_fit);
+
+/// The tables of a group: those of pairs_of(cols) pairs, 64 bytes each. `x`: the group's codes,
+/// `cols` of them, zeros up to a multiple of 4 columns included; past them activations are zero.
+using triple_tables_function = void (*)(const std::int8_t* x, std::size_t cols,
+                                        std::uint8_t* tables) noexcept;
+
+/// For groups [begin, end) and the 16 rows r of each tile i:
+///
+///     isum[16 * (i * (end - begin) + g - begin) + r] = sum over columns c of level(r, c) * x[c]
+///
+/// by the tables of the activations x, which begin with those of the chunk in which group `begin`
+/// does; only those of these groups' pairs are read. An index 0 in a byte of signs, which
+/// find_fault() refuses, gives some level for each weight whose sign is in that byte, and not the
+/// same by every kernel.
+using triple_dot_function = void (*)(const triple_codes& w, const std::uint8_t* tables,
+                                     std::size_t begin, std::size_t end,
+                                     std::int32_t* isum) noexcept;
+
+/// Slots [begin, end) of the first tile as `unpack_function` gives them: codes, level + 1.
+using triple_unpack_function = void (*)(const triple_codes& w, std::size_t begin, std::size_t end,
+                                        std::uint8_t* panel) noexcept;
+
 /// A panel of one group, to be multiplied by several tokens.
 struct group_panel {
   const std::uint8_t* codes = nullptr;  ///< as `unpack` writes them
@@ -196,6 +261,9 @@ struct functions {
 
   std::array<dot_function, plane_list.size()> dot;  ///< by plane_type
   std::array<unpack_function, plane_list.size()> unpack;
+  triple_tables_function triple_tables;
+  triple_dot_function triple_dot;
+  triple_unpack_function triple_unpack;
   panel_product_function panel_product;
   panel_float_function panel_float;
   std::array<scale_sums_function, statistics_kinds> scale_sums;  ///< by statistics_index
@@ -241,7 +309,8 @@ template <class Function, class Make>
 [[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
   bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
                   k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
-                  k.weighted_sum && k.exponentials && k.sparse_sums && k.sparse_panel;
+                  k.weighted_sum && k.exponentials && k.sparse_sums && k.sparse_panel &&
+                  k.triple_tables && k.triple_dot && k.triple_unpack;
   const auto check = [&complete](const auto& entries) {
     for (const auto entry : entries) complete = complete && entry;
   };

@@ -30,6 +30,7 @@ namespace detail::kernel {
 
 /// Instruction sets that some kernel needs; false where the processor is of another family.
 struct cpu_features {
+  bool ssse3 = false;
   bool avx2 = false;        ///< with FMA and F16C, and the operating system saves 256-bit registers
   bool avxvnni = false;     ///< with avx2
   bool avx512vnni = false;  ///< with F, BW, VL, and the operating system saves 512-bit registers
@@ -71,13 +72,14 @@ inline std::uint64_t saved_states() noexcept {
 [[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
   const auto bit = [](std::uint32_t word, int index) { return (word >> index & 1u) != 0; };
   const std::uint32_t leaf1 = cpuid(1, 0)[2];
-  if (!bit(leaf1, 27)) return {};  // OSXSAVE
+  cpu_features result;
+  result.ssse3 = bit(leaf1, 9);
+  if (!bit(leaf1, 27)) return result;  // OSXSAVE
   const std::uint64_t states = saved_states();
   const bool saves_ymm = (states & 0x6) == 0x6, saves_zmm = (states & 0xe6) == 0xe6;
   const std::array<std::uint32_t, 4> leaf7 = cpuid(7, 0);
   const std::uint32_t leaf7_1 =
       leaf7[0] >= 1 ? cpuid(7, 1)[0] : 0;  // EAX of leaf 7: the last subleaf
-  cpu_features result;
   result.avx2 =
       saves_ymm && bit(leaf1, 12) && bit(leaf1, 29) && bit(leaf7[1], 5);  // FMA, F16C, AVX2
   result.avxvnni = result.avx2 && bit(leaf7_1, 4);

@@ -16,6 +16,7 @@
 #include <edgerazor/kernel/x86/avx512vbmi.hpp>
 #include <edgerazor/kernel/x86/avx512vnni.hpp>
 #include <edgerazor/kernel/x86/avxvnni.hpp>
+#include <edgerazor/kernel/x86/ssse3.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -29,6 +30,7 @@ inline constexpr std::array kernel_list{
     &avx512vnni::table,
     &avxvnni::table,
     &avx2::table,
+    &ssse3::table,
 #endif
 #if EDGERAZOR_ARM64
     &i8mm::table,

@@ -3,6 +3,7 @@
 /// token or many.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
@@ -21,11 +22,19 @@ inline namespace EDGERAZOR_ABI {
 /// the same scale.
 enum class activation_scales { of_groups, of_token };
 
+/// Whether activations bring the tables in which weights stored in threes (triples.hpp) look up
+/// their products: 64 bytes for 6 columns, made once a token for all matrices and threads. Products
+/// of up to `most_table_tokens` tokens read them, of more they do not. None needs them: without,
+/// each call makes its own, some columns at a time.
+enum class activation_tables : bool { none, of_triples };
+inline constexpr std::size_t most_table_tokens = 3;
+
 /// Quantized activations someone owns; what a W-A8 kernel reads.
 ///
 /// Layout: token t's codes begin at `codes + t * code_stride`, are contiguous over the columns and
 /// followed by zeros up to a multiple of 4 columns, which kernels read; its scales and sums are
-/// `groups()` consecutive elements each.
+/// `groups()` consecutive elements each. Tables, where there are any, are those of the pairs of
+/// units of the row's groups, in order, as contract.hpp has them.
 struct activation_view {
   const std::int8_t* codes = nullptr;
   const float* scales = nullptr;
@@ -33,8 +42,10 @@ struct activation_view {
   std::size_t tokens = 0;
   std::size_t cols = 0;
   std::size_t group_cols = 1;
-  std::size_t code_stride = 0;   ///< bytes from one token's codes to the next
-  std::size_t group_stride = 0;  ///< scales (and sums) from one token to the next
+  std::size_t code_stride = 0;           ///< bytes from one token's codes to the next
+  std::size_t group_stride = 0;          ///< scales (and sums) from one token to the next
+  const std::uint8_t* tables = nullptr;  ///< null: none
+  std::size_t table_stride = 0;          ///< bytes from one token's tables to the next
 
   [[nodiscard]] std::size_t groups() const noexcept { return (cols + group_cols - 1) / group_cols; }
   /// Tokens [begin, end) of these.
@@ -43,6 +54,7 @@ struct activation_view {
     part.codes += begin * code_stride;
     part.scales += begin * group_stride;
     part.sums += begin * group_stride;
+    if (tables) part.tables += begin * table_stride;
     part.tokens = end - begin;
     return part;
   }
@@ -53,6 +65,8 @@ struct activation_view {
     part.codes += col_begin;
     part.scales += col_begin / group_cols;
     part.sums += col_begin / group_cols;
+    if (tables)
+      part.tables += col_begin / group_cols * detail::matrix::triples::table_bytes(group_cols);
     part.cols = col_count;
     return part;
   }
@@ -65,6 +79,7 @@ struct activation_room {
   std::size_t tokens = 0;
   std::size_t cols = 0;
   std::size_t group_cols = 1;
+  activation_tables tables = activation_tables::none;
 
   [[nodiscard]] std::size_t groups() const noexcept {
     return groups_per_row(column_group{group_cols}, cols);
@@ -74,21 +89,43 @@ struct activation_room {
   /// speed of a panel at 4096 columns).
   [[nodiscard]] std::size_t code_stride() const noexcept { return ((cols + 63) / 64 | 1) * 64; }
   [[nodiscard]] std::size_t group_stride() const noexcept { return groups() | 1; }
+  /// Tokens that have tables, and the bytes of one's: of whole groups, the last as well.
+  [[nodiscard]] std::size_t table_tokens() const noexcept {
+    return tables == activation_tables::none ? 0 : std::min(tokens, most_table_tokens);
+  }
+  [[nodiscard]] std::size_t table_stride() const noexcept {
+    return groups() * detail::matrix::triples::table_bytes(group_cols);
+  }
   [[nodiscard]] std::size_t bytes() const noexcept {
-    return tokens * (code_stride() + group_stride() * (sizeof(float) + sizeof(std::int32_t)));
+    return tokens * (code_stride() + group_stride() * (sizeof(float) + sizeof(std::int32_t))) +
+           table_tokens() * table_stride();
   }
 
   [[nodiscard]] std::int8_t* codes(std::size_t token) const noexcept {
     return reinterpret_cast<std::int8_t*>(data) + token * code_stride();
   }
+  [[nodiscard]] std::uint8_t* table(std::size_t token) const noexcept {
+    return reinterpret_cast<std::uint8_t*>(data + tokens * code_stride()) + token * table_stride();
+  }
   [[nodiscard]] float* scales(std::size_t token) const noexcept {
-    return reinterpret_cast<float*>(data + tokens * code_stride()) + token * group_stride();
+    return reinterpret_cast<float*>(table(table_tokens())) + token * group_stride();
   }
   [[nodiscard]] std::int32_t* sums(std::size_t token) const noexcept {
     return reinterpret_cast<std::int32_t*>(scales(tokens)) + token * group_stride();
   }
-  [[nodiscard]] activation_view view() const noexcept {
-    return {codes(0), scales(0), sums(0), tokens, cols, group_cols, code_stride(), group_stride()};
+  /// The first `count` tokens.
+  [[nodiscard]] activation_view view(std::size_t count) const noexcept {
+    const bool with_tables = count <= table_tokens();
+    return {codes(0),
+            scales(0),
+            sums(0),
+            count,
+            cols,
+            group_cols,
+            code_stride(),
+            group_stride(),
+            with_tables ? table(0) : nullptr,
+            with_tables ? table_stride() : 0};
   }
 };
 
@@ -98,16 +135,18 @@ class packed_activations {
  public:
   packed_activations() = default;
   /// `group`: columns a scale, as the weights have it; 0 for the whole row. `memory`: where the
-  /// bytes come from, see byte_storage. Fails where cols or max_tokens is zero or the size
-  /// overflows.
+  /// bytes come from, see byte_storage. `tables`: whether there is room for them. Fails where cols
+  /// or max_tokens is zero or the size overflows.
   packed_activations(std::size_t cols, std::size_t group, std::size_t max_tokens = 1,
-                     std::pmr::memory_resource* memory = nullptr)
-      : cols_(cols), tokens_(max_tokens), group_cols_(group == 0 ? cols : group) {
+                     std::pmr::memory_resource* memory = nullptr,
+                     activation_tables tables = activation_tables::none)
+      : cols_(cols), tokens_(max_tokens), group_cols_(group == 0 ? cols : group), tables_(tables) {
     if (cols == 0 || max_tokens == 0) {
       detail::core::fail("packed activations: expected at least one token and one column, got " +
                          detail::core::shape_text(max_tokens, cols));
     }
-    // A token's bytes: a code a column, 8 of scale and sum a group, and less than 128 of padding.
+    // A token's bytes: a code a column, 8 of scale and sum a group, at most 64 of tables a column,
+    // and less than 128 of padding.
     constexpr std::size_t bytes_a_column = 256;
     (void)detail::core::size_product("packed activations", max_tokens, cols, bytes_a_column);
     bytes_ = byte_storage(room().bytes(), memory);
@@ -129,13 +168,13 @@ class packed_activations {
       detail::core::fail("packed activations: hold " + std::to_string(max_tokens()) +
                          " tokens, asked for " + std::to_string(tokens));
     }
-    return room().view().tokens_between(0, tokens);
+    return room().view(tokens);
   }
   [[nodiscard]] activation_view view() const { return view(tokens_); }
 
   /// The memory, to be written.
   [[nodiscard]] activation_room room() noexcept {
-    return {bytes_.data(), tokens_, cols_, group_cols_};
+    return {bytes_.data(), tokens_, cols_, group_cols_, tables_};
   }
 
  private:
@@ -146,6 +185,7 @@ class packed_activations {
 
   detail::core::moved_along<std::size_t> cols_, tokens_;
   std::size_t group_cols_ = 1;
+  activation_tables tables_ = activation_tables::none;
   byte_storage bytes_;
 };
 

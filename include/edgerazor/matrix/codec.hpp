@@ -9,6 +9,7 @@
 /// | codec    | planes           | levels    | zero_code | bits a code |
 /// | ternary2 | bits2            | -1 .. 1   |         1 | 2           |
 /// | ternary5 | base3            | -1 .. 1   |         1 | 1.6         |
+/// | ternary3 | triples          | -1 .. 1   |         1 | 1.67        |
 /// | int4     | bits4            | -8 .. 7   |         8 | 4           |
 /// | int8     | bits8            | -127..127 |       128 | 8           |
 /// | int3     | bits2, bits1 << 2| -4 .. 3   |         4 | 3           |
@@ -27,6 +28,9 @@
 /// | bits4 | 1 in 4                |    16 |             2 |
 /// | bits8 | 1 in 8                |   256 |             1 |
 /// | base3 | 5 in 8                |     3 |             5 |
+///
+/// Triples are no plane: 5 bits hold the codes of three columns, and products look up three weights
+/// at once instead of decoding them. triples.hpp draws their bytes.
 ///
 /// Each plane is laid out and multiplied like a codec of its own, so a new width of planes that
 /// exist is a row below and no new loop; docs/kernels.md says how a new plane is added.
@@ -105,6 +109,7 @@ enum class code_type : std::uint8_t {
   int6,
   binary,
   int2,
+  ternary3,
 };
 
 /// One digit of a code: which plane holds it and what it counts.
@@ -117,7 +122,7 @@ struct code_digit {
 struct codec_info {
   std::string_view name;
   code_type type;
-  std::size_t plane_count;           ///< 1 or 2
+  std::size_t plane_count;           ///< 1 or 2; 0 of triples
   std::array<code_digit, 2> digits;  ///< of the planes, in the order in which they are stored
   int zero_code;                     ///< code - level: the offset of the sum correction
   int max_code;                      ///< largest code a packer writes
@@ -125,6 +130,8 @@ struct codec_info {
   int level_step = 1;                ///< 2: only every second level from min_level on exists
 
   [[nodiscard]] constexpr int max_level() const noexcept { return max_code - zero_code; }
+  /// Whether codes are stored in threes (triples.hpp) and not in planes.
+  [[nodiscard]] constexpr bool of_triples() const noexcept { return plane_count == 0; }
   [[nodiscard]] constexpr const plane_info& plane(std::size_t p) const noexcept {
     return plane_of(digits[p].plane);
   }
@@ -134,6 +141,7 @@ struct codec_info {
   }
   /// The largest code that any bytes stand for.
   [[nodiscard]] constexpr unsigned largest_code() const noexcept {
+    if (of_triples()) return 2;
     unsigned sum = 0;
     for (std::size_t p = 0; p < plane_count; ++p) sum += (plane(p).radix - 1) << digits[p].shift;
     return sum;
@@ -145,9 +153,9 @@ struct codec_info {
            (largest_code() & (largest_code() + 1)) == 0;
   }
   /// Slots a chunk of the plane that holds the most of them: whole numbers of chunks of every
-  /// plane.
+  /// plane. 1 of triples, whose chunks are no slots.
   [[nodiscard]] constexpr unsigned chunk_slots() const noexcept {
-    unsigned most = 0;
+    unsigned most = of_triples() ? 1 : 0;
     for (std::size_t p = 0; p < plane_count; ++p) most = std::max(most, plane(p).fields());
     return most;
   }
@@ -172,6 +180,7 @@ inline constexpr std::array codec_list = std::to_array<codec_info>({
     {"int6", code_type::int6, 2, {{{plane_type::bits4, 0}, {plane_type::bits2, 4}}}, 32, 63, -32},
     {"binary", code_type::binary, 1, {{{plane_type::bits1, 1}}}, 1, 2, -1, 2},
     {"int2", code_type::int2, 1, {{{plane_type::bits2, 0}}}, 2, 3, -2},
+    {"ternary3", code_type::ternary3, 0, {}, 1, 2, -1},
 });
 
 [[nodiscard]] constexpr const codec_info& codec_of(code_type type) noexcept {
@@ -191,6 +200,7 @@ constexpr bool lists_are_consistent() noexcept {
   for (std::size_t i = 0; i < codec_list.size(); ++i) {
     const codec_info& codec = codec_list[i];
     if (static_cast<std::size_t>(codec.type) != i || codec.largest_code() > 255) return false;
+    if (codec.of_triples()) continue;
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       if (codec.chunk_slots() % codec.plane(p).fields() != 0) return false;
     }
@@ -228,6 +238,7 @@ struct codec {
   static constexpr code_type type = Type;
 };
 using ternary2 = codec<code_type::ternary2>;
+using ternary3 = codec<code_type::ternary3>;
 using ternary5 = codec<code_type::ternary5>;
 using int2 = codec<code_type::int2>;
 using int3 = codec<code_type::int3>;

@@ -24,6 +24,7 @@ template <code_type Type>
 [[nodiscard]] constexpr auto default_rule() noexcept {
   // clang-format off
   if constexpr (Type == code_type::ternary2) return ternary<per_channel>{};
+  else if constexpr (Type == code_type::ternary3) return ternary<per_channel>{};
   else if constexpr (Type == code_type::ternary5) return ternary<per_channel>{};
   else if constexpr (Type == code_type::binary) return binary<per_channel>{};
   else if constexpr (Type == code_type::int2) return int2<per_channel>{};

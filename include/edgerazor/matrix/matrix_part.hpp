@@ -9,6 +9,7 @@
 #include <variant>
 
 #include <edgerazor/core/float16.hpp>
+#include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/matrix/sparse_matrix.hpp>
@@ -85,6 +86,16 @@ class matrix_part {
     if (const packed_view* m = packed()) return m->layout().group_cols();
     if (const mixed_matrix* m = mixed()) return m->group_cols();
     return 0;
+  }
+  /// Whether it looks products up in tables of the activations: has codes in threes.
+  [[nodiscard]] activation_tables tables() const noexcept {
+    bool any = false;
+    if (const packed_view* m = packed()) any = m->layout().codec().of_triples();
+    if (const mixed_matrix* m = mixed()) {
+      for (const mixed_matrix::segment& part : m->segments())
+        any = any || part.layout.codec().of_triples();
+    }
+    return any ? activation_tables::of_triples : activation_tables::none;
   }
 
  private:

@@ -181,7 +181,8 @@ template <group_policy Rule, real_element T, class RowOf>
 void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::size_t first,
                 const row_selection<T, RowOf>& source, const float* scales) {
   const std::size_t step = slot_cols * layout.codec().chunk_slots(), numbers = layout.numbers();
-  const std::size_t block = 1024 * step;  // 64 KiB of the widest plane
+  // 64 KiB of the widest plane; triples are written whole, for their units do not end with a slot.
+  const std::size_t block = layout.codec().of_triples() ? layout.padded_cols() : 1024 * step;
   core::buffer<float> buffer;
   row_codes codes(layout);
   for (std::size_t i = 0; i < source.count;) {

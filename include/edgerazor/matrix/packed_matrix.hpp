@@ -95,6 +95,19 @@ inline float round_scale(float value, scale_kind kind) noexcept {
   return value;
 }
 
+/// Makes all triples of a tile zero.
+inline void clear_triples(const tile_layout& layout, std::byte* chunks) noexcept {
+  constexpr std::byte one{0x01}, two{0x11};  // an index in a byte, or two
+  constexpr std::byte blocks[] = {one, two, one, two, two};
+  std::memset(chunks, 0, layout.triple_bytes());
+  for (std::size_t p = 0; p < layout.pairs(); p += triples::chunk_pairs) {
+    for (const std::byte block : blocks) {
+      std::memset(chunks, std::to_integer<int>(block), triples::block_bytes);
+      chunks += triples::block_bytes;
+    }
+  }
+}
+
 /// Makes all levels and scales of a packed matrix zero; where groups have zeros, all codes and
 /// zeros.
 inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
@@ -104,6 +117,7 @@ inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
       std::memset(matrix + layout.plane_offset(p), layout.codec().byte_of(layout.zero_code(), p),
                   layout.chunks(p) * chunk_bytes);
     }
+    if (layout.codec().of_triples()) clear_triples(layout, matrix + layout.scale_bytes());
   }
 }
 }  // namespace detail::matrix
@@ -178,7 +192,7 @@ template <quantizer Policy>
          policy::level_step<Policy> % codec.level_step == 0;
 }
 
-/// The codec of fewest bits, base 3 aside.
+/// The codec of fewest bits, base 3 and triples aside.
 template <group_policy Policy>
 [[nodiscard]] constexpr code_type narrowest_codec() noexcept {
   for (const code_type type :
@@ -190,7 +204,7 @@ template <group_policy Policy>
 }
 }  // namespace detail::matrix
 
-/// The narrowest codec that holds a policy's levels; of ternary's two the one of 2 bits.
+/// The narrowest codec that holds a policy's levels; of ternary's three the one of 2 bits.
 template <group_policy Policy>
 using default_codec = codecs::codec<detail::matrix::narrowest_codec<Policy>()>;
 

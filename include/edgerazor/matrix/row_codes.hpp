@@ -3,6 +3,7 @@
 /// shared, so threads may write different rows at once.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -83,10 +84,69 @@ inline void read_chunks<plane_type::base3, false>(const std::byte* at, std::size
   }
 }
 
+/// use(group's first column, columns, its first pair) for each group of a row.
+template <class Use>
+void for_each_group(const tile_layout& layout, const Use& use) noexcept {
+  for (std::size_t g = 0; g < layout.groups(); ++g) {
+    const std::size_t first = g * layout.group_cols();
+    use(first, std::min(layout.group_cols(), layout.cols() - first), g * layout.group_pairs());
+  }
+}
+
+/// The codes of one row into triples; `at` is the row's byte in the first block.
+inline void write_triples(const tile_layout& layout, const std::uint8_t* codes,
+                          std::byte* at) noexcept {
+  std::uint8_t values[2][triples::chunk_pairs];
+  const auto write = [&](std::size_t pair) {
+    std::byte* const chunk = at + pair / triples::chunk_pairs * triples::chunk_bytes;
+    for (std::size_t unit = 0; unit < 2; ++unit) {
+      triples::write_chunk(values[unit], unit, chunk);
+      std::fill_n(values[unit], triples::chunk_pairs, std::uint8_t{triples::largest});
+    }
+  };
+  for (auto& unit : values) std::fill_n(unit, triples::chunk_pairs, std::uint8_t{triples::largest});
+  for_each_group(layout, [&](std::size_t first, std::size_t cols, std::size_t pair) {
+    for (std::size_t c = 0; c < slot_cols * ((cols + slot_cols - 1) / slot_cols);
+         c += triples::pair_cols, ++pair) {
+      std::uint8_t six[triples::pair_cols] = {1, 1, 1, 1, 1, 1};
+      if (c < cols) std::memcpy(six, codes + first + c, std::min(cols - c, triples::pair_cols));
+      for (std::size_t unit = 0; unit < 2; ++unit) {
+        const std::uint8_t* const three = six + triples::unit_cols * unit;
+        values[unit][pair % triples::chunk_pairs] =
+            static_cast<std::uint8_t>(three[0] + 3 * three[1] + 9 * three[2]);
+      }
+      if (pair % triples::chunk_pairs == triples::chunk_pairs - 1) write(pair);
+    }
+  });
+  if (layout.pairs() % triples::chunk_pairs != 0) write(layout.pairs());
+}
+
+/// Out of triples again.
+inline void read_triples(const tile_layout& layout, const std::byte* at,
+                         std::uint8_t* codes) noexcept {
+  for_each_group(layout, [&](std::size_t first, std::size_t cols, std::size_t pair) {
+    for (std::size_t c = 0; c < cols; c += triples::unit_cols) {
+      const std::size_t unit = c / triples::unit_cols, p = pair + unit / 2;
+      const std::uint32_t three = triples::codes_of[triples::value_at(
+          at + p / triples::chunk_pairs * triples::chunk_bytes, p, unit % 2)];
+      for (std::size_t b = 0; b < std::min(cols - c, triples::unit_cols); ++b)
+        codes[first + c + b] = static_cast<std::uint8_t>(three >> 8 * b);
+    }
+  });
+}
+
 /// The code of one element, by its place alone. `row` is the row's first byte in plane 0.
 [[nodiscard]] inline int code_at(const tile_layout& layout, const std::byte* matrix,
                                  std::size_t row, std::size_t col) noexcept {
   const codec_info& codec = layout.codec();
+  if (codec.of_triples()) {
+    const std::size_t group = col / layout.group_cols(), c = col % layout.group_cols(),
+                      pair = group * layout.group_pairs() + c / triples::pair_cols;
+    const std::byte* const chunk =
+        matrix + layout.triple_offset(row) + pair / triples::chunk_pairs * triples::chunk_bytes;
+    const unsigned value = triples::value_at(chunk, pair, c / triples::unit_cols % 2);
+    return static_cast<int>(triples::codes_of[value] >> 8 * (c % triples::unit_cols) & 3);
+  }
   const std::size_t slot = col / slot_cols;
   unsigned code = 0;
   for (std::size_t p = 0; p < codec.plane_count; ++p) {
@@ -120,10 +180,13 @@ class row_codes {
   void write(std::byte* matrix, std::size_t row) const noexcept {
     write(matrix, row, 0, codes_.size());
   }
-  /// Writes columns [begin, end) of the row; both are multiples of 4 * chunk_slots().
+  /// Writes columns [begin, end) of the row; both are multiples of 4 * chunk_slots(). Triples are
+  /// written whole.
   void write(std::byte* matrix, std::size_t row, std::size_t begin,
              std::size_t end) const noexcept {
     const codec_info& codec = layout_.codec();
+    if (codec.of_triples())
+      return write_triples(layout_, codes_.data(), matrix + layout_.triple_offset(row));
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       with_plane(codec.digits[p].plane, [&](auto plane) {
         constexpr std::size_t chunk_cols = slot_cols * plane_of(plane.type).fields();
@@ -139,6 +202,8 @@ class row_codes {
 
   void read(const std::byte* matrix, std::size_t row) noexcept {
     const codec_info& codec = layout_.codec();
+    if (codec.of_triples())
+      return read_triples(layout_, matrix + layout_.triple_offset(row), codes_.data());
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       with_plane(codec.digits[p].plane, [&](auto plane) {
         const std::byte* const at = matrix + layout_.row_offset(row, p);

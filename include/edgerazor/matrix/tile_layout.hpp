@@ -17,6 +17,9 @@
 ///     group  = codes[16 rows] | ss, sz, zs, zz         (of a format with two levels: 24 bytes)
 ///     plane  = chunk 0 | chunk 1 | ...
 ///
+/// Where codes are stored in threes, their chunks (triples.hpp), zero-padded to 64 bytes, take the
+/// place of the planes.
+///
 /// Columns past the last are the level zero (of `binary`, which has none, the level -1; where
 /// groups have zeros, the code 0, which may stand for any value: products read no padding, since
 /// activations past the last column are zeros); rows past the last are that with a scale and a zero
@@ -45,6 +48,7 @@
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/matrix/triples.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -130,6 +134,26 @@ class tile_layout {
     return (cols_ + step - 1) / step * step;
   }
 
+  /// Of codes in threes: pairs of units of a group, of a row, and the bytes of their chunks in a
+  /// tile. A last, shorter group has as many as it needs.
+  [[nodiscard]] std::size_t group_pairs() const noexcept {
+    return detail::matrix::triples::pairs_of(slot_cols * group_slots());
+  }
+  [[nodiscard]] std::size_t pairs() const noexcept {
+    const std::size_t before = groups() - 1;
+    return before * group_pairs() +
+           detail::matrix::triples::pairs_of(slot_cols * (slots() - before * group_slots()));
+  }
+  [[nodiscard]] std::size_t triple_bytes() const noexcept {
+    namespace triples = detail::matrix::triples;
+    const std::size_t chunks = (pairs() + triples::chunk_pairs - 1) / triples::chunk_pairs;
+    return (chunks * triples::chunk_bytes + 63) / 64 * 64;
+  }
+  /// Byte offset of a row's first unit.
+  [[nodiscard]] std::size_t triple_offset(std::size_t row) const noexcept {
+    return row / tile_rows * tile_bytes() + scale_bytes() + row % tile_rows;
+  }
+
   /// What is taken off a stored code before it is multiplied by the scale: nothing where the group
   /// has a zero of its own. Also the code of padding.
   [[nodiscard]] int zero_code() const noexcept {
@@ -152,7 +176,7 @@ class tile_layout {
     return offset;
   }
   [[nodiscard]] std::size_t tile_bytes() const noexcept {
-    return plane_offset(codec().plane_count);
+    return plane_offset(codec().plane_count) + (codec().of_triples() ? triple_bytes() : 0);
   }
   [[nodiscard]] std::size_t bytes() const noexcept { return tiles() * tile_bytes(); }
   /// Stored bits for each weight, scales and padding included.

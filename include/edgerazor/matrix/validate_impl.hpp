@@ -187,6 +187,32 @@ template <plane_type Plane>
   return std::nullopt;
 }
 
+/// Indices that packers do not write, 0 and 15: in the first it would make a byte of signs zero.
+/// Padding is looked at as well, for products read it.
+[[nodiscard]] inline std::optional<std::string> triples_fault(const packed_view& matrix) {
+  const tile_layout& layout = matrix.layout();
+  const auto is_index = [](unsigned nibble) {
+    return nibble != 0 && nibble <= triples::largest + 1;
+  };
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
+    const std::byte* at = matrix.tile(tile) + layout.scale_bytes();
+    for (std::size_t p = 0; p < layout.pairs(); ++p) {
+      const triples::place place = triples::place_of(p);
+      const std::byte* const block =
+          at + p / triples::chunk_pairs * triples::chunk_bytes + place.index_block;
+      for (std::size_t i = 0; i < triples::block_bytes; ++i) {
+        if (is_index(std::to_integer<unsigned>(block[i]) >> place.index_shift & 15)) continue;
+        const std::size_t group = p / layout.group_pairs();
+        return code_fault(layout, tile * tile_rows + i % tile_rows,
+                          group * layout.group_cols() +
+                              triples::pair_cols * (p % layout.group_pairs()) +
+                              triples::unit_cols * (i / tile_rows));
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 /// Whole codes, row by row.
 [[nodiscard]] inline std::optional<std::string> row_fault(const packed_view& matrix) {
   const tile_layout& layout = matrix.layout();
@@ -207,6 +233,7 @@ template <plane_type Plane>
 [[nodiscard]] inline std::optional<std::string> codes_fault(const packed_view& matrix) {
   if (matrix.layout().has_zeros()) return std::nullopt;  // all codes are
   const codec_info& codec = matrix.layout().codec();
+  if (codec.of_triples()) return triples_fault(matrix);
   const auto least = static_cast<unsigned>(codec.min_level + codec.zero_code),
              most = static_cast<unsigned>(codec.max_code);
   const bool all_codes = least == 0 && codec.largest_code() <= most;

@@ -26,7 +26,7 @@ EDGERAZOR_FUNCTION void gemv(const weight_ref& w, std::span<const float> x, std:
         prepare(w, token.tokens, {room.data(), room.size()}, {.kernel = options.kernel});
     return gemv(w, input, y, options);
   }
-  packed_activations x8(x.size(), w.group_cols());
+  packed_activations x8(x.size(), w.group_cols(), 1, nullptr, w.tables());
   gemv(w, quantize_activations(token.tokens, x8, {.kernel = options.kernel}), y, options);
 }
 

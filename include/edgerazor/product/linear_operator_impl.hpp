@@ -35,7 +35,7 @@ class input_list {
  public:
   input_list(std::span<const weight_ref> matrices, std::size_t tokens, bool quantized)
       : tokens_(tokens), cols_(matrices.empty() ? 0 : matrices[0].cols()), quantized_(quantized) {
-    // A stage's floats, or codes, scales and sums, of a column are no more bytes than these.
+    // A stage's floats, or codes, scales, sums and tables, of a column are no more bytes than this.
     constexpr std::size_t bytes_a_column = 256;
     (void)core::size_product("input_bytes", std::max<std::size_t>(tokens, 64), cols_,
                              most * bytes_a_column);
@@ -89,12 +89,20 @@ class input_list {
                             0,
                             group,
                             nullptr,
-                            0};
-    for (const input_item& item : items()) {
-      if (item.type == wanted.type && item.from == from && item.group == group) return;
+                            0,
+                            matrix.tables()};
+    const auto place_codes = [&](input_item& item) {
+      place(item, activation_room{nullptr, tokens_, cols_, group, item.tables}.bytes());
+    };
+    for (std::size_t i = 0; i < count_; ++i) {
+      input_item& item = items_[i];
+      if (item.type != wanted.type || item.from != from || item.group != group) continue;
+      if (item.tables == wanted.tables || wanted.tables == activation_tables::none) return;
+      item.tables = wanted.tables;  // larger: in a place of its own
+      return place_codes(item);
     }
-    place(put(wanted), codes ? activation_room{nullptr, tokens_, cols_, group}.bytes()
-                             : next_block(tokens_) * cols_ * sizeof(float));
+    if (codes) return place_codes(put(wanted));
+    place(put(wanted), next_block(tokens_) * cols_ * sizeof(float));
   }
   [[nodiscard]] std::size_t stage_number(const matrix_sum::stage& stage, std::size_t from) {
     const bool scaled = stage.kind == input_stage::scaled;
@@ -105,7 +113,8 @@ class input_list {
                             0,
                             0,
                             numbers,
-                            0};
+                            0,
+                            activation_tables::none};
     const input_item* equal = nullptr;
     for (const input_item& item : items()) {
       if (item.type != wanted.type || item.from != wanted.from) continue;
@@ -160,7 +169,7 @@ inline void fill_inputs(std::span<const input_item> items, std::byte* bytes,
         item.from == 0 ? x
                        : matrix_view<const float>{floats(item.from - 1), x.rows, x.cols, stride};
     if (item.type == input_item::kind::codes) {
-      const activation_room room{bytes + item.offset, x.rows, x.cols, item.group};
+      const activation_room room{bytes + item.offset, x.rows, x.cols, item.group, item.tables};
       quantize_tokens(from, begin, end, room, scales, k);
       for (std::size_t t = begin; t < end; ++t)
         std::fill_n(room.codes(t) + x.cols, room.code_stride() - x.cols, std::int8_t{0});

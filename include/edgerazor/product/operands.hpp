@@ -67,6 +67,14 @@ class weight_ref {
     const std::size_t group = sum_ ? 0 : part_.code_group();
     return group == 0 ? cols() : group;
   }
+  /// What activations should bring with them (activations.hpp).
+  [[nodiscard]] activation_tables tables() const noexcept {
+    if (!sum_) return part_.tables();
+    for (const matrix_sum::part& p : sum_->parts()) {
+      if (p.matrix.tables() != activation_tables::none) return p.matrix.tables();
+    }
+    return activation_tables::none;
+  }
   /// Bytes of all weights.
   [[nodiscard]] std::size_t bytes() const noexcept {
     return sum_ ? sum_->bytes() : part_.bytes().size();

@@ -23,11 +23,12 @@ struct input_item {
   enum class kind : std::uint8_t { scaled, permuted, codes, columns };
   // Without values of their own: an array of many is made for each token.
   kind type;
-  std::uint32_t from;   ///< number of the input that it is made of: 0 is x, i + 1 item i
-  std::uint32_t same;   ///< the item that holds it: another one's, or its own
-  std::size_t group;    ///< codes: columns a scale
-  const void* numbers;  ///< scaled, permuted: one a column
-  std::size_t offset;   ///< of its bytes
+  std::uint32_t from;        ///< number of the input that it is made of: 0 is x, i + 1 item i
+  std::uint32_t same;        ///< the item that holds it: another one's, or its own
+  std::size_t group;         ///< codes: columns a scale
+  const void* numbers;       ///< scaled, permuted: one a column
+  std::size_t offset;        ///< of its bytes
+  activation_tables tables;  ///< codes: what comes with them
 };
 
 /// No input has that number.
@@ -104,8 +105,8 @@ class prepared_input {
       return detail::product::float_tokens{floats_of(number), columns, first_};
     }
     if (!found) return std::nullopt;
-    const activation_room room{bytes_ + found->offset, tokens_, x_.cols, group};
-    return room.view().tokens_between(first_, first_ + x_.rows);
+    const activation_room room{bytes_ + found->offset, tokens_, x_.cols, group, found->tables};
+    return room.view(tokens_).tokens_between(first_, first_ + x_.rows);
   }
 
  private:

@@ -45,6 +45,15 @@ inline void quantize_tokens(const matrix_view<const float>& x, std::size_t begin
       out.scales(t)[g] = scale;
       out.sums(t)[g] = k.quantize(row + first, count, scale, out.codes(t) + first);
     }
+    if (x.rows > out.table_tokens()) continue;
+    std::uint8_t* table = out.table(t);
+    for (std::size_t first = 0; first < x.cols; first += out.group_cols) {
+      const std::size_t count = std::min(out.group_cols, x.cols - first),
+                        slots = (count + slot_cols - 1) / slot_cols;
+      std::fill_n(out.codes(t) + first + count, slot_cols * slots - count, std::int8_t{0});
+      k.triple_tables(out.codes(t) + first, slot_cols * slots, table);
+      table += matrix::triples::table_bytes(count);
+    }
   }
 }
 

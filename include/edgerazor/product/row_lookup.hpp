@@ -11,6 +11,7 @@
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/product/operands.hpp>
 
 namespace edgerazor {
@@ -34,6 +35,8 @@ inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept
       out[c] += static_cast<float>(digit << codec.digits[p].shift);
     }
   }
+  for (std::size_t c = 0; c < cols && codec.of_triples(); ++c)
+    out[c] += static_cast<float>(matrix::code_at(layout, w.bytes().data(), row, c));
   for (std::size_t g = 0, c = 0; g < layout.groups(); ++g) {
     const float scale = scale_at(w, row, g);
     const std::size_t end = std::min((g + 1) * layout.group_cols(), cols);

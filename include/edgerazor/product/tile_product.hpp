@@ -9,12 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
+#include <edgerazor/product/triple_product.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -26,10 +28,12 @@ inline constexpr std::size_t group_block = 16;
 inline constexpr std::size_t token_block = 64;
 /// From so many tokens on, unpacking a panel once costs less than decoding fields for every token.
 inline constexpr std::size_t panel_tokens_at_least = 4;
+static_assert(most_table_tokens + 1 == panel_tokens_at_least);
 
-/// The planes of one tile, as the kernels take them.
+/// The planes of one tile, or its triples, as the kernels take them.
 struct tile_planes {
   std::array<kernel::plane_codes, 2> codes;
+  kernel::triple_codes triples;     ///< where there are no planes
   std::array<std::size_t, 2> type;  ///< index into the tables of a kernel
   std::size_t count;
 
@@ -37,6 +41,10 @@ struct tile_planes {
       : count(w.layout().codec().plane_count) {
     const tile_layout& layout = w.layout();
     const codec_info& codec = layout.codec();
+    if (codec.of_triples()) {
+      triples = tile_triples(w, tile);
+      codes[0].slots = layout.slots(), codes[0].group_slots = layout.group_slots();
+    }
     for (std::size_t p = 0; p < codes.size() && p < count; ++p) {
       type[p] = static_cast<std::size_t>(codec.digits[p].plane);
       codes[p] = {
@@ -60,6 +68,7 @@ struct tile_planes {
   }
   void unpack(const kernel::functions& k, std::size_t begin, std::size_t end,
               std::uint8_t* panel) const noexcept {
+    if (count == 0) return k.triple_unpack(triples, begin, end, panel);
     for (std::size_t p = 0; p < count; ++p) k.unpack[type[p]](codes[p], begin, end, panel);
   }
 };
@@ -74,7 +83,7 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
   const std::size_t kind = kernel::statistics_index(layout.fmt()), groups = layout.groups(),
                     group_bytes = layout.group_bytes();
 
-  if (x.tokens < panel_tokens_at_least) {
+  if (x.tokens < panel_tokens_at_least && planes.count != 0) {
     std::int32_t isum[tile_rows * group_block];
     for (std::size_t t = 0; t < x.tokens; ++t) {
       for (std::size_t g = 0; g < groups; g += group_block) {
@@ -184,13 +193,6 @@ inline matrix_view<const float> tokens_of(const matrix_view<const float>& x, std
   return x.rows_between(begin, end);
 }
 
-/// Where the rows of a packed part go in y.
-struct row_places {
-  const std::uint32_t* rows = nullptr;  ///< ascending; null: row i goes to y's row i
-
-  [[nodiscard]] std::size_t operator[](std::size_t i) const noexcept { return rows ? rows[i] : i; }
-};
-
 /// y[t][place of row] += rows [range) of a packed part times token t. `X` is an activation_view or
 /// a float matrix.
 ///
@@ -202,6 +204,10 @@ template <class X>
 void multiply_rows(const kernel::functions& k, const packed_view& w, row_range range,
                    row_places places, const X& x, std::size_t tokens,
                    const matrix_view<float>& y) noexcept {
+  if constexpr (std::is_same_v<X, activation_view>) {
+    if (tokens < panel_tokens_at_least && takes_triples(w, x))
+      return multiply_triples(k, w, range, places, x, y);
+  }
   alignas(64) float sums[tile_rows * token_block];
   for (std::size_t t = 0; t < tokens; t += token_block) {
     const std::size_t count = std::min(token_block, tokens - t);

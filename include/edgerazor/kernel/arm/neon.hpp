@@ -12,6 +12,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/arm/neon_registers.hpp>
+#include <edgerazor/kernel/arm/neon_triples.hpp>
 #include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
@@ -239,6 +240,7 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/sparse.inl>
+#include <edgerazor/kernel/loops/triples.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_OP

@@ -7,6 +7,9 @@ inline constexpr functions table{
     .supported = &supported,
     .dot = of_every_plane<dot_function>([](auto plane) { return &dot<plane.type>; }),
     .unpack = of_every_plane<unpack_function>([](auto plane) { return &unpack<plane.type>; }),
+    .triple_tables = &triple_tables,
+    .triple_dot = &triple_dot,
+    .triple_unpack = &triple_unpack,
     .panel_product = &panel_product,
     .panel_float = &panel_float,
     .scale_sums = of_all_statistics<scale_sums_function>(

@@ -17,6 +17,7 @@
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
 #include <edgerazor/kernel/portable/generic_registers.hpp>
+#include <edgerazor/kernel/portable/scalar.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -257,6 +258,9 @@ EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_tokens& x, std
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_ISA
+
+// xsimd has no shuffle of bytes for every machine: the reference implementation's look-ups.
+using scalar::triple_dot, scalar::triple_tables, scalar::triple_unpack;
 
 #include <edgerazor/kernel/loops/table.inl>
 

@@ -61,6 +61,73 @@ void unpack(const plane_codes& w, std::size_t begin, std::size_t end,
   }
 }
 
+/// Entry i of a unit's table is of the weights that index i stands for.
+inline void triple_tables(const std::int8_t* x, std::size_t cols, std::uint8_t* tables) noexcept {
+  namespace triples = matrix::triples;
+  for (std::size_t p = 0; p < triples::pairs_of(cols); ++p, tables += triple_table_bytes) {
+    for (std::size_t unit = 0; unit < 2; ++unit) {
+      for (unsigned index = 0; index < 16; ++index) {
+        const std::uint32_t codes = triples::codes_of[triples::value_of(index, false)];
+        int sum = 0;
+        for (std::size_t b = 0; b < triples::unit_cols; ++b) {
+          const std::size_t c = triples::pair_cols * p + triples::unit_cols * unit + b;
+          const int level = static_cast<int>(codes >> 8 * b & 3) - 1;
+          sum += c < cols ? level * x[c] : 0;
+        }
+        const int high = triple_high(sum);
+        tables[16 * unit + index] = static_cast<std::uint8_t>(sum - triple_factor * high);
+        tables[32 + 16 * unit + index] = static_cast<std::uint8_t>(high);
+      }
+    }
+  }
+}
+
+inline void triple_dot(const triple_codes& w, const std::uint8_t* tables, std::size_t begin,
+                       std::size_t end, std::int32_t* isum) noexcept {
+  namespace triples = matrix::triples;
+  for (std::size_t i = 0; i < w.tiles; ++i) {
+    for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
+      for (std::size_t r = 0; r < tile_rows; ++r) {
+        isum[r] = 0;
+        for (std::size_t p = w.pair_begin(g); p < w.pair_end(g); ++p) {
+          const std::uint8_t* const chunk =
+              w.chunks + i * w.tile_bytes + p / triples::chunk_pairs * triples::chunk_bytes + r;
+          const std::size_t first =
+              w.pair_begin(begin) / triples::chunk_pairs * triples::chunk_pairs;
+          const std::uint8_t* const table = tables + triple_table_bytes * (p - first);
+          const triples::place at = triples::place_of(p);
+          for (std::size_t unit = 0; unit < 2; ++unit) {
+            const unsigned index = chunk[at.index_block + 16 * unit] >> at.index_shift & 15,
+                           sign = chunk[at.sign_block + 16 * unit] >> at.sign_bit & 1;
+            const int low = static_cast<std::int8_t>(table[16 * unit + index]),
+                      high = static_cast<std::int8_t>(table[32 + 16 * unit + index]),
+                      sum = low + triple_factor * high;
+            isum[r] += sign != 0 ? -sum : sum;
+          }
+        }
+      }
+    }
+  }
+}
+
+inline void triple_unpack(const triple_codes& w, std::size_t begin, std::size_t end,
+                          std::uint8_t* panel) noexcept {
+  namespace triples = matrix::triples;
+  for (std::size_t s = begin; s < end; ++s) {
+    const std::size_t g = s / w.group_slots, first = slot_cols * (s - g * w.group_slots);
+    for (std::size_t r = 0; r < tile_rows; ++r) {
+      for (std::size_t c = first; c < first + slot_cols; ++c, ++panel) {
+        const std::size_t p = w.pair_begin(g) + c / triples::pair_cols;
+        const std::byte* const chunk = reinterpret_cast<const std::byte*>(w.chunks) +
+                                       p / triples::chunk_pairs * triples::chunk_bytes + r;
+        const unsigned value = triples::value_at(chunk, p, c / triples::unit_cols % 2);
+        *panel =
+            static_cast<std::uint8_t>(triples::codes_of[value] >> 8 * (c % triples::unit_cols) & 3);
+      }
+    }
+  }
+}
+
 /// The one epilogue of one row: y with a group's sum of products added.
 template <zero_kind Zero>
 float scaled(float sum, float w_scale, float zero, float x_scale, float x_sum, float y) noexcept {

@@ -16,6 +16,7 @@
 #include <edgerazor/kernel/partial_chunk.hpp>
 #include <edgerazor/kernel/x86/avx2_planes.hpp>
 #include <edgerazor/kernel/x86/avx2_registers.hpp>
+#include <edgerazor/kernel/x86/avx2_triples.hpp>
 
 #if EDGERAZOR_X86
 
@@ -113,6 +114,7 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 #include <edgerazor/kernel/loops/float.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/sparse.inl>
+#include <edgerazor/kernel/loops/triples.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_ISA

@@ -18,6 +18,7 @@
 #include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/x86/avx2.hpp>
 #include <edgerazor/kernel/x86/avx512_registers.hpp>
 
 #if EDGERAZOR_X86
@@ -166,6 +167,8 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 
 #undef EDGERAZOR_OP
 #undef EDGERAZOR_ISA
+
+using avx2::triple_dot, avx2::triple_tables, avx2::triple_unpack;
 
 #include <edgerazor/kernel/loops/table.inl>
 
