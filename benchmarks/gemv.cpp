@@ -23,7 +23,8 @@ namespace {
 /// Every format of one group, by name.
 std::vector<std::string> formats_of_group(const std::string& group) {
   std::vector<std::string> names;
-  for (const char* code : {"ternary2", "ternary5", "int4", "int8"}) names.push_back(code + group);
+  for (const char* code : {"ternary2", "ternary3", "ternary5", "int4", "int8"})
+    names.push_back(code + group);
   for (const char* map : {":every_8_rows", ":every_2_rows"}) {  // 1.88 and 2.79 bits
     names.push_back("int4" + group + "+ternary5" + group + map);
   }
@@ -86,9 +87,9 @@ int main(int argc, char** argv) {
       products.add(format, {4096, 4096});
       products.add(format, {1536, 576});
     }
-    for (const char* format : {"ternary2_g256", "ternary5_g256", "int4_g256"})
+    for (const char* format : {"ternary2_g256", "ternary3_g256", "ternary5_g256", "int4_g256"})
       products.add(format, {3072, 1024});
-    for (const char* format : {"ternary2_g64", "ternary5_g64", "int4_g64"})
+    for (const char* format : {"ternary2_g64", "ternary3_g64", "ternary5_g64", "int4_g64"})
       products.add(format, {1536, 576});
   }
   return bench::run(argc, argv);

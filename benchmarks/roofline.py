@@ -19,7 +19,7 @@ import sys
 WIDTH, PANEL, HEIGHT = 1180, 560, 560
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 64, 118
 ROOFS = (("read/dram", "DRAM", "below"), ("read/l3", "L3", "below"), ("read/l2", "L2", "above"))
-COLORS = {"ternary5": "#0072b2", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555"}
+COLORS = {"ternary5": "#0072b2", "ternary3": "#e69f00", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555"}
 SHAPES = {"gemv dram": "circle", "gemv hot": "square", "gemm": "triangle"}
 
 

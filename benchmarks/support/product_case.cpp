@@ -83,7 +83,8 @@ product_case::product_case(const std::string& format, shape size, std::size_t to
     room_.resize(er::input_bytes(weights_, tokens));
     quantize_tokens(reference);
   } else if (!weights_.is_dense()) {
-    activations_ = er::packed_activations(size.cols, weights_.group_cols(), tokens);
+    activations_ = er::packed_activations(size.cols, weights_.group_cols(), tokens, nullptr,
+                                          er::weight_ref(weights_).tables());
     quantize_tokens(reference);
   }
   expected_.resize(y_.size());

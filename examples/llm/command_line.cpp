@@ -36,8 +36,9 @@ void add_quantize(CLI::App& command, quantize_options& options) {
   add_number(command, "--group", options.group, {4, 65536},
              "Columns that share a scale [256, or 64 where 256 does not divide]");
   command
-      .add_option("--ternary", options.ternary, "How ternary codes are stored: in 1.6 bits or in 2")
-      ->check(CLI::IsMember({"ternary5", "ternary2"}))
+      .add_option("--ternary", options.ternary,
+                  "How ternary codes are stored: in 1.6 bits, 1.67 or 2")
+      ->check(CLI::IsMember({"ternary5", "ternary3", "ternary2"}))
       ->capture_default_str();
   command
       .add_option("--override", options.overrides,

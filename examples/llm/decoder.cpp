@@ -96,7 +96,12 @@ void decoder::with_input(er::matrix_view<const float> in, std::span<const er::we
     return use(er::prepare(matrices, in, prepared_, {.kernel = &kernel_, .executor = threads_}));
   }
   er::packed_activations& room = activations_[{in.cols, w.group_cols()}];
-  if (room.max_tokens() < in.rows) room = er::packed_activations(in.cols, w.group_cols(), in.rows);
+  er::activation_tables tables = room.tables();
+  for (const er::weight_ref& one : matrices) tables = std::max(tables, one.tables());
+  if (room.max_tokens() < in.rows || room.tables() != tables) {
+    const std::size_t tokens = std::max(in.rows, room.max_tokens());
+    room = er::packed_activations(in.cols, w.group_cols(), tokens, nullptr, tables);
+  }
   use(er::quantize_activations(
       in, room,
       {.scales = er::activation_scales::of_groups, .kernel = &kernel_, .executor = threads_}));

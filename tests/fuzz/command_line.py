@@ -35,7 +35,7 @@ def option(name, *good):
 
 QUANTIZE = [
     option("--group", "64", "32", "4", "5", "65536"),
-    option("--ternary", "ternary5", "ternary2"),
+    option("--ternary", "ternary5", "ternary3", "ternary2"),
     option("--override", "*ffn_down*=int8_g64", "token_embd*=f16", "blk.0.*=int4_g64", "*=f32"),
 ]
 RUN = [option("--threads", "1", "2", "4"), option("--kernel", "scalar", "generic", "avx2")]

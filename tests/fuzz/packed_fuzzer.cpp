@@ -31,6 +31,8 @@ constexpr std::array formats{
     "ternary2_g64",
     "ternary5_g8",
     "ternary5_row",
+    "ternary3_g8",
+    "ternary3_row",
     "int3_g12",
     "int4_g4",
     "int4_g64_bf16",

@@ -155,6 +155,7 @@ class packed_activations {
   [[nodiscard]] std::size_t max_tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
   [[nodiscard]] std::size_t group_cols() const noexcept { return group_cols_; }
+  [[nodiscard]] activation_tables tables() const noexcept { return tables_; }
   [[nodiscard]] std::size_t groups() const noexcept { return room().groups(); }
   [[nodiscard]] std::size_t code_stride() const noexcept { return room().code_stride(); }
   [[nodiscard]] std::size_t group_stride() const noexcept { return room().group_stride(); }

@@ -91,7 +91,7 @@ struct recipe {
 struct recipe_options {
   column_group group = 256;          ///< columns per scale: 256 for Qwen3, 64 for MobileLLM
   column_group kv_group = 128;       ///< 128 for Qwen3, 64 for MobileLLM
-  std::string ternary = "ternary2";  ///< "ternary5" stores ternary codes in base 3, at 1.6 bits
+  std::string ternary = "ternary2";  ///< or "ternary3", "ternary5": see docs/kernels.md
   std::string dense = "f16";         ///< the type that `w16` means, "bf16" or "f16"
 };
 
@@ -103,9 +103,10 @@ inline constexpr std::array<std::string_view, 6> recipe_names{
                                                        const recipe_options& options = {}) {
   if (options.group.columns == 0 || options.kv_group.columns == 0)
     detail::core::fail("recipe: groups of 0 columns");
-  if (options.ternary != "ternary2" && options.ternary != "ternary5") {
+  if (options.ternary != "ternary2" && options.ternary != "ternary3" &&
+      options.ternary != "ternary5") {
     detail::core::fail("recipe: ternary storage \"" + options.ternary +
-                       "\", expected ternary2 or ternary5");
+                       "\", expected ternary2, ternary3 or ternary5");
   }
   if (options.dense != "f16" && options.dense != "bf16") {
     detail::core::fail("recipe: 16-bit type \"" + options.dense + "\", expected f16 or bf16");
