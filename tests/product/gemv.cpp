@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -11,6 +12,8 @@
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/product/gemv.hpp>
+#include <edgerazor/product/linear_operator.hpp>
+#include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
 
@@ -65,6 +68,47 @@ TEST_CASE(
         er::gemv(w, er::quantize_activations(std::span<const float>{x}, memory, {.kernel = &k}), y,
                  {.kernel = &k});
         for (const float sum : y) CHECK(std::isnan(sum));
+      }
+    }
+  }
+}
+
+TEST_CASE("gemv: weights in threes have the bits of 2-bit ones, with tables and without") {
+  for (const char* group : {"_g4", "_g20", "_g64", "_g2304", "_row"}) {
+    for (const std::size_t width :
+         {std::size_t{1}, std::size_t{65}, std::size_t{577}, std::size_t{2500}}) {
+      CAPTURE(group);
+      CAPTURE(width);
+      const std::vector<float> weights = numbers(rows * width), x = numbers(3 * width);
+      const auto packed = [&](const char* code) {
+        return er::any_matrix::pack(*er::matrix_format::parse(std::string{code} + group),
+                                    er::matrix_view{weights.data(), rows, width});
+      };
+      const er::any_matrix two = packed("ternary2"), three = packed("ternary3");
+      for (const er::kernel& k : er::available_kernels()) {
+        CAPTURE(k.name);
+        for (const std::size_t tokens : {std::size_t{1}, std::size_t{3}}) {
+          const er::matrix_view<const float> in{x.data(), tokens, width};
+          std::vector<float> expected(tokens * rows), y(tokens * rows);
+          er::packed_activations with(width, three.group_cols(), tokens, nullptr,
+                                      er::weight_ref(three).tables());
+          er::packed_activations without(width, three.group_cols(), tokens);
+          CHECK(er::weight_ref(three).tables() == er::activation_tables::of_triples);
+          CHECK(er::weight_ref(two).tables() == er::activation_tables::none);
+          const auto x8 = er::quantize_activations(in, with, {.kernel = &k});
+          CHECK(x8.tables != nullptr);
+          er::gemm(two, x8, er::matrix_view{expected.data(), tokens, rows}, {.kernel = &k});
+          er::gemm(three, x8, er::matrix_view{y.data(), tokens, rows}, {.kernel = &k});
+          CHECK(y == expected);
+          const auto plain = er::quantize_activations(in, without, {.kernel = &k});
+          CHECK(plain.tables == nullptr);
+          er::gemm(three, plain, er::matrix_view{y.data(), tokens, rows}, {.kernel = &k});
+          CHECK(y == expected);
+          std::vector<std::byte> room(er::input_bytes(three, tokens));
+          er::gemm(three, er::prepare(three, in, room, {.kernel = &k}),
+                   er::matrix_view{y.data(), tokens, rows}, {.kernel = &k});
+          CHECK(y == expected);
+        }
       }
     }
   }
