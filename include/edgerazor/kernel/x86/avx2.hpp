@@ -11,9 +11,9 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 #include <edgerazor/kernel/x86/avx2_planes.hpp>
 #include <edgerazor/kernel/x86/avx2_registers.hpp>
 

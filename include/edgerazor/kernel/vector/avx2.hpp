@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+/// AVX2 (with FMA, F16C) as the vectors that loops over rows and groups are written in: 8 floats or
+/// int32, 4 doubles. What an operation does is said in each.inl.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
+
+#if EDGERAZOR_X86
+
+#include <immintrin.h>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel::vector::avx2 {
+
+inline constexpr std::string_view name = "avx2";
+[[nodiscard]] inline bool supported() noexcept { return detect_cpu_features().avx2; }
+
+#define EDGERAZOR_OP EDGERAZOR_TARGET("avx2,fma,f16c") EDGERAZOR_INLINE
+
+struct float_mask {
+  __m256 v;
+};
+struct double_mask {
+  __m256d v;
+};
+
+struct words {
+  using value_type = std::int32_t;
+  static constexpr std::size_t size = 8;
+  __m256i v;
+
+  EDGERAZOR_OP words() noexcept : v(_mm256_setzero_si256()) {}
+  EDGERAZOR_OP words(__m256i of) noexcept : v(of) {}
+  EDGERAZOR_OP explicit words(std::int32_t x) noexcept : v(_mm256_set1_epi32(x)) {}
+  EDGERAZOR_OP static words load_unaligned(const std::int32_t* at) noexcept {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  }
+  EDGERAZOR_OP void store_unaligned(std::int32_t* to) const noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v);
+  }
+};
+EDGERAZOR_OP words operator+(words a, words b) noexcept { return _mm256_add_epi32(a.v, b.v); }
+EDGERAZOR_OP words operator-(words a, words b) noexcept { return _mm256_sub_epi32(a.v, b.v); }
+EDGERAZOR_OP words operator&(words a, words b) noexcept { return _mm256_and_si256(a.v, b.v); }
+EDGERAZOR_OP words operator|(words a, words b) noexcept { return _mm256_or_si256(a.v, b.v); }
+EDGERAZOR_OP words max(words a, words b) noexcept { return _mm256_max_epi32(a.v, b.v); }
+
+struct floats {
+  using value_type = float;
+  using mask = float_mask;
+  static constexpr std::size_t size = 8;
+  __m256 v;
+
+  EDGERAZOR_OP floats() noexcept : v(_mm256_setzero_ps()) {}
+  EDGERAZOR_OP floats(__m256 of) noexcept : v(of) {}
+  EDGERAZOR_OP explicit floats(float x) noexcept : v(_mm256_set1_ps(x)) {}
+  EDGERAZOR_OP static floats load_unaligned(const float* at) noexcept {
+    return _mm256_loadu_ps(at);
+  }
+  EDGERAZOR_OP void store_unaligned(float* to) const noexcept { _mm256_storeu_ps(to, v); }
+};
+EDGERAZOR_OP floats operator+(floats a, floats b) noexcept { return _mm256_add_ps(a.v, b.v); }
+EDGERAZOR_OP floats operator-(floats a, floats b) noexcept { return _mm256_sub_ps(a.v, b.v); }
+EDGERAZOR_OP floats operator*(floats a, floats b) noexcept { return _mm256_mul_ps(a.v, b.v); }
+EDGERAZOR_OP floats operator/(floats a, floats b) noexcept { return _mm256_div_ps(a.v, b.v); }
+EDGERAZOR_OP floats fma(floats a, floats b, floats c) noexcept {
+  return _mm256_fmadd_ps(a.v, b.v, c.v);
+}
+EDGERAZOR_OP floats fms(floats a, floats b, floats c) noexcept {
+  return _mm256_fmsub_ps(a.v, b.v, c.v);
+}
+EDGERAZOR_OP floats fnma(floats a, floats b, floats c) noexcept {
+  return _mm256_fnmadd_ps(a.v, b.v, c.v);
+}
+EDGERAZOR_OP floats max(floats a, floats b) noexcept { return _mm256_max_ps(a.v, b.v); }
+EDGERAZOR_OP floats min(floats a, floats b) noexcept { return _mm256_min_ps(a.v, b.v); }
+EDGERAZOR_OP floats abs(floats a) noexcept { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v); }
+EDGERAZOR_OP float_mask operator<(floats a, floats b) noexcept {
+  return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)};
+}
+EDGERAZOR_OP float_mask operator<=(floats a, floats b) noexcept {
+  return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)};
+}
+EDGERAZOR_OP float_mask operator>(floats a, floats b) noexcept { return b < a; }
+EDGERAZOR_OP float_mask operator==(floats a, floats b) noexcept {
+  return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)};
+}
+EDGERAZOR_OP float_mask operator&&(float_mask a, float_mask b) noexcept {
+  return {_mm256_and_ps(a.v, b.v)};
+}
+EDGERAZOR_OP float_mask operator||(float_mask a, float_mask b) noexcept {
+  return {_mm256_or_ps(a.v, b.v)};
+}
+EDGERAZOR_OP float_mask operator!(float_mask a) noexcept {
+  return {_mm256_xor_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))};
+}
+EDGERAZOR_OP bool any(float_mask a) noexcept { return _mm256_movemask_ps(a.v) != 0; }
+EDGERAZOR_OP floats select(float_mask where, floats a, floats b) noexcept {
+  return _mm256_blendv_ps(b.v, a.v, where.v);
+}
+EDGERAZOR_OP words bits_of(floats a) noexcept { return _mm256_castps_si256(a.v); }
+EDGERAZOR_OP floats from_bits(words a) noexcept { return _mm256_castsi256_ps(a.v); }
+EDGERAZOR_OP floats to_float(words a) noexcept { return _mm256_cvtepi32_ps(a.v); }
+template <int Bits>
+EDGERAZOR_OP words shift_left(words a) noexcept {
+  return _mm256_slli_epi32(a.v, Bits);
+}
+template <int Bits>
+EDGERAZOR_OP words shift_right(words a) noexcept {
+  return _mm256_srai_epi32(a.v, Bits);
+}
+EDGERAZOR_OP float reduce_add(floats a) noexcept {
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+EDGERAZOR_OP float reduce_max(floats a) noexcept {
+  __m128 x = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+
+struct doubles {
+  using value_type = double;
+  using mask = double_mask;
+  static constexpr std::size_t size = 4;
+  __m256d v;
+
+  EDGERAZOR_OP doubles() noexcept : v(_mm256_setzero_pd()) {}
+  EDGERAZOR_OP doubles(__m256d of) noexcept : v(of) {}
+  EDGERAZOR_OP explicit doubles(double x) noexcept : v(_mm256_set1_pd(x)) {}
+  EDGERAZOR_OP static doubles load_unaligned(const double* at) noexcept {
+    return _mm256_loadu_pd(at);
+  }
+  EDGERAZOR_OP static doubles load_unaligned(const float* at) noexcept {
+    return _mm256_cvtps_pd(_mm_loadu_ps(at));
+  }
+  EDGERAZOR_OP void store_unaligned(double* to) const noexcept { _mm256_storeu_pd(to, v); }
+};
+EDGERAZOR_OP doubles operator+(doubles a, doubles b) noexcept { return _mm256_add_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator-(doubles a, doubles b) noexcept { return _mm256_sub_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator-(doubles a) noexcept { return doubles{-0.0} - a; }
+EDGERAZOR_OP doubles operator*(doubles a, doubles b) noexcept { return _mm256_mul_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator/(doubles a, doubles b) noexcept { return _mm256_div_pd(a.v, b.v); }
+EDGERAZOR_OP doubles fma(doubles a, doubles b, doubles c) noexcept {
+  return _mm256_fmadd_pd(a.v, b.v, c.v);
+}
+EDGERAZOR_OP doubles fms(doubles a, doubles b, doubles c) noexcept {
+  return _mm256_fmsub_pd(a.v, b.v, c.v);
+}
+EDGERAZOR_OP doubles fnma(doubles a, doubles b, doubles c) noexcept {
+  return _mm256_fnmadd_pd(a.v, b.v, c.v);
+}
+EDGERAZOR_OP doubles max(doubles a, doubles b) noexcept { return _mm256_max_pd(a.v, b.v); }
+EDGERAZOR_OP doubles min(doubles a, doubles b) noexcept { return _mm256_min_pd(a.v, b.v); }
+EDGERAZOR_OP doubles abs(doubles a) noexcept { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v); }
+EDGERAZOR_OP double_mask operator<(doubles a, doubles b) noexcept {
+  return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)};
+}
+EDGERAZOR_OP double_mask operator<=(doubles a, doubles b) noexcept {
+  return {_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)};
+}
+EDGERAZOR_OP double_mask operator>(doubles a, doubles b) noexcept { return b < a; }
+EDGERAZOR_OP double_mask operator==(doubles a, doubles b) noexcept {
+  return {_mm256_cmp_pd(a.v, b.v, _CMP_EQ_OQ)};
+}
+EDGERAZOR_OP double_mask operator&&(double_mask a, double_mask b) noexcept {
+  return {_mm256_and_pd(a.v, b.v)};
+}
+EDGERAZOR_OP double_mask operator||(double_mask a, double_mask b) noexcept {
+  return {_mm256_or_pd(a.v, b.v)};
+}
+EDGERAZOR_OP double_mask operator!(double_mask a) noexcept {
+  return {_mm256_xor_pd(a.v, _mm256_castsi256_pd(_mm256_set1_epi32(-1)))};
+}
+EDGERAZOR_OP bool any(double_mask a) noexcept { return _mm256_movemask_pd(a.v) != 0; }
+EDGERAZOR_OP doubles select(double_mask where, doubles a, doubles b) noexcept {
+  return _mm256_blendv_pd(b.v, a.v, where.v);
+}
+EDGERAZOR_OP double reduce_add(doubles a) noexcept {
+  const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+}
+EDGERAZOR_OP double reduce_max(doubles a) noexcept {
+  const __m128d x = _mm_max_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
+  return _mm_cvtsd_f64(_mm_max_sd(x, _mm_unpackhi_pd(x, x)));
+}
+EDGERAZOR_OP floats power_of_shifted(floats shifted) noexcept {
+  return from_bits(shift_left<23>(bits_of(shifted) - words{0x4b400000 - 127}));
+}
+EDGERAZOR_OP doubles power_of_shifted(doubles shifted) noexcept {
+  const __m256i exponent = _mm256_sub_epi64(_mm256_castpd_si256(shifted.v),
+                                            _mm256_set1_epi64x(0x4338000000000000 - 1023));
+  return _mm256_castsi256_pd(_mm256_slli_epi64(exponent, 52));
+}
+
+#undef EDGERAZOR_OP
+
+}  // namespace detail::kernel::vector::avx2
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
+
+#endif

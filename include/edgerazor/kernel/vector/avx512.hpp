@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+/// AVX-512 (F, BW, VL) as the vectors that loops over rows and groups are written in: 16 floats or
+/// int32, 8 doubles. What an operation does is said in each.inl.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <edgerazor/core/config.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
+
+#if EDGERAZOR_X86
+
+#include <immintrin.h>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel::vector::avx512 {
+
+inline constexpr std::string_view name = "avx512";
+[[nodiscard]] inline bool supported() noexcept { return detect_cpu_features().avx512; }
+
+#define EDGERAZOR_OP EDGERAZOR_TARGET("avx512f,avx512bw,avx512vl,avx2,fma,f16c") EDGERAZOR_INLINE
+
+struct float_mask {
+  __mmask16 v;
+};
+struct double_mask {
+  __mmask8 v;
+};
+
+struct words {
+  using value_type = std::int32_t;
+  static constexpr std::size_t size = 16;
+  __m512i v;
+
+  EDGERAZOR_OP words() noexcept : v(_mm512_setzero_si512()) {}
+  EDGERAZOR_OP words(__m512i of) noexcept : v(of) {}
+  EDGERAZOR_OP explicit words(std::int32_t x) noexcept : v(_mm512_set1_epi32(x)) {}
+  EDGERAZOR_OP static words load_unaligned(const std::int32_t* at) noexcept {
+    return _mm512_loadu_si512(at);
+  }
+  EDGERAZOR_OP void store_unaligned(std::int32_t* to) const noexcept { _mm512_storeu_si512(to, v); }
+};
+EDGERAZOR_OP words operator+(words a, words b) noexcept { return _mm512_add_epi32(a.v, b.v); }
+EDGERAZOR_OP words operator-(words a, words b) noexcept { return _mm512_sub_epi32(a.v, b.v); }
+EDGERAZOR_OP words operator&(words a, words b) noexcept { return _mm512_and_si512(a.v, b.v); }
+EDGERAZOR_OP words operator|(words a, words b) noexcept { return _mm512_or_si512(a.v, b.v); }
+EDGERAZOR_OP words max(words a, words b) noexcept { return _mm512_max_epi32(a.v, b.v); }
+
+struct floats {
+  using value_type = float;
+  using mask = float_mask;
+  static constexpr std::size_t size = 16;
+  __m512 v;
+
+  EDGERAZOR_OP floats() noexcept : v(_mm512_setzero_ps()) {}
+  EDGERAZOR_OP floats(__m512 of) noexcept : v(of) {}
+  EDGERAZOR_OP explicit floats(float x) noexcept : v(_mm512_set1_ps(x)) {}
+  EDGERAZOR_OP static floats load_unaligned(const float* at) noexcept {
+    return _mm512_loadu_ps(at);
+  }
+  EDGERAZOR_OP void store_unaligned(float* to) const noexcept { _mm512_storeu_ps(to, v); }
+};
+EDGERAZOR_OP floats operator+(floats a, floats b) noexcept { return _mm512_add_ps(a.v, b.v); }
+EDGERAZOR_OP floats operator-(floats a, floats b) noexcept { return _mm512_sub_ps(a.v, b.v); }
+EDGERAZOR_OP floats operator*(floats a, floats b) noexcept { return _mm512_mul_ps(a.v, b.v); }
+EDGERAZOR_OP floats operator/(floats a, floats b) noexcept { return _mm512_div_ps(a.v, b.v); }
+EDGERAZOR_OP floats fma(floats a, floats b, floats c) noexcept {
+  return _mm512_fmadd_ps(a.v, b.v, c.v);
+}
+EDGERAZOR_OP floats fms(floats a, floats b, floats c) noexcept {
+  return _mm512_fmsub_ps(a.v, b.v, c.v);
+}
+EDGERAZOR_OP floats fnma(floats a, floats b, floats c) noexcept {
+  return _mm512_fnmadd_ps(a.v, b.v, c.v);
+}
+EDGERAZOR_OP floats max(floats a, floats b) noexcept { return _mm512_max_ps(a.v, b.v); }
+EDGERAZOR_OP floats min(floats a, floats b) noexcept { return _mm512_min_ps(a.v, b.v); }
+EDGERAZOR_OP floats abs(floats a) noexcept { return _mm512_abs_ps(a.v); }
+EDGERAZOR_OP float_mask operator<(floats a, floats b) noexcept {
+  return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)};
+}
+EDGERAZOR_OP float_mask operator<=(floats a, floats b) noexcept {
+  return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ)};
+}
+EDGERAZOR_OP float_mask operator>(floats a, floats b) noexcept { return b < a; }
+EDGERAZOR_OP float_mask operator==(floats a, floats b) noexcept {
+  return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)};
+}
+EDGERAZOR_OP float_mask operator&&(float_mask a, float_mask b) noexcept {
+  return {static_cast<__mmask16>(a.v & b.v)};
+}
+EDGERAZOR_OP float_mask operator||(float_mask a, float_mask b) noexcept {
+  return {static_cast<__mmask16>(a.v | b.v)};
+}
+EDGERAZOR_OP float_mask operator!(float_mask a) noexcept { return {static_cast<__mmask16>(~a.v)}; }
+EDGERAZOR_OP bool any(float_mask a) noexcept { return a.v != 0; }
+EDGERAZOR_OP floats select(float_mask where, floats a, floats b) noexcept {
+  return _mm512_mask_blend_ps(where.v, b.v, a.v);
+}
+EDGERAZOR_OP words bits_of(floats a) noexcept { return _mm512_castps_si512(a.v); }
+EDGERAZOR_OP floats from_bits(words a) noexcept { return _mm512_castsi512_ps(a.v); }
+EDGERAZOR_OP floats to_float(words a) noexcept { return _mm512_cvtepi32_ps(a.v); }
+template <int Bits>
+EDGERAZOR_OP words shift_left(words a) noexcept {
+  return _mm512_slli_epi32(a.v, Bits);
+}
+template <int Bits>
+EDGERAZOR_OP words shift_right(words a) noexcept {
+  return _mm512_srai_epi32(a.v, Bits);
+}
+EDGERAZOR_OP float reduce_add(floats a) noexcept { return _mm512_reduce_add_ps(a.v); }
+EDGERAZOR_OP float reduce_max(floats a) noexcept { return _mm512_reduce_max_ps(a.v); }
+
+struct doubles {
+  using value_type = double;
+  using mask = double_mask;
+  static constexpr std::size_t size = 8;
+  __m512d v;
+
+  EDGERAZOR_OP doubles() noexcept : v(_mm512_setzero_pd()) {}
+  EDGERAZOR_OP doubles(__m512d of) noexcept : v(of) {}
+  EDGERAZOR_OP explicit doubles(double x) noexcept : v(_mm512_set1_pd(x)) {}
+  EDGERAZOR_OP static doubles load_unaligned(const double* at) noexcept {
+    return _mm512_loadu_pd(at);
+  }
+  EDGERAZOR_OP static doubles load_unaligned(const float* at) noexcept {
+    return _mm512_cvtps_pd(_mm256_loadu_ps(at));
+  }
+  EDGERAZOR_OP void store_unaligned(double* to) const noexcept { _mm512_storeu_pd(to, v); }
+};
+EDGERAZOR_OP doubles operator+(doubles a, doubles b) noexcept { return _mm512_add_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator-(doubles a, doubles b) noexcept { return _mm512_sub_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator-(doubles a) noexcept { return doubles{-0.0} - a; }
+EDGERAZOR_OP doubles operator*(doubles a, doubles b) noexcept { return _mm512_mul_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator/(doubles a, doubles b) noexcept { return _mm512_div_pd(a.v, b.v); }
+EDGERAZOR_OP doubles fma(doubles a, doubles b, doubles c) noexcept {
+  return _mm512_fmadd_pd(a.v, b.v, c.v);
+}
+EDGERAZOR_OP doubles fms(doubles a, doubles b, doubles c) noexcept {
+  return _mm512_fmsub_pd(a.v, b.v, c.v);
+}
+EDGERAZOR_OP doubles fnma(doubles a, doubles b, doubles c) noexcept {
+  return _mm512_fnmadd_pd(a.v, b.v, c.v);
+}
+EDGERAZOR_OP doubles max(doubles a, doubles b) noexcept { return _mm512_max_pd(a.v, b.v); }
+EDGERAZOR_OP doubles min(doubles a, doubles b) noexcept { return _mm512_min_pd(a.v, b.v); }
+EDGERAZOR_OP doubles abs(doubles a) noexcept { return _mm512_abs_pd(a.v); }
+EDGERAZOR_OP double_mask operator<(doubles a, doubles b) noexcept {
+  return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ)};
+}
+EDGERAZOR_OP double_mask operator<=(doubles a, doubles b) noexcept {
+  return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ)};
+}
+EDGERAZOR_OP double_mask operator>(doubles a, doubles b) noexcept { return b < a; }
+EDGERAZOR_OP double_mask operator==(doubles a, doubles b) noexcept {
+  return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ)};
+}
+EDGERAZOR_OP double_mask operator&&(double_mask a, double_mask b) noexcept {
+  return {static_cast<__mmask8>(a.v & b.v)};
+}
+EDGERAZOR_OP double_mask operator||(double_mask a, double_mask b) noexcept {
+  return {static_cast<__mmask8>(a.v | b.v)};
+}
+EDGERAZOR_OP double_mask operator!(double_mask a) noexcept { return {static_cast<__mmask8>(~a.v)}; }
+EDGERAZOR_OP bool any(double_mask a) noexcept { return a.v != 0; }
+EDGERAZOR_OP doubles select(double_mask where, doubles a, doubles b) noexcept {
+  return _mm512_mask_blend_pd(where.v, b.v, a.v);
+}
+EDGERAZOR_OP double reduce_add(doubles a) noexcept { return _mm512_reduce_add_pd(a.v); }
+EDGERAZOR_OP double reduce_max(doubles a) noexcept { return _mm512_reduce_max_pd(a.v); }
+EDGERAZOR_OP floats power_of_shifted(floats shifted) noexcept {
+  return from_bits(shift_left<23>(bits_of(shifted) - words{0x4b400000 - 127}));
+}
+EDGERAZOR_OP doubles power_of_shifted(doubles shifted) noexcept {
+  const __m512i exponent = _mm512_sub_epi64(_mm512_castpd_si512(shifted.v),
+                                            _mm512_set1_epi64(0x4338000000000000 - 1023));
+  return _mm512_castsi512_pd(_mm512_slli_epi64(exponent, 52));
+}
+
+#undef EDGERAZOR_OP
+
+}  // namespace detail::kernel::vector::avx512
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
+
+#endif

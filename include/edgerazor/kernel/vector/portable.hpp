@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The vectors of the build's own instruction set, through xsimd: SSE2 or NEON without a flag, and
+/// any other machine. What an operation does is said in each.inl.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <xsimd/xsimd.hpp>
+
+#include <edgerazor/core/config.hpp>
+
+EDGERAZOR_BEGIN_INTRINSICS
+
+namespace edgerazor {
+inline namespace EDGERAZOR_ABI {
+namespace detail::kernel::vector::portable {
+
+inline constexpr std::string_view name = "portable";
+[[nodiscard]] inline bool supported() noexcept { return true; }
+
+using floats = xsimd::batch<float, xsimd::default_arch>;
+using doubles = xsimd::batch<double, xsimd::default_arch>;
+using words = xsimd::batch<std::int32_t, xsimd::default_arch>;
+using float_mask = floats::batch_bool_type;
+using double_mask = doubles::batch_bool_type;
+
+using xsimd::abs;
+using xsimd::any;
+using xsimd::fma;
+using xsimd::fms;
+using xsimd::fnma;
+using xsimd::max;
+using xsimd::min;
+using xsimd::reduce_add;
+using xsimd::reduce_max;
+using xsimd::select;
+using xsimd::to_float;
+
+[[nodiscard]] EDGERAZOR_INLINE words bits_of(const floats& a) noexcept {
+  return xsimd::bitwise_cast<std::int32_t>(a);
+}
+[[nodiscard]] EDGERAZOR_INLINE floats from_bits(const words& a) noexcept {
+  return xsimd::bitwise_cast<float>(a);
+}
+template <int Bits>
+[[nodiscard]] EDGERAZOR_INLINE words shift_left(const words& a) noexcept {
+  return a << Bits;
+}
+template <int Bits>
+[[nodiscard]] EDGERAZOR_INLINE words shift_right(const words& a) noexcept {
+  return a >> Bits;
+}
+[[nodiscard]] EDGERAZOR_INLINE floats power_of_shifted(const floats& shifted) noexcept {
+  return from_bits(shift_left<23>(bits_of(shifted) - words{0x4b400000 - 127}));
+}
+[[nodiscard]] EDGERAZOR_INLINE doubles power_of_shifted(const doubles& shifted) noexcept {
+  using longs = xsimd::batch<std::int64_t, xsimd::default_arch>;
+  const longs exponent =
+      xsimd::bitwise_cast<std::int64_t>(shifted) - longs{0x4338000000000000 - 1023};
+  return xsimd::bitwise_cast<double>(exponent << 52);
+}
+
+}  // namespace detail::kernel::vector::portable
+}  // namespace EDGERAZOR_ABI
+}  // namespace edgerazor
+
+EDGERAZOR_END_INTRINSICS
