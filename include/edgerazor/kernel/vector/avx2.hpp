@@ -21,6 +21,8 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::vector::avx2 {
 
 inline constexpr std::string_view name = "avx2";
+/// fma, fms and fnma round once.
+inline constexpr bool fuses = true;
 [[nodiscard]] inline bool supported() noexcept { return detect_cpu_features().avx2; }
 
 #define EDGERAZOR_OP EDGERAZOR_TARGET("avx2,fma,f16c") EDGERAZOR_INLINE
@@ -90,6 +92,7 @@ EDGERAZOR_OP float_mask operator<=(floats a, floats b) noexcept {
   return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)};
 }
 EDGERAZOR_OP float_mask operator>(floats a, floats b) noexcept { return b < a; }
+EDGERAZOR_OP float_mask operator>=(floats a, floats b) noexcept { return b <= a; }
 EDGERAZOR_OP float_mask operator==(floats a, floats b) noexcept {
   return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)};
 }
@@ -169,6 +172,7 @@ EDGERAZOR_OP double_mask operator<=(doubles a, doubles b) noexcept {
   return {_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)};
 }
 EDGERAZOR_OP double_mask operator>(doubles a, doubles b) noexcept { return b < a; }
+EDGERAZOR_OP double_mask operator>=(doubles a, doubles b) noexcept { return b <= a; }
 EDGERAZOR_OP double_mask operator==(doubles a, doubles b) noexcept {
   return {_mm256_cmp_pd(a.v, b.v, _CMP_EQ_OQ)};
 }
@@ -200,6 +204,26 @@ EDGERAZOR_OP doubles power_of_shifted(doubles shifted) noexcept {
   const __m256i exponent = _mm256_sub_epi64(_mm256_castpd_si256(shifted.v),
                                             _mm256_set1_epi64x(0x4338000000000000 - 1023));
   return _mm256_castsi256_pd(_mm256_slli_epi64(exponent, 52));
+}
+
+/// The exponent field of a positive number: floor(log2(x)) + 1023 of a normal one.
+EDGERAZOR_OP doubles raw_exponent(doubles a) noexcept {
+  // The bits of 2^52, whose low ones count in units of 1.
+  const __m256i two_52 = _mm256_castpd_si256(_mm256_set1_pd(4503599627370496.0));
+  const __m256i field = _mm256_srli_epi64(_mm256_castpd_si256(a.v), 52);
+  return _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(field, two_52)),
+                       _mm256_set1_pd(4503599627370496.0));
+}
+EDGERAZOR_OP floats where(float_mask mask, floats a) noexcept { return _mm256_and_ps(mask.v, a.v); }
+
+/// 2^(n / 8) for x = 1.5 * 2^20 + n / 8, where that is a normal number. A table entry is the bits
+/// of 2^(j / 8) less j << 20: the sum with the bits of x, shifted, leaves n >> 3 to the exponent.
+inline constexpr unsigned power_steps = 8;
+EDGERAZOR_OP floats power_of_steps(floats shifted) noexcept {
+  const __m256i entries = _mm256_setr_epi32(0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
+                                            0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7);
+  const words bits = bits_of(shifted);
+  return from_bits(words{_mm256_permutevar8x32_epi32(entries, bits.v)} + shift_left<20>(bits));
 }
 
 #undef EDGERAZOR_OP

@@ -21,6 +21,8 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::vector::avx512 {
 
 inline constexpr std::string_view name = "avx512";
+/// fma, fms and fnma round once.
+inline constexpr bool fuses = true;
 [[nodiscard]] inline bool supported() noexcept { return detect_cpu_features().avx512; }
 
 #define EDGERAZOR_OP EDGERAZOR_TARGET("avx512f,avx512bw,avx512vl,avx2,fma,f16c") EDGERAZOR_INLINE
@@ -88,6 +90,7 @@ EDGERAZOR_OP float_mask operator<=(floats a, floats b) noexcept {
   return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ)};
 }
 EDGERAZOR_OP float_mask operator>(floats a, floats b) noexcept { return b < a; }
+EDGERAZOR_OP float_mask operator>=(floats a, floats b) noexcept { return b <= a; }
 EDGERAZOR_OP float_mask operator==(floats a, floats b) noexcept {
   return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)};
 }
@@ -157,6 +160,7 @@ EDGERAZOR_OP double_mask operator<=(doubles a, doubles b) noexcept {
   return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ)};
 }
 EDGERAZOR_OP double_mask operator>(doubles a, doubles b) noexcept { return b < a; }
+EDGERAZOR_OP double_mask operator>=(doubles a, doubles b) noexcept { return b <= a; }
 EDGERAZOR_OP double_mask operator==(doubles a, doubles b) noexcept {
   return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ)};
 }
@@ -180,6 +184,30 @@ EDGERAZOR_OP doubles power_of_shifted(doubles shifted) noexcept {
   const __m512i exponent = _mm512_sub_epi64(_mm512_castpd_si512(shifted.v),
                                             _mm512_set1_epi64(0x4338000000000000 - 1023));
   return _mm512_castsi512_pd(_mm512_slli_epi64(exponent, 52));
+}
+
+/// The exponent field of a positive number: floor(log2(x)) + 1023 of a normal one.
+EDGERAZOR_OP doubles raw_exponent(doubles a) noexcept {
+  // The bits of 2^52, whose low ones count in units of 1.
+  const __m512i two_52 = _mm512_castpd_si512(_mm512_set1_pd(4503599627370496.0));
+  const __m512i field = _mm512_srli_epi64(_mm512_castpd_si512(a.v), 52);
+  return _mm512_sub_pd(_mm512_castsi512_pd(_mm512_or_si512(field, two_52)),
+                       _mm512_set1_pd(4503599627370496.0));
+}
+EDGERAZOR_OP floats where(float_mask mask, floats a) noexcept {
+  return _mm512_maskz_mov_ps(mask.v, a.v);
+}
+
+/// 2^(n / 16) for x = 1.5 * 2^19 + n / 16, where that is a normal number. A table entry is the bits
+/// of 2^(j / 16) less j << 19: the sum with the bits of x, shifted, leaves n >> 4 to the exponent.
+inline constexpr unsigned power_steps = 16;
+EDGERAZOR_OP floats power_of_steps(floats shifted) noexcept {
+  const __m512i entries =
+      _mm512_setr_epi32(0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
+                        0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+                        0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
+  const words bits = bits_of(shifted);
+  return from_bits(words{_mm512_permutexvar_epi32(bits.v, entries)} + shift_left<19>(bits));
 }
 
 #undef EDGERAZOR_OP

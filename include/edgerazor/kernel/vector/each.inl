@@ -15,26 +15,33 @@
 //
 // Its functions carry EDGERAZOR_ISA, those of vectors, which are to be inlined, EDGERAZOR_LANES.
 // Neither lambdas nor templates without the attribute may touch a vector, and nothing with vectors
-// may be called from elsewhere. In sight are, with the names and the meaning that xsimd gives them,
+// may be called from elsewhere. In sight are the types, and through them the operations, with the
+// names and the meaning that xsimd gives them,
 //
 //     floats doubles words      T{x}: x in every lane; size, value_type, load_unaligned,
 //                               store_unaligned; doubles::load_unaligned(const float*) too
 //     + - * /                   - of one doubles;  words have + - & |
-//     < <= > ==  && || !        masks; false where an operand is NaN;  any(mask)
+//     < <= > >= ==  && || !        masks; false where an operand is NaN;  any(mask)
 //     select(mask, a, b)
-//     fma(a, b, c)  a * b + c   fms  a * b - c   fnma  c - a * b    rounded once where the machine can
+//     fma(a, b, c)  a * b + c   fms  a * b - c   fnma  c - a * b    rounded once where `fuses` says so
 //     abs  max  min             the second operand where one is NaN, on x86
 //     reduce_add  reduce_max
 //
 // and
 //
 //     bits_of(floats)  from_bits(words)  to_float(words)  shift_left<n>(words)  shift_right<n>(words)
+//     where(mask, a)            a, or 0;  of floats
+//     power_steps               how many powers of 2 lie, as far as power_of_steps knows, in an octave
+//     power_of_steps(x)         2^(n / power_steps) of x = 1.5 * 2^23 / power_steps + n / power_steps
+//     raw_exponent(doubles)     floor(log2(x)) + 1023 of a positive normal number
 //     power_of_shifted(x)       2^n of x = 1.5 * 2^23 + n (doubles: 1.5 * 2^52 + n); 0 of n = -127 (-1023)
 
 #if EDGERAZOR_X86
 namespace avx512 {
 namespace vectors = kernel::vector::avx512;
-using namespace kernel::vector::avx512;
+using namespace vectors;
+using vectors::doubles, vectors::floats, vectors::words;
+using vectors::double_mask, vectors::float_mask;
 #define EDGERAZOR_ISA EDGERAZOR_TARGET("avx512f,avx512bw,avx512vl,avx2,fma,f16c")
 #define EDGERAZOR_LANES EDGERAZOR_ISA EDGERAZOR_INLINE
 #include EDGERAZOR_LOOPS
@@ -44,7 +51,9 @@ using namespace kernel::vector::avx512;
 
 namespace avx2 {
 namespace vectors = kernel::vector::avx2;
-using namespace kernel::vector::avx2;
+using namespace vectors;
+using vectors::doubles, vectors::floats, vectors::words;
+using vectors::double_mask, vectors::float_mask;
 #define EDGERAZOR_ISA EDGERAZOR_TARGET("avx2,fma,f16c")
 #define EDGERAZOR_LANES EDGERAZOR_ISA EDGERAZOR_INLINE
 #include EDGERAZOR_LOOPS
@@ -55,7 +64,9 @@ using namespace kernel::vector::avx2;
 
 namespace portable {
 namespace vectors = kernel::vector::portable;
-using namespace kernel::vector::portable;
+using namespace vectors;
+using vectors::doubles, vectors::floats, vectors::words;
+using vectors::double_mask, vectors::float_mask;
 #define EDGERAZOR_ISA
 #define EDGERAZOR_LANES EDGERAZOR_INLINE
 #include EDGERAZOR_LOOPS

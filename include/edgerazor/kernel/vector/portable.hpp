@@ -18,6 +18,8 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::vector::portable {
 
 inline constexpr std::string_view name = "portable";
+/// fma, fms and fnma round once.
+inline constexpr bool fuses = false;
 [[nodiscard]] inline bool supported() noexcept { return true; }
 
 using floats = xsimd::batch<float, xsimd::default_arch>;
@@ -60,6 +62,23 @@ template <int Bits>
   const longs exponent =
       xsimd::bitwise_cast<std::int64_t>(shifted) - longs{0x4338000000000000 - 1023};
   return xsimd::bitwise_cast<double>(exponent << 52);
+}
+
+[[nodiscard]] EDGERAZOR_INLINE doubles raw_exponent(const doubles& a) noexcept {
+  using longs = xsimd::batch<std::uint64_t, xsimd::default_arch>;
+  // The bits of 2^52, whose low ones count in units of 1.
+  const doubles two_52{4503599627370496.0};
+  const longs field = xsimd::bitwise_cast<std::uint64_t>(a) >> 52;
+  return xsimd::bitwise_cast<double>(field | xsimd::bitwise_cast<std::uint64_t>(two_52)) - two_52;
+}
+
+/// 2^n for x = 1.5 * 2^23 + n, where that is a normal number.
+inline constexpr unsigned power_steps = 1;
+[[nodiscard]] EDGERAZOR_INLINE floats power_of_steps(const floats& shifted) noexcept {
+  return power_of_shifted(shifted);
+}
+[[nodiscard]] EDGERAZOR_INLINE floats where(const float_mask& mask, const floats& a) noexcept {
+  return xsimd::select(mask, a, floats{0.0f});
 }
 
 }  // namespace detail::kernel::vector::portable
