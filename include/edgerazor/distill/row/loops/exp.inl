@@ -60,17 +60,18 @@ EDGERAZOR_LANES doubles exponential(doubles x) noexcept {
   return select(x > least, above, select(x == x, doubles{0.0}, x));
 }
 
-/// e^y - 1 - y for |y| <= near_difference, to 2^-23 of it: y^2 times a polynomial of degree 8.
+/// e^y - 1 - y for |y| <= near_difference, to 2^-23 of it: y^2 times a polynomial of degree 8, in
+/// two chains.
 EDGERAZOR_LANES floats excess_of(floats y) noexcept {
-  floats sum = fma(y, floats{2.816189999e-07f}, floats{2.984316129e-06f});
-  sum = fma(sum, y, floats{2.484798100e-05f});
-  sum = fma(sum, y, floats{1.977411041e-04f});
-  sum = fma(sum, y, floats{1.388697448e-03f});
-  sum = fma(sum, y, floats{8.334049390e-03f});
-  sum = fma(sum, y, floats{4.166684560e-02f});
-  sum = fma(sum, y, floats{1.666664661e-01f});
-  sum = fma(sum, y, floats{4.999999766e-01f});
-  return y * y * sum;
+  const floats square = y * y;
+  floats even = fma(square, floats{2.816189999e-07f}, floats{2.484798100e-05f});
+  floats odd = fma(square, floats{2.984316129e-06f}, floats{1.977411041e-04f});
+  even = fma(even, square, floats{1.388697448e-03f});
+  odd = fma(odd, square, floats{8.334049390e-03f});
+  even = fma(even, square, floats{4.166684560e-02f});
+  odd = fma(odd, square, floats{1.666664661e-01f});
+  even = fma(even, square, floats{4.999999766e-01f});
+  return square * fma(odd, y, even);
 }
 /// The same for |x| <= small_difference, to x^14 / 14! and so to the last digit, in two chains.
 EDGERAZOR_LANES doubles excess_of(doubles x) noexcept {
@@ -97,14 +98,14 @@ EDGERAZOR_LANES floats logarithm(floats x) noexcept {
   const words exponent = shift_right<23>(bits_of(x) - words{0x3f3504f3});  // less the root of 1/2
   const floats k = to_float(exponent);
   const floats v = from_bits(bits_of(x) - shift_left<23>(exponent)) - floats{1.0f};
-  floats sum = fma(v, floats{-7.634225739e-02f}, floats{1.276146826e-01f});
-  sum = fma(sum, v, floats{-1.316023371e-01f});
-  sum = fma(sum, v, floats{1.420177621e-01f});
-  sum = fma(sum, v, floats{-1.662335385e-01f});
-  sum = fma(sum, v, floats{2.000122602e-01f});
-  sum = fma(sum, v, floats{-2.500082112e-01f});
-  sum = fma(sum, v, floats{3.333333172e-01f});
   const floats square = v * v;
+  floats odd = fma(square, floats{-7.634225739e-02f}, floats{-1.316023371e-01f});
+  floats even = fma(square, floats{1.276146826e-01f}, floats{1.420177621e-01f});
+  odd = fma(odd, square, floats{-1.662335385e-01f});
+  even = fma(even, square, floats{2.000122602e-01f});
+  odd = fma(odd, square, floats{-2.500082112e-01f});
+  even = fma(even, square, floats{3.333333172e-01f});
+  const floats sum = fma(odd, v, even);
   const floats rest = fma(square * v, sum, floats{-0.5f} * square);
   return fma(k, floats{0x1.62e4p-1f}, v) + fma(k, floats{0x1.7f7d1cp-20f}, rest);
 }
