@@ -56,8 +56,9 @@ inline kl_divergences compare_rows(const logit_pair& rows, const logit_statistic
   const pair_slopes slopes{.mean = directed ? mean : 0,
                            .forward = blend.forward * rows.inverse_temperature,
                            .reverse = directed ? blend.reverse * rows.inverse_temperature : 0};
+  const std::size_t cols = std::max(rows.student.size, rows.teacher.size);
   kl_divergences result;
-  for_each_pair(rows, std::max(rows.student.size, rows.teacher.size), by,
+  for_each_pair(rows, cols, by,
                 [&](std::size_t first, std::size_t count, const double* student,
                     const double* teacher) noexcept {
                   double gradient[block_cols];
@@ -65,8 +66,8 @@ inline kl_divergences compare_rows(const logit_pair& rows, const logit_statistic
                                                                slopes, out ? gradient : nullptr);
                   result.forward += part.forward;
                   result.reverse += part.reverse;
-                  if (out && first < out.size)
-                    out.store(first, std::min(count, out.size - first), gradient);
+                  const std::size_t end = std::min({first + count, cols, out.size});
+                  if (out && first < end) out.store(first, end - first, gradient);
                 });
   return result;
 }
