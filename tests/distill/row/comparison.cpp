@@ -72,6 +72,16 @@ TEST_CASE("comparison: infinite stays infinite through other references and merg
   }
 }
 
+TEST_CASE("comparison: nothing is written past the columns that are compared") {
+  for (const std::size_t size : {1, 29, 513}) {
+    const std::vector<float> s(size + 3, 1.0f), t(size + 3, 0.5f);
+    std::vector<float> g(size + 3, 7.0f);
+    row::kl_row({{s.data(), size}, {t.data(), size}, 1}, {}, {.forward = 1},
+                {g.data(), size + 3, false});
+    for (std::size_t i = size; i < size + 3; ++i) CHECK(g[i] == 7);
+  }
+}
+
 TEST_CASE("comparison: NaN in either row is NaN in value and gradient, whatever the length") {
   for (const std::size_t size : {1, 7, 513, 9000}) {
     for (const bool of_student : {false, true}) {

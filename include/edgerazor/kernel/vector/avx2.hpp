@@ -71,7 +71,12 @@ struct floats {
 };
 EDGERAZOR_OP floats operator+(floats a, floats b) noexcept { return _mm256_add_ps(a.v, b.v); }
 EDGERAZOR_OP floats operator-(floats a, floats b) noexcept { return _mm256_sub_ps(a.v, b.v); }
-EDGERAZOR_OP floats operator*(floats a, floats b) noexcept { return _mm256_mul_ps(a.v, b.v); }
+/// No flag fuses the product with a sum: see EDGERAZOR_KEEP.
+EDGERAZOR_OP floats operator*(floats a, floats b) noexcept {
+  __m256 product = _mm256_mul_ps(a.v, b.v);
+  EDGERAZOR_KEEP(product);
+  return product;
+}
 EDGERAZOR_OP floats operator/(floats a, floats b) noexcept { return _mm256_div_ps(a.v, b.v); }
 EDGERAZOR_OP floats fma(floats a, floats b, floats c) noexcept {
   return _mm256_fmadd_ps(a.v, b.v, c.v);
@@ -151,7 +156,11 @@ struct doubles {
 EDGERAZOR_OP doubles operator+(doubles a, doubles b) noexcept { return _mm256_add_pd(a.v, b.v); }
 EDGERAZOR_OP doubles operator-(doubles a, doubles b) noexcept { return _mm256_sub_pd(a.v, b.v); }
 EDGERAZOR_OP doubles operator-(doubles a) noexcept { return doubles{-0.0} - a; }
-EDGERAZOR_OP doubles operator*(doubles a, doubles b) noexcept { return _mm256_mul_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator*(doubles a, doubles b) noexcept {
+  __m256d product = _mm256_mul_pd(a.v, b.v);
+  EDGERAZOR_KEEP(product);
+  return product;
+}
 EDGERAZOR_OP doubles operator/(doubles a, doubles b) noexcept { return _mm256_div_pd(a.v, b.v); }
 EDGERAZOR_OP doubles fma(doubles a, doubles b, doubles c) noexcept {
   return _mm256_fmadd_pd(a.v, b.v, c.v);

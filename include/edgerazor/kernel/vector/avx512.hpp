@@ -69,7 +69,12 @@ struct floats {
 };
 EDGERAZOR_OP floats operator+(floats a, floats b) noexcept { return _mm512_add_ps(a.v, b.v); }
 EDGERAZOR_OP floats operator-(floats a, floats b) noexcept { return _mm512_sub_ps(a.v, b.v); }
-EDGERAZOR_OP floats operator*(floats a, floats b) noexcept { return _mm512_mul_ps(a.v, b.v); }
+/// No flag fuses the product with a sum: see EDGERAZOR_KEEP.
+EDGERAZOR_OP floats operator*(floats a, floats b) noexcept {
+  __m512 product = _mm512_mul_ps(a.v, b.v);
+  EDGERAZOR_KEEP(product);
+  return product;
+}
 EDGERAZOR_OP floats operator/(floats a, floats b) noexcept { return _mm512_div_ps(a.v, b.v); }
 EDGERAZOR_OP floats fma(floats a, floats b, floats c) noexcept {
   return _mm512_fmadd_ps(a.v, b.v, c.v);
@@ -139,7 +144,11 @@ struct doubles {
 EDGERAZOR_OP doubles operator+(doubles a, doubles b) noexcept { return _mm512_add_pd(a.v, b.v); }
 EDGERAZOR_OP doubles operator-(doubles a, doubles b) noexcept { return _mm512_sub_pd(a.v, b.v); }
 EDGERAZOR_OP doubles operator-(doubles a) noexcept { return doubles{-0.0} - a; }
-EDGERAZOR_OP doubles operator*(doubles a, doubles b) noexcept { return _mm512_mul_pd(a.v, b.v); }
+EDGERAZOR_OP doubles operator*(doubles a, doubles b) noexcept {
+  __m512d product = _mm512_mul_pd(a.v, b.v);
+  EDGERAZOR_KEEP(product);
+  return product;
+}
 EDGERAZOR_OP doubles operator/(doubles a, doubles b) noexcept { return _mm512_div_pd(a.v, b.v); }
 EDGERAZOR_OP doubles fma(doubles a, doubles b, doubles c) noexcept {
   return _mm512_fmadd_pd(a.v, b.v, c.v);
