@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/float16.hpp>
 #include <edgerazor/kernel/vector/cpu_features.hpp>
 
 #if EDGERAZOR_X86
@@ -53,6 +54,7 @@ EDGERAZOR_OP words operator+(words a, words b) noexcept { return _mm256_add_epi3
 EDGERAZOR_OP words operator-(words a, words b) noexcept { return _mm256_sub_epi32(a.v, b.v); }
 EDGERAZOR_OP words operator&(words a, words b) noexcept { return _mm256_and_si256(a.v, b.v); }
 EDGERAZOR_OP words operator|(words a, words b) noexcept { return _mm256_or_si256(a.v, b.v); }
+EDGERAZOR_OP words operator^(words a, words b) noexcept { return _mm256_xor_si256(a.v, b.v); }
 EDGERAZOR_OP words max(words a, words b) noexcept { return _mm256_max_epi32(a.v, b.v); }
 
 struct floats {
@@ -233,6 +235,78 @@ EDGERAZOR_OP floats power_of_steps(floats shifted) noexcept {
                                             0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7);
   const words bits = bits_of(shifted);
   return from_bits(words{_mm256_permutevar8x32_epi32(entries, bits.v)} + shift_left<20>(bits));
+}
+
+// What the loops of quantizers have beside that.
+
+EDGERAZOR_OP floats larger(floats a, floats b) noexcept { return _mm256_max_ps(a.v, b.v); }
+EDGERAZOR_OP floats quotient(floats a, floats b) noexcept {
+  __m256 result;
+  EDGERAZOR_DIVIDE_AVX(result, a.v, b.v, _mm256_div_ps);
+  return result;
+}
+EDGERAZOR_OP floats kept(floats a) noexcept {
+  EDGERAZOR_KEEP(a.v);
+  return a;
+}
+EDGERAZOR_OP floats ordered(floats a) noexcept {
+  if constexpr (EDGERAZOR_FAST_MATH != 0) return kept(a);
+  return a;
+}
+EDGERAZOR_OP bool any_negative(words a) noexcept {
+  return _mm256_movemask_ps(_mm256_castsi256_ps(a.v)) != 0;
+}
+EDGERAZOR_OP std::int32_t largest_lane(words a) noexcept {
+  __m128i x = _mm_max_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
+  x = _mm_max_epi32(x, _mm_unpackhi_epi64(x, x));
+  return _mm_cvtsi128_si32(_mm_max_epi32(x, _mm_shuffle_epi32(x, 1)));
+}
+EDGERAZOR_OP void store_bytes(std::uint8_t* to, const words (&a)[2]) noexcept {
+  const __m256i low_byte = _mm256_set1_epi32(0xff);
+  const __m256i pairs =
+      _mm256_packs_epi32(_mm256_and_si256(a[0].v, low_byte), _mm256_and_si256(a[1].v, low_byte));
+  const __m256i in_order = _mm256_permute4x64_epi64(pairs, 0b11'01'10'00);
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(to),
+      _mm_packus_epi16(_mm256_castsi256_si128(in_order), _mm256_extracti128_si256(in_order, 1)));
+}
+EDGERAZOR_OP void load_block(const float* at, floats (&to)[2]) noexcept {
+  to[0] = _mm256_loadu_ps(at), to[1] = _mm256_loadu_ps(at + 8);
+}
+EDGERAZOR_OP void load_block(const float16* at, floats (&to)[2]) noexcept {
+  const auto* const halves = reinterpret_cast<const __m128i*>(at);
+  to[0] = _mm256_cvtph_ps(_mm_loadu_si128(halves));
+  to[1] = _mm256_cvtph_ps(_mm_loadu_si128(halves + 1));
+}
+EDGERAZOR_OP void load_block(const bfloat16* at, floats (&to)[2]) noexcept {
+  const auto* const halves = reinterpret_cast<const __m128i*>(at);
+  for (int i = 0; i < 2; ++i) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(halves + i));
+    to[i] = _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
+}
+EDGERAZOR_OP void store_block(float* to, const floats (&a)[2]) noexcept {
+  _mm256_storeu_ps(to, a[0].v), _mm256_storeu_ps(to + 8, a[1].v);
+}
+EDGERAZOR_OP void store_block(float16* to, const floats (&a)[2]) noexcept {
+  auto* const halves = reinterpret_cast<__m128i*>(to);
+  _mm_storeu_si128(halves, _mm256_cvtps_ph(a[0].v, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(halves + 1, _mm256_cvtps_ph(a[1].v, _MM_FROUND_TO_NEAREST_INT));
+}
+/// core::float_to_bfloat_bits in every lane.
+EDGERAZOR_OP __m256i bfloat_bits(floats a) noexcept {
+  const __m256i bits = _mm256_castps_si256(a.v), upper = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_srli_epi32(
+      _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff)), 16);
+  const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+  const __m256i is_nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
+  return _mm256_blendv_epi8(rounded, _mm256_or_si256(upper, _mm256_set1_epi32(0x40)), is_nan);
+}
+EDGERAZOR_OP void store_block(bfloat16* to, const floats (&a)[2]) noexcept {
+  const __m256i pairs = _mm256_packus_epi32(bfloat_bits(a[0]), bfloat_bits(a[1]));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm256_permute4x64_epi64(pairs, 0b11'01'10'00));
 }
 
 #undef EDGERAZOR_OP

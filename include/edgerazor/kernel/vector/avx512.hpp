@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/float16.hpp>
 #include <edgerazor/kernel/vector/cpu_features.hpp>
 
 #if EDGERAZOR_X86
@@ -51,6 +52,7 @@ EDGERAZOR_OP words operator+(words a, words b) noexcept { return _mm512_add_epi3
 EDGERAZOR_OP words operator-(words a, words b) noexcept { return _mm512_sub_epi32(a.v, b.v); }
 EDGERAZOR_OP words operator&(words a, words b) noexcept { return _mm512_and_si512(a.v, b.v); }
 EDGERAZOR_OP words operator|(words a, words b) noexcept { return _mm512_or_si512(a.v, b.v); }
+EDGERAZOR_OP words operator^(words a, words b) noexcept { return _mm512_xor_si512(a.v, b.v); }
 EDGERAZOR_OP words max(words a, words b) noexcept { return _mm512_max_epi32(a.v, b.v); }
 
 struct floats {
@@ -217,6 +219,59 @@ EDGERAZOR_OP floats power_of_steps(floats shifted) noexcept {
                         0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
   const words bits = bits_of(shifted);
   return from_bits(words{_mm512_permutexvar_epi32(bits.v, entries)} + shift_left<19>(bits));
+}
+
+// What the loops of quantizers have beside that.
+
+EDGERAZOR_OP floats larger(floats a, floats b) noexcept { return _mm512_max_ps(a.v, b.v); }
+EDGERAZOR_OP floats quotient(floats a, floats b) noexcept {
+  __m512 result;
+  EDGERAZOR_DIVIDE_AVX(result, a.v, b.v, _mm512_div_ps);
+  return result;
+}
+EDGERAZOR_OP floats kept(floats a) noexcept {
+  EDGERAZOR_KEEP(a.v);
+  return a;
+}
+EDGERAZOR_OP floats ordered(floats a) noexcept {
+  if constexpr (EDGERAZOR_FAST_MATH != 0) return kept(a);
+  return a;
+}
+EDGERAZOR_OP bool any_negative(words a) noexcept {
+  return _mm512_cmplt_epi32_mask(a.v, _mm512_setzero_si512()) != 0;
+}
+EDGERAZOR_OP std::int32_t largest_lane(words a) noexcept { return _mm512_reduce_max_epi32(a.v); }
+EDGERAZOR_OP void store_bytes(std::uint8_t* to, const words (&a)[1]) noexcept {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(a[0].v));
+}
+EDGERAZOR_OP void load_block(const float* at, floats (&to)[1]) noexcept {
+  to[0] = _mm512_loadu_ps(at);
+}
+EDGERAZOR_OP void load_block(const float16* at, floats (&to)[1]) noexcept {
+  to[0] = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+}
+EDGERAZOR_OP void load_block(const bfloat16* at, floats (&to)[1]) noexcept {
+  const __m512i wide =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+  to[0] = _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+EDGERAZOR_OP void store_block(float* to, const floats (&a)[1]) noexcept {
+  _mm512_storeu_ps(to, a[0].v);
+}
+EDGERAZOR_OP void store_block(float16* to, const floats (&a)[1]) noexcept {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm512_cvtps_ph(a[0].v, _MM_FROUND_TO_NEAREST_INT));
+}
+/// core::float_to_bfloat_bits in every lane.
+EDGERAZOR_OP void store_block(bfloat16* to, const floats (&a)[1]) noexcept {
+  const __m512i bits = _mm512_castps_si512(a[0].v), upper = _mm512_srli_epi32(bits, 16);
+  const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_srli_epi32(
+      _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff)), 16);
+  const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+  const __mmask16 is_nan = _mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000));
+  const __m512i stored = _mm512_mask_or_epi32(rounded, is_nan, upper, _mm512_set1_epi32(0x40));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(stored));
 }
 
 #undef EDGERAZOR_OP

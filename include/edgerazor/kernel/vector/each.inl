@@ -34,6 +34,12 @@
 //     power_steps               how many powers of 2 lie, as far as power_of_steps knows, in an octave
 //     power_of_steps(x)         2^(n / power_steps) of x = 1.5 * 2^23 / power_steps + n / power_steps
 //     raw_exponent(doubles)     floor(log2(x)) + 1023 of a positive normal number
+//     ^ of words                largest_lane(words)  any_negative(words)
+//     larger(a, b)              a where a > b, else b: b where one is NaN
+//     quotient(a, b)            a / b, rounded once whatever the flags of the build
+//     kept(x)  ordered(x)       x as it has been computed; a sum in an order that matters
+//     load_block(at, v)  store_block(to, v)     16 elements, float, float16 or bfloat16, as floats (&v)[16 / size]
+//     store_bytes(to, w)        the low bytes of words (&w)[16 / size]
 //     power_of_shifted(x)       2^n of x = 1.5 * 2^23 + n (doubles: 1.5 * 2^52 + n); 0 of n = -127 (-1023)
 
 #if EDGERAZOR_X86

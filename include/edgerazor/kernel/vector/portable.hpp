@@ -10,6 +10,8 @@
 #include <xsimd/xsimd.hpp>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/float16.hpp>
+#include <edgerazor/kernel/vector/division.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -79,6 +81,50 @@ inline constexpr unsigned power_steps = 1;
 }
 [[nodiscard]] EDGERAZOR_INLINE floats where(const float_mask& mask, const floats& a) noexcept {
   return xsimd::select(mask, a, floats{0.0f});
+}
+
+// What the loops of quantizers have beside that; quotient, kept and ordered are in division.hpp.
+
+/// On x86 its one instruction for a maximum; other machines, and vectors that are emulated
+/// (arrays), give NaN or the number there.
+[[nodiscard]] EDGERAZOR_INLINE floats larger(const floats& a, const floats& b) noexcept {
+  if constexpr (EDGERAZOR_X86 != 0 && is_register<xsimd::default_arch>) return xsimd::max(a, b);
+  return xsimd::select(a > b, a, b);
+}
+[[nodiscard]] EDGERAZOR_INLINE bool any_negative(const words& a) noexcept {
+  return xsimd::any(a < words{0});
+}
+[[nodiscard]] EDGERAZOR_INLINE std::int32_t largest_lane(const words& a) noexcept {
+  return xsimd::reduce_max(a);
+}
+template <std::size_t Parts>
+EDGERAZOR_INLINE void store_bytes(std::uint8_t* to, const words (&a)[Parts]) noexcept {
+  std::int32_t wide[Parts * words::size];
+  EDGERAZOR_UNROLL
+  for (std::size_t j = 0; j < Parts; ++j) a[j].store_unaligned(wide + j * words::size);
+  for (std::size_t i = 0; i < Parts * words::size; ++i) to[i] = static_cast<std::uint8_t>(wide[i]);
+}
+template <std::size_t Parts>
+EDGERAZOR_INLINE void load_block(const float* at, floats (&to)[Parts]) noexcept {
+  EDGERAZOR_UNROLL
+  for (std::size_t j = 0; j < Parts; ++j) to[j] = floats::load_unaligned(at + j * floats::size);
+}
+template <class T, std::size_t Parts>
+EDGERAZOR_INLINE void load_block(const T* at, floats (&to)[Parts]) noexcept {
+  float wide[Parts * floats::size];
+  core::convert_elements(at, Parts * floats::size, wide);
+  load_block(wide, to);
+}
+template <std::size_t Parts>
+EDGERAZOR_INLINE void store_block(float* to, const floats (&a)[Parts]) noexcept {
+  EDGERAZOR_UNROLL
+  for (std::size_t j = 0; j < Parts; ++j) a[j].store_unaligned(to + j * floats::size);
+}
+template <class T, std::size_t Parts>
+EDGERAZOR_INLINE void store_block(T* to, const floats (&a)[Parts]) noexcept {
+  float wide[Parts * floats::size];
+  store_block(wide, a);
+  core::convert_elements(wide, Parts * floats::size, to);
 }
 
 }  // namespace detail::kernel::vector::portable
