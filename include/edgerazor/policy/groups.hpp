@@ -59,11 +59,11 @@ struct plain_conversion {
   }
 };
 
-template <real_element T, class Convert>
+template <real_element T, class Convert = plain_conversion>
 [[nodiscard]] std::span<const float> group_values(const matrix_view<T>& matrix,
                                                   const group_place& place,
                                                   core::buffer<float>& buffer,
-                                                  const Convert& convert) {
+                                                  const Convert& convert = {}) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
     if (lies_in_one_run(matrix, place))
       return {matrix.data + place.row * matrix.stride + place.col, place.count};
