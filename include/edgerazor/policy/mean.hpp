@@ -104,8 +104,8 @@ template <class Sums, std::size_t Lanes>
   return sum;
 }
 
-/// mean|values| in the order above. Precondition: !values.empty(). Becomes part of the function that
-/// calls it, so that what it calls in turn may be of that function's instruction set.
+/// mean|values| in the order above. Precondition: !values.empty(). Becomes part of the function
+/// that calls it, so that what it calls in turn may be of that function's instruction set.
 template <class Sums>
 [[nodiscard]] EDGERAZOR_INLINE float mean_of_magnitudes(std::span<const float> values) noexcept {
   const float sum =

@@ -142,7 +142,8 @@ struct row_sums {
           sum[j] = ordered(sum[j] + abs(floats::load_unaligned(next + j * floats::size)));
       }
       EDGERAZOR_UNROLL
-      for (std::size_t j = 0; j < vector_count; ++j) sum[j].store_unaligned(sums + j * floats::size);
+      for (std::size_t j = 0; j < vector_count; ++j)
+        sum[j].store_unaligned(sums + j * floats::size);
     }
   }
   template <std::size_t Count>
