@@ -268,6 +268,8 @@ void add_bench(CLI::App& program) {
                   "Random weights in a published shape: qwen3-0.6b, smollm2-135m, ...")
       ->type_name("NAME");
   source.require_option(1);
+  command.add_flag("--profile", options.profile,
+                   "Show where a decoded token's time goes, and by how much threads wait");
   add_race(command, options);
   command.callback([shared] { bench(*shared); });
 }
