@@ -184,7 +184,7 @@ void add_calibrate(CLI::App& program) {
   command
       .add_option(
           "--method", options.method,
-          "rtn, mse, gptq, refined, awq or hqq: one format for all; auto: to each matrix the "
+          "rtn, mse, gptq, refined, awq, hqq or spqr: one format for all; auto: to each matrix the "
           "format that the cost of rounding it asks for, and refined")
       ->capture_default_str();
   command
