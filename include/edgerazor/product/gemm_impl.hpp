@@ -19,7 +19,7 @@
 #include <edgerazor/product/grains.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
-#include <edgerazor/product/tile_product.hpp>
+#include <edgerazor/product/look_up_product.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {

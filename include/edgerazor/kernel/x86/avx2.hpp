@@ -16,6 +16,7 @@
 #include <edgerazor/kernel/partial_chunk.hpp>
 #include <edgerazor/kernel/x86/avx2_planes.hpp>
 #include <edgerazor/kernel/x86/avx2_registers.hpp>
+#include <edgerazor/kernel/x86/avx2_words.hpp>
 
 #if EDGERAZOR_X86
 
@@ -111,12 +112,14 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
+#include <edgerazor/kernel/loops/look_up.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/unpack.inl>
 
 #undef EDGERAZOR_ISA
 
+inline constexpr look_up_functions look_up_table{&look_up_indices, &look_up_sums, &look_up_scale};
 #include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::avx2
