@@ -118,15 +118,16 @@ struct look_up_rows {
 };
 
 /// sums[256 * i + 16 * t + r] = sum over the group's columns of (code(r, c) - 1) * x[t * x_stride +
-/// c], modulo 2^16, of row r of tile i and `tokens` <= 16 tokens. It fits int16 always where a group
-/// has less than look_up_cols columns; where it has as many, unless all x are -128. Of the other
-/// tokens the sums are 0.
+/// c], modulo 2^16, of row r of tile i and `tokens` <= 16 tokens. It fits int16 always where a
+/// group has less than look_up_cols columns; where it has as many, unless all x are -128. Of the
+/// other tokens the sums are 0.
 using look_up_sums_function = void (*)(const look_up_rows& w, const std::int8_t* x,
                                        std::size_t x_stride, std::size_t tokens,
                                        std::int16_t* sums) noexcept;
 
-/// Such sums of several groups and tiles, for the one epilogue (below), without zeros: those of group
-/// g begin at sums + g * sums_step, the scales of tile i in it at scales + g * scales_step + 16 * i.
+/// Such sums of several groups and tiles, for the one epilogue (below), without zeros: those of
+/// group g begin at sums + g * sums_step, the scales of tile i in it at scales + g * scales_step +
+/// 16 * i.
 struct look_up_results {
   const std::int16_t* sums = nullptr;
   std::size_t sums_step = 0;

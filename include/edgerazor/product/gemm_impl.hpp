@@ -17,9 +17,9 @@
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/look_up_product.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
-#include <edgerazor/product/look_up_product.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {

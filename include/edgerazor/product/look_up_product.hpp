@@ -134,8 +134,9 @@ inline void look_up_rows(const kernel::functions& k, const packed_view& w, row_r
                          some.codes + slot_cols * begin, some.code_stride, some.tokens,
                          sums + (i - g) * look_up_tiles * of_tile);
         }
-        // Tiles that stand in y as they are one after the other at once: a token's rows in sequence.
-        // By tiles, tokens a power of two apart would want the same few places of the cache.
+        // Tiles that stand in y as they are one after the other at once: a token's rows in
+        // sequence. By tiles, tokens a power of two apart would want the same few places of the
+        // cache.
         for (std::size_t j = tiles.begin; j < tiles.end;) {
           const tile_results rows(j, range, places);
           std::size_t end = j + 1;

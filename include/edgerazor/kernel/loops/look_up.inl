@@ -62,8 +62,8 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void store_table(const std::int16_t* columns,
   }
 }
 
-/// to[16 * r + t] = (first ? 0 : from[16 * r + t]) + what row r's indices find in the tables of some
-/// units.
+/// to[16 * r + t] = (first ? 0 : from[16 * r + t]) + what row r's indices find in the tables of
+/// some units.
 EDGERAZOR_ISA EDGERAZOR_INLINE void add_units(const std::uint8_t* indices,
                                               const std::int16_t* tables, std::size_t units,
                                               bool first, const std::int16_t* from,
