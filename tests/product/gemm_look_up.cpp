@@ -11,9 +11,11 @@
 
 #include <doctest/doctest.h>
 
+#include "product/executors.hpp"
 #include "support/operands.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemv.hpp>
 
 namespace er = edgerazor;
@@ -131,6 +133,45 @@ TEST_CASE("product: rows of a mixed matrix by look-up") {
     CAPTURE(name);
     CHECK(count_wrong(w, x.view(), expected, 18, {0, rows}) == 0);
     CHECK(count_wrong(w, x.view(), expected, 16, {5, 309}) == 0);
+  }
+}
+
+TEST_CASE("product: products that are looked up, cut by an executor into rows and tokens") {
+  std::mt19937 random(3);
+  for (const char* name : {"ternary5_g64", "int4_g64+ternary2_g64:every_8_rows"}) {
+    const std::size_t rows = 700, cols = 150, tokens = 150;
+    const auto pack = [&](std::size_t count) {
+      const std::vector<float> values = samples::draw(samples::kind::normal, count * cols, random);
+      return er::any_matrix::pack(*er::matrix_format::parse(name),
+                                  er::matrix_view<const float>{values.data(), count, cols});
+    };
+    const er::any_matrix gate = pack(rows), up = pack(rows), small = pack(160);
+    const er::packed_activations x = operands::draw_activations(cols, gate.group_cols(), tokens,
+                                                                operands::codes::random, random);
+    const auto out = [&](std::vector<float>& y, std::size_t count) {
+      y.assign(tokens * count, -3.0f);
+      return er::matrix_view<float>{y.data(), tokens, count};
+    };
+    std::vector<float> expected, expected_small, gated, y, of_small;
+    const auto scalar = er::find_kernel("scalar");
+    er::gemm(gate, x.view(), out(expected, rows), {.kernel = scalar});
+    er::gemm(small, x.view(), out(expected_small, 160), {.kernel = scalar});
+    er::gemm_gated(gate, up, x.view(), out(gated, rows), {.kernel = scalar});
+    const executors::threads executor{3};
+    for (const er::kernel& k : er::available_kernels()) {
+      CAPTURE(name);
+      CAPTURE(k.name);
+      er::gemm(gate, x.view(), out(y, rows), {.kernel = &k, .executor = executor});
+      CHECK(samples::count_differences(y, expected) == 0);
+      const er::fused_product both[] = {{gate, out(y, rows)}, {small, out(of_small, 160)}};
+      er::gemm_fused(both, x.view(), {.kernel = &k, .executor = executor});
+      CHECK(samples::count_differences(y, expected) == 0);
+      CHECK(samples::count_differences(of_small, expected_small) == 0);
+      er::gemm_gated(gate, up, x.view(), out(y, rows), {.kernel = &k, .executor = executor});
+      CHECK(samples::count_differences(y, gated) == 0);
+      er::gemm_gated(gate, up, x.view(), out(y, rows), {.kernel = &k});
+      CHECK(samples::count_differences(y, gated) == 0);
+    }
   }
 }
 

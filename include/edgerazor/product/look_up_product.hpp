@@ -108,13 +108,16 @@ inline void look_up_rows(const kernel::functions& k, const packed_view& w, row_r
                          const matrix_view<float>& y) noexcept {
   constexpr std::size_t vector = kernel::look_up_tokens, of_tile = tile_rows * vector;
   const tile_layout& layout = w.layout();
-  const std::size_t tiles_end = (range.end + tile_rows - 1) / tile_rows,
+  const std::size_t tiles_begin = range.begin / tile_rows,
+                    tiles_end = (range.end + tile_rows - 1) / tile_rows,
+                    blocks = (tiles_end - tiles_begin + look_up_tiles - 1) / look_up_tiles,
+                    tiles_at_once = (tiles_end - tiles_begin + blocks - 1) / blocks,
                     groups_at_once = look_up_block::groups_at_once(layout);
   look_up_block block;
   alignas(64) std::int16_t sums[look_up_groups * look_up_tiles * of_tile];
   alignas(64) float results[of_tile];
-  for (std::size_t tile = range.begin / tile_rows; tile < tiles_end; tile += look_up_tiles) {
-    const row_range tiles{tile, std::min(tile + look_up_tiles, tiles_end)};
+  for (std::size_t tile = tiles_begin; tile < tiles_end; tile += tiles_at_once) {
+    const row_range tiles{tile, std::min(tile + tiles_at_once, tiles_end)};
     for (std::size_t g = 0; g < layout.groups(); g += groups_at_once) {
       const group_range groups{g, std::min(g + groups_at_once, layout.groups())};
       if (!block.unpack(k, w, tiles, groups)) {
