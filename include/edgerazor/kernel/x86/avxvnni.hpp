@@ -83,6 +83,8 @@ struct chunk_sums {
   }
   EDGERAZOR_OP ints total() const noexcept { return {{total(low), total(high)}}; }
 };
+template <plane_type>
+inline constexpr std::size_t widest = 0;
 /// Sums enough to hide the latency of vpdpbusd.
 template <plane_type Plane>
 inline constexpr unsigned chains = plane_of(Plane).fields() < 4 ? 4 / plane_of(Plane).fields() : 1;
