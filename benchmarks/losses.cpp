@@ -3,15 +3,17 @@
 // thread, from DRAM.
 //
 //   <loss>/gradient   value and gradient; student and teacher some way apart, as early in training
-//   <loss>/close      the same, KL of about 0.005 nats, as late in training, where float rows don't suffice
-//   <loss>/value      the value alone
+//   <loss>/close      the same, KL of about 0.005 nats
+//   <loss>/model      the same, logits as a language model has them late in training: a tail by
+//                     Zipf's law below a token of probability 0.6 to 0.99, a student within 0.1 to 0.5
+//   <loss>/value      the value alone, as in gradient
 //
 // of_triad: the part of the speed at which this process reads two rows and writes one, for the rows
 // that a loss must read and write (12 bytes an element; 8 for the value alone; one row less for
 // cross-entropy). Calls cycle through 262 MB, so no row is in a cache when it is read. The answer
 // is compared with plain loops in double before anything is timed. Time is the thread's own, for a
-// busy machine's sake. Built for the machine it runs on (EDGERAZOR_BENCHMARK_ARCH), as a trainer
-// would be.
+// busy machine's sake. EDGERAZOR_LOSS_ENGINE names the instruction set, as find_loss_engine does;
+// no flag does.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -26,8 +28,11 @@
 
 #include "triad_bandwidth.hpp"
 #include <edgerazor/distill/cross_entropy.hpp>
+#include <edgerazor/distill/engine.hpp>
 #include <edgerazor/distill/generalized_js.hpp>
 #include <edgerazor/distill/kl.hpp>
+#include <edgerazor/distill/skew_kl.hpp>
+#include <edgerazor/distill/total_variation.hpp>
 
 namespace er = edgerazor;
 
@@ -48,6 +53,8 @@ float noise(std::uint64_t counter) {
   return (sum - 2.0f) * 1.7320508f;
 }
 
+enum class logits { apart, close, of_model };
+
 /// 144 tokens of a teacher, a student and a gradient.
 struct batch_memory {
   std::vector<float> student, teacher, gradient;
@@ -55,22 +62,24 @@ struct batch_memory {
 
   batch_memory()
       : student(all_tokens * vocabulary), teacher(student.size()), gradient(student.size()) {
-    for (std::size_t i = 0; i < teacher.size(); ++i) teacher[i] = 2.5f * noise(i);
-    for (std::size_t t = 0; t < all_tokens; ++t) {
-      // A few words stand out, by 8 to 15 nats: entropies of some 0.5 to 6 nats.
-      for (std::size_t k = 0; k < 6; ++k)
-        teacher[t * vocabulary + (t * 7919 + k * 20011) % vocabulary] =
-            8 + 0.05f * static_cast<float>(t) - float(k);
+    for (std::size_t t = 0; t < all_tokens; ++t)
       labels.push_back(static_cast<std::int64_t>(t * 7919 % vocabulary));
-    }
-    move_student(0.7f);
   }
-  /// Student = teacher + distance * noise; the divergence is about half the distance's square.
-  void move_student(float distance) {
-    if (distance == distance_) return;
-    distance_ = distance;
-    for (std::size_t i = 0; i < student.size(); ++i)
-      student[i] = teacher[i] + distance * noise(i + (std::uint64_t{1} << 40));
+  void hold(logits kind) {
+    if (filled_ && kind == kind_) return;
+    filled_ = true, kind_ = kind;
+    for (std::size_t t = 0; t < all_tokens; ++t) {
+      const std::span<float> row = std::span{teacher}.subspan(t * vocabulary, vocabulary);
+      kind == logits::of_model ? fill_as_model(row, t) : fill_with_noise(row, t);
+      // The divergence of noise is about half the distance's square.
+      const float apart = kind == logits::apart   ? 0.7f
+                          : kind == logits::close ? 0.1f
+                                                  : 0.1f + 0.2f * static_cast<float>(t % 3);
+      for (std::size_t i = 0; i < vocabulary; ++i) {
+        const std::size_t at = t * vocabulary + i;
+        student[at] = teacher[at] + apart * noise(at + (std::uint64_t{1} << 40));
+      }
+    }
   }
   [[nodiscard]] er::matrix_view<const float> students(std::size_t begin) const {
     return {student.data() + begin * vocabulary, batch_tokens, vocabulary};
@@ -86,7 +95,30 @@ struct batch_memory {
   }
 
  private:
-  float distance_ = 0;
+  /// A few words stand out, by 8 to 15 nats: entropies of some 0.5 to 6 nats.
+  static void fill_with_noise(std::span<float> row, std::size_t t) {
+    for (std::size_t i = 0; i < vocabulary; ++i) row[i] = 2.5f * noise(t * vocabulary + i);
+    for (std::size_t k = 0; k < 6; ++k) {
+      row[(t * 7919 + k * 20011) % vocabulary] =
+          8 + 0.05f * static_cast<float>(t) - static_cast<float>(k);
+    }
+  }
+  /// The r-th likeliest of the others has about r^-1.3 of their mass.
+  static void fill_as_model(std::span<float> row, std::size_t t) {
+    constexpr double tops[] = {0.6, 0.9, 0.99};
+    constexpr std::size_t step = 65537;  // prime, so that ranks are spread over all columns
+    double rest = 0;
+    for (std::size_t r = 1; r < vocabulary; ++r) {
+      const std::size_t at = (t * 7919 + r * step) % vocabulary;
+      row[at] = 9 - 1.3f * std::log(static_cast<float>(r)) + 0.5f * noise(t * vocabulary + r);
+      rest += std::exp(static_cast<double>(row[at]));
+    }
+    const double top = tops[t / 3 % 3];
+    row[t * 7919 % vocabulary] = static_cast<float>(std::log(rest * top / (1 - top)));
+  }
+
+  logits kind_ = logits::apart;
+  bool filled_ = false;
 };
 
 batch_memory& memory() {
@@ -149,10 +181,10 @@ void check(const char* name, const Loss& loss, Term&& term_of) {
 }
 
 template <class Loss>
-void run(benchmark::State& state, const Loss& loss, float distance, bool with_gradient,
+void run(benchmark::State& state, const Loss& loss, logits kind, bool with_gradient,
          std::size_t rows_read) {
   batch_memory& m = memory();
-  m.move_student(distance);
+  m.hold(kind);
   // Before and after, since what others do on the machine changes.
   double limit = triad_bandwidth(m.student, m.teacher, m.gradient, 4);
   std::size_t begin = 0;
@@ -174,27 +206,48 @@ void run(benchmark::State& state, const Loss& loss, float distance, bool with_gr
 
 template <class Loss, class Term>
 void add(const std::string& name, const Loss& loss, Term&& term_of, std::size_t rows_read = 2) {
-  const bool has_teacher = rows_read == 2;
-  memory().move_student(0.1f);
-  if (has_teacher) check((name + ", close").c_str(), loss, term_of);
-  memory().move_student(0.7f);
-  check(name.c_str(), loss, term_of);
-  const auto with = [=](float distance, bool gradient) {
-    return [=](benchmark::State& state) { run(state, loss, distance, gradient, rows_read); };
+  const auto with = [=](logits kind, bool gradient) {
+    return [=](benchmark::State& state) {
+      if (gradient) {
+        memory().hold(kind);
+        check(name.c_str(), loss, term_of);
+      }
+      run(state, loss, kind, gradient, rows_read);
+    };
   };
-  benchmark::RegisterBenchmark((name + "/gradient").c_str(), with(0.7f, true));
-  if (has_teacher) benchmark::RegisterBenchmark((name + "/close").c_str(), with(0.1f, true));
-  benchmark::RegisterBenchmark((name + "/value").c_str(), with(0.7f, false));
+  benchmark::RegisterBenchmark((name + "/gradient").c_str(), with(logits::apart, true));
+  if (rows_read == 2)
+    benchmark::RegisterBenchmark((name + "/close").c_str(), with(logits::close, true));
+  benchmark::RegisterBenchmark((name + "/model").c_str(), with(logits::of_model, true));
+  benchmark::RegisterBenchmark((name + "/value").c_str(), with(logits::apart, false));
+}
+
+/// What EDGERAZOR_LOSS_ENGINE names; the fastest where it names none.
+const er::loss_engine* engine() {
+  const char* const name = std::getenv("EDGERAZOR_LOSS_ENGINE");
+  return name == nullptr ? nullptr : er::find_loss_engine(name);
+}
+
+er::token_batch tokens_of(const batch_memory& m, std::size_t begin) {
+  return {.labels = m.labels_of(begin), .how = er::reduction::mean, .engine = engine()};
 }
 
 /// A loss of student and teacher as a function of the memory and the first token.
 template <class Loss>
 auto of_teacher(const Loss& loss) {
   return [=](batch_memory& m, std::size_t begin, bool with_gradient) {
-    return loss(m.students(begin), m.teachers(begin), m.labels_of(begin), er::reduction::mean,
+    return loss(m.students(begin), m.teachers(begin), tokens_of(m, begin),
                 with_gradient ? m.gradients(begin) : er::matrix_view<float>{})
         .value;
   };
+}
+
+/// The entropy-aware gamma of the first batch.
+double gamma_of(const batch_memory& m) {
+  double entropy = 0;
+  for (std::size_t t = 0; t < batch_tokens; ++t)
+    for (const double p : softmax(m.teachers(0).row(t))) entropy -= p * std::log(p) / batch_tokens;
+  return std::clamp(1 - entropy / std::log(16.0), 0.0, 1.0);
 }
 
 }  // namespace
@@ -203,13 +256,11 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   batch_memory& m = memory();
 
-  double entropy = 0;
-  for (std::size_t t = 0; t < batch_tokens; ++t)
-    for (const double p : softmax(m.teachers(0).row(t))) entropy -= p * std::log(p) / batch_tokens;
-  const double gamma = std::clamp(1 - entropy / std::log(16.0), 0.0, 1.0);
-
+  // Of the logits that are checked: made anew with the first column of the first token.
+  static double gamma = 0;
   add("entropy_aware_kl", of_teacher(er::entropy_aware_kl{}),
-      [=](std::size_t, std::size_t, double p, double q) {
+      [](std::size_t token, std::size_t column, double p, double q) {
+        if (token == 0 && column == 0) gamma = gamma_of(memory());
         const term f = forward(p, q), r = reverse(p, q);
         return term{gamma * r.value + (1 - gamma) * f.value,
                     gamma * r.slope + (1 - gamma) * f.slope};
@@ -220,11 +271,20 @@ int main(int argc, char** argv) {
       [](std::size_t, std::size_t, double p, double q) { return reverse(p, q); });
   add("generalized_js", of_teacher(er::generalized_js{}),
       [](std::size_t, std::size_t, double p, double q) { return jensen_shannon(p, q, 0.5); });
+  add("skew_kl", of_teacher(er::skew_kl{}), [](std::size_t, std::size_t, double p, double q) {
+    constexpr double alpha = static_cast<double>(0.1f);
+    const double mixed = alpha * p + (1 - alpha) * q;
+    return term{p * std::log(p / mixed), -(1 - alpha) * p / mixed};
+  });
+  add("total_variation", of_teacher(er::total_variation{}),
+      [](std::size_t, std::size_t, double p, double q) {
+        return term{std::fabs(p - q) / 2, q > p ? 0.5 : -0.5};
+      });
   const std::vector<std::int64_t>& labels = m.labels;
   add(
       "cross_entropy",
       [](batch_memory& all, std::size_t begin, bool with_gradient) {
-        return er::cross_entropy{}(all.students(begin), all.labels_of(begin), er::reduction::mean,
+        return er::cross_entropy{}(all.students(begin), tokens_of(all, begin),
                                    with_gradient ? all.gradients(begin) : er::matrix_view<float>{})
             .value;
       },
@@ -232,6 +292,5 @@ int main(int argc, char** argv) {
         return labels[t] == static_cast<std::int64_t>(i) ? term{-std::log(q), -1 / q} : term{0, 0};
       },
       1);
-  m.move_student(0.7f);
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -12,6 +12,12 @@
 #include <string>
 #include <thread>
 
+#include <edgerazor/core/config.hpp>
+
+#if EDGERAZOR_LINUX
+#include <unistd.h>
+#endif
+
 namespace bench {
 
 [[nodiscard]] inline std::size_t processor_count() {
@@ -61,23 +67,62 @@ double seconds_of(const Work& work, std::size_t threads = 1) {
   return static_cast<double>(std::clock() - processor_start) / CLOCKS_PER_SEC;
 }
 
-/// Since its construction, the share of the time on the clock in which the threads, which never
-/// sleep, were running.
+/// Processor time that everything on the machine has used, in seconds, a hypervisor's other guests
+/// included (Linux: the first line of /proc/stat); below 0 where the system doesn't say.
+[[nodiscard]] inline double processor_seconds_of_all() {
+#if EDGERAZOR_LINUX
+  std::ifstream file("/proc/stat");
+  std::string word;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0,
+         stolen = 0;
+  if (file >> word >> user >> nice >> system >> idle >> waiting >> interrupts >> soft >> stolen)
+    return (user + nice + system + interrupts + soft + stolen) /
+           static_cast<double>(::sysconf(_SC_CLK_TCK));
+#endif
+  return -1;
+}
+
+/// Who used the processors since its construction.
 class busy {
  public:
-  explicit busy(std::size_t threads) : threads_(threads) {}
+  /// `threads`: how many of ours never sleep.
+  explicit busy(std::size_t threads = 1) : threads_(threads) {}
+  /// The share of the time on the clock in which those threads were running.
   [[nodiscard]] double percent() const {
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - wall_).count();
-    const double running = static_cast<double>(std::clock() - processor_) / CLOCKS_PER_SEC;
-    return 100 * running / (seconds * static_cast<double>(threads_));
+    return 100 * ours() / (seconds() * static_cast<double>(threads_));
+  }
+  /// The share of all processors' time that others used; 0 where the system doesn't say. The system
+  /// counts in hundredths of a second.
+  [[nodiscard]] double others_percent() const {
+    if (all_ < 0) return 0;
+    const double others = processor_seconds_of_all() - all_ - ours();
+    const double room = seconds() * static_cast<double>(processor_count());
+    return std::clamp(100 * others / room, 0.0, 100.0);
   }
 
  private:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - wall_).count();
+  }
+  [[nodiscard]] double ours() const {
+    return static_cast<double>(std::clock() - processor_) / CLOCKS_PER_SEC;
+  }
+
   std::size_t threads_;
   std::chrono::steady_clock::time_point wall_ = std::chrono::steady_clock::now();
   std::clock_t processor_ = std::clock();
+  double all_ = processor_seconds_of_all();
 };
+
+/// What the processor calls itself; "unknown processor" where the system doesn't say.
+[[nodiscard]] inline std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
 
 /// Cycles a second of this thread's core, from a chain of additions and exclusive ors that each
 /// wait for the one before: one cycle each on every core of the last decade. Takes about 0.2 ms;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "product.hpp"
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <vector>
@@ -71,7 +72,13 @@ void measure_product(benchmark::State& state, const product_run& run) {
     const double products = static_cast<double>(dot_steps * dot.multiply_adds * run.threads);
     peak_rate.push_back(products / seconds_a_call(1, multiply_all, run.threads));
   };
-  for (double spent = 0; call.size() < 5 || (spent < budget && call.size() < 51);)
+  // Where others have the processors, a second of ours takes several on the clock: four will do.
+  const auto start = std::chrono::steady_clock::now();
+  const auto waited = [&] {
+    return std::chrono::steady_clock::now() - start > std::chrono::seconds{4};
+  };
+  for (double spent = 0;
+       call.size() < (waited() ? 3 : 5) || (spent < budget && call.size() < 51 && !waited());)
     spent += seconds_of(pass, run.threads);
   state.counters["busy_percent"] = undisturbed.percent();
   if (!work.right()) return state.SkipWithError("the result differs from the scalar kernel's");

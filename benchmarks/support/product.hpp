@@ -39,8 +39,7 @@ struct product_run {
 ///                     the same threads, operands in registers (dot_product_peak.hpp); absent where that isn't known
 ///   weights/cycle     of one core, by the clock estimated in the same pass
 ///   busy_percent      of the time on the clock the threads were running. Below 98 or so others had the cores too,
-///   which
-///                     spoils figures of several threads; one thread's are of its processor time (machine.hpp)
+///                     which spoils figures of several threads; one thread's are of its processor time (machine.hpp)
 ///   spread_percent    half the distance between the quartiles of the passes
 void measure_product(benchmark::State& state, const product_run& run);
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "../../examples/support/kernel_choice.hpp"
+#include "console.hpp"
 #include "dot_product_peak.hpp"
 #include "machine.hpp"
 #include "model_shapes.hpp"
@@ -24,6 +25,9 @@ namespace {
   std::fprintf(stderr, "%s\n", sentence.c_str());
   std::exit(2);
 }
+
+/// Of those that were added.
+std::size_t longest_name = 0;
 
 /// Google Benchmark writes into a name how a measurement was configured. All of ours are configured
 /// alike.
@@ -97,7 +101,13 @@ std::vector<std::size_t> thread_counts() {
 std::string threads_name(std::size_t threads) { return "threads:" + std::to_string(threads); }
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& measurement) {
-  benchmark::RegisterBenchmark(name.c_str(), measurement)->Iterations(1)->UseManualTime();
+  longest_name = std::max(longest_name, name.size());
+  const auto watched = [measurement](benchmark::State& state) {
+    const busy since;
+    measurement(state);
+    state.counters["others_percent"] = since.others_percent();
+  };
+  benchmark::RegisterBenchmark(name.c_str(), watched)->Iterations(1)->UseManualTime();
 }
 
 int run(int argc, char** argv) {
@@ -117,8 +127,7 @@ int run(int argc, char** argv) {
   if (json) {
     display = std::make_unique<plain_names<benchmark::JSONReporter>>();
   } else {
-    display = std::make_unique<plain_names<benchmark::ConsoleReporter>>(
-        benchmark::ConsoleReporter::OO_Tabular);
+    display = std::make_unique<plain_names<console>>(longest_name);
   }
   if (file) out = std::make_unique<plain_names<benchmark::JSONReporter>>();
   benchmark::RunSpecifiedBenchmarks(display.get(), out.get());

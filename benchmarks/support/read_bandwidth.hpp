@@ -14,7 +14,7 @@
 #include "machine.hpp"
 #include "spinning_threads.hpp"
 #include <edgerazor/core/config.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 
 #if EDGERAZOR_X86
 #include <immintrin.h>

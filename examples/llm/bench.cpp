@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "options.hpp"
+#include "profile.hpp"
 #include "report.hpp"
 #include "speed.hpp"
 #include "support/kernel_choice.hpp"
@@ -24,6 +25,16 @@ geometry published_shape(const std::string& name) {
   for (const std::string& one : geometry_names())
     names.append(names.empty() ? "" : ", ").append(one);
   throw std::invalid_argument("no geometry is called " + er::quoted(name) + "; there are " + names);
+}
+
+void print_profile(const std::string& name, const profile& of) {
+  std::printf("\n%s, decoding:\n", er::printable(name).c_str());
+  print_table(profile_table(of));
+  std::printf(
+      "%s\nA token takes %.2f times its products; %zu threads wait %.1f %% of their time, for "
+      "each other or for one that works alone.\n",
+      profile_bar(of, 100).c_str(), of.seconds() / of.product_seconds(), of.threads,
+      100 * of.waited());
 }
 
 }  // namespace
@@ -43,7 +54,12 @@ void bench(const bench_options& options) {
     recipes = recipes_for(options.recipes, options.recipes != bench_options{}.recipes,
                           options.quantize, file);
   }
-  race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
+  race how{{},
+           options.decoded_tokens,
+           options.rounds,
+           options.run.threads,
+           options.run.kernel,
+           options.profile};
   std::mt19937_64 random(1);
   const std::size_t prompt_tokens =
       prompt_room(options.prompt_tokens, options.decoded_tokens, shape);
@@ -95,8 +111,17 @@ void bench(const bench_options& options) {
                     {"decoded_tokens_per_second", s.decode_rate},
                     {"cache_bytes", s.cache_bytes},
                     {"peak_memory_bytes", s.peak_memory}});
+    for (std::size_t at = 0; options.profile && at < step_count; ++at) {
+      const step_times& one = s.decoding.steps[at];
+      const double tokens = static_cast<double>(std::max<std::size_t>(s.decoding.tokens, 1));
+      rows.back()["profile"][name_of(static_cast<step>(at))] = {
+          {"seconds_per_token", one.seconds / tokens},
+          {"waited_seconds_per_token", one.waited / tokens}};
+    }
   }
   print_table(table);
+  for (std::size_t i = 0; options.profile && i < speeds.size(); ++i)
+    print_profile(contestants[i].name, speeds[i].decoding);
 
   const nlohmann::json figures{{"model", options.model.empty() ? options.shape : options.model},
                                {"prompt_tokens", how.prompt.size()},

@@ -39,8 +39,23 @@ std::vector<er::format> candidates(std::size_t group, bool plain, bool zeros) {
   return result;
 }
 
+/// SpQR's.
+std::vector<er::format> two_level_candidates() {
+  std::vector<er::format> result;
+  for (const er::code_type code : {er::code_type::int2, er::code_type::int3, er::code_type::int4}) {
+    er::format fmt{code, 16};
+    fmt.zero = er::zero_kind::point;
+    fmt.two_level = true;
+    result.push_back(fmt);
+  }
+  return result;
+}
+
+/// At most the bytes of a matrix, with what a sum's own form adds.
 std::size_t bytes_of(const er::format& fmt, const er::any_matrix& matrix) {
-  return er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
+  const std::size_t packed = er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
+  constexpr std::size_t of_sum = 512;
+  return fmt.two_level ? packed + sparse_bytes(matrix.rows(), matrix.cols()) + of_sum : packed;
 }
 
 /// At most what a file takes beside its matrices: metadata, norms, biases and what is written of
@@ -272,6 +287,9 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   };
 
   const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
+  const std::vector<er::format> uniform =
+      method.keeps ? two_level_candidates()
+                   : candidates(options.group, method.name == "rtn", method.name != "rtn");
   std::vector<er::format> formats;
   if (automatic) {
     if (!sensitivity) {
@@ -281,14 +299,13 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     formats = fitting_formats(places, candidates(options.group, true, true), *sensitivity, probe,
                               budget, threads);
   } else {
-    formats = uniform_formats(
-        places, candidates(options.group, method.name == "rtn", method.name != "rtn"), budget);
+    formats = uniform_formats(places, uniform, budget);
   }
   if (formats.empty()) {
     std::size_t smallest = besides;
     for (const matrix_place& place : places) {
       std::size_t least = place.matrix->bytes().size();
-      for (const er::format& fmt : candidates(options.group, method.name == "rtn", true))
+      for (const er::format& fmt : automatic ? candidates(options.group, true, true) : uniform)
         least = std::min(least, bytes_of(fmt, *place.matrix));
       smallest += least;
     }
@@ -301,7 +318,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     rounded one = round_matrix(*place.matrix, formats[i], method, from, threads);
     result.matrices[i] = {place.name,
                           place.layer,
-                          formats[i].name(),
+                          one.matrix.fmt().name(),
                           std::string{method.name},
                           one.matrix.rows() * one.matrix.cols(),
                           one.matrix.bytes().size(),

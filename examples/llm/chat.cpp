@@ -273,6 +273,10 @@ chat_format::pieces chat_format::render(std::span<const message> conversation, b
     const message& one = conversation[i];
     if (says_.unread_tools && (one.role == "tool" || !one.calls.empty()))
       throw std::invalid_argument(unread_tools);
+    if (says_.alternates && (one.role == "user") != (i % 2 == 0)) {
+      throw std::invalid_argument(
+          "the model's chat template takes questions and answers in turn alone");
+    }
     if (one.role == "user") {
       append_question(out, one.text, std::exchange(first, false), system);
     } else if (one.role == "assistant") {

@@ -65,7 +65,8 @@ class chat_format {
 
   /// A whole conversation, without the beginning-of-sequence token of its first message; with the
   /// header of an answer where one is `wanted`. Throws std::invalid_argument where the first
-  /// message is of the system and the template takes none, and where tools are called or answer and
+  /// message is of the system and the template takes none, where questions and answers do not
+  /// alternate and the template raises an error at that, and where tools are called or answer and
   /// the template prints that in a way that this program does not follow.
   [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted) const;
 

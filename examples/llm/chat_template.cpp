@@ -66,6 +66,7 @@ class row_reader {
         const bool about_system = t.text.find("ystem") != std::string::npos &&
                                   t.text.find("support") != std::string::npos;
         if (about_system) result_.takes_system = false;
+        if (t.text.find("alternate") != std::string::npos) result_.alternates = true;
       }
     }
   }

@@ -44,6 +44,7 @@ struct chat_template {
   bool trims = false;    ///< messages lose white space at both ends
   bool prints_bos = false;
   bool takes_system = true;  ///< else it raises an error at a system message
+  bool alternates = false;   ///< it raises an error where questions and answers do not
   thought_parts thoughts;
   std::optional<tool_parts> tools;
   bool unread_tools = false;  ///< it prints tools, in a way that is not followed

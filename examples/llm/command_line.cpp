@@ -185,7 +185,7 @@ void add_calibrate(CLI::App& program) {
   command
       .add_option(
           "--method", options.method,
-          "rtn, mse, gptq, refined, awq or hqq: one format for all; auto: to each matrix the "
+          "rtn, mse, gptq, refined, awq, hqq or spqr: one format for all; auto: to each matrix the "
           "format that the cost of rounding it asks for, and refined")
       ->capture_default_str();
   command
@@ -269,6 +269,8 @@ void add_bench(CLI::App& program) {
                   "Random weights in a published shape: qwen3-0.6b, smollm2-135m, ...")
       ->type_name("NAME");
   source.require_option(1);
+  command.add_flag("--profile", options.profile,
+                   "Show where a decoded token's time goes, and by how much threads wait");
   add_race(command, options);
   command.callback([shared] { bench(*shared); });
 }

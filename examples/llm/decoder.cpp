@@ -42,7 +42,11 @@ constexpr std::size_t most_queries = 16;
 
 decoder::decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
                  const er::kernel& k)
-    : model_(weights), threads_(threads), kernel_(k), max_positions_(max_positions) {
+    : model_(weights),
+      threads_(threads),
+      kernel_(k),
+      max_positions_(max_positions),
+      clock_(threads) {
   const geometry& shape = weights.shape;
   // Of a head and position: bytes, and float scales of groups; or floats.
   const double each = weights.quantized_cache ? static_cast<double>(shape.head_size) + 4
@@ -87,13 +91,20 @@ er::matrix_view<float> decoder::rows(std::vector<float>& buffer, std::size_t tok
 /// use(x) with the form of `in` that matrices of one kind take: as it is, int8 in groups of theirs,
 /// or what sums prepare.
 template <class Use>
-void decoder::with_input(er::matrix_view<const float> in, std::span<const er::weight_ref> matrices,
-                         const er::any_matrix& w, Use&& use) {
-  if (w.is_dense()) return use(er::unquantized{in});
+void decoder::with_input(step what, std::size_t bytes, er::matrix_view<const float> in,
+                         std::span<const er::weight_ref> matrices, const er::any_matrix& w,
+                         Use&& use) {
+  const auto multiply = [&](const auto& x) {
+    clock_.enter(what, bytes);
+    use(x);
+  };
+  if (w.is_dense()) return multiply(er::unquantized{in});
+  clock_.enter(step::to_int8);
   if (w.sum()) {
-    const std::size_t bytes = er::input_bytes(matrices, in.rows);
-    if (prepared_.size() < bytes) prepared_.resize(bytes);
-    return use(er::prepare(matrices, in, prepared_, {.kernel = &kernel_, .executor = threads_}));
+    const std::size_t room = er::input_bytes(matrices, in.rows);
+    if (prepared_.size() < room) prepared_.resize(room);
+    return multiply(
+        er::prepare(matrices, in, prepared_, {.kernel = &kernel_, .executor = threads_}));
   }
   er::packed_activations& room = activations_[{in.cols, w.group_cols()}];
   er::activation_tables tables = room.tables();
@@ -102,23 +113,26 @@ void decoder::with_input(er::matrix_view<const float> in, std::span<const er::we
     const std::size_t tokens = std::max(in.rows, room.max_tokens());
     room = er::packed_activations(in.cols, w.group_cols(), tokens, nullptr, tables);
   }
-  use(er::quantize_activations(
+  multiply(er::quantize_activations(
       in, room,
       {.scales = er::activation_scales::of_groups, .kernel = &kernel_, .executor = threads_}));
 }
 
-void decoder::multiply(er::matrix_view<const float> in, std::span<const product> products) {
+void decoder::multiply(step what, er::matrix_view<const float> in,
+                       std::span<const product> products) {
   for (std::size_t begin = 0, end; begin < products.size(); begin = end) {
     // Neighbours that take the input in one form are one job: all of them, unless an override tells
     // them apart.
     const er::any_matrix& w = *products[begin].weights;
     job_.clear();
     job_weights_.clear();
+    std::size_t bytes = 0;
     for (end = begin; end < products.size() && same_input(*products[end].weights, w); ++end) {
       job_.emplace_back(*products[end].weights, products[end].out);
       job_weights_.emplace_back(*products[end].weights);
+      bytes += products[end].weights->bytes().size();
     }
-    with_input(in, job_weights_, w, [&](const auto& x) {
+    with_input(what, bytes, in, job_weights_, w, [&](const auto& x) {
       if (threads_.size() == 1)
         return er::gemm_fused(job_, x,
                               {.kernel = &kernel_});  // not cut into grains: longer streams
@@ -139,7 +153,8 @@ void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate
   if (in.rows >= few && same_input(gate.weights, up.weights) && gate.bias.empty() &&
       up.bias.empty()) {
     const std::array<er::weight_ref, 2> both{gate.weights, up.weights};
-    with_input(in, both, gate.weights, [&](const auto& x) {
+    const std::size_t bytes = gate.weights.bytes().size() + up.weights.bytes().size();
+    with_input(step::gate_up, bytes, in, both, gate.weights, [&](const auto& x) {
       er::gemm_gated(gate.weights, up.weights, x, out, {.kernel = &kernel_, .executor = threads_});
     });
     return;
@@ -147,13 +162,15 @@ void decoder::multiply_gated(er::matrix_view<const float> in, const linear& gate
   const auto ups = rows(up_, out.rows, out.cols);
   const std::array inputs{product{&gate.weights, &gate.bias, out},
                           product{&up.weights, &up.bias, ups}};
-  multiply(in, inputs);
+  multiply(step::gate_up, in, inputs);
+  clock_.enter(step::silu);
   for (std::size_t t = 0; t < out.rows; ++t)
     er::silu_product(out.row(t), ups.row(t), out.row(t), {.kernel = &kernel_});
 }
 
 /// normed_ = rms_norm(stream_).
 void decoder::normalise(const std::vector<float>& weight, std::size_t tokens) {
+  clock_.enter(step::norm);
   const auto in = rows(stream_, tokens, model_.shape.hidden),
              out = rows(normed_, tokens, model_.shape.hidden);
   threads_.run(divide_up(tokens, token_grain), [&](std::size_t grain) {
@@ -166,6 +183,7 @@ void decoder::normalise(const std::vector<float>& weight, std::size_t tokens) {
 
 /// stream_ += sum_.
 void decoder::add_to_stream(std::size_t tokens) {
+  clock_.enter(step::residual);
   for (std::size_t i = 0; i < tokens * model_.shape.hidden; ++i) stream_[i] += sum_[i];
 }
 
@@ -181,7 +199,8 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
                                product{&weights.key.weights, &weights.key.bias, k},
                                product{&weights.value.weights, &weights.value.bias, v}};
   show(layer_input::attention, rows(normed_, tokens, shape.hidden));
-  multiply(rows(normed_, tokens, shape.hidden), projections);
+  multiply(step::qkv, rows(normed_, tokens, shape.hidden), projections);
+  clock_.enter(step::rope_and_cache);
 
   const auto place_heads = [&](std::span<float> heads, const std::vector<float>& norm,
                                std::size_t t) {
@@ -202,6 +221,7 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     std::visit([&](auto& c) { c.append(k.row(t), v.row(t)); }, cache);
   }
 
+  clock_.enter(step::attention);
   // A grain's queries share a key/value head: the heads that it serves, or where there are more
   // tokens, those of one head for several tokens.
   const std::size_t per_kv_head = shape.heads / shape.kv_heads;
@@ -230,7 +250,7 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
   const std::array output{
       product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
   show(layer_input::output, mixed);
-  multiply(mixed, output);
+  multiply(step::output, mixed, output);
   add_to_stream(tokens);
 }
 
@@ -243,7 +263,7 @@ void decoder::feed_forward(const layer& weights, std::size_t tokens) {
   show(layer_input::down, gated);
   const std::array output{
       product{&weights.down.weights, &weights.down.bias, rows(sum_, tokens, shape.hidden)}};
-  multiply(gated, output);
+  multiply(step::down, gated, output);
   add_to_stream(tokens);
 }
 
@@ -296,6 +316,7 @@ void decoder::forward(std::span<const token_id> tokens) {
     throw std::invalid_argument("decoder: the text is longer than the " +
                                 std::to_string(max_positions_) + " positions there is room for");
   }
+  clock_.enter(step::embedding);
   embed(tokens, rows(stream_, tokens.size(), shape.hidden));
   const auto tables = rows(turns_, tokens.size(), model_.positions.table_size());
   for (std::size_t t = 0; t < tokens.size(); ++t)
@@ -314,7 +335,8 @@ er::matrix_view<const float> decoder::logits(std::size_t first, std::size_t coun
     throw std::invalid_argument("decoder: logits of tokens that the last pass did not have");
   const auto out = rows(logits_, count, model_.shape.vocabulary);
   const std::array head{product{&model_.head(), nullptr, out}};
-  multiply(rows(normed_, last_tokens_, model_.shape.hidden).rows_between(first, first + count),
+  multiply(step::head,
+           rows(normed_, last_tokens_, model_.shape.hidden).rows_between(first, first + count),
            head);
   return out;
 }

@@ -13,6 +13,7 @@
 
 #include "attention.hpp"
 #include "model.hpp"
+#include "profile.hpp"
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
 #include <edgerazor/core/views.hpp>
@@ -72,6 +73,8 @@ class decoder {
   er::matrix_view<const float> head_logits(er::matrix_view<const float> stream);
   /// Empty: nobody looks.
   void observe(input_observer observer) { observer_ = std::move(observer); }
+  /// Where the time goes; whoever watches turns it to `sampling` himself.
+  [[nodiscard]] profiler& clock() noexcept { return clock_; }
 
   /// Forgets the positions from `size` on.
   void truncate(std::size_t size);
@@ -87,12 +90,12 @@ class decoder {
     er::matrix_view<float> out;
   };
 
-  void multiply(er::matrix_view<const float> in, std::span<const product> products);
+  void multiply(step what, er::matrix_view<const float> in, std::span<const product> products);
   void multiply_gated(er::matrix_view<const float> in, const linear& gate, const linear& up,
                       er::matrix_view<float> out);
   template <class Use>
-  void with_input(er::matrix_view<const float> in, std::span<const er::weight_ref> matrices,
-                  const er::any_matrix& w, Use&& use);
+  void with_input(step what, std::size_t bytes, er::matrix_view<const float> in,
+                  std::span<const er::weight_ref> matrices, const er::any_matrix& w, Use&& use);
   void normalise(const std::vector<float>& weight, std::size_t tokens);
   void attention(const layer& weights, layer_cache& cache, std::size_t tokens);
   void feed_forward(const layer& weights, std::size_t tokens);
@@ -111,6 +114,7 @@ class decoder {
       activations_;  ///< by columns and group
 
   input_observer observer_;
+  profiler clock_;
   std::vector<er::fused_product> job_;       ///< of `multiply`
   std::vector<er::weight_ref> job_weights_;  ///< its matrices
   std::vector<std::byte> prepared_;          ///< what sums prepare

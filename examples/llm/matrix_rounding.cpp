@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,6 +16,8 @@
 #include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
+#include <edgerazor/calibrate/spqr.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
@@ -57,17 +61,71 @@ std::vector<float> some_rows(er::matrix_view<const float> all, std::size_t step)
 }
 
 /// Packs, and judges every eighth row: an output error costs as much as an eighth of rounding.
+/// `values`: those of `chosen`, and what is kept beside it.
 rounded judged(er::matrix_view<const float> weights, const er::format& fmt,
-               const er::rounded_matrix& chosen, const shared_input& input, thread_pool& threads) {
+               const er::rounded_matrix& chosen, const std::vector<float>& values,
+               const shared_input& input, thread_pool& threads) {
   constexpr std::size_t step = 8;
   const std::vector<float> w = some_rows(weights, step),
-                           q = some_rows({chosen.values().data(), chosen.rows, chosen.cols}, step),
+                           q = some_rows({values.data(), chosen.rows, chosen.cols}, step),
                            none(w.size());
-  const auto view = [&](const std::vector<float>& values) {
-    return er::matrix_view<const float>{values.data(), values.size() / weights.cols, weights.cols};
+  const auto view = [&](const std::vector<float>& rows) {
+    return er::matrix_view<const float>{rows.data(), rows.size() / weights.cols, weights.cols};
   };
-  return {pack(fmt, chosen), er::output_error(view(w), view(q), input.moments, threads),
+  return {pack(fmt, chosen),
+          {},
+          er::output_error(view(w), view(q), input.moments, threads),
           er::output_error(view(w), view(none), input.moments, threads)};
+}
+
+rounded judged(er::matrix_view<const float> weights, const er::format& fmt,
+               const er::rounded_matrix& chosen, const shared_input& input, thread_pool& threads) {
+  return judged(weights, fmt, chosen, chosen.values(), input, threads);
+}
+
+/// Entries of the longest row of each tile, added up: the steps of the sparse matrix.
+std::size_t sparse_steps(std::span<const er::sparse_entry> kept, std::size_t rows) {
+  std::vector<std::size_t> counts(rows), longest((rows + er::tile_rows - 1) / er::tile_rows);
+  for (const er::sparse_entry& one : kept) {
+    std::size_t& most = longest[one.row / er::tile_rows];
+    most = std::max(most, ++counts[one.row]);
+  }
+  return std::accumulate(longest.begin(), longest.end(), std::size_t{0});
+}
+
+/// Steps of a tile of the sparse matrix, on the average.
+std::size_t steps_of(std::size_t cols) { return (3 * cols + 199) / 200; }
+
+/// SpQR with the least threshold whose outliers have room: found on some of the tiles, and raised
+/// where all of them need more.
+er::spqr_result round_by_spqr(er::matrix_view<const float> w, const er::level_grid& grid,
+                              const shared_input& input, thread_pool& threads) {
+  er::spqr_options options;
+  options.executor = threads;
+  const er::fit_squared_error fit;
+  const auto fits = [&](const er::spqr_result& result, std::size_t rows) {
+    const std::size_t tiles = (rows + er::tile_rows - 1) / er::tile_rows;
+    return sparse_steps(result.kept, rows) <= tiles * steps_of(w.cols);
+  };
+  constexpr std::size_t most_tiles = 8;
+  const std::size_t tiles = w.rows / er::tile_rows;
+  std::vector<float> sample;
+  for (std::size_t i = 0; i < std::min(tiles, most_tiles); ++i) {
+    const std::size_t first = i * tiles / std::min(tiles, most_tiles) * er::tile_rows;
+    for (std::size_t r = first; r < first + er::tile_rows; ++r)
+      sample.insert(sample.end(), w.row(r).begin(), w.row(r).end());
+  }
+  const er::matrix_view<const float> some{sample.data(), sample.size() / w.cols, w.cols};
+  double low = 0x1p-7, high = 16;  // the published one is 0.2
+  for (int i = 0; i < 7 && some.rows > 0; ++i) {
+    options.threshold = std::sqrt(low * high);
+    const bool room = fits(er::round_by_spqr(some, input.factor, grid, options, fit), some.rows);
+    (room ? high : low) = options.threshold;
+  }
+  for (options.threshold = high;; options.threshold *= 1.25) {
+    er::spqr_result result = er::round_by_spqr(w, input.factor, grid, options, fit);
+    if (fits(result, w.rows)) return result;
+  }
 }
 
 template <class Fit>
@@ -119,6 +177,15 @@ const std::array methods = std::to_array<rounding_method>({
      [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
         thread_pool&
             threads) { return to_nearest(w, fmt, er::fit_half_quadratic{}, {}, input, threads); }},
+    {"spqr",
+     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
+        thread_pool& threads) {
+       er::spqr_result chosen = round_by_spqr(w, grid_of(fmt), input, threads);
+       rounded result = judged(w, fmt, chosen.rounded, chosen.values(), input, threads);
+       result.kept = std::move(chosen.kept);
+       return result;
+     },
+     false, true},
 });
 
 }  // namespace
@@ -128,6 +195,12 @@ shared_input::shared_input(er::second_moments sums, er::column_statistics statis
       columns(std::move(statistics)),
       factor(er::damped_inverse_factor(moments)),
       importance(moments.mean_squares()) {}
+
+std::size_t sparse_bytes(std::size_t rows, std::size_t cols) {
+  const std::size_t tiles = (rows + er::tile_rows - 1) / er::tile_rows;
+  const std::size_t head = (4 * (tiles + 1) + 63) / 64 * 64;
+  return head + tiles * steps_of(cols) * sizeof(er::sparse_step);
+}
 
 const rounding_method& method_by_name(std::string_view name) {
   std::string names;
@@ -160,8 +233,15 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
                 bytes.data(), bytes.size());
     result.error += part.error;
     result.energy += part.energy;
+    for (er::sparse_entry one : part.kept) {
+      one.row += begin;
+      result.kept.push_back(one);
+    }
   }
   result.matrix = er::any_matrix::owner_of(std::move(storage));
+  if (result.kept.empty()) return result;
+  const er::sparse_matrix beside(weights.rows(), weights.cols(), result.kept);
+  result.matrix = er::any_matrix::joined(er::sum_of{result.matrix, beside});
   return result;
 }
 

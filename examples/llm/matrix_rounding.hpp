@@ -14,6 +14,7 @@
 #include <edgerazor/calibrate/statistics.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 
 namespace llm {
 
@@ -31,8 +32,9 @@ struct shared_input {
 /// A matrix rounded, and what that costs.
 struct rounded {
   er::any_matrix matrix;
-  double error = 0;   ///< of some of the rows, in all tokens: |(W - Q) x|^2
-  double energy = 0;  ///< of the same rows: |W x|^2
+  std::vector<er::sparse_entry> kept = {};  ///< what weights are more than their codes say
+  double error = 0;                         ///< of some of the rows, in all tokens: |(W - Q) x|^2
+  double energy = 0;                        ///< of the same rows: |W x|^2
 };
 
 /// A way of choosing levels, scales and zeros, by name:
@@ -43,13 +45,21 @@ struct rounded {
 ///     refined gptq, then levels, scales and zeros once more, each as the others now are
 ///     awq     mse, after columns were scaled by their activations (arXiv 2306.00978)
 ///     hqq     round to nearest, zeros by half-quadratic splitting; needs no text
+///     spqr    gptq in groups of 16 columns whose scales and zeros are codes of 3 bits, the weights
+///             that hurt most kept in a sparse matrix (arXiv 2306.03078)
 struct rounding_method {
   std::string_view name;
   std::function<rounded(er::matrix_view<const float> weights, const er::format& fmt,
                         const shared_input& input, thread_pool& threads)>
       round;
   bool scales_columns = false;  ///< the host first multiplies columns by `column_scales`
+  bool keeps = false;           ///< formats have two levels, and a sparse matrix stands beside
 };
+
+/// At most the bytes of the sparse matrix of a method that keeps weights: 64 for each 16 rows and
+/// 1.5 % of the columns, which is 0.48 bits a weight. Rows of a tile are as long as its longest, so
+/// that a percent of the weights is kept or less.
+std::size_t sparse_bytes(std::size_t rows, std::size_t cols);
 
 /// Throws std::invalid_argument, naming all, where there is none of that name.
 const rounding_method& method_by_name(std::string_view name);

@@ -82,6 +82,7 @@ struct bench_options {
   std::vector<std::string> recipes{"w16", "w4_a8_kv8", "w2_79_a8_kv8", "w1_88_a8_kv8",
                                    "w1_58_a8_kv8"};
   std::size_t prompt_tokens = 128, decoded_tokens = 32, rounds = 3;
+  bool profile = false;
   quantize_options quantize;
   run_options run;
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model.hpp"
+#include "profile.hpp"
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
 
@@ -24,7 +25,8 @@ struct race {
   std::size_t decoded_tokens = 32;  ///< then so many one by one, greedily
   std::size_t rounds = 3;           ///< after a short one that warms up
   std::size_t threads = 1;
-  std::string kernel;  ///< empty: the fastest
+  std::string kernel;     ///< empty: the fastest
+  bool profiled = false;  ///< whether decoding is timed step by step
 };
 
 struct speed {
@@ -35,6 +37,7 @@ struct speed {
   std::size_t bytes_per_token = 0;  ///< that decoding one token reads of them
   std::size_t cache_bytes = 0;      ///< keys and values of prompt and decoded tokens
   std::size_t peak_memory = 0;      ///< of the worker; 0 where processes can't be told apart
+  profile decoding;                 ///< of all rounds together; nothing where nobody asked
 };
 
 /// One round of every contestant, then the next round: what slows the machine down for a while

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -52,6 +53,8 @@ class thread_pool {
     context_ = &work;
     grains_ = grains;
     next_.store(0, std::memory_order_relaxed);
+    const std::int64_t start = counts_ ? now() : 0;
+    if (counts_) worked_.store(0, std::memory_order_relaxed);
     state_.store(open, std::memory_order_release);
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
@@ -59,7 +62,26 @@ class thread_pool {
     state_.fetch_and(~open, std::memory_order_acq_rel);
     for (std::uint32_t active; (active = state_.load(std::memory_order_acquire)) != 0;)
       wait_while(state_, active);
+    if (counts_) {
+      const std::int64_t took = now() - start;
+      job_time_ += took;
+      waited_ += took * static_cast<std::int64_t>(size()) - worked_.load(std::memory_order_relaxed);
+    }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+  /// Times of all jobs of several grains since counting began.
+  struct job_times {
+    double seconds = 0;  ///< on the clock
+    double waited = 0;   ///< threads' time that was not spent in grains, added up
+  };
+  /// Whether jobs are timed; two looks at the clock a thread and job. Not while one runs.
+  void count_waiting(bool on) {
+    counts_ = on;
+    job_time_ = waited_ = 0;
+  }
+  [[nodiscard]] job_times jobs() const noexcept {
+    return {static_cast<double>(job_time_) * 1e-9, static_cast<double>(waited_) * 1e-9};
   }
 
   /// The same as the library asks for it: a pool is an edgerazor::row_executor.
@@ -69,17 +91,35 @@ class thread_pool {
   static constexpr std::uint32_t open =
       1u << 31;  ///< of state_; below it the number of threads inside the job
 
-  /// Decoding hands out jobs of tens of microseconds; sleeping and waking would take as long, so a
-  /// thread looks a few times, giving its core away in between, before it sleeps.
+  /// Decoding hands out jobs of tens of microseconds, a few microseconds apart; sleeping and waking
+  /// would take as long, and a core that was given away to another program comes back milliseconds
+  /// later. So a thread looks for some 50 us, then gives its core away a few times, then sleeps.
   static void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-    for (int look = 0; look < 200; ++look) {
-      if (value.load(std::memory_order_acquire) != old) return;
-      if (look >= 20) std::this_thread::yield();
+    constexpr int rounds = 64, looks = 512;  // a look is some 2 ns
+    for (int round = 0; round < rounds + 8; ++round) {
+      for (int look = 0; look < looks; ++look) {
+        if (value.load(std::memory_order_acquire) != old) return;
+      }
+      if (round >= rounds) std::this_thread::yield();
     }
     value.wait(old, std::memory_order_acquire);
   }
 
+  /// Nanoseconds of the steady clock.
+  static std::int64_t now() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
+
   void drain() {
+    if (!counts_) return work_on();
+    const std::int64_t start = now();
+    work_on();
+    worked_.fetch_add(now() - start, std::memory_order_relaxed);
+  }
+
+  void work_on() {
     for (std::size_t grain; (grain = next_.fetch_add(1, std::memory_order_relaxed)) < grains_;) {
       try {
         call_(context_, grain);
@@ -114,6 +154,9 @@ class thread_pool {
   std::atomic<std::size_t> next_{0};
   std::atomic<std::uint32_t> state_{0}, generation_{0};
   std::atomic<bool> stop_{false};
+  bool counts_ = false;  ///< published with state_, as the job is
+  std::int64_t job_time_ = 0, waited_ = 0;
+  std::atomic<std::int64_t> worked_{0};
   std::mutex error_mutex_;
   std::exception_ptr error_;
   std::vector<std::thread> workers_;  ///< last: they use the rest

@@ -5,6 +5,7 @@
 
 #include <edgerazor/distill/attention_loss.hpp>
 #include <edgerazor/distill/cross_entropy.hpp>
+#include <edgerazor/distill/engine.hpp>
 #include <edgerazor/distill/fused_head.hpp>
 #include <edgerazor/distill/gamma.hpp>
 #include <edgerazor/distill/generalized_js.hpp>

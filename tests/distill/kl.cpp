@@ -15,6 +15,7 @@
 
 #include "distill/oracle.hpp"
 #include "support/golden.hpp"
+#include <edgerazor/distill/engine.hpp>
 #include <edgerazor/distill/kl.hpp>
 
 namespace er = edgerazor;
@@ -49,45 +50,52 @@ void check_token(const rows& logits, float temperature) {
   const oracle::real gamma =
       std::clamp<oracle::real>(1 - oracle::entropy(plain) / std::log(oracle::real{16}), 0, 1);
 
-  std::vector<float> gradient(size, 7);
-  const er::matrix_view<const float> student{logits.student.data(), 1, size},
-      teacher{logits.teacher.data(), 1, size};
-  const er::entropy_aware_kl loss{.temperature = temperature, .temperature_squared = false};
-  const er::blended_result value_alone = loss(student, teacher, er::token_batch{});
-  const er::blended_result r =
-      loss(student, teacher, er::token_batch{}, er::matrix_view<float>{gradient.data(), 1, size});
+  for (const er::loss_engine& engine : er::available_loss_engines()) {
+    INFO(std::string{engine.name});
+    std::vector<float> gradient(size, 7);
+    const er::matrix_view<const float> student{logits.student.data(), 1, size},
+        teacher{logits.teacher.data(), 1, size};
+    const er::entropy_aware_kl loss{.temperature = temperature, .temperature_squared = false};
+    const er::token_batch tokens{.engine = &engine};
+    const er::blended_result value_alone = loss(student, teacher, tokens);
+    const er::blended_result r =
+        loss(student, teacher, tokens, er::matrix_view<float>{gradient.data(), 1, size});
 
-  // Rows that are worked in float know a probability of e^-12 to 1e-6 of itself: where one token
-  // has nearly all the mass, that is what the others' divergence is made of, and 2e-9 nats are left
-  // to it.
-  const double floor = size < 8192 ? 1e-13 : 2e-9;
-  const auto close = [floor](double result, oracle::real expected) {
-    if (std::isinf(expected)) return result == static_cast<double>(expected);
-    return std::fabs(result - static_cast<double>(expected)) <=
-           1e-6 * std::fabs(static_cast<double>(expected)) + floor;
-  };
-  CHECK_MESSAGE(close(r.forward, forward), r.forward, " instead of ", static_cast<double>(forward),
-                ", off by ", r.forward - static_cast<double>(forward));
-  CHECK_MESSAGE(close(r.reverse, reverse), r.reverse, " instead of ", static_cast<double>(reverse),
-                ", off by ", r.reverse - static_cast<double>(reverse));
-  CHECK(std::fabs(r.gamma - static_cast<double>(gamma)) <= 1e-6);
-  CHECK(close(value_alone.value, static_cast<oracle::real>(r.value)));
+    // Rows that are worked in float know a probability of e^-12 to 1e-6 of itself: where one token
+    // has nearly all the mass, that is what the others' divergence is made of, and 2e-9 nats are
+    // left to it.
+    const double floor = size < 8192 ? 1e-13 : 2e-9;
+    const auto close = [floor](double result, oracle::real expected) {
+      if (std::isinf(expected)) return result == static_cast<double>(expected);
+      return std::fabs(result - static_cast<double>(expected)) <=
+             1e-6 * std::fabs(static_cast<double>(expected)) + floor;
+    };
+    CHECK_MESSAGE(close(r.forward, forward), r.forward, " instead of ",
+                  static_cast<double>(forward), ", off by ",
+                  r.forward - static_cast<double>(forward));
+    CHECK_MESSAGE(close(r.reverse, reverse), r.reverse, " instead of ",
+                  static_cast<double>(reverse), ", off by ",
+                  r.reverse - static_cast<double>(reverse));
+    CHECK(std::fabs(r.gamma - static_cast<double>(gamma)) <= 1e-6);
+    CHECK(close(value_alone.value, static_cast<oracle::real>(r.value)));
 
-  if (std::isinf(reverse)) return;  // has no direction: see below
-  const oracle::real blend = static_cast<oracle::real>(r.gamma);
-  const auto expected =
-      oracle::kl_gradient(log_q, log_p, 1 - blend, blend, static_cast<oracle::real>(temperature));
-  oracle::real largest = 0, error = 0, apart = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    largest = std::max(largest, std::fabs(expected[i]));
-    error = std::max(error, std::fabs(static_cast<oracle::real>(gradient[i]) - expected[i]));
+    if (std::isinf(reverse)) continue;  // has no direction: see below
+    const oracle::real blend = static_cast<oracle::real>(r.gamma);
+    const auto expected =
+        oracle::kl_gradient(log_q, log_p, 1 - blend, blend, static_cast<oracle::real>(temperature));
+    oracle::real largest = 0, error = 0, apart = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      largest = std::max(largest, std::fabs(expected[i]));
+      error = std::max(error, std::fabs(static_cast<oracle::real>(gradient[i]) - expected[i]));
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      if (std::isfinite(log_q[i] - log_p[i]))
+        apart = std::max(apart, std::fabs(log_q[i] - log_p[i]));
+    }
+    // What is left where the gradient itself is next to nothing is double's rounding: of s / T, of
+    // ln q - ln p, of the products with them.
+    CHECK(error <= oracle::real{1e-6} * largest + 8 * oracle::real{0x1p-53} * (1 + apart));
   }
-  for (std::size_t i = 0; i < size; ++i) {
-    if (std::isfinite(log_q[i] - log_p[i])) apart = std::max(apart, std::fabs(log_q[i] - log_p[i]));
-  }
-  // What is left where the gradient itself is next to nothing is double's rounding: of s / T, of ln
-  // q - ln p, of the products with them.
-  CHECK(error <= oracle::real{1e-6} * largest + 8 * oracle::real{0x1p-53} * (1 + apart));
 }
 
 }  // namespace

@@ -61,7 +61,8 @@ TEST_SUITE("calibration") {
   TEST_CASE("every method keeps the budget, and its file is a model that runs") {
     demo made;
     std::map<std::string, double> errors;
-    for (const std::string method : {"rtn", "mse", "hqq", "gptq", "refined", "awq", "auto"}) {
+    for (const std::string method :
+         {"rtn", "mse", "hqq", "gptq", "refined", "awq", "spqr", "auto"}) {
       CAPTURE(method);
       const llm::calibration done = made.calibrate(method, 5, method);
       CHECK(done.bits_per_weight() <= 5);
@@ -83,6 +84,30 @@ TEST_SUITE("calibration") {
     // One format for all, so that only the way of choosing levels differs.
     CHECK(errors["gptq"] < errors["mse"]);
     CHECK(errors["refined"] < errors["gptq"]);
+  }
+
+  TEST_CASE("SpQR keeps weights beside its codes, no more than there is room for") {
+    demo made;
+    const llm::calibration done = made.calibrate("spqr", 5, "m");
+    const llm::model_file file(made.folder.path() / "m");
+    const llm::model model = file.load(er::recipe{}, made.threads);
+    std::size_t kept = 0;
+    for (const er::any_matrix* matrix : model.layers[0].matrices()) {
+      CAPTURE(matrix->fmt().name());
+      REQUIRE(matrix->sum());
+      REQUIRE(matrix->sum()->parts().size() == 2);
+      const er::matrix_part& sparse = matrix->sum()->parts()[1].matrix;
+      CHECK(sparse.bytes().size() <= llm::sparse_bytes(matrix->rows(), matrix->cols()));
+      kept += sparse.bytes().size();
+    }
+    CHECK(kept > 0);
+    for (const llm::calibrated_matrix& one : done.matrices) {
+      CAPTURE(one.name);
+      // The embedding's values are -1 and 1: it needs none.
+      const bool whole = one.format == "int4z_g16_q3";
+      CHECK((whole || one.format.ends_with("z_g16_q3+sparse")));
+      CHECK((!whole || one.layer == llm::matrix_place::no_layer));
+    }
   }
 
   TEST_CASE("more bits cost fewer nats") {
@@ -112,8 +137,8 @@ TEST_SUITE("calibration") {
     const double least = std::stod(message.substr(message.find("take: ") + 6));
     CHECK(made.calibrate("auto", least + 0.01, "m").bits_per_weight() <= least + 0.01);
     CHECK_THROWS_WITH_AS((void)made.calibrate("best", 4, "m"),
-                         "no method is called 'best'; there are rtn, mse, gptq, refined, awq, hqq "
-                         "and auto",
+                         "no method is called 'best'; there are rtn, mse, gptq, refined, awq, hqq, "
+                         "spqr and auto",
                          std::invalid_argument);
   }
 

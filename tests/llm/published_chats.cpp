@@ -59,6 +59,51 @@ TEST_CASE("published templates are rendered as Jinja renders them") {
   }
 }
 
+// Templates of our own, with the structure and the output of Llama 3.1's and Gemma's.
+TEST_CASE("conversations of Llama 3.1 and Gemma, as Jinja renders them with their templates") {
+  const nlohmann::ordered_json data =
+      llm::read_ordered_json(std::filesystem::path(EDGERAZOR_TEST_DATA) / "chat_families.json");
+  CHECK(data["cases"].size() == 20);
+  for (const nlohmann::ordered_json& item : data["cases"]) {
+    const std::string family = item["family"], which = item["case"];
+    CAPTURE(family);
+    CAPTURE(which);
+    const nlohmann::ordered_json& own = data["families"][family];
+    llm::vocabulary vocabulary = byte_vocabulary(own["template"].get<std::string>(),
+                                                 own["control"].get<std::vector<std::string>>());
+    vocabulary.bos = 256;
+    const llm::tokenizer words(vocabulary);
+    std::string why;
+    auto format = llm::chat_format::detect(words, why);
+    REQUIRE_MESSAGE(format, why);
+    const auto text = [&] {
+      return rendered(*format, item["messages"], item["add_generation_prompt"]);
+    };
+    const std::string begin = own["control"][0];
+    if (item.contains("tools")) {  // in a way of their own
+      CHECK_THROWS_WITH_AS(format->set_tools({"{}"}),
+                           "the model's chat template prints tools in a way that this program does "
+                           "not follow",
+                           std::invalid_argument);
+    } else if (item.contains("refused")) {
+      CHECK_THROWS_AS((void)text(), std::invalid_argument);
+    } else {
+      CHECK(begin + text() == item["rendered"].get<std::string>());
+    }
+
+    // The layout by its name: the same turns, and of Llama 3.1 no date.
+    if (!item.contains("rendered")) continue;
+    format = llm::chat_format::named(words, family);
+    std::string expected = item["rendered"].get<std::string>();
+    const std::size_t dates = expected.find("Cutting"), own_text = expected.find("\n\n", dates + 1);
+    if (dates != std::string::npos) expected.erase(dates, own_text + 2 - dates);
+    const std::string none = "<|start_header_id|>system<|end_header_id|>\n\n<|eot_id|>";
+    if (const std::size_t at = expected.find(none); at != std::string::npos)
+      expected.erase(at, none.size());
+    CHECK(begin + text() == expected);
+  }
+}
+
 TEST_CASE("which of the published templates have thoughts and tools") {
   const nlohmann::ordered_json data = published();
   const auto parts = [&](const char* name) {

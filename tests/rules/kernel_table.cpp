@@ -39,7 +39,7 @@ constexpr std::array descriptions{
     description{"avxvnni", "x86/avxvnni.hpp", "AVX-VNNI, AVX2, FMA, F16C: Alder Lake, Zen 5 and later",
                 "`vpdpbusd`, 8 rows x 4 columns"},
     description{"avx2", "x86/avx2.hpp", "AVX2, FMA, F16C: Haswell, Zen and later",
-                "`vpmaddubsw` in 16 bits, no more of them than a `static_assert` allows, then `vpmaddwd`"},
+                "`vpmaddubsw` in 16 bits, no more of them than a `static_assert` allows, then `vpmaddwd`; ternary codes of several tokens are looked up, `look_up`"},
     description{"ssse3", "x86/ssse3.hpp", "SSSE3: Core 2, Bulldozer and later",
                 "codes in threes looked up by `pshufb`; others as `generic` does"},
     description{"i8mm", "arm/i8mm.hpp", "FEAT_I8MM: Armv8.6, Neoverse V1 and N2, Apple M2 and later",
@@ -59,11 +59,12 @@ const description* describe(std::string_view name) {
   return found == descriptions.end() ? nullptr : &*found;
 }
 
-/// A function of the table, and whether two kernels have the same one.
+/// A function of the table, whether two kernels have the same one, and whether one has it at all.
 struct function {
   std::string_view name;
   std::string_view plane;  ///< of one per plane
   bool (*same)(const kernel_functions&, const kernel_functions&);
+  bool (*present)(const kernel_functions&) = [](const kernel_functions&) { return true; };
 };
 template <auto Member>
 bool same(const kernel_functions& a, const kernel_functions& b) {
@@ -89,6 +90,10 @@ std::vector<function> all_functions() {
   functions.push_back({"triple_dot", {}, &same<&kernel_functions::triple_dot>});
   functions.push_back({"triple_unpack", {}, &same<&kernel_functions::triple_unpack>});
   functions.push_back({"panel_product", {}, &same<&kernel_functions::panel_product>});
+  functions.push_back(
+      {"look_up", {}, &same<&kernel_functions::look_up>, [](const kernel_functions& k) {
+         return static_cast<bool>(k.look_up);
+       }});
   functions.push_back({"panel_float", {}, &same<&kernel_functions::panel_float>});
   functions.push_back({"scale_sums", {}, &same<&kernel_functions::scale_sums>});
   functions.push_back({"read_scales", {}, &same<&kernel_functions::read_scales>});
@@ -115,9 +120,18 @@ std::string_view owner(std::size_t index, const function& f) {
   return er::detail::product::known_kernels()[last]->name;
 }
 
+/// Those that the kernel at `index` has.
+std::vector<function> functions_of(std::size_t index) {
+  std::vector<function> functions = all_functions();
+  std::erase_if(functions, [index](const function& f) {
+    return !f.present(*er::detail::product::known_kernels()[index]);
+  });
+  return functions;
+}
+
 /// "all", or "`dot`, `unpack` (base3)": functions that the kernel at `index` has from `from`.
 std::string functions_from(std::size_t index, std::string_view from) {
-  const std::vector<function> functions = all_functions();
+  const std::vector<function> functions = functions_of(index);
   std::string text;
   bool all = true;
   for (std::size_t i = 0; i < functions.size();) {
@@ -141,7 +155,7 @@ std::string functions_from(std::size_t index, std::string_view from) {
 /// The other kernels that have functions in this one's table.
 std::string lenders(std::size_t index) {
   std::vector<std::string_view> names;
-  for (const function& f : all_functions()) {
+  for (const function& f : functions_of(index)) {
     const std::string_view name = owner(index, f);
     if (name != er::detail::product::known_kernels()[index]->name &&
         std::find(names.begin(), names.end(), name) == names.end())

@@ -24,24 +24,27 @@ set(violations "")
 
 # What each folder may include. An interop header may include all; nobody includes interop, calibrate or an umbrella.
 set(floors_core core)
-set(floors_policy core policy)
-set(floors_matrix core policy matrix)
-set(floors_kernel core policy matrix kernel)
+set(floors_vector core vector)
+set(floors_policy core vector policy)
+set(floors_matrix core vector policy matrix)
+set(floors_kernel core vector policy matrix kernel)
 set(floors_product core policy matrix kernel product)
 set(floors_distill core row distill)
-set(floors_row core row)
+set(floors_row core vector row)
 set(floors_io core policy matrix io)
 set(floors_calibrate core policy matrix calibrate)
 set(floors_interop core policy matrix kernel product row distill io interop umbrella)
 set(floors_umbrella core policy matrix kernel product row distill io umbrella)
 
-# The floor of "edgerazor/matrix/pack.hpp" is matrix; distill/row is one of its own, the version is as low as core, calibrate
+# The floor of "edgerazor/matrix/pack.hpp" is matrix; distill/row and kernel/vector are ones of their own, the version is as low as core, calibrate
 # has an umbrella that is of its floor, other headers at the top are umbrellas.
 function(floor_of header result)
   if(header STREQUAL "edgerazor/version.hpp")
     set(${result} core PARENT_SCOPE)
   elseif(header MATCHES "^edgerazor/distill/row/")
     set(${result} row PARENT_SCOPE)
+  elseif(header MATCHES "^edgerazor/kernel/vector/")
+    set(${result} vector PARENT_SCOPE)
   elseif(header STREQUAL "edgerazor/calibrate.hpp")
     set(${result} calibrate PARENT_SCOPE)
   elseif(header MATCHES "^edgerazor/([^/]+)/")

@@ -38,7 +38,8 @@ struct cross_entropy {
         result, gradient, [&](const detail::distill::counted_token& token, const output_row& out) {
           return detail::row::cross_entropy_row(
               logits.row(token.index), static_cast<std::size_t>(token.label),
-              static_cast<double>(label_smoothing), token.upstream, out);
+              static_cast<double>(label_smoothing), token.upstream, out,
+              detail::distill::loops_of(tokens.engine));
         });
     return result;
   }

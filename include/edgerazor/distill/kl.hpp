@@ -59,8 +59,8 @@ class teacher_confidence {
       return of_label ? row::parity_softmax{teacher, 1}[label]
                       : rule_.of_entropy(row::parity_entropy(teacher));
     }
-    const logit_statistics seen =
-        row::teacher_statistics(teacher, std::max(rows_.student_cols, rows_.teacher_cols), 1);
+    const logit_statistics seen = row::teacher_statistics(
+        teacher, std::max(rows_.student_cols, rows_.teacher_cols), 1, rows_.by);
     if (token.index < memory_.size()) {
       memory_[token.index] = seen;
       // Tokens in between that don't count leave entries that nobody reads.
@@ -99,7 +99,7 @@ template <class Loss>
 blended_result blended_kl(const Loss& loss, const token_rows& student, const token_rows& teacher,
                           const token_batch& tokens, const gradient_rows& gradient,
                           const blend_options& options = {}) {
-  const logit_rows rows{Loss::name, loss, student, teacher, gradient, loss.mode};
+  const logit_rows rows{Loss::name, loss, student, teacher, tokens, gradient, loss.mode};
   const token_plan plan{Loss::name, tokens, student.rows()};
   const gamma_rule rule = rule_of(loss, options.gamma, plan, rows);
   if (loss.mode == loss_mode::parity && rows.student_cols != rows.teacher_cols)
@@ -128,7 +128,8 @@ blended_result blended_kl(const Loss& loss, const token_rows& student, const tok
 template <class Loss>
 confidence_sums sum_confidence(const Loss& loss, const token_rows& teacher,
                                const token_batch& tokens) {
-  const logit_rows rows{Loss::name, teacher, teacher, {}, vocabulary_mismatch::fail};
+  logit_rows rows{Loss::name, teacher, teacher, {}, vocabulary_mismatch::fail};
+  rows.by = loops_of(tokens.engine);
   const token_plan plan{Loss::name, tokens, teacher.rows()};
   const gamma_rule rule = rule_of(loss, std::nullopt, plan, rows);
   if (rule.from == gamma_rule::source::constant) return {.without = rule.value};

@@ -9,6 +9,7 @@
 #include <string>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/distill/engine.hpp>
 #include <edgerazor/distill/row/kl_row.hpp>
 #include <edgerazor/distill/row/terms.hpp>
 #include <edgerazor/distill/tokens.hpp>
@@ -50,12 +51,14 @@ struct logit_rows {
   std::size_t student_cols = 0, teacher_cols = 0;  ///< columns to read of each row
   double inverse_temperature = 1;
   double square = 1;  ///< T^2 where the loss is multiplied by it
+  const row::loops* by = nullptr;
 
   template <class Loss>
   logit_rows(const char* name, const Loss& loss, const token_rows& of_student,
-             const token_rows& of_teacher, const gradient_rows& gradient,
+             const token_rows& of_teacher, const token_batch& tokens, const gradient_rows& gradient,
              loss_mode mode = loss_mode::stable)
       : logit_rows(name, of_student, of_teacher, gradient, loss.vocabulary) {
+    by = loops_of(tokens.engine);
     const double temperature = check_temperature(name, loss.temperature, mode);
     inverse_temperature = 1 / temperature;
     if (loss.temperature_squared) square = temperature * temperature;
@@ -81,8 +84,8 @@ struct logit_rows {
 
   /// Token i's.
   [[nodiscard]] row::logit_pair pair(std::size_t i) const noexcept {
-    return {student.part(i, 0, student_cols), teacher.part(i, 0, teacher_cols),
-            inverse_temperature};
+    return {student.part(i, 0, student_cols), teacher.part(i, 0, teacher_cols), inverse_temperature,
+            by};
   }
 };
 
@@ -91,18 +94,16 @@ template <class Loss>
 loss_result sum_divergence(const char* name, const Loss& loss, const token_rows& student,
                            const token_rows& teacher, const token_batch& tokens,
                            const gradient_rows& gradient) {
-  const logit_rows rows{name, loss, student, teacher, gradient};
+  const logit_rows rows{name, loss, student, teacher, tokens, gradient};
   const token_plan plan{name, tokens, student.rows()};
   const row::divergence_term term = loss.term();
   loss_result result;
   plan.for_each_counted_row(
       result, gradient, [&](const counted_token& token, const output_row& out) {
         const row::logit_pair pair = rows.pair(token.index);
-        const logit_statistics seen = row::row_statistics(pair, false);
-        const row::term_sums sums = row::sum_terms(term, pair, seen);
         out.clear(rows.student_cols);  // what a vocabulary cut off has no gradient
-        if (out) row::term_gradient(term, pair, seen, sums, rows.square * token.upstream, out);
-        return rows.square * row::not_negative(sums.value);
+        const double value = row::term_row(term, pair, rows.square * token.upstream, out);
+        return rows.square * row::not_negative(value);
       });
   return result;
 }

@@ -134,6 +134,8 @@ class label_span {
 ///     none         no reduction: `token_batch::token_values` is the result, and the value their sum
 enum class reduction { sum, mean, batch_mean, none };
 
+struct loss_engine;  // engine.hpp
+
 /// The tokens of a batch. Token i is row i of the student's and the teacher's view; samples follow
 /// one another. Empty spans mean: no such restriction. Every other span has one entry a token, or
 /// the loss fails naming both counts.
@@ -164,6 +166,9 @@ struct token_batch {
   std::span<const float> token_upstream = {};
   std::span<float> token_values = {};  ///< receives w l of every token, 0 where it doesn't count
   bool accumulate = false;  ///< gradients are added to what is there, and padding leaves it alone
+  /// Of losses over logits, one of available_loss_engines(); null: the fastest. Other losses take
+  /// that always.
+  const loss_engine* engine = nullptr;
 };
 
 /// What a loss over tokens returns.

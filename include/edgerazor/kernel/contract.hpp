@@ -156,6 +156,72 @@ struct panel_tokens {
 /// (below) instead, with w.scales[r], scales[t], and of a group with zeros w.zeros[r] and sums[t].
 using panel_product_function = void (*)(const group_panel& w, const panel_tokens& x) noexcept;
 
+/// Products of ternary codes with several tokens by look-up: what an instruction set may have
+/// beside its panels, for groups of at most look_up_cols columns. Tokens are taken 16 at a time.
+inline constexpr std::size_t look_up_tokens = 16, look_up_unit = 3, look_up_cols = 256;
+/// Units of a group of so many slots; columns past its last count as 0.
+[[nodiscard]] constexpr std::size_t units_of(std::size_t slots) noexcept {
+  return (slot_cols * slots + look_up_unit - 1) / look_up_unit;
+}
+
+/// The unpacked codes of a tile in a group to indices of its units:
+///
+///     indices[16 * u + r] = 4 * (c0 + 3 * c1 + 9 * c2)      of columns 3u, 3u + 1, 3u + 2 of row r
+///
+/// where codes past the group are 0. Units up to a multiple of 4 are written. Returns whether all
+/// codes are 0, 1 or 2; where one is not, the indices are of no use.
+using look_up_indices_function = bool (*)(const std::uint8_t* panel, std::size_t slots,
+                                          std::uint8_t* indices) noexcept;
+inline constexpr std::size_t look_up_step = 4;
+
+/// Several tiles of one group.
+struct look_up_rows {
+  const std::uint8_t* indices = nullptr;  ///< of a tile as above, then of the next
+  std::size_t tile_stride = 0;            ///< bytes from one tile's to the next's
+  std::size_t tiles = 0;
+  std::size_t slots = 0;  ///< of the group, at most look_up_cols / 4
+};
+
+/// sums[256 * i + 16 * t + r] = sum over the group's columns of (code(r, c) - 1) * x[t * x_stride +
+/// c], modulo 2^16, of row r of tile i and `tokens` <= 16 tokens. It fits int16 always where a
+/// group has less than look_up_cols columns; where it has as many, unless all x are -128. Of the
+/// other tokens the sums are 0.
+using look_up_sums_function = void (*)(const look_up_rows& w, const std::int8_t* x,
+                                       std::size_t x_stride, std::size_t tokens,
+                                       std::int16_t* sums) noexcept;
+
+/// Such sums of several groups and tiles, for the one epilogue (below), without zeros: those of
+/// group g begin at sums + g * sums_step, the scales of tile i in it at scales + g * scales_step +
+/// 16 * i.
+struct look_up_results {
+  const std::int16_t* sums = nullptr;
+  std::size_t sums_step = 0;
+  const float* scales = nullptr;
+  std::size_t scales_step = 0;
+  std::size_t groups = 0, tiles = 0;
+};
+
+/// For row r of tile i, groups in order: y[t * y_stride + 16 * i + r] = fma(float(its sum in group
+/// g), its scale in g * x_scales[t * group_stride + g], y[t * y_stride + 16 * i + r]).
+using look_up_scale_function = void (*)(const look_up_results& w, const float* x_scales,
+                                        std::size_t group_stride, std::size_t tokens, float* y,
+                                        std::size_t y_stride) noexcept;
+
+/// Of an instruction set that has none, all three are null.
+struct look_up_functions {
+  look_up_indices_function indices = nullptr;
+  look_up_sums_function sums = nullptr;
+  look_up_scale_function scale = nullptr;
+
+  [[nodiscard]] constexpr explicit operator bool() const noexcept { return indices != nullptr; }
+  [[nodiscard]] bool operator==(const look_up_functions&) const = default;
+};
+/// None, unless an instruction set's namespace has a table of this name; likewise loops/dot.inl's
+/// `widest`.
+inline constexpr look_up_functions look_up_table;
+template <plane_type>
+inline constexpr std::size_t widest = 0;
+
 /// For float activations of several tokens: p[64 * t + 16 * b + r] = fma(code(r, c) - zero_code,
 /// x[t * x_stride + c], p[64 * t + 16 * b + r]) over the columns c = 4 * s + b of the panel, in
 /// order. A token has 4 * slots elements.
@@ -265,6 +331,7 @@ struct functions {
   triple_dot_function triple_dot;
   triple_unpack_function triple_unpack;
   panel_product_function panel_product;
+  look_up_functions look_up;  ///< not every table has them
   panel_float_function panel_float;
   std::array<scale_sums_function, statistics_kinds> scale_sums;  ///< by statistics_index
   std::array<read_scales_function, statistics_kinds> read_scales;

@@ -157,7 +157,7 @@ template <real_element To, real_element T>
 void any_matrix::put_rows(std::size_t first_row, const matrix_view<const T>& source) noexcept {
   To* to = reinterpret_cast<To*>(storage_.data()) + first_row * cols();
   for (std::size_t r = 0; r < source.rows; ++r, to += cols())
-    detail::core::convert_elements(source.row(r).data(), cols_, to);
+    detail::policy::fast_conversion{}(source.row(r).data(), cols_, to);
 }
 
 template <real_element T>

@@ -17,6 +17,7 @@
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/policy/finite.hpp>
 #include <edgerazor/policy/group_loops.hpp>
+#include <edgerazor/policy/loops.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 #include <edgerazor/policy/vector_group.hpp>
 
@@ -69,7 +70,7 @@ template <real_element T>
     return elements;
   } else {
     if (buffer.size() < count) buffer.resize(count);
-    core::convert_elements<element>(elements, count, buffer.data());
+    policy::fast_conversion{}(static_cast<const element*>(elements), count, buffer.data());
     return buffer.data();
   }
 }
@@ -128,10 +129,7 @@ void quantize_columns(const tile_layout& layout, const float* values, std::size_
   for (std::size_t col = begin; col < end; group_end += group_cols) {
     const std::size_t count = std::min(end, group_end) - col;
     if constexpr (zero_quantizer<Rule>) {
-      const group_fit fit{scales[0], scales[1]};
-      std::uint8_t* const to = codes.at(col);
-      for (std::size_t i = 0; i < count; ++i)
-        to[i] = static_cast<std::uint8_t>(Rule::code(values[i], fit));
+      policy::quantize_codes<Rule>(values, count, group_fit{scales[0], scales[1]}, codes.at(col));
       scales += 2;
     } else {
       policy::quantize_codes<Rule>(values, count, *scales, zero_code, codes.at(col));

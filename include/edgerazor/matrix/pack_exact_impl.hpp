@@ -4,23 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include <xsimd/xsimd.hpp>
-
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
-#include <edgerazor/policy/division.hpp>
-#include <edgerazor/policy/group_loops_impl.hpp>
-#include <edgerazor/policy/levels.hpp>
-#include <edgerazor/policy/magnitude.hpp>
-
-EDGERAZOR_BEGIN_INTRINSICS
+#include <edgerazor/policy/loops.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -38,45 +32,11 @@ inline std::array<float, 3> scale_candidates(float scale, scale_kind kind) noexc
           round_scale(middle - core::exact(step * 1.01f), kind)};
 }
 
-/// codes[i] = the level q with group[i] == float(q) * scale, plus `zero_code`. Returns the index of
-/// the first element that has none on the grid, the size where all have one;
-/// codes from that element's vector on are not written.
-///
-/// The quotient of such an element is within a unit in the last place of its level, so rounding
-/// finds that; clamping changes no element that has a level, and gives none to another.
-inline std::size_t put_exact_codes(policy::level_range grid, std::span<const float> group,
-                                   float scale, int zero_code, std::uint8_t* codes) noexcept {
-  using reals = xsimd::batch<float>;
-  constexpr std::size_t step = reals::size < 16 ? 16 : reals::size;
-  const reals low{static_cast<float>(grid.low)}, high{static_cast<float>(grid.high)};
-  std::size_t i = 0;
-  for (; i + step <= group.size(); i += step) {
-    std::int32_t levels[step];
-    bool exact = true;
-    for (std::size_t j = 0; j < step; j += reals::size) {
-      const reals values = reals::load_unaligned(group.data() + i + j);
-      const auto level = policy::round_lanes(policy::quotient(values, reals{scale}), low, high);
-      exact = exact && xsimd::all(xsimd::to_float(level) * reals{scale} == values);
-      if (grid.step == 2) exact = exact && xsimd::all(((level - grid.low) & 1) == 0);
-      level.store_unaligned(levels + j);
-    }
-    if (!exact) break;
-    for (std::size_t j = 0; j < step; ++j)
-      codes[i + j] = static_cast<std::uint8_t>(levels[j] + zero_code);
-  }
-  for (; i < group.size(); ++i) {
-    const int level = policy::round_between(core::quotient(group[i], scale), grid.low, grid.high);
-    if (static_cast<float>(level) * scale != group[i] || (level - grid.low) % grid.step != 0)
-      return i;
-    codes[i] = static_cast<std::uint8_t>(level + zero_code);
-  }
-  return i;
-}
-
 EDGERAZOR_FUNCTION exact_scale find_exact_scale(policy::level_range grid,
                                                 std::span<const float> group, scale_kind kind,
                                                 int zero_code, std::uint8_t* codes) noexcept {
-  const float largest = max_magnitude(group);
+  const policy::loops& loops = policy::best_loops();
+  const float largest = std::bit_cast<float>(loops.largest_bits(group.data(), group.size()));
   if (largest == 0) {
     // Any level times a scale of zero; without a level zero the one above it.
     std::fill_n(codes, group.size(),
@@ -88,7 +48,8 @@ EDGERAZOR_FUNCTION exact_scale find_exact_scale(policy::level_range grid,
     for (const float scale :
          scale_candidates(core::quotient(largest, static_cast<float>(k)), kind)) {
       if (!(scale > 0) || scale > largest_scale(kind)) continue;
-      const std::size_t off_grid = put_exact_codes(grid, group, scale, zero_code, codes);
+      const std::size_t off_grid =
+          loops.exact_codes(grid, scale, zero_code, group.data(), group.size(), codes);
       if (off_grid == group.size()) return {scale, off_grid};
       if (off_grid >= best.off_grid) best = {scale, off_grid};
     }
@@ -99,5 +60,3 @@ EDGERAZOR_FUNCTION exact_scale find_exact_scale(policy::level_range grid,
 }  // namespace detail::matrix
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
-
-EDGERAZOR_END_INTRINSICS

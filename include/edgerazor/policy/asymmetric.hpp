@@ -53,13 +53,10 @@ struct asymmetric {
   float epsilon = 1e-5f;  ///< smallest scale; > 0
 
   /// Precondition: !group.empty().
-  [[nodiscard]] group_fit fit(std::span<const float> group) const noexcept {
-    using detail::core::quotient;
-    float low = group[0], high = group[0];
-    for (const float w : group) {
-      low = w < low ? w : low;
-      high = w > high ? w : high;
-    }
+  template <class Group = std::span<const float>>
+  [[nodiscard]] group_fit fit(const Group& group) const noexcept {
+    using detail::core::quotient, detail::policy::range_of;
+    auto [low, high] = range_of(group);
     if constexpr (Rule == zero_rule::real) {
       if (low == high) return {std::max(std::max(low, -low), epsilon), low < 0 ? 1.0f : 0.0f};
     }
@@ -76,15 +73,19 @@ struct asymmetric {
     return {scale, static_cast<float>(detail::policy::round_between(place, 0, max_code))};
   }
   [[nodiscard]] static int code(float weight, const group_fit& fit) noexcept {
-    using detail::core::quotient, detail::policy::round_between;
+    return code_line(fit)(weight);
+  }
+  /// By which rule codes follow, so that a group has vector loops.
+  [[nodiscard]] static detail::policy::level_line code_line(const group_fit& fit) noexcept {
     if constexpr (Rule == zero_rule::minimum) {
-      return round_between(quotient(detail::core::exact(weight - fit.zero), fit.scale), 0,
-                           max_code);
+      return {.less = fit.zero, .scale = fit.scale, .high = max_code};
     } else if constexpr (Rule == zero_rule::integer) {
-      const int place = static_cast<int>(fit.zero);
-      return round_between(quotient(weight, fit.scale), -place, max_code - place) + place;
+      return {.scale = fit.scale,
+              .low = -fit.zero,
+              .high = max_code - fit.zero,
+              .add = static_cast<int>(fit.zero)};
     } else {
-      return round_between(quotient(weight, fit.scale) + fit.zero, 0, max_code);
+      return {.scale = fit.scale, .more = fit.zero, .high = max_code};
     }
   }
 };

@@ -50,7 +50,7 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
                ", expected a finite one of at least 0 within the output's range");
   }
   if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
-  for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
+  visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
     if (value_scale<Q>(scale_of(policy, values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
@@ -70,8 +70,8 @@ template <zero_quantizer Q, real_element U, class Grouping, real_element T>
 void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float,
                   const Q& policy) {
   constexpr float top = static_cast<float>((1 << Q::bits) - 1);
-  for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
-    const group_fit fit = stored_fit<Q>(policy.fit(values));
+  visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
+    const group_fit fit = stored_fit<Q>(fit_of(policy, values));
     const float ends[] = {value_of<Q::zero>(0, fit.scale, fit.zero),
                           value_of<Q::zero>(top, fit.scale, fit.zero)};
     // A comparison with NaN is false.
@@ -84,22 +84,12 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
   });
 }
 
-/// out[i] = value of the code of values[i], for values that may lie exactly where out does.
-template <zero_quantizer Q, real_element U>
-void write_values(const float* values, std::size_t count, const group_fit& fit, U* out) noexcept {
-  const group_fit stored = stored_fit<Q>(fit);
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto code = static_cast<float>(Q::code(values[i], fit));
-    out[i] = U{value_of<Q::zero>(code, stored.scale, stored.zero)};
-  }
-}
-
 template <group_policy Q, class Grouping, real_element T, real_element U>
 void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
                         const matrix_view<U>& out, row_range rows, const Q& policy,
                         const char* what) {
   check_scales<Q, U>(grouping, in, rows, check_finite(in, rows, what), policy);
-  for_each_group(grouping, in, rows, [&](group_place place, std::span<const float> values) {
+  visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
     const auto fit = fit_of(policy, values);
     for_each_piece(place, out.cols,
                    [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {

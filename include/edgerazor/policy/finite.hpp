@@ -12,6 +12,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/loops.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
@@ -19,21 +20,26 @@ inline namespace EDGERAZOR_ABI {
 
 namespace detail::policy {
 /// Largest of the magnitudes' bits; 0 for no elements.
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float* elements,
-                                                            std::size_t count) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const float16* elements,
-                                                            std::size_t count) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION int largest_magnitude_bits(const bfloat16* elements,
-                                                            std::size_t count) noexcept;
+template <real_element T>
+[[nodiscard]] int largest_magnitude_bits(const T* elements, std::size_t count) noexcept {
+  if constexpr (std::is_same_v<T, float>) {
+    return best_loops().largest_bits(elements, count);
+  } else {
+    static_assert(sizeof(T) == sizeof(std::uint16_t));
+    return best_loops().largest_half_bits(reinterpret_cast<const std::uint16_t*>(elements), count);
+  }
+}
 
-/// Whether all magnitudes are below a limit, which is positive and may be infinity. Faster than the
-/// largest on targets without an integer maximum.
-[[nodiscard]] EDGERAZOR_FUNCTION bool all_below(const float* elements, std::size_t count,
-                                                float limit) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION bool all_below(const float16* elements, std::size_t count,
-                                                float limit) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION bool all_below(const bfloat16* elements, std::size_t count,
-                                                float limit) noexcept;
+/// Whether all magnitudes are below a limit, which is positive and may be infinity.
+template <real_element T>
+[[nodiscard]] bool all_below(const T* elements, std::size_t count, float limit) noexcept {
+  if constexpr (std::is_same_v<T, float>) {
+    return best_loops().all_below(elements, count, limit);
+  } else {
+    const auto largest = static_cast<std::uint16_t>(largest_magnitude_bits(elements, count));
+    return magnitude_bits(core::element_value(T::from_bits(largest))) < magnitude_bits(limit);
+  }
+}
 
 template <class T>
 [[nodiscard]] inline bool all_finite(const T* elements, std::size_t count) noexcept {
@@ -78,7 +84,3 @@ float check_finite(matrix_view<T> matrix, const char* what = "weight") {
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
-
-#if EDGERAZOR_HEADER_ONLY
-#include <edgerazor/policy/finite_impl.hpp>
-#endif

@@ -122,10 +122,10 @@ void initial_scales(matrix_view<T> weights, std::span<float> scales, const Polic
   detail::policy::check_scale_count(group, weights, scales.size(), "initial_scales");
   detail::policy::check_finite(weights, rows);
   float* next = scales.data() + rows.begin * groups_per_row(group, weights.cols);
-  detail::policy::for_each_group(group, weights, rows,
-                                 [&](detail::policy::group_place, std::span<const float> values) {
-                                   *next++ = detail::policy::scale_of(policy, values);
-                                 });
+  detail::policy::visit_groups(
+      group, weights, rows, [&](const detail::policy::group_place&, std::span<const float> values) {
+        *next++ = detail::policy::scale_of(policy, values);
+      });
 }
 
 /// out[r][c] = level(in[r][c], s) * s with the learned scales. Conditions as for `fake_quantize`;
@@ -149,8 +149,9 @@ void fake_quantize(matrix_view<T> in, std::span<const float> scales, matrix_view
                        ", group " + std::to_string(i % groups) + " is out of the output's range");
   }
   const float* next = scales.data() + rows.begin * groups;
-  detail::policy::for_each_group(
-      group, in, rows, [&](detail::policy::group_place place, std::span<const float> values) {
+  detail::policy::visit_groups(
+      group, in, rows,
+      [&](const detail::policy::group_place& place, std::span<const float> values) {
         detail::policy::write_values<Policy>(values.data(), values.size(),
                                              std::max(*next++, policy.epsilon),
                                              out.data + place.row * out.stride + place.col);
@@ -180,8 +181,9 @@ void learned_step_backward(matrix_view<T> weights, std::span<const float> scales
   }
   detail::policy::check_finite(weights, rows);
   std::size_t next = rows.begin * groups;
-  detail::policy::for_each_group(
-      group, weights, rows, [&](detail::policy::group_place place, std::span<const float> values) {
+  detail::policy::visit_groups(
+      group, weights, rows,
+      [&](const detail::policy::group_place& place, std::span<const float> values) {
         const double sum = detail::policy::learned_step_gradient<Policy>(
             values, std::max(scales[next], policy.epsilon),
             grad_out.data + place.row * grad_out.stride + place.col,

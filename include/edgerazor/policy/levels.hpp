@@ -52,7 +52,8 @@ template <int Low, int High>
 ///     by sign        level = -1 where w < 0, else 1                            (`sign_level`)
 ///
 /// A policy that says so, by a member `static constexpr level_rule levels`, has vector loops for
-/// its groups: they do what this function does, weight by weight, with the same bits.
+/// its groups, chosen when the program runs: they do what this function does, weight by weight,
+/// with the same bits.
 struct level_rule {
   int min_level = -1;
   int max_level = 1;
@@ -65,6 +66,37 @@ struct level_rule {
     return detail::policy::round_between(shifted, min_level + offset, max_level + offset) - offset;
   }
 };
+
+namespace detail::policy {
+/// The code of a weight in a group whose scale (and zero) is known, for every rule there is:
+///
+///     by rounding    code = clamp(round_half_even((w - less) / scale + more), low, high) + add
+///     by sign        code = sign_level(w) + add
+///
+/// Each operation rounds once; low and high are integers within +-2^22.
+struct level_line {
+  float less = 0, scale = 1, more = 0, low = 0, high = 0;
+  int add = 0;
+  bool by_sign = false;
+
+  [[nodiscard]] constexpr int operator()(float weight) const noexcept {
+    if (by_sign) return sign_level(weight) + add;
+    const float place = core::quotient(core::exact(weight - less), scale) + more;
+    return round_between(place, static_cast<int>(low), static_cast<int>(high)) + add;
+  }
+};
+
+/// The codes of a rule's levels: level + zero_code.
+[[nodiscard]] constexpr level_line line_of(const level_rule& rule, float scale,
+                                           int zero_code = 0) noexcept {
+  return {.scale = scale,
+          .more = static_cast<float>(rule.offset),
+          .low = static_cast<float>(rule.min_level + rule.offset),
+          .high = static_cast<float>(rule.max_level + rule.offset),
+          .add = zero_code - rule.offset,
+          .by_sign = rule.by_sign};
+}
+}  // namespace detail::policy
 
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

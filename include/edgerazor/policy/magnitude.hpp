@@ -45,6 +45,20 @@ inline constexpr int infinity_bits = std::is_same_v<T, float>     ? 0x7f800000
 [[nodiscard]] inline float scale_or_nan(float scale) noexcept {
   return is_finite(scale) ? scale : std::numeric_limits<float>::quiet_NaN();
 }
+
+/// The smallest and the largest of a group's values.
+struct value_range {
+  float low, high;
+};
+/// Of several zeros the first. Precondition: !group.empty(), no NaN.
+[[nodiscard]] inline value_range range_of(std::span<const float> group) noexcept {
+  value_range result{group[0], group[0]};
+  for (const float w : group) {
+    result.low = w < result.low ? w : result.low;
+    result.high = w > result.high ? w : result.high;
+  }
+  return result;
+}
 }  // namespace detail::policy
 
 /// max|w|; 0 for no weights.

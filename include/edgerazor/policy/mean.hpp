@@ -55,7 +55,7 @@ inline constexpr std::size_t cascade_threshold = 16;
 
 /// What `add_rows` sums, by the cascade.
 template <class Sums, std::size_t Width>
-void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
+EDGERAZOR_INLINE void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
   constexpr std::size_t level_count = 4;
   const std::size_t log = count <= 1 ? 0 : static_cast<std::size_t>(std::bit_width(count - 1));
   const std::size_t power = log / level_count > 4 ? log / level_count : 4,
@@ -80,7 +80,7 @@ void add_cascades(const float* next, std::size_t count, float* sums) noexcept {
 
 /// The sum of |values| in the order above, on vectors of `Lanes` elements.
 template <class Sums, std::size_t Lanes>
-[[nodiscard]] inline float sum_of_magnitudes(std::span<const float> values) noexcept {
+[[nodiscard]] EDGERAZOR_INLINE float sum_of_magnitudes(std::span<const float> values) noexcept {
   constexpr std::size_t row_count = 4, width = row_count * Lanes;
   const std::size_t vectors = values.size() / Lanes, per_row = vectors / row_count;
   const float* next = values.data();
@@ -104,9 +104,10 @@ template <class Sums, std::size_t Lanes>
   return sum;
 }
 
-/// mean|values| in the order above. Precondition: !values.empty().
+/// mean|values| in the order above. Precondition: !values.empty(). Becomes part of the function
+/// that calls it, so that what it calls in turn may be of that function's instruction set.
 template <class Sums>
-[[nodiscard]] float mean_of_magnitudes(std::span<const float> values) noexcept {
+[[nodiscard]] EDGERAZOR_INLINE float mean_of_magnitudes(std::span<const float> values) noexcept {
   const float sum =
       values.size() < 8 ? sum_of_magnitudes<Sums, 1>(values) : sum_of_magnitudes<Sums, 8>(values);
   return core::quotient(sum, static_cast<float>(values.size()));

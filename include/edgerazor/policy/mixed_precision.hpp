@@ -51,8 +51,8 @@ void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, std::span<const 
   policy::check_scales<Low, U>(group, in, rows, largest, low);
 
   const std::uint8_t* next = mask.data() + rows.begin * groups_per_row(group, in.cols);
-  policy::for_each_group(
-      group, in, rows, [&](policy::group_place place, std::span<const float> values) {
+  policy::visit_groups(
+      group, in, rows, [&](const policy::group_place& place, std::span<const float> values) {
         U* to = out.data + place.row * out.stride + place.col;
         if (*next++ != 0) {
           policy::write_values<High>(values.data(), values.size(), policy::fit_of(high, values),
@@ -102,8 +102,8 @@ void straight_through_clipped_mixed(matrix_view<T> weights, matrix_view<const fl
   policy::check_mask(group, weights, mask, function);
   policy::check_finite(weights, rows);
   const std::uint8_t* next = mask.data() + rows.begin * groups_per_row(group, weights.cols);
-  policy::for_each_group(
-      group, weights, rows, [&](policy::group_place place, std::span<const float> values) {
+  policy::visit_groups(
+      group, weights, rows, [&](const policy::group_place& place, std::span<const float> values) {
         const float* from = grad_out.data + place.row * grad_out.stride + place.col;
         float* to = grad_in.data + place.row * grad_in.stride + place.col;
         if (*next++ != 0) {

@@ -51,15 +51,16 @@ void straight_through_rows(const Grouping& grouping, const matrix_view<T>& weigh
                            const matrix_view<float>& grad_in, row_range rows,
                            const Policy& policy) {
   check_finite(weights, rows);
-  for_each_group(grouping, weights, rows, [&](group_place place, std::span<const float> values) {
-    const float scale = scale_of(policy, values);
-    for_each_piece(place, weights.cols,
-                   [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
-                     pass_within_levels(levels_of<Policy>, values.subspan(i, n), scale,
-                                        grad_out.data + r * grad_out.stride + c,
-                                        grad_in.data + r * grad_in.stride + c);
-                   });
-  });
+  visit_groups(grouping, weights, rows,
+               [&](const group_place& place, std::span<const float> values) {
+                 const float scale = scale_of(policy, values);
+                 for_each_piece(place, weights.cols,
+                                [&](std::size_t r, std::size_t c, std::size_t n, std::size_t i) {
+                                  pass_within_levels(levels_of<Policy>, values.subspan(i, n), scale,
+                                                     grad_out.data + r * grad_out.stride + c,
+                                                     grad_in.data + r * grad_in.stride + c);
+                                });
+               });
 }
 }  // namespace detail::policy
 

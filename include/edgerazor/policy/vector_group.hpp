@@ -4,9 +4,12 @@
 /// `scale` is a template.
 #pragma once
 
+#include <bit>
 #include <span>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/policy/loops.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
 namespace edgerazor {
@@ -16,9 +19,18 @@ namespace detail::policy {
 struct vector_group : std::span<const float> {
   explicit vector_group(std::span<const float> group) noexcept : std::span<const float>(group) {}
 };
-[[nodiscard]] EDGERAZOR_FUNCTION float max_magnitude(const vector_group& group) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION float max_value(const vector_group& group) noexcept;
-[[nodiscard]] EDGERAZOR_FUNCTION float mean_magnitude(const vector_group& group) noexcept;
+[[nodiscard]] inline float max_magnitude(const vector_group& group) noexcept {
+  return std::bit_cast<float>(best_loops().largest_bits(group.data(), group.size()));
+}
+[[nodiscard]] inline float max_value(const vector_group& group) noexcept {
+  return best_loops().max_value(group.data(), group.size());
+}
+[[nodiscard]] inline value_range range_of(const vector_group& group) noexcept {
+  return best_loops().range(group.data(), group.size());
+}
+[[nodiscard]] inline float mean_magnitude(const vector_group& group) noexcept {
+  return best_loops().mean_magnitude(group.data(), group.size());
+}
 
 /// policy.scale(group), by vectors where the policy lets them.
 template <quantizer Q>
@@ -33,12 +45,8 @@ template <quantizer Q>
 }
 template <zero_quantizer Q>
 [[nodiscard]] group_fit fit_of(const Q& policy, std::span<const float> values) noexcept {
-  return policy.fit(values);
+  return policy.fit(vector_group{values});
 }
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
-
-#if EDGERAZOR_HEADER_ONLY
-#include <edgerazor/policy/vector_group_impl.hpp>
-#endif

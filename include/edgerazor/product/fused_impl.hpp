@@ -15,7 +15,7 @@
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemm_impl.hpp>
-#include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/product_grains.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -55,24 +55,15 @@ inline void multiply_silu(std::span<const float> gate, std::span<const float> up
   }
 }
 
-/// Floats of a block of gates, on the stack: rows times tokens.
-inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 1024;
+/// Floats of a block of gates, on the stack: rows times tokens. Where products are looked up, fewer
+/// tokens and more rows, which share a table.
+inline constexpr std::size_t gate_floats = 8192, gate_tokens = 256, gate_rows = 1024,
+                             look_up_gate_tokens = 2 * kernel::look_up_tokens;
 
 /// Rows at whose multiples neither matrix has a tile that is cut, or the most that a block holds
 /// for 16 tokens.
 [[nodiscard]] inline std::size_t gated_unit(std::size_t gate_unit, std::size_t up_unit) noexcept {
   return std::min(gate_floats / 16, std::max(gate_unit, up_unit));
-}
-
-inline product_input tokens_of(const product_input& input, std::size_t begin,
-                               std::size_t end) noexcept {
-  return input.visit([&](const auto& x) -> product_input {
-    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(x)>, matrix_view<const float>>) {
-      return unquantized{x.rows_between(begin, end)};
-    } else {
-      return x.tokens_between(begin, end);
-    }
-  });
 }
 
 /// A block at a time: y takes gate x, which moves to the buffer, then up x; both are still in the
@@ -82,11 +73,17 @@ inline void multiply_gated(const weight_ref& gate, const weight_ref& up, const p
                            const kernel::functions& k) noexcept {
   alignas(64) float gates[gate_floats];
   const std::size_t unit = gated_unit(gate.row_unit(), up.row_unit()),
-                    tokens = std::clamp<std::size_t>(y.rows, 1,
-                                                     std::min(gate_tokens, gate_floats / unit));
-  const std::size_t block = std::max(unit, std::min(gate_rows, gate_floats / tokens) / unit * unit);
+                    most = has_look_up(k, gate) || has_look_up(k, up) ? look_up_gate_tokens
+                                                                      : gate_tokens,
+                    tokens = std::clamp<std::size_t>(y.rows, 1, std::min(most, gate_floats / unit));
+  // Nearly equal blocks: the last is no shorter than a table is worth.
+  const std::size_t most_rows =
+                        std::max(unit, std::min(gate_rows, gate_floats / tokens) / unit * unit),
+                    first = range.begin / unit * unit, all = range.end - first,
+                    blocks = std::max<std::size_t>(1, (all + most_rows - 1) / most_rows),
+                    block = (all + blocks * unit - 1) / (blocks * unit) * unit;
   for (std::size_t begin = range.begin; begin < range.end;) {
-    const std::size_t end = std::min(range.end, (begin / block + 1) * block), rows = end - begin;
+    const std::size_t end = std::min(range.end, begin / unit * unit + block), rows = end - begin;
     for (std::size_t t = 0; t < y.rows; t += tokens) {
       const matrix_view<float> out = y.rows_between(t, std::min(t + tokens, y.rows));
       const product_input some = tokens_of(x, t, t + out.rows);
@@ -129,11 +126,11 @@ EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products, cons
     }
     return;
   }
-  std::array<row_grains, most> grains;
+  std::array<detail::product::product_grains, most> grains;
   std::array<row_range, most> parts;
   std::size_t count = 0, first = 0;
   for (std::size_t i = 0; i < products.size(); ++i) {
-    grains[i] = row_grains(products[i].w, products[i].y.rows);
+    grains[i] = detail::product::product_grains(k, products[i].w, products[i].y.rows);
     parts[i] = detail::product::rows_of_matrix(range, first, products[i].w.rows());
     first += products[i].w.rows();
     count += grains[i].count();
@@ -141,7 +138,11 @@ EDGERAZOR_FUNCTION void gemm_fused(std::span<const fused_product> products, cons
   options.executor(count, [&](std::size_t grain) noexcept {
     std::size_t i = 0;
     for (; grain >= grains[i].count(); ++i) grain -= grains[i].count();
-    multiply(products[i], detail::product::intersection(grains[i][grain], parts[i]));
+    const fused_product& p = products[i];
+    grains[i].visit(grain, parts[i], [&](row_range some, std::size_t begin, std::size_t end) {
+      detail::product::multiply(p.w, detail::product::tokens_of(x, begin, end),
+                                p.y.rows_between(begin, end), some, k);
+    });
   });
 }
 
@@ -164,11 +165,15 @@ EDGERAZOR_FUNCTION void gemm_gated(const weight_ref& gate, const weight_ref& up,
   detail::product::require_product(up, x, y, range);
   if (!options.executor) return detail::product::multiply_gated(gate, up, x, y, range, k);
   // Each of the two streams is as long as that of a single product would be.
-  const row_grains grains(gate.rows(), detail::product::gated_unit(gate.row_unit(), up.row_unit()),
-                          std::min(gate.bytes(), up.bytes()), y.rows);
+  const detail::product::product_grains grains(
+      gate.rows(), detail::product::gated_unit(gate.row_unit(), up.row_unit()),
+      std::min(gate.bytes(), up.bytes()), y.rows,
+      detail::product::has_look_up(k, gate) || detail::product::has_look_up(k, up));
   options.executor(grains.count(), [&](std::size_t grain) noexcept {
-    const row_range rows = detail::product::intersection(grains[grain], range);
-    if (!rows.empty()) detail::product::multiply_gated(gate, up, x, y, rows, k);
+    grains.visit(grain, range, [&](row_range rows, std::size_t begin, std::size_t end) {
+      detail::product::multiply_gated(gate, up, detail::product::tokens_of(x, begin, end),
+                                      y.rows_between(begin, end), rows, k);
+    });
   });
 }
 

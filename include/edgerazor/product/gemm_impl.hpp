@@ -16,10 +16,10 @@
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/product/gemm.hpp>
-#include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/look_up_product.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
-#include <edgerazor/product/tile_product.hpp>
+#include <edgerazor/product/product_grains.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -314,12 +314,6 @@ inline void require_product(const weight_ref& w, const product_input& input,
   });
 }
 
-/// The rows of a grain that lie in a range.
-[[nodiscard]] inline row_range intersection(row_range a, row_range b) noexcept {
-  const std::size_t begin = std::max(a.begin, b.begin);
-  return {begin, std::max(begin, std::min(a.end, b.end))};
-}
-
 }  // namespace detail::product
 
 EDGERAZOR_FUNCTION void gemm(const weight_ref& w, const product_input& x, matrix_view<float> y,
@@ -328,10 +322,12 @@ EDGERAZOR_FUNCTION void gemm(const weight_ref& w, const product_input& x, matrix
   const row_range range = detail::product::rows_of(options, w.rows());
   detail::product::require_product(w, x, y, range);
   if (!options.executor) return detail::product::multiply(w, x, y, range, k);
-  const row_grains grains(w, y.rows);
+  const detail::product::product_grains grains(k, w, y.rows);
   options.executor(grains.count(), [&](std::size_t grain) noexcept {
-    const row_range rows = detail::product::intersection(grains[grain], range);
-    if (!rows.empty()) detail::product::multiply(w, x, y, rows, k);
+    grains.visit(grain, range, [&](row_range rows, std::size_t begin, std::size_t end) {
+      detail::product::multiply(w, detail::product::tokens_of(x, begin, end),
+                                y.rows_between(begin, end), rows, k);
+    });
   });
 }
 

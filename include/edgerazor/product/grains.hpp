@@ -67,6 +67,15 @@ class row_grains {
   row_grains(const weight_ref& w, std::size_t tokens) noexcept
       : row_grains(w.rows(), w.row_unit(), w.bytes(), tokens) {}
 
+  /// So many grains, as far as there are units for them.
+  [[nodiscard]] static row_grains of_count(std::size_t rows, std::size_t unit,
+                                           std::size_t count) noexcept {
+    row_grains grains;
+    grains.rows_ = rows, grains.unit_ = unit;
+    grains.count_ = std::clamp<std::size_t>(count, 1, std::max<std::size_t>(1, grains.units()));
+    return grains;
+  }
+
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
   [[nodiscard]] row_range operator[](std::size_t grain) const noexcept {
     return {std::min(rows_, units() * grain / count_ * unit_),

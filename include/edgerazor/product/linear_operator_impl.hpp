@@ -244,10 +244,12 @@ EDGERAZOR_FUNCTION void add(const weight_ref& w, const product_input& x, matrix_
   const row_range range = detail::product::rows_of(options, w.rows());
   detail::product::require_product(w, x, y, range);
   if (!options.executor) return detail::product::add(w, x, y, range, k);
-  const row_grains grains(w, y.rows);
+  const detail::product::product_grains grains(k, w, y.rows);
   options.executor(grains.count(), [&](std::size_t grain) noexcept {
-    const row_range rows = detail::product::intersection(grains[grain], range);
-    if (!rows.empty()) detail::product::add(w, x, y, rows, k);
+    grains.visit(grain, range, [&](row_range rows, std::size_t begin, std::size_t end) {
+      detail::product::add(w, detail::product::tokens_of(x, begin, end), y.rows_between(begin, end),
+                           rows, k);
+    });
   });
 }
 

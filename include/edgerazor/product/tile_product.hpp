@@ -73,21 +73,27 @@ struct tile_planes {
   }
 };
 
-/// y[16 * t + r] += row r of the tile * token t, for int8 activations of at most token_block
-/// tokens.
+/// Groups [begin, end) of columns.
+struct group_range {
+  std::size_t begin, end;
+  [[nodiscard]] std::size_t size() const noexcept { return end - begin; }
+};
+
+/// y[16 * t + r] += row r of the tile * token t over some groups, for int8 activations of at most
+/// token_block tokens.
 inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
-                          const activation_view& x, float* y) noexcept {
+                          group_range groups, const activation_view& x, float* y) noexcept {
   const tile_layout& layout = w.layout();
   const tile_planes planes(w, tile);
   const std::byte* scales = w.tile(tile);
-  const std::size_t kind = kernel::statistics_index(layout.fmt()), groups = layout.groups(),
+  const std::size_t kind = kernel::statistics_index(layout.fmt()),
                     group_bytes = layout.group_bytes();
 
   if (x.tokens < panel_tokens_at_least && planes.count != 0) {
     std::int32_t isum[tile_rows * group_block];
     for (std::size_t t = 0; t < x.tokens; ++t) {
-      for (std::size_t g = 0; g < groups; g += group_block) {
-        const std::size_t end = std::min(g + group_block, groups);
+      for (std::size_t g = groups.begin; g < groups.end; g += group_block) {
+        const std::size_t end = std::min(g + group_block, groups.end);
         planes.dot(k, x.codes + t * x.code_stride, x.sums + t * x.group_stride, g, end, isum);
         const std::size_t at = t * x.group_stride + g;
         k.scale_sums[kind](isum, scales + g * group_bytes, x.scales + at, x.sums + at, end - g,
@@ -101,7 +107,7 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
   alignas(64) float group_scales[tile_rows];
   alignas(64) float group_zeros[tile_rows];
   const unsigned largest_code = layout.codec().largest_code();
-  for (std::size_t g = 0; g < groups; ++g) {
+  for (std::size_t g = groups.begin; g < groups.end; ++g) {
     k.read_scales[kind](scales + g * group_bytes, group_scales, group_zeros);
     for (std::size_t begin = planes.slot_begin(g), s = begin; s < planes.slot_end(g);
          s += kernel::panel_slots) {
@@ -142,7 +148,8 @@ inline float sum_of_columns(const float* x, std::size_t cols) noexcept {
 
 /// The same for float activations.
 inline void multiply_tile(const kernel::functions& k, const packed_view& w, std::size_t tile,
-                          const matrix_view<const float>& x, float* y) noexcept {
+                          group_range groups, const matrix_view<const float>& x,
+                          float* y) noexcept {
   const tile_layout& layout = w.layout();
   const tile_planes planes(w, tile);
   const std::byte* scales = w.tile(tile);
@@ -154,7 +161,7 @@ inline void multiply_tile(const kernel::functions& k, const packed_view& w, std:
 
   for (std::size_t t = 0; t < x.rows; t += block) {
     const std::size_t tokens = std::min(block, x.rows - t);
-    for (std::size_t g = 0; g < layout.groups(); ++g) {
+    for (std::size_t g = groups.begin; g < groups.end; ++g) {
       std::fill_n(p, partials * tokens, 0.0f);
       for (std::size_t s = planes.slot_begin(g); s < planes.slot_end(g); s += kernel::panel_slots) {
         const std::size_t end = std::min(s + kernel::panel_slots, planes.slot_end(g));
@@ -193,50 +200,66 @@ inline matrix_view<const float> tokens_of(const matrix_view<const float>& x, std
   return x.rows_between(begin, end);
 }
 
-/// y[t][place of row] += rows [range) of a packed part times token t. `X` is an activation_view or
-/// a float matrix.
+/// The rows of a tile that a product is asked for, in y: gathered in a block [16 * t + r], and put
+/// back from it.
+struct tile_results {
+  std::size_t first;       ///< the tile's first row
+  std::size_t begin, end;  ///< its rows that are asked for
+  row_places places;
+  bool whole;  ///< whether they are all 16, one beside the other
+
+  tile_results(std::size_t tile, row_range range, row_places where) noexcept
+      : first(tile * tile_rows),
+        begin(std::max(first, range.begin)),
+        end(std::min(first + tile_rows, range.end)),
+        places(where),
+        whole(!places.rows && end - begin == tile_rows) {}
+
+  void gather(const matrix_view<float>& y, std::size_t token, std::size_t count,
+              float* block) const noexcept {
+    if (!whole) std::fill_n(block, tile_rows * count, 0.0f);
+    for (std::size_t i = 0; i < count; ++i, block += tile_rows) {
+      const float* row = y.row(token + i).data();
+      if (whole) {
+        std::memcpy(block, row + first, tile_rows * sizeof(float));
+      } else {
+        for (std::size_t r = begin; r < end; ++r) block[r - first] = row[places[r]];
+      }
+    }
+  }
+  void scatter(const float* block, const matrix_view<float>& y, std::size_t token,
+               std::size_t count) const noexcept {
+    for (std::size_t i = 0; i < count; ++i, block += tile_rows) {
+      float* row = y.row(token + i).data();
+      if (whole) {
+        std::memcpy(row + first, block, tile_rows * sizeof(float));
+      } else {
+        for (std::size_t r = begin; r < end; ++r) row[places[r]] = block[r - first];
+      }
+    }
+  }
+};
+
+/// y[t][place of row] += rows [range) of a packed part times token t over some groups, by panels.
+/// `X` is an activation_view or a float matrix.
 ///
 /// A block of tokens stays in the second-level cache while all tiles pass over it; a panel of a
 /// tile stays in the first while those tokens pass over it. A tile's results are gathered in 4 KiB
 /// of their own: the rows of y lie a whole matrix row apart, often a power of two, so that the
 /// caches could keep only some of them from one group to the next.
 template <class X>
-void multiply_rows(const kernel::functions& k, const packed_view& w, row_range range,
-                   row_places places, const X& x, std::size_t tokens,
-                   const matrix_view<float>& y) noexcept {
-  if constexpr (std::is_same_v<X, activation_view>) {
-    if (tokens < panel_tokens_at_least && takes_triples(w, x))
-      return multiply_triples(k, w, range, places, x, y);
-  }
-  alignas(64) float sums[tile_rows * token_block];
+void panel_rows(const kernel::functions& k, const packed_view& w, row_range range,
+                row_places places, group_range groups, const X& x, std::size_t tokens,
+                const matrix_view<float>& y) noexcept {
+  alignas(64) float results[tile_rows * token_block];
   for (std::size_t t = 0; t < tokens; t += token_block) {
     const std::size_t count = std::min(token_block, tokens - t);
     const auto some = tokens_of(x, t, t + count);
     for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
-      const std::size_t first = tile * tile_rows;
-      const std::size_t begin = std::max(first, range.begin),
-                        end = std::min(first + tile_rows, range.end);
-      const bool whole = !places.rows && end - begin == tile_rows;
-      if (!whole) std::fill_n(sums, tile_rows * count, 0.0f);
-      for (std::size_t i = 0; i < count; ++i) {
-        const float* row = y.row(t + i).data();
-        if (whole) {
-          std::memcpy(sums + tile_rows * i, row + first, tile_rows * sizeof(float));
-        } else {
-          for (std::size_t r = begin; r < end; ++r)
-            sums[tile_rows * i + r - first] = row[places[r]];
-        }
-      }
-      multiply_tile(k, w, tile, some, sums);
-      for (std::size_t i = 0; i < count; ++i) {
-        float* row = y.row(t + i).data();
-        if (whole) {
-          std::memcpy(row + first, sums + tile_rows * i, tile_rows * sizeof(float));
-        } else {
-          for (std::size_t r = begin; r < end; ++r)
-            row[places[r]] = sums[tile_rows * i + r - first];
-        }
-      }
+      const tile_results rows(tile, range, places);
+      rows.gather(y, t, count, results);
+      multiply_tile(k, w, tile, groups, some, results);
+      rows.scatter(results, y, t, count);
     }
   }
 }

@@ -8,6 +8,7 @@
 
 #include <edgerazor/distill/row/comparison_impl.hpp>
 #include <edgerazor/distill/row/kl_row.hpp>
+#include <edgerazor/distill/row/terms.hpp>
 
 namespace er = edgerazor;
 namespace row = edgerazor::detail::row;
@@ -48,19 +49,12 @@ TEST_CASE("comparison: rows a float's last digit apart, at any temperature, far 
 TEST_CASE("comparison: logits a billion temperatures from 0 have a softmax that sums to 1") {
   const std::vector<float> s{1e12f, 1e12f, -3e38f}, t{1e12f, -1e12f, 3e38f};
   const er::logit_statistics seen = row::row_statistics(pair_of(s, t, 1e3), true);
-  double p = 0, q = 0;
-  for (std::size_t i = 0; i < 3; ++i) {
-    double student[row::block_cols] = {static_cast<double>(s[i])},
-           teacher[row::block_cols] = {static_cast<double>(t[i])};
-    const row::probability_pair x{student, teacher, row::pair_scale{seen}};
-    double lanes[row::doubles::size];
-    x.p.store_unaligned(lanes);
-    p += lanes[0];
-    x.q.store_unaligned(lanes);
-    q += lanes[0];
-  }
-  CHECK(p == doctest::Approx(1));
-  CHECK(q == doctest::Approx(1));
+  // The teacher is sure of the last column, of which the student has nothing.
+  const er::detail::row::divergence_term term{row::term_kind::total_variation};
+  CHECK(row::sum_terms(term, pair_of(s, t, 1e3), seen).value == doctest::Approx(1));
+  std::vector<float> gradient(3);
+  row::kl_gradient(pair_of(s, t, 1e3), seen, {.forward = 1e-3}, {gradient.data(), 3, false});
+  CHECK(gradient == std::vector<float>{0.5f, 0.5f, -1.0f});
 }
 
 TEST_CASE("comparison: infinite stays infinite through other references and merges") {
@@ -75,6 +69,16 @@ TEST_CASE("comparison: infinite stays infinite through other references and merg
     all.merge(swapped ? alone : beside);
     CHECK(all.forward_kl() == static_cast<double>(infinity));
     CHECK(std::isfinite(all.reverse_kl()));
+  }
+}
+
+TEST_CASE("comparison: nothing is written past the columns that are compared") {
+  for (const std::size_t size : {1, 29, 513}) {
+    const std::vector<float> s(size + 3, 1.0f), t(size + 3, 0.5f);
+    std::vector<float> g(size + 3, 7.0f);
+    row::kl_row({{s.data(), size}, {t.data(), size}, 1}, {}, {.forward = 1},
+                {g.data(), size + 3, false});
+    for (std::size_t i = size; i < size + 3; ++i) CHECK(g[i] == 7);
   }
 }
 

@@ -12,14 +12,11 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-/// Rows of fewer columns are worked in double at once. An error of 2^-24 in each of n probabilities
-/// moves the logarithm of their sum by some 2^-24 / sqrt(n).
-inline constexpr std::size_t float_cols = 8192;
-
 /// S_t and B of a teacher's row whose pair has `cols` columns, in the precision in which kl_row
 /// looks at it first.
 [[nodiscard]] EDGERAZOR_FUNCTION logit_statistics
-teacher_statistics(const input_row& teacher, std::size_t cols, double inverse_temperature) noexcept;
+teacher_statistics(const input_row& teacher, std::size_t cols, double inverse_temperature,
+                   const loops* by = nullptr) noexcept;
 
 /// S_s, U, S_t and B of both rows, in double; with `forward` W too.
 [[nodiscard]] EDGERAZOR_FUNCTION logit_statistics row_statistics(const logit_pair& rows,

@@ -173,6 +173,8 @@ struct logit_scaling {
   double inverse_temperature = 1;
   double student_reference = 0;
   double teacher_reference = 0;
+  /// What is subtracted from s - t: about what the rows are shifted by.
+  double apart = student_reference - teacher_reference;
 };
 
 /// KL(p||q) and KL(q||p) of a row.

@@ -7,10 +7,9 @@
 #include <cmath>
 #include <cstddef>
 
+#include <edgerazor/distill/row/loops.hpp>
 #include <edgerazor/distill/row/outcomes.hpp>
-#include <edgerazor/distill/row/terms_impl.hpp>
 
-EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
@@ -26,13 +25,11 @@ struct outcome_pair::block {
     student[size] = of.student_logit(outcome);
     teacher[size++] = of.teacher_.logit(outcome);
   }
-  /// visit(first, pair) for each vector. Behind the last outcome stand impossible ones.
-  template <class Visit>
-  void for_each(Visit&& visit) noexcept {
-    for (std::size_t i = size; i % doubles::size != 0; ++i) student[i] = teacher[i] = log_of_zero;
-    const pair_scale scale{of.seen_};
-    for (std::size_t i = 0; i < size; i += doubles::size)
-      visit(i, probability_pair{student + i, teacher + i, scale});
+  /// Behind the last outcome stand impossible ones, up to a whole vector; their number is returned.
+  std::size_t complete(const loops& by) noexcept {
+    const std::size_t whole = whole_vectors(size, by);
+    for (std::size_t i = size; i < whole; ++i) student[i] = teacher[i] = log_of_zero;
+    return whole;
   }
 };
 
@@ -62,84 +59,77 @@ EDGERAZOR_FUNCTION outcome_pair::outcome_pair(const input_row& student,
 }
 
 EDGERAZOR_FUNCTION term_sums outcome_pair::sum(const divergence_term& term) const noexcept {
-  if (teacher_.empty()) return {};
-  return with_term(term, [&](const auto& of) noexcept {
-    column_terms sum;
-    for_each_block(teacher_.size(), [&](std::size_t first, std::size_t count) {
-      block here{*this};
-      for (std::size_t i = 0; i < count; ++i) here.add(first + i);
-      here.for_each([&](std::size_t, const probability_pair& x) { sum.add(of(x)); });
-    });
-    return sum.total();
+  term_sums sums;
+  if (teacher_.empty()) return sums;
+  const loops& by = best_loops();
+  for_each_block(teacher_.size(), [&](std::size_t first, std::size_t count) {
+    block here{*this};
+    for (std::size_t i = 0; i < count; ++i) here.add(first + i);
+    const term_sums part =
+        by.sum_term(term, here.student, here.teacher, here.complete(by), pair_scale{seen_});
+    sums.value += part.value;
+    sums.slope += part.slope;
   });
+  return sums;
 }
 
 EDGERAZOR_FUNCTION void outcome_pair::gradient(const divergence_term& term, double slopes,
                                                double factor,
                                                const output_row& out) const noexcept {
-  with_term(term, [&](const auto& of) noexcept {
-    // write(i, gradient) of the outcomes of a block.
-    const auto differentiate = [&](block& outcomes, auto&& write) {
-      outcomes.for_each([&](std::size_t i, const probability_pair& x) {
-        double lanes[doubles::size];
-        ((of(x).slope - x.q * doubles{slopes}) * doubles{factor * inverse_temperature_})
-            .store_unaligned(lanes);
-        for (std::size_t j = 0; j < std::min(outcomes.size - i, doubles::size); ++j)
-          write(i + j, lanes[j]);
-      });
-    };
-    double of_tail = 0;
-    if (tail_ != log_of_zero) {
-      block tail{*this};
-      tail.add(teacher_.ids().size());
-      differentiate(tail, [&](std::size_t, double g) { of_tail = g; });
-    }
-    for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
-      double values[block_cols], result[block_cols] = {};
-      block known{*this};
-      std::array<std::size_t, block_cols> columns;
-      for_each_known(first, count, [&](std::size_t i, std::size_t column) noexcept {
-        columns[known.size] = column;
-        known.add(i);
-      });
-      if (tail_ != log_of_zero) {
-        tail_columns(first, count, values);
-        for (std::size_t i = 0; i < count; i += doubles::size) {
-          const doubles share = row::exp(doubles::load_unaligned(values + i) - doubles{base_});
-          (share * doubles{of_tail / tail_sum_}).store_unaligned(result + i);
-        }
-      }
-      differentiate(known, [&](std::size_t i, double g) { result[columns[i]] = g; });
-      out.store(first, count, result);
+  const loops& by = best_loops();
+  const term_slopes all{.slopes = slopes, .factor = factor * inverse_temperature_};
+  const auto differentiate = [&](block& outcomes, double* gradient) noexcept {
+    by.term_gradient(term, outcomes.student, outcomes.teacher, outcomes.complete(by),
+                     pair_scale{seen_}, all, gradient);
+  };
+  double of_tail = 0;
+  if (tail_ != log_of_zero) {
+    double gradient[block_cols];
+    block tail{*this};
+    tail.add(teacher_.ids().size());
+    differentiate(tail, gradient);
+    of_tail = gradient[0];
+  }
+  for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
+    double values[block_cols], result[block_cols] = {}, gradient[block_cols];
+    block known{*this};
+    std::array<std::size_t, block_cols> columns;
+    for_each_known(first, count, [&](std::size_t i, std::size_t column) noexcept {
+      columns[known.size] = column;
+      known.add(i);
     });
+    if (tail_ != log_of_zero) {
+      tail_columns(first, count, values);
+      by.of_doubles.softmax(values, whole_vectors(count, by), base_, of_tail / tail_sum_, 0,
+                            result);
+    }
+    if (known.size > 0) differentiate(known, gradient);
+    for (std::size_t i = 0; i < known.size; ++i) result[columns[i]] = gradient[i];
+    out.store(first, count, result);
   });
 }
 
 EDGERAZOR_FUNCTION void outcome_pair::tail_columns(std::size_t first, std::size_t count,
                                                    double* values) const noexcept {
   // Rows are not of double: always copied.
-  static_cast<void>(student_.block(first, count, doubles::size, values));
+  static_cast<void>(student_.block(first, count, best_loops().lanes, values));
   for_each_known(first, count, [values](std::size_t, std::size_t column) noexcept {
     values[column] = log_of_zero;
   });
 }
 
 EDGERAZOR_FUNCTION void outcome_pair::sum_student_tail() noexcept {
+  const loops& by = best_loops();
   double reference = log_of_zero, sum = 0;
   for_each_block(student_.size, [&](std::size_t first, std::size_t count) {
     double values[block_cols];
     tail_columns(first, count, values);
-    doubles maxima{log_of_zero}, sums{0.0};
-    for (std::size_t i = 0; i < count; i += doubles::size) {
-      maxima = xsimd::max(maxima, doubles::load_unaligned(values + i));
-    }
-    const double largest = xsimd::reduce_max(maxima);
+    const std::size_t whole = whole_vectors(count, by);
+    double largest = log_of_zero;
+    for (std::size_t i = 0; i < whole; ++i) largest = std::max(largest, values[i]);
     if (largest > reference) sum *= std::exp(reference - largest), reference = largest;
-    const doubles from{reference == log_of_zero ? 0 : reference};
-    for (std::size_t i = 0; i < count; i += doubles::size) {
-      sums += row::exp(doubles::load_unaligned(values + i) - from);
-    }
-    sum += xsimd::reduce_add(sums);
+    const double from = reference == log_of_zero ? 0 : reference;
+    sum += by.of_doubles.sum_exponentials(values, whole, from);
   });
   base_ = reference == log_of_zero ? 0 : reference;
   tail_sum_ = sum;
@@ -149,4 +139,3 @@ EDGERAZOR_FUNCTION void outcome_pair::sum_student_tail() noexcept {
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
-EDGERAZOR_END_INTRINSICS

@@ -9,21 +9,20 @@
 
 #include <edgerazor/distill/row/features_impl.hpp>
 #include <edgerazor/distill/row/kl_parity.hpp>
-#include <edgerazor/distill/row/kl_sums_impl.hpp>
+#include <edgerazor/distill/row/loops.hpp>
 #include <edgerazor/distill/row/positions.hpp>
 
-EDGERAZOR_BEGIN_INTRINSICS
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
 /// Columns [first, first + count) of the group's mean, continued by 0 to whole vectors.
 inline void mean_block(const row_group& group, std::size_t first, std::size_t count,
-                       double (&out)[block_cols]) noexcept {
+                       const loops& by, double (&out)[block_cols]) noexcept {
   std::fill(out, out + block_cols, 0.0);
   for (std::size_t g = 0; g < group.count; ++g) {
     double buffer[block_cols];
-    const double* x = group[g].block(first, count, doubles::size, buffer, 0.0);
+    const double* x = group[g].block(first, count, by.lanes, buffer, 0.0);
     for (std::size_t i = 0; i < count; ++i) out[i] += x[i];
   }
   const auto rows = static_cast<double>(group.count);
@@ -39,55 +38,34 @@ EDGERAZOR_FUNCTION double attention_entropy(const row_group& teacher, bool parit
       return std::exp(sum / static_cast<double>(teacher.count));
     });
   }
-  double p[block_cols];
-  return -sum_blocks(
-      width, [&](std::size_t first, std::size_t count) { mean_block(teacher, first, count, p); },
-      [&](std::size_t i) {
-        const doubles pi = doubles::load_unaligned(p + i);
-        return xsimd::select(pi == doubles{0.0}, doubles{0.0}, pi * xsimd::log(pi));
-      });
+  const loops& by = best_loops();
+  double sum = 0;
+  for_each_block(width, [&](std::size_t first, std::size_t count) {
+    double p[block_cols];
+    mean_block(teacher, first, count, by, p);
+    sum += by.entropy(p, whole_vectors(count, by));
+  });
+  return sum;
 }
 
 EDGERAZOR_FUNCTION kl_divergences attention_row(const input_row& student, const row_group& teacher,
                                                 const kl_blend& blend, bool parity,
                                                 const output_row& out) noexcept {
-  const doubles zero{0.0}, one{1.0}, least{parity ? parity_epsilon : 0.0};
-  // Not max(a, b), which may give b where a is NaN. Below 0 there is no probability.
-  const doubles floor{parity ? parity_epsilon : std::numeric_limits<double>::quiet_NaN()};
-  const auto clamped = [&](const doubles& x) noexcept {
-    return xsimd::select(x < least, floor, x);
-  };
-  doubles forward{0.0}, reverse{0.0};
+  const loops& by = best_loops();
+  kl_divergences both;
   for_each_block(student.size, [&](std::size_t first, std::size_t count) {
     double buffer[block_cols], of_teacher[block_cols], slopes[block_cols];
-    const double* of_student = student.block(first, count, doubles::size, buffer, 0.0);
-    mean_block(teacher, first, count, of_teacher);
-    for (std::size_t i = 0; i < count; i += doubles::size) {
-      const doubles seen = doubles::load_unaligned(of_student + i), q = clamped(seen),
-                    p = clamped(doubles::load_unaligned(of_teacher + i));
-      const auto no_p = p == zero, no_q = q == zero;
-      // ln(q / p), with what rounding takes from a quotient near 1: the difference is exact.
-      const doubles quotient = q / p, apart = (q - p) / p;
-      const doubles lost = xsimd::select(xsimd::abs(apart) < doubles{0.5},
-                                         (apart - (quotient - one)) / quotient, zero);
-      const doubles ratio = xsimd::log(quotient) + lost;
-      forward -= xsimd::select(no_p, q * zero, p * ratio);
-      reverse += xsimd::select(no_q, p * zero, q * ratio);
-      if (!out) continue;
-      doubles slope = zero;
-      if (blend.forward != 0)
-        slope -= xsimd::select(no_p, q * zero, doubles{blend.forward} * (p / q));
-      if (blend.reverse != 0) {
-        slope += xsimd::select(no_p && no_q, zero, doubles{blend.reverse} * (ratio + one));
-      }
-      (parity ? xsimd::select(seen < least, zero, slope) : slope).store_unaligned(slopes + i);
-    }
+    const double* of_student = student.block(first, count, by.lanes, buffer, 0.0);
+    mean_block(teacher, first, count, by, of_teacher);
+    const kl_divergences part =
+        by.compare_probabilities(of_student, of_teacher, whole_vectors(count, by), blend,
+                                 parity ? parity_epsilon : 0.0, out ? slopes : nullptr);
+    both.forward += part.forward;
+    both.reverse += part.reverse;
     if (out) out.store_wide(first, count, slopes);
   });
-  return {xsimd::reduce_add(forward), xsimd::reduce_add(reverse)};
+  return both;
 }
-
-static_assert(relation_padding % doubles::size == 0);
 
 EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::size_t width,
                                std::size_t i, double* out) noexcept {
@@ -102,9 +80,7 @@ EDGERAZOR_FUNCTION void relate(const double* states, std::size_t tokens, std::si
   }
   const std::size_t cols = relation_cols(tokens);
   std::fill(out + tokens, out + cols, no_relation);
-  const doubles shift{largest};
-  const auto exponential = [&](const doubles& z, const doubles&) { return row::exp(z - shift); };
-  const double ln_sum = std::log(sum_over({out, cols}, {out, cols}, exponential));
+  const double ln_sum = std::log(best_loops().of_doubles.sum_exponentials(out, cols, largest));
   for (std::size_t j = 0; j < tokens; ++j) out[j] = (out[j] - largest) - ln_sum;
 }
 
@@ -112,8 +88,7 @@ EDGERAZOR_FUNCTION double relation_entropy(const double* ln_p, std::size_t token
                                            bool parity) noexcept {
   if (parity)
     return parity_entropy(tokens, [&](std::size_t j) { return std::exp(std::exp(ln_p[j])); });
-  const input_row logs{ln_p, relation_cols(tokens)};
-  return -sum_over(logs, logs, [](const doubles& ln, const doubles&) { return row::exp(ln) * ln; });
+  return best_loops().logarithm_entropy(ln_p, relation_cols(tokens));
 }
 
 EDGERAZOR_FUNCTION kl_divergences relation_row(const double* ln_q, const double* ln_p,
@@ -139,23 +114,9 @@ EDGERAZOR_FUNCTION kl_divergences relation_row(const double* ln_q, const double*
       slopes[j] = slope(j) - std::exp(ln_q[j]) * sum;
     return both;
   }
-  // From ln p and ln q, no term below 0: see probability_pair.
-  const auto share = [](const doubles& ln_from, const doubles& ln_to) noexcept {
-    const doubles x = ln_to - ln_from, from = row::exp(ln_from);
-    return xsimd::select(xsimd::abs(x) <= doubles{small_difference}, from * exponential_excess(x),
-                         row::exp(ln_to) - from - from * x);
-  };
-  const kl_divergences both{.forward = sum_over({ln_p, cols}, {ln_q, cols}, share),
-                            .reverse = sum_over({ln_q, cols}, {ln_p, cols}, share)};
-  for (std::size_t j = 0; slopes != nullptr && j < cols; j += doubles::size) {
-    const doubles of_q = doubles::load_unaligned(ln_q + j),
-                  of_p = doubles::load_unaligned(ln_p + j);
-    const doubles q = row::exp(of_q), p = row::exp(of_p), x = of_q - of_p;
-    const doubles rise = xsimd::select(xsimd::abs(x) <= doubles{small_difference},
-                                       p * (x + exponential_excess(x)), q - p);
-    (doubles{blend.forward} * rise + doubles{blend.reverse} * q * (x - doubles{both.reverse}))
-        .store_unaligned(slopes + j);
-  }
+  const loops& by = best_loops();
+  const kl_divergences both = by.compare_logarithms(ln_q, ln_p, cols);
+  if (slopes != nullptr) by.logarithm_slopes(ln_q, ln_p, cols, blend, both.reverse, slopes);
   return both;
 }
 
@@ -173,4 +134,3 @@ EDGERAZOR_FUNCTION void relate_back(const double* states, std::size_t tokens, st
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
-EDGERAZOR_END_INTRINSICS

@@ -193,11 +193,14 @@ struct output_row {
 };
 
 namespace detail::row {
+struct loops;  // loops.hpp
+
 /// One token's logits of student and teacher, at a temperature T. Rows may have different lengths:
 /// a missing column is an impossible token.
 struct logit_pair {
   input_row student, teacher;
   double inverse_temperature = 1;  ///< 1 / T
+  const loops* by = nullptr;       ///< the instruction set; null: the fastest
 };
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI

@@ -26,7 +26,8 @@ EDGERAZOR_FUNCTION void softmax_gradient(const input_row& row, const softmax_sum
 /// `out` has data; it may overwrite the row. `label` is one of the row's columns.
 EDGERAZOR_FUNCTION double cross_entropy_row(const input_row& logits, std::size_t label,
                                             double smoothing, double upstream,
-                                            const output_row& out) noexcept;
+                                            const output_row& out,
+                                            const loops* chosen = nullptr) noexcept;
 
 /// (ln sum of e^z)^2, and upstream times its gradient where `out` has data; it may overwrite the
 /// row. Infinite where the sum is 0 or infinite, with a gradient that is infinite for the logits

@@ -1,37 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Divergences that are a sum over the vocabulary of a function of p and q, with their gradients in
-/// the student's logits. Worked in double.
+/// the student's logits.
 #pragma once
 
 #include <edgerazor/distill/row/kl_statistics.hpp>
 #include <edgerazor/distill/row/rows.hpp>
+#include <edgerazor/distill/row/term_kind.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-/// Which function of p and q. To add one: a row here, a struct and a case in terms_impl.hpp.
-enum class term_kind {
-  kl_blend,         ///< a * p (ln p - ln q) + b * q (ln q - ln p)
-  jensen_shannon,   ///< a * p (ln p - ln m) + (1 - a) * q (ln q - ln m), m = a p + (1 - a) q
-  skew_forward,     ///< p (ln p - ln m), m = a p + (1 - a) q
-  skew_reverse,     ///< q (ln q - ln m), m = (1 - a) p + a q
-  total_variation,  ///< |p - q| / 2
-};
-struct divergence_term {
-  term_kind kind = term_kind::kl_blend;
-  double a = 0;
-  double b = 0;
-};
+/// The term's divergence of both rows and, where `out` has data, `factor` times its gradient; `out`
+/// may overwrite either row. Long rows are worked in float, and in double where that is not enough.
+EDGERAZOR_FUNCTION double term_row(const divergence_term& term, const logit_pair& rows,
+                                   double factor, const output_row& out) noexcept;
 
-/// Sums over columns of the term and of its slope, q d(term)/dq. A constant times q may be added to
-/// the slope in all columns, as the q sum up to 1.
-struct term_sums {
-  double value = 0;
-  double slope = 0;
-};
-
-/// Over some columns of both rows, or all; `seen` are the statistics of the whole row.
+/// Over some columns of both rows, or all, in double; `seen` are the statistics of the whole row.
 [[nodiscard]] EDGERAZOR_FUNCTION term_sums sum_terms(const divergence_term& term,
                                                      const logit_pair& rows,
                                                      const logit_statistics& seen) noexcept;

@@ -11,8 +11,8 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/arm/neon.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 
 #if EDGERAZOR_ARM64
 

@@ -12,7 +12,7 @@
 #include <edgerazor/kernel/arm/dotprod.hpp>
 #include <edgerazor/kernel/arm/neon.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 
 #if EDGERAZOR_ARM64
 

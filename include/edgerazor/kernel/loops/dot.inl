@@ -9,6 +9,8 @@
 //     chunk_codes<Plane>        a chunk, decoded: chunk_codes(const std::uint8_t* chunk)
 //     chunk_sums<Plane>         add(codes, x): sums += digits * the chunk's activations; total()
 //     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency
+//     widest<Plane>             of sums that hold so many chunks in few bits and are then to be told
+//                               to widen(); 0, that of contract.hpp, where they never are
 //     prefetch(chunk)
 //     has_half_sums<Plane>      whether there is, for planes of an even number of fields,
 //     half_sums(codes, x, lower, upper)      the digits of the lower half of a chunk's fields times
@@ -42,6 +44,30 @@ EDGERAZOR_ISA EDGERAZOR_INLINE std::size_t dot_of_halves(const plane_codes& w,
   return begin;
 }
 
+/// sums += whole chunks, of which `held` have been added since the sums were widened. Returns how
+/// many have been after these.
+template <plane_type Plane, class Sums>
+EDGERAZOR_ISA EDGERAZOR_INLINE std::size_t add_narrow(Sums& sums, const std::uint8_t* chunk,
+                                                      const std::int8_t* columns,
+                                                      std::size_t chunks,
+                                                      std::size_t held) noexcept {
+  constexpr std::size_t chunk_cols = slot_cols * plane_of(Plane).fields();
+  while (chunks > 0) {
+    if (held == widest<Plane>) {
+      sums.widen();
+      held = 0;
+    }
+    std::size_t run = widest<Plane> - held;
+    if (run > chunks) run = chunks;
+    chunks -= run, held += run;
+    for (; run > 0; --run, chunk += chunk_bytes, columns += chunk_cols) {
+      prefetch(chunk);
+      sums.add(chunk_codes<Plane>(chunk), columns);
+    }
+  }
+  return held;
+}
+
 /// Any groups. A chunk that two of them share is decoded once.
 template <plane_type Plane>
 EDGERAZOR_ISA void dot_groups(const plane_codes& w, const std::int8_t* x,
@@ -69,6 +95,13 @@ EDGERAZOR_ISA void dot_groups(const plane_codes& w, const std::int8_t* x,
     chunk = w.chunks + chunk_bytes * span.whole_begin;
     const std::int8_t* columns = x + chunk_cols * span.whole_begin;
     std::size_t c = span.whole_begin;
+    if constexpr (widest<Plane> > 0) {
+      const std::size_t whole = span.whole_end - span.whole_begin,
+                        held = add_narrow<Plane>(sums[0], chunk, columns, whole, span.head);
+      if (span.tail && held == widest<Plane>) sums[0].widen();
+      chunk += whole * chunk_bytes;
+      c = span.whole_end;
+    }
     for (; c + chains<Plane> <= span.whole_end; c += chains<Plane>) {
       EDGERAZOR_UNROLL
       for (unsigned i = 0; i < chains<Plane>; ++i) {
@@ -101,6 +134,7 @@ EDGERAZOR_ISA void dot_small_groups(const plane_codes& w, const std::int8_t* x,
                                     const std::int32_t* x_sums, std::size_t begin, std::size_t end,
                                     std::int32_t* isum) noexcept {
   constexpr unsigned fields = plane_of(Plane).fields();
+  static_assert(widest<Plane> == 0 || widest<Plane> >= few_chunks);
   const std::size_t chunks = w.group_slots / fields;
   const std::uint8_t* chunk = w.chunks + begin * chunks * chunk_bytes;
   const std::int8_t* columns = x + begin * chunks * slot_cols * fields;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text, see dot.inl: the table of an instruction set that has all functions of its own. A plane
-// without a decoder in this namespace does not compile.
+// without a decoder in this namespace does not compile; one without a look_up_table of its own has
+// that of contract.hpp, which is empty.
 
 inline constexpr functions table{
     .name = name,
@@ -11,6 +12,7 @@ inline constexpr functions table{
     .triple_dot = &triple_dot,
     .triple_unpack = &triple_unpack,
     .panel_product = &panel_product,
+    .look_up = look_up_table,
     .panel_float = &panel_float,
     .scale_sums = of_all_statistics<scale_sums_function>(
         [](auto scale, auto zero) { return &scale_sums<decltype(scale), zero.kind>; }),

@@ -16,7 +16,7 @@
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/policy/division.hpp>
+#include <edgerazor/kernel/vector/division.hpp>
 
 EDGERAZOR_BEGIN_INTRINSICS
 
@@ -81,16 +81,16 @@ EDGERAZOR_OP int_vector subtract(const int_vector& a, const int_vector& b) noexc
   return a - b;
 }
 EDGERAZOR_OP real_vector add(const real_vector& a, const real_vector& b) noexcept {
-  return policy::kept(a + b);
+  return vector::portable::kept(a + b);
 }
 EDGERAZOR_OP real_vector subtract(const real_vector& a, const real_vector& b) noexcept {
-  return policy::kept(a - b);
+  return vector::portable::kept(a - b);
 }
 EDGERAZOR_OP real_vector multiply(const real_vector& a, const real_vector& b) noexcept {
-  return policy::kept(a * b);
+  return vector::portable::kept(a * b);
 }
 EDGERAZOR_OP real_vector divide(const real_vector& a, const real_vector& b) noexcept {
-  return policy::quotient(a, b);
+  return vector::portable::quotient(a, b);
 }
 
 /// Whether xsimd::fma rounds once. Where an architecture has no such instruction, or is not known

@@ -11,12 +11,13 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 #include <edgerazor/kernel/x86/avx2_planes.hpp>
 #include <edgerazor/kernel/x86/avx2_registers.hpp>
 #include <edgerazor/kernel/x86/avx2_triples.hpp>
+#include <edgerazor/kernel/x86/avx2_words.hpp>
 
 #if EDGERAZOR_X86
 
@@ -36,21 +37,50 @@ inline constexpr std::size_t float_tokens = 4, float_cols = 1, float_tokens_rest
                              float_cols_rest = 4, dense_rows = 2, dense_tokens = 2, sum_vectors = 1,
                              sum_vectors_rest = 4, panel_block = 4, panel_step = 1, sparse_rows = 8;
 
-/// Sums of 16 rows while chunks go by.
+/// Sums of 16 rows while chunks go by: in 16 bits as long as they fit, then in 32.
 template <plane_type Plane>
 struct chunk_sums {
-  __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+  static constexpr bool narrow = narrow_chunks<Plane> > 0;
+  static constexpr std::size_t count = narrow_sums<Plane>;
+  __m256i low[count], high[count];  ///< in 16 bits if narrow, else in 32
+  ints wide = splat_ints(0);
 
-  EDGERAZOR_ISA EDGERAZOR_INLINE chunk_sums() noexcept {}
+  EDGERAZOR_ISA EDGERAZOR_INLINE chunk_sums() noexcept { clear(); }
+  EDGERAZOR_ISA EDGERAZOR_INLINE void clear() noexcept {
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < count; ++i) low[i] = high[i] = _mm256_setzero_si256();
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE static __m256i sum(__m256i before, const half_codes<Plane>& codes,
+                                                    unsigned i, const std::int8_t* x) noexcept {
+    if constexpr (count > 1) return _mm256_add_epi16(before, codes.sums_of_field(i, x));
+    if constexpr (narrow) return _mm256_add_epi16(before, codes.sums(x));
+    return _mm256_add_epi32(before, codes.sums(x));
+  }
   EDGERAZOR_ISA EDGERAZOR_INLINE void add(const chunk_codes<Plane>& codes,
                                           const std::int8_t* x) noexcept {
-    low = _mm256_add_epi32(low, codes.low.sums(x));
-    high = _mm256_add_epi32(high, codes.high.sums(x));
-    EDGERAZOR_PIN_REGISTER(low);
-    EDGERAZOR_PIN_REGISTER(high);
+    EDGERAZOR_UNROLL
+    for (unsigned i = 0; i < count; ++i) {
+      low[i] = sum(low[i], codes.low, i, x);
+      EDGERAZOR_PIN_REGISTER(low[i]);
+      high[i] = sum(high[i], codes.high, i, x);
+      EDGERAZOR_PIN_REGISTER(high[i]);
+    }
   }
-  EDGERAZOR_ISA EDGERAZOR_INLINE ints total() const noexcept { return {{low, high}}; }
+  /// To be called when widest<Plane> chunks have been added since the last time.
+  EDGERAZOR_ISA EDGERAZOR_INLINE void widen() noexcept {
+    wide = total();
+    clear();
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE ints total() const noexcept {
+    ints sum = narrow ? wide : ints{{low[0], high[0]}};
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < count && narrow; ++i)
+      sum = add_ints(sum, {{row_sums(low[i]), row_sums(high[i])}});
+    return sum;
+  }
 };
+template <plane_type Plane>
+inline constexpr std::size_t widest = narrow_chunks<Plane>;
 template <plane_type>
 inline constexpr unsigned chains = 1;
 
@@ -112,6 +142,7 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
+#include <edgerazor/kernel/loops/look_up.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/triples.inl>
@@ -119,6 +150,7 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void add_panel(const group_panel& w, const panel_
 
 #undef EDGERAZOR_ISA
 
+inline constexpr look_up_functions look_up_table{&look_up_indices, &look_up_sums, &look_up_scale};
 #include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::avx2

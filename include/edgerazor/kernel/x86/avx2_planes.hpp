@@ -5,8 +5,9 @@
 /// A register is half a chunk, 8 rows x 4 columns in each field of its bytes. `vpmaddubsw`
 /// multiplies 32 unsigned digits by 8 copies of 4 signed activations and adds neighbours into 16
 /// sums, two a row, in 16 bits with saturation. A static_assert proves that nothing saturates or
-/// overflows before the sums are widened to 32 bits (`vpmaddwd` by ones). Digits of 8 bits do not
-/// fit and take 16-bit products.
+/// overflows within a chunk; narrow_chunks says how many chunks are added in 16 bits before the
+/// sums are widened to 32 (`vpmaddwd` by ones). Digits of 8 bits do not fit and take 16-bit
+/// products.
 #pragma once
 
 #include <bit>
@@ -33,6 +34,17 @@ inline constexpr int int16_max = 32767;
 /// Largest magnitude of digit * x + digit' * x', for digits up to `largest` and activations down to
 /// -128.
 constexpr int pair_bound(unsigned largest) noexcept { return 2 * 128 * static_cast<int>(largest); }
+
+/// Sums that a row's half chunks are added to: of two fields one each, which then hold twice as
+/// many chunks for no more additions.
+template <plane_type Plane>
+inline constexpr std::size_t narrow_sums = plane_of(Plane).fields() == 2 ? 2 : 1;
+/// Chunks of a plane whose sums 16 bits hold: a lane gets two products of each field. 0: not even
+/// one's.
+template <plane_type Plane>
+inline constexpr std::size_t narrow_chunks = static_cast<std::size_t>(
+    int16_max / (static_cast<int>(plane_of(Plane).fields() / narrow_sums<Plane>) *
+                 pair_bound(plane_of(Plane).radix - 1)));
 
 EDGERAZOR_OP __m256i broadcast4(const std::int8_t* x) noexcept {
   std::int32_t four;
@@ -74,16 +86,17 @@ struct half_codes {
     const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(plane.bits * f));
     return masked(_mm256_srl_epi16(bytes, shift), plane.radix - 1);
   }
-  /// Sums of 8 rows over the columns of half a chunk, in 32 bits. Fields of the upper half of a
-  /// byte are shifted down together; of the others, and of those, field f is masked where it
-  /// stands, counts radix^f too much, and its sum is shifted back.
+  /// Sums of 8 rows over the columns of half a chunk, two a row in 16 bits; digits of 8 bits in 32
+  /// bits. Fields of the upper half of a byte are shifted down together; of the others, and of
+  /// those, field f is masked where it stands, counts radix^f too much, and its sum is shifted
+  /// back.
   EDGERAZOR_OP __m256i sums(const std::int8_t* x) const noexcept {
     if constexpr (fields == 1) {
       return wide_row_sums(bytes, x);
     } else {
       constexpr unsigned half = fields / 2;
       static_assert(2 * pair_bound((plane.radix - 1) * plane.weight(half - 1)) <= int16_max &&
-                    int{fields} * pair_bound(plane.radix - 1) <= int16_max);
+                    narrow_chunks<Plane> > 0);
       const __m256i upper = _mm256_srli_epi16(bytes, 4);
       __m256i total = _mm256_setzero_si256();
       EDGERAZOR_UNROLL
@@ -94,10 +107,17 @@ struct half_codes {
                              pair_sums(masked(upper, mask), x + slot_cols * (half + f)));
         total = _mm256_add_epi16(total, _mm256_srai_epi16(both, static_cast<int>(plane.bits * f)));
       }
-      return row_sums(total);
+      return total;
     }
   }
-  /// The same over the columns of the lower or the upper half of the fields, which `x` begins with.
+  /// Over the columns of field f of two, two a row in 16 bits.
+  EDGERAZOR_OP __m256i sums_of_field(unsigned f, const std::int8_t* x) const noexcept {
+    static_assert(fields > 2 || fields == 1 || pair_bound(plane.radix - 1) <= int16_max);
+    const __m256i digits = f == 0 ? bytes : _mm256_srli_epi16(bytes, 4);
+    return pair_sums(masked(digits, plane.radix - 1), x + slot_cols * f);
+  }
+  /// In 32 bits, over the columns of the lower or the upper half of the fields, which `x` begins
+  /// with.
   EDGERAZOR_OP __m256i sums_of_half(bool of_upper, const std::int8_t* x) const noexcept {
     const __m256i some = of_upper ? _mm256_srli_epi16(bytes, 4) : bytes;
     __m256i total = _mm256_setzero_si256();
@@ -149,13 +169,12 @@ struct half_codes<plane_type::base3> {
   /// Digit 3 is not shifted but counted four times too much, and shifted back.
   EDGERAZOR_OP __m256i sums(const std::int8_t* x) const noexcept {
     constexpr unsigned largest = plane_of(plane_type::base3).radix - 1;
-    static_assert(pair_bound(4 * largest) <= int16_max && 5 * pair_bound(largest) <= int16_max);
+    static_assert(pair_bound(4 * largest) <= int16_max && narrow_chunks<plane_type::base3> > 0);
     const __m256i digits01 = _mm256_add_epi16(pair_sums(digit0, x), pair_sums(digit1, x + 4));
     const __m256i digits24 =
         _mm256_add_epi16(pair_sums(masked(digits234, 0x03), x + 8), pair_sums(field(4), x + 16));
     const __m256i fours = pair_sums(masked(digits234, 0x0c), x + 12);
-    return row_sums(
-        _mm256_add_epi16(_mm256_add_epi16(digits01, digits24), _mm256_srai_epi16(fours, 2)));
+    return _mm256_add_epi16(_mm256_add_epi16(digits01, digits24), _mm256_srai_epi16(fours, 2));
   }
 };
 

@@ -10,8 +10,8 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 #include <edgerazor/kernel/x86/avx512vnni.hpp>
 
 #if EDGERAZOR_X86

@@ -15,9 +15,9 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/exponential.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 #include <edgerazor/kernel/x86/avx2.hpp>
 #include <edgerazor/kernel/x86/avx512_registers.hpp>
 

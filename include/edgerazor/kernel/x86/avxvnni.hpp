@@ -10,8 +10,8 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/partial_chunk.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 #include <edgerazor/kernel/x86/avx2.hpp>
 
 #if EDGERAZOR_X86
@@ -83,6 +83,8 @@ struct chunk_sums {
   }
   EDGERAZOR_OP ints total() const noexcept { return {{total(low), total(high)}}; }
 };
+template <plane_type>
+inline constexpr std::size_t widest = 0;
 /// Sums enough to hide the latency of vpdpbusd.
 template <plane_type Plane>
 inline constexpr unsigned chains = plane_of(Plane).fields() < 4 ? 4 / plane_of(Plane).fields() : 1;
@@ -117,6 +119,7 @@ inline constexpr functions table = [] {
   k.supported = &supported;
   k.dot = of_every_plane<dot_function>([](auto plane) { return &dot<plane.type>; });
   k.panel_product = &panel_product;
+  k.look_up = {};
   return k;
 }();
 

@@ -10,9 +10,9 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/contract.hpp>
-#include <edgerazor/kernel/cpu_features.hpp>
 #include <edgerazor/kernel/portable/generic.hpp>
 #include <edgerazor/kernel/triple_patterns.hpp>
+#include <edgerazor/kernel/vector/cpu_features.hpp>
 
 #if EDGERAZOR_X86
 

@@ -33,7 +33,8 @@ struct cpu_features {
   bool ssse3 = false;
   bool avx2 = false;        ///< with FMA and F16C, and the operating system saves 256-bit registers
   bool avxvnni = false;     ///< with avx2
-  bool avx512vnni = false;  ///< with F, BW, VL, and the operating system saves 512-bit registers
+  bool avx512 = false;      ///< F, BW, VL, with avx2; 512-bit registers are saved
+  bool avx512vnni = false;  ///< with avx512
   bool avx512vbmi = false;  ///< with avx512vnni
   bool dotprod = false;     ///< Arm: sdot, udot
   bool i8mm = false;        ///< Arm: usdot, smmla, usmmla; with dotprod
@@ -83,8 +84,9 @@ inline std::uint64_t saved_states() noexcept {
   result.avx2 =
       saves_ymm && bit(leaf1, 12) && bit(leaf1, 29) && bit(leaf7[1], 5);  // FMA, F16C, AVX2
   result.avxvnni = result.avx2 && bit(leaf7_1, 4);
-  result.avx512vnni = result.avx2 && saves_zmm && bit(leaf7[1], 16) && bit(leaf7[1], 30) &&
-                      bit(leaf7[1], 31) && bit(leaf7[2], 11);  // AVX-512 F, BW, VL, VNNI
+  result.avx512 = result.avx2 && saves_zmm && bit(leaf7[1], 16) && bit(leaf7[1], 30) &&
+                  bit(leaf7[1], 31);  // AVX-512 F, BW, VL
+  result.avx512vnni = result.avx512 && bit(leaf7[2], 11);
   result.avx512vbmi = result.avx512vnni && bit(leaf7[2], 1);
   return result;
 }

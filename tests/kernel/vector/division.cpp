@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include <edgerazor/policy/division.hpp>
+#include <edgerazor/kernel/vector/division.hpp>
 
 namespace er = edgerazor;
 
@@ -19,7 +19,7 @@ float number(std::mt19937& random, std::uint32_t exponent) {
 }
 }  // namespace
 
-TEST_SUITE_BEGIN("policy/division");
+TEST_SUITE_BEGIN("kernel/vector/division");
 
 TEST_CASE("quotient: to the last bit, by subnormal numbers too") {
   using reals = xsimd::batch<float>;
@@ -35,7 +35,8 @@ TEST_CASE("quotient: to the last bit, by subnormal numbers too") {
       b[i] = number(random, static_cast<std::uint32_t>(random() % 120));
       if (b[i] == 0) b[i] = 1;
     }
-    er::detail::policy::quotient(reals::load_unaligned(a), reals::load_unaligned(b))
+    er::detail::kernel::vector::portable::quotient(reals::load_unaligned(a),
+                                                   reals::load_unaligned(b))
         .store_unaligned(result);
     for (std::size_t i = 0; i < reals::size; ++i)
       wrong += std::bit_cast<std::uint32_t>(result[i]) != std::bit_cast<std::uint32_t>(a[i] / b[i]);

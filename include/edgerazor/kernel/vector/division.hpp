@@ -13,7 +13,7 @@ EDGERAZOR_BEGIN_INTRINSICS
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
-namespace detail::policy {
+namespace detail::kernel::vector::portable {
 
 /// Whether a vector is one register, not an array in place of one.
 template <class Arch>
@@ -64,7 +64,7 @@ template <class Arch>
   }
 }
 
-}  // namespace detail::policy
+}  // namespace detail::kernel::vector::portable
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
 
