@@ -29,6 +29,7 @@ namespace detail::policy {
 /// every vector's size.
 inline constexpr std::size_t block_size = 16;
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define EDGERAZOR_LOOPS <edgerazor/policy/loops/all.inl>
 #include <edgerazor/kernel/vector/each.inl>
 #undef EDGERAZOR_LOOPS

@@ -20,6 +20,7 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define EDGERAZOR_LOOPS <edgerazor/distill/row/loops/all.inl>
 #include <edgerazor/kernel/vector/each.inl>
 #undef EDGERAZOR_LOOPS

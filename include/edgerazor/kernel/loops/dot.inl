@@ -9,8 +9,8 @@
 //     chunk_codes<Plane>        a chunk, decoded: chunk_codes(const std::uint8_t* chunk)
 //     chunk_sums<Plane>         add(codes, x): sums += digits * the chunk's activations; total()
 //     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency
-//     widest<Plane>             of sums that hold so many chunks in few bits and are then to be told
-//                               to widen(); 0, that of contract.hpp, where they never are
+//     widest<Plane>           of sums that hold so many chunks in few bits and are then to be told
+//                             to widen(); 0, that of contract.hpp, where they never are
 //     prefetch(chunk)
 //     has_half_sums<Plane>      whether there is, for planes of an even number of fields,
 //     half_sums(codes, x, lower, upper)      the digits of the lower half of a chunk's fields times

@@ -24,7 +24,7 @@
 //
 //     float_tokens, float_cols, float_tokens_rest, float_cols_rest     of panel_float
 //     dense_rows, dense_tokens                                         of dense_dot
-//     sum_vectors, sum_vectors_rest                                    16 columns each, of weighted_sum
+//     sum_vectors, sum_vectors_rest                                16 columns each, of weighted_sum
 
 /// Sums of 16 lanes, halves added as the contract orders.
 EDGERAZOR_ISA EDGERAZOR_INLINE float fold_16(real_vector (&s)[parts]) noexcept {

@@ -13,7 +13,7 @@
 //     words                        16 int16, one a token
 //     load_words(at)  store_words(to, v)  add_words(a, b)  subtract_words(a, b)  zero_words()
 //     widened(at)                  `lanes` int16 at an address as int_vector
-//     store_columns(x, stride, to)       to[16 * c + t] = x[stride * t + c] of 16 tokens x 16 columns
+//     store_columns(x, stride, to)     to[16 * c + t] = x[stride * t + c] of 16 tokens x 16 columns
 //     store_transposed(from, to)         to[16 * c + r] = from[16 * r + c] of 16 x 16 int16
 //     store_indices(panel, to)     three slots to four units, see contract.hpp
 //     larger_bytes(a, b)  any_byte_above(v, limit)       of byte_vector, as numbers from 0 to 255

@@ -22,8 +22,8 @@ struct within_half_steps {
 
   EDGERAZOR_LANES within_half_steps(level_range levels, float of) noexcept
       : scale(of),
-        low(static_cast<float>(levels.low - levels.step / 2)),
-        high(static_cast<float>(levels.high + levels.step / 2)) {}
+        low(static_cast<float>(levels.low - (levels.step >> 1))),
+        high(static_cast<float>(levels.high + (levels.step >> 1))) {}
   EDGERAZOR_LANES floats pass(const floats& x, const floats& gradient) const noexcept {
     const floats position = quotient(x, scale);
     return select(low <= position && position <= high, gradient, floats{0.0f});

@@ -131,9 +131,9 @@ EDGERAZOR_LANES doubles logarithm(doubles x) noexcept {
   sum = fma(sum, square, doubles{2.0 / 7});
   sum = fma(sum, square, doubles{2.0 / 5});
   sum = fma(sum, square, doubles{2.0 / 3});
-  const doubles small = z * fms(sum, square, v);
+  const doubles remainder = z * fms(sum, square, v);
   const doubles result = fma(k, doubles{0x1.62e42feep-1}, v) +
-                         fma(k, doubles{0x1.a39ef35793c76p-33}, small);
+                         fma(k, doubles{0x1.a39ef35793c76p-33}, remainder);
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const doubles positive = select(x < doubles{infinity}, result, x);  // NaN too
   const doubles beside =

@@ -201,9 +201,9 @@ struct near_columns {
     excess = excess_of(bounded);
     rise = bounded + excess;
   }
-  EDGERAZOR_LANES floats among(const floats& far, const floats& near) const noexcept {
-    if constexpr (Far) return select(is_far, far, near);
-    return near;
+  EDGERAZOR_LANES floats among(const floats& far_value, const floats& near_value) const noexcept {
+    if constexpr (Far) return select(is_far, far_value, near_value);
+    return near_value;
   }
   /// p - q, p, and the column's shares of KL(p||q) and KL(q||p).
   EDGERAZOR_LANES floats difference() const noexcept { return among(p - q, q * rise); }
