@@ -70,7 +70,7 @@ std::vector<std::uint8_t> tables_of(const er::kernel& k, const tiles& w,
   return all;
 }
 
-constexpr std::size_t slot_counts[] = {1, 2, 3, 4, 5, 8, 11, 12, 13, 16, 33, 64, 144, 400};
+constexpr std::size_t triple_slot_counts[] = {1, 2, 3, 4, 5, 8, 11, 12, 13, 16, 33, 64, 144, 400};
 
 }  // namespace
 
@@ -79,7 +79,7 @@ TEST_CASE("kernel: triple_tables hold every sum of three activations and less") 
   CAPTURE(seed);
   std::mt19937 random(seed);
   for (const operands::codes what : operands::all_codes) {
-    for (const std::size_t slots : slot_counts) {
+    for (const std::size_t slots : triple_slot_counts) {
       const tiles w(slots, slots, 1, operands::content::levels, random);
       std::vector<std::int8_t> x(4 * slots);
       for (std::size_t c = 0; c < x.size(); ++c)
@@ -111,7 +111,7 @@ TEST_CASE("kernel: triple_dot is exact for every group, content and number of ti
   CAPTURE(seed);
   std::mt19937 random(seed);
   std::size_t i = 0;
-  for (const std::size_t slots : slot_counts) {
+  for (const std::size_t slots : triple_slot_counts) {
     for (const std::size_t group_slots :
          {std::size_t{1}, std::size_t{2}, std::size_t{5}, std::size_t{8}, std::size_t{16},
           std::size_t{32}, std::size_t{64}, slots}) {
@@ -192,7 +192,7 @@ TEST_CASE("kernel: triple_unpack gives the codes of any run of slots") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937 random(seed);
-  for (const std::size_t slots : slot_counts) {
+  for (const std::size_t slots : triple_slot_counts) {
     for (const std::size_t group_slots : {std::size_t{1}, std::size_t{5}, std::size_t{16}, slots}) {
       const guarded::edge edge = slots % 2 == 0 ? guarded::edge::begin : guarded::edge::end;
       const tiles w(slots, group_slots, 1, operands::content::any_bytes, random);
