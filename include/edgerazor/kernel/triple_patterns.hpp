@@ -35,7 +35,7 @@ struct triple_activations {
                                                             std::size_t c,
                                                             std::size_t cols) noexcept {
     for (std::size_t b = 0; b < matrix::triples::unit_cols; ++b)
-      x[b] = c + b < cols ? columns[c + b] : std::int16_t{0};
+      x[b] = static_cast<std::int16_t>(c + b < cols ? columns[c + b] : 0);
   }
 };
 
