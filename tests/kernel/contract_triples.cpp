@@ -31,8 +31,7 @@ struct tiles {
       : slots(slot_count), group_slots(slots_a_group), count(tile_count) {
     bytes_a_tile = (view(nullptr).pair_end(groups() - 1) + 7) / 8 * 160;
     chunks.resize(bytes_a_tile * count);
-    for (std::size_t i = 0; i < chunks.size(); ++i)
-      chunks[i] = operands::draw_triples(i % 160 / 32, what, random);
+    for (std::uint8_t& byte : chunks) byte = operands::draw_triples(what, random);
   }
   [[nodiscard]] std::size_t groups() const { return (slots + group_slots - 1) / group_slots; }
   [[nodiscard]] er::detail::kernel::triple_codes view(const std::uint8_t* at) const {

@@ -51,14 +51,11 @@ inline std::uint8_t draw_byte(const edgerazor::plane_info& plane, content what,
   return static_cast<std::uint8_t>(byte);
 }
 
-/// One byte of a block of triples. Of those with signs any index but 0, which is none.
-inline std::uint8_t draw_triples(std::size_t block, content what, std::mt19937& random) {
-  const bool of_signs = block == 0 || block == 2;
+/// One byte of triples.
+inline std::uint8_t draw_triples(content what, std::mt19937& random) {
   if (what == content::maximal) return 0xff;
-  if (what == content::minimal) return of_signs ? 0x01 : 0x00;
-  auto byte = static_cast<std::uint8_t>(random());
-  if (of_signs && byte % 16 == 0) ++byte;
-  return byte;
+  if (what == content::minimal) return 0x00;
+  return static_cast<std::uint8_t>(random());
 }
 
 /// One code that packers write.
@@ -115,7 +112,7 @@ inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, 
     std::byte* at = bytes.data() + tile * layout.tile_bytes();
     for (std::size_t i = layout.scale_bytes(); i < layout.tile_bytes(); ++i) {
       if (layout.codec().of_triples()) {
-        at[i] = std::byte{draw_triples((i - layout.scale_bytes()) % 160 / 32, what, random)};
+        at[i] = std::byte{draw_triples(what, random)};
         continue;
       }
       const std::size_t p = layout.codec().plane_count == 2 && i >= layout.plane_offset(1) ? 1 : 0;

@@ -6,9 +6,7 @@
 ///
 ///     t = w0 + 3 w1 + 9 w2        -13 <= t <= 13, every number once
 ///
-/// which is stored as its sign, a bit, and an index of 4 bits, |t| + 1. The index 0 is none, so
-/// that a byte with an index in it is never zero: the instruction that gives one byte the sign of
-/// another (psignb) clears it where that is zero.
+/// which is stored as its sign, a bit, and an index of 4 bits, |t| + 1. Packers write no index 0.
 ///
 /// A group begins with a unit, and is padded to whole pairs of units, 6 columns. The pairs of a
 /// row's groups follow each other; a chunk is 8 pairs of the 16 rows of a tile, five blocks of 32

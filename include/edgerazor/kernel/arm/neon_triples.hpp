@@ -53,6 +53,7 @@ EDGERAZOR_OP unit_bytes high_nibbles(const unit_bytes& v) noexcept {
 EDGERAZOR_OP unit_bytes look_up_units(const unit_bytes& table, const unit_bytes& index) noexcept {
   return {{vqtbl1q_u8(table.unit[0], index.unit[0]), vqtbl1q_u8(table.unit[1], index.unit[1])}};
 }
+EDGERAZOR_OP unit_bytes signs_of(const unit_bytes& v) noexcept { return v; }
 /// 1 or -1 of each byte.
 EDGERAZOR_OP uint8x16_t sign_factor(uint8x16_t signs) noexcept {
   const int8x16_t all = vshrq_n_s8(vreinterpretq_s8_u8(signs), 7);

@@ -6,8 +6,9 @@
 //     load_units(at)  store_units(to, v)  splat_units(byte)  add_units(a, b)
 //     low_nibbles(v)  high_nibbles(v)     of every byte
 //     look_up_units(table, index)         byte 16 * u + r = byte 16 * u + index of the table
-//     add_signed(sum, v, signs)           sum - v where the top bit of a sign is set, else sum + v;
-//                                         no byte of signs is zero
+//     signs_of(v)                         a block with signs as add_signed takes it, four times: each
+//                                         time the byte is added to itself after it
+//     add_signed(sum, v, signs)           sum - v where the top bit of a sign is set, else sum + v
 //     two_bits(v, b)                      bits 2 b and 2 b + 1 of every byte
 //     unit_sums                 16-bit sums of each unit and row, from zero
 //     add_products(sums, low, high)       sums += low + triple_factor * high
@@ -57,7 +58,7 @@ struct triple_sums {
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < Tiles; ++i, chunk += tile_bytes) {
       const unit_bytes stored = load_units(chunk + at.index_block);
-      signs[i] = Field % 4 == 0 ? stored : add_units(signs[i], signs[i]);
+      signs[i] = Field % 4 == 0 ? signs_of(stored) : add_units(signs[i], signs[i]);
       const unit_bytes index = at.index_shift == 0 ? low_nibbles(stored) : high_nibbles(stored);
       low[i] = add_signed(low[i], look_up_units(table_low, index), signs[i]);
       high[i] = add_signed(high[i], look_up_units(table_high, index), signs[i]);
@@ -150,7 +151,7 @@ struct triple_sums {
   EDGERAZOR_ISA EDGERAZOR_INLINE void seek(std::size_t field, const std::uint8_t* chunk) noexcept {
     const std::size_t block = matrix::triples::place_of(field).sign_block;
     for (std::size_t i = 0; i < Tiles; ++i) {
-      signs[i] = load_units(chunk + i * tile_bytes + block);
+      signs[i] = signs_of(load_units(chunk + i * tile_bytes + block));
       for (std::size_t f = 1; f < field % 4; ++f) signs[i] = add_units(signs[i], signs[i]);
     }
   }
@@ -225,7 +226,7 @@ EDGERAZOR_ISA inline void triple_columns(const triple_codes& w, std::size_t begi
     const triples::place at = triples::place_of(p);
     const std::uint8_t* const chunk = w.chunks + p / triples::chunk_pairs * triples::chunk_bytes;
     const unit_bytes stored = load_units(chunk + at.index_block);
-    unit_bytes signs = load_units(chunk + at.sign_block);
+    unit_bytes signs = signs_of(load_units(chunk + at.sign_block));
     for (unsigned bit = at.sign_bit; bit < 7; ++bit) signs = add_units(signs, signs);
     const unit_bytes index = at.index_shift == 0 ? low_nibbles(stored) : high_nibbles(stored);
     const unit_bytes codes = add_signed(ones, look_up_units(table, index), signs);

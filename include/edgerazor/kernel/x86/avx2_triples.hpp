@@ -43,6 +43,11 @@ EDGERAZOR_OP unit_bytes high_nibbles(unit_bytes v) noexcept {
 EDGERAZOR_OP unit_bytes look_up_units(unit_bytes table, unit_bytes index) noexcept {
   return _mm256_shuffle_epi8(table, index);
 }
+/// `vpsignb` gives zero where a sign is zero, as that of the index 0 would be: bit 0 keeps it from
+/// that, and is never the top bit of the four signs.
+EDGERAZOR_OP unit_bytes signs_of(unit_bytes v) noexcept {
+  return _mm256_or_si256(v, _mm256_set1_epi8(1));
+}
 EDGERAZOR_OP unit_bytes add_signed(unit_bytes sum, unit_bytes v, unit_bytes signs) noexcept {
   return _mm256_add_epi8(sum, _mm256_sign_epi8(v, signs));
 }

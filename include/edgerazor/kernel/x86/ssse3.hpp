@@ -92,6 +92,12 @@ EDGERAZOR_OP unit_bytes look_up_units(unit_bytes table, unit_bytes index) noexce
   return {{_mm_shuffle_epi8(table.unit[0], index.unit[0]),
            _mm_shuffle_epi8(table.unit[1], index.unit[1])}};
 }
+/// `psignb` gives zero where a sign is zero, as that of the index 0 would be: bit 0 keeps it from
+/// that, and is never the top bit of the four signs.
+EDGERAZOR_OP unit_bytes signs_of(unit_bytes v) noexcept {
+  const __m128i one = _mm_set1_epi8(1);
+  return {{_mm_or_si128(v.unit[0], one), _mm_or_si128(v.unit[1], one)}};
+}
 EDGERAZOR_OP unit_bytes add_signed(unit_bytes sum, unit_bytes v, unit_bytes signs) noexcept {
   return {{_mm_add_epi8(sum.unit[0], _mm_sign_epi8(v.unit[0], signs.unit[0])),
            _mm_add_epi8(sum.unit[1], _mm_sign_epi8(v.unit[1], signs.unit[1]))}};
