@@ -115,9 +115,7 @@ using triple_tables_function = void (*)(const std::int8_t* x, std::size_t cols,
 ///     isum[16 * (i * (end - begin) + g - begin) + r] = sum over columns c of level(r, c) * x[c]
 ///
 /// by the tables of the activations x, which begin with those of the chunk in which group `begin`
-/// does; only those of these groups' pairs are read. An index 0 in a byte of signs, which
-/// find_fault() refuses, gives some level for each weight whose sign is in that byte, and not the
-/// same by every kernel.
+/// does; only those of these groups' pairs are read.
 using triple_dot_function = void (*)(const triple_codes& w, const std::uint8_t* tables,
                                      std::size_t begin, std::size_t end,
                                      std::int32_t* isum) noexcept;
@@ -125,6 +123,14 @@ using triple_dot_function = void (*)(const triple_codes& w, const std::uint8_t* 
 /// Slots [begin, end) of the first tile as `unpack_function` gives them: codes, level + 1.
 using triple_unpack_function = void (*)(const triple_codes& w, std::size_t begin, std::size_t end,
                                         std::uint8_t* panel) noexcept;
+
+/// Asks for bytes that a product will read soon; or does nothing. Of a tile, `dot` and `triple_dot`
+/// themselves ask for what lies prefetch_distance bytes behind each of its chunks, if they ask at
+/// all; its scales are left to the caller.
+using prefetch_function = void (*)(const std::byte* at, std::size_t count) noexcept;
+
+/// In bytes: what a core reads from DRAM, at 30 GB/s, in 200 ns.
+inline constexpr std::size_t prefetch_distance = 6 * 1024;
 
 /// A panel of one group, to be multiplied by several tokens.
 struct group_panel {
@@ -330,6 +336,7 @@ struct functions {
   triple_tables_function triple_tables;
   triple_dot_function triple_dot;
   triple_unpack_function triple_unpack;
+  prefetch_function prefetch;
   panel_product_function panel_product;
   look_up_functions look_up;  ///< not every table has them
   panel_float_function panel_float;
@@ -374,7 +381,7 @@ template <class Function, class Make>
 
 /// Whether no entry of a table is missing.
 [[nodiscard]] constexpr bool is_complete(const functions& k) noexcept {
-  bool complete = k.supported && k.panel_product && k.panel_float && k.dense_float &&
+  bool complete = k.supported && k.prefetch && k.panel_product && k.panel_float && k.dense_float &&
                   k.dense_float16 && k.dense_bfloat16 && k.max_magnitude && k.quantize &&
                   k.weighted_sum && k.exponentials && k.sparse_sums && k.sparse_panel &&
                   k.triple_tables && k.triple_dot && k.triple_unpack;

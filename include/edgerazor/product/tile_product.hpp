@@ -17,13 +17,12 @@
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
 #include <edgerazor/product/triple_product.hpp>
+#include <edgerazor/product/weights_ahead.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::product {
 
-/// Groups whose integer sums are kept between `dot` and the epilogue: 1 KiB.
-inline constexpr std::size_t group_block = 16;
 /// Tokens over which one unpacked panel is used before the next: sums of 4 KiB.
 inline constexpr std::size_t token_block = 64;
 /// From so many tokens on, unpacking a panel once costs less than decoding fields for every token.
@@ -252,10 +251,15 @@ void panel_rows(const kernel::functions& k, const packed_view& w, row_range rang
                 row_places places, group_range groups, const X& x, std::size_t tokens,
                 const matrix_view<float>& y) noexcept {
   alignas(64) float results[tile_rows * token_block];
+  const std::size_t first = range.begin / tile_rows, past = (range.end + tile_rows - 1) / tile_rows;
+  // More tokens take longer than memory does, and floats too.
+  const bool waits = std::is_same_v<X, activation_view> && tokens < panel_tokens_at_least;
+  const weights_ahead ahead(k, w, first, waits ? past : first);
   for (std::size_t t = 0; t < tokens; t += token_block) {
     const std::size_t count = std::min(token_block, tokens - t);
     const auto some = tokens_of(x, t, t + count);
-    for (std::size_t tile = range.begin / tile_rows; tile * tile_rows < range.end; ++tile) {
+    for (std::size_t tile = first; tile < past; ++tile) {
+      ahead.begin_tile(tile);
       const tile_results rows(tile, range, places);
       rows.gather(y, t, count, results);
       multiply_tile(k, w, tile, groups, some, results);

@@ -14,6 +14,7 @@
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/matrix/activations.hpp>
 #include <edgerazor/matrix/packed_matrix.hpp>
+#include <edgerazor/product/weights_ahead.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -64,16 +65,18 @@ inline void multiply_triple_groups(const kernel::functions& k, const packed_view
                                    row_range range, row_places places, const activation_view& x,
                                    std::size_t token, const std::uint8_t* tables, std::size_t begin,
                                    std::size_t end, float* y) noexcept {
-  constexpr std::size_t group_block = 16, most_tiles = 2;
+  constexpr std::size_t most_tiles = 2;
   const tile_layout& layout = w.layout();
   const std::size_t kind = kernel::statistics_index(layout.fmt()),
                     before = pairs_before(layout, begin), last = (range.end - 1) / tile_rows;
   alignas(64) std::int32_t isum[most_tiles * tile_rows * group_block];
   alignas(64) float sums[most_tiles * tile_rows];
+  const weights_ahead ahead(k, w, range.begin / tile_rows, last + 1, most_tiles);
   for (std::size_t tile = range.begin / tile_rows; tile <= last; tile += most_tiles) {
     const std::size_t tiles = std::min(most_tiles, last + 1 - tile), first = tile * tile_rows;
     const row_range rows{std::max(first, range.begin),
                          std::min(first + tiles * tile_rows, range.end)};
+    ahead.begin_tile(tile);
     std::fill_n(sums, tiles * tile_rows, 0.0f);
     for (std::size_t r = rows.begin; r < rows.end; ++r) sums[r - first] = y[places[r]];
     const kernel::triple_codes codes = tile_triples(w, tile, tiles);

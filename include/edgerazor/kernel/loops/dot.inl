@@ -11,7 +11,7 @@
 //     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency
 //     widest<Plane>           of sums that hold so many chunks in few bits and are then to be told
 //                             to widen(); 0, that of contract.hpp, where they never are
-//     prefetch(chunk)
+//     prefetch(chunk)           asks for what lies prefetch_distance behind it; prefetch_bytes
 //     has_half_sums<Plane>      whether there is, for planes of an even number of fields,
 //     half_sums(codes, x, lower, upper)      the digits of the lower half of a chunk's fields times
 //                                            the chunk's activations, and those of the upper half
@@ -111,9 +111,11 @@ EDGERAZOR_ISA void dot_groups(const plane_codes& w, const std::int8_t* x,
       chunk += chains<Plane> * chunk_bytes, columns += chains<Plane> * chunk_cols;
     }
     for (; c < span.whole_end; ++c, chunk += chunk_bytes, columns += chunk_cols) {
+      prefetch(chunk);
       sums[0].add(chunk_codes<Plane>(chunk), columns);
     }
     if (span.tail) {
+      prefetch(chunk);
       codes = chunk_codes<Plane>(chunk);
       sums[0].add(codes, partial_chunk<fields>(x, span.whole_end, first, last).x);
     }

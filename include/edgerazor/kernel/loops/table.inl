@@ -11,6 +11,7 @@ inline constexpr functions table{
     .triple_tables = &triple_tables,
     .triple_dot = &triple_dot,
     .triple_unpack = &triple_unpack,
+    .prefetch = &prefetch_bytes,
     .panel_product = &panel_product,
     .look_up = look_up_table,
     .panel_float = &panel_float,

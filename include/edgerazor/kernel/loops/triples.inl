@@ -170,9 +170,8 @@ EDGERAZOR_ISA void triple_dot_tiles(const triple_codes& w, const std::uint8_t* t
   for (;; chunk += triples::chunk_bytes, tables += triple_table_bytes * triples::chunk_pairs) {
     EDGERAZOR_UNROLL
     for (std::size_t i = 0; i < Tiles; ++i) {
-      prefetch(chunk + i * w.tile_bytes);
-      prefetch(chunk + i * w.tile_bytes + 64);
-      prefetch(chunk + i * w.tile_bytes + 128);
+      for (std::size_t line = 0; line < triples::chunk_bytes; line += 64)
+        prefetch(chunk + i * w.tile_bytes + line);
     }
     if (sums.left >= triples::chunk_pairs && field == 0) {
       sums.add_chunk(chunk, tables);

@@ -307,6 +307,8 @@ inline void sparse_panel(const sparse_step* steps, std::size_t count, const floa
   }
 }
 
+inline void prefetch_bytes(const std::byte*, std::size_t) noexcept {}
+
 #include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::scalar

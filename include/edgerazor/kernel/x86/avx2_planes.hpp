@@ -18,6 +18,7 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/x86/avx2_registers.hpp>
+#include <edgerazor/kernel/x86/prefetch.hpp>
 #include <edgerazor/matrix/codec.hpp>
 
 #if EDGERAZOR_X86
@@ -190,13 +191,7 @@ struct chunk_codes {
   }
 };
 
-/// Asks for a chunk a fraction of a microsecond before its use. Processors follow a stream by
-/// themselves, but only to the end of a 4 KiB page, and a loop that multiplies is too long for them
-/// to run ahead across it: without this, a page costs some 200 ns of waiting for DRAM. An address
-/// past the matrix is no access: nothing faults.
-EDGERAZOR_OP void prefetch(const std::uint8_t* chunk) noexcept {
-  _mm_prefetch(reinterpret_cast<const char*>(chunk + 2048), _MM_HINT_T0);
-}
+using x86::prefetch, x86::prefetch_bytes;
 
 #undef EDGERAZOR_OP
 

@@ -13,6 +13,7 @@
 #include <edgerazor/kernel/portable/generic.hpp>
 #include <edgerazor/kernel/triple_patterns.hpp>
 #include <edgerazor/kernel/vector/cpu_features.hpp>
+#include <edgerazor/kernel/x86/prefetch.hpp>
 
 #if EDGERAZOR_X86
 
@@ -56,9 +57,7 @@ EDGERAZOR_OP byte_vector shift_bytes_left(byte_vector v, unsigned count) noexcep
 
 #include <edgerazor/kernel/loops/registers.inl>
 
-EDGERAZOR_OP void prefetch(const std::uint8_t* chunk) noexcept {
-  _mm_prefetch(reinterpret_cast<const char*>(chunk + 2048), _MM_HINT_T0);
-}
+using x86::prefetch;
 
 /// One register a unit.
 struct unit_bytes {
@@ -183,6 +182,7 @@ inline constexpr functions table = [] {
   k.triple_tables = &triple_tables;
   k.triple_dot = &triple_dot;
   k.triple_unpack = &triple_unpack;
+  k.prefetch = &x86::prefetch_bytes;
   return k;
 }();
 
