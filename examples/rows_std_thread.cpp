@@ -37,7 +37,7 @@ class pool {
     for (std::thread& worker : workers_) worker.join();
   }
 
-  [[nodiscard]] unsigned size() const { return static_cast<unsigned>(workers_.size()) + 1; }
+  [[nodiscard]] unsigned threads() const { return static_cast<unsigned>(workers_.size()) + 1; }
 
   /// What makes it an executor: work(i) for every i below count, then return.
   void operator()(std::size_t count, er::grain_work work) {
@@ -118,7 +118,7 @@ bool run(const er::kernel& kernel) {
 
   const bool same = std::memcmp(y.data(), expected.data(), hidden * sizeof(float)) == 0;
   std::printf("%u threads, kernel %s: %.0f us a token, the bits of one thread: %s\n",
-              threads.size(), std::string{kernel.name}.c_str(), time.count() / rounds,
+              threads.threads(), std::string{kernel.name}.c_str(), time.count() / rounds,
               same ? "yes" : "NO");
   return same;
 }

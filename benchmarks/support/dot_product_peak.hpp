@@ -148,7 +148,7 @@ EDGERAZOR_END_INTRINSICS
 inline void multiply_on_all(spinning_threads& threads, const dot_product& dot, std::size_t steps) {
   static std::atomic<std::uint32_t> sink{0};
   // A core that is slower, or given to someone else for a while, takes fewer of the parts.
-  const std::size_t parts = 8 * threads.size();
+  const std::size_t parts = 8 * threads.threads();
   threads.run(parts, [&](std::size_t) {
     if (dot.run(steps / 8) == 1) sink.fetch_add(1, std::memory_order_relaxed);
   });

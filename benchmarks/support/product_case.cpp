@@ -120,12 +120,9 @@ std::vector<er::any_matrix> product_case::spread_out(std::span<const std::byte>&
 
 void product_case::multiply(spinning_threads& threads, const er::any_matrix& weights,
                             const er::kernel& kernel) {
-  if (threads.size() == 1) return multiply_rows(weights, {0, size_.rows}, tokens(), kernel, y_);
-  const auto executor = [&threads](std::size_t count, er::grain_work work) {
-    threads.run(count, work);
-  };
+  if (threads.threads() == 1) return multiply_rows(weights, {0, size_.rows}, tokens(), kernel, y_);
   const er::matrix_view<float> out{y_.data(), tokens(), size_.rows};
-  er::gemm(weights, input(tokens()), out, {.kernel = &kernel, .executor = executor});
+  er::gemm(weights, input(tokens()), out, {.kernel = &kernel, .executor = threads});
 }
 
 void product_case::quantize_tokens(const er::kernel& kernel) {

@@ -99,9 +99,9 @@ inline void read_once(spinning_threads& threads, std::span<const std::byte> memo
   static const read_function read = widest_read();
   static std::atomic<std::uint32_t> sink{0};
   // Spans end together: a tenth of what a thread has to read, where that is less.
-  const std::size_t share = memory.size() / (10 * threads.size()) / read_step * read_step;
+  const std::size_t share = memory.size() / (10 * threads.threads()) / read_step * read_step;
   const std::size_t span =
-      threads.size() == 1 ? memory.size() : std::clamp<std::size_t>(share, read_step, 1u << 20);
+      threads.threads() == 1 ? memory.size() : std::clamp<std::size_t>(share, read_step, 1u << 20);
   threads.run((memory.size() + span - 1) / span, [&](std::size_t i) {
     const std::size_t begin = i * span, size = std::min(span, memory.size() - begin);
     if (read(memory.data() + begin, size) == 1) sink.fetch_add(1, std::memory_order_relaxed);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/executor.hpp>
 
 #if EDGERAZOR_LINUX
 #include <sched.h>
@@ -87,8 +88,10 @@ class spinning_threads {
     if (!workers_.empty()) processors_.release();
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return workers_.size() + 1; }
+  [[nodiscard]] std::size_t threads() const noexcept { return workers_.size() + 1; }
 
+  /// What makes them an executor.
+  void operator()(std::size_t grains, edgerazor::grain_work work) noexcept { run(grains, work); }
   /// Calls `work(grain)` once for each grain in [0, grains), on any thread, and returns when all
   /// have returned. `work` may not throw.
   template <class Work>

@@ -133,7 +133,7 @@ void decoder::multiply(step what, er::matrix_view<const float> in,
       bytes += products[end].weights->bytes().size();
     }
     with_input(what, bytes, in, job_weights_, w, [&](const auto& x) {
-      if (threads_.size() == 1)
+      if (threads_.threads() == 1)
         return er::gemm_fused(job_, x,
                               {.kernel = &kernel_});  // not cut into grains: longer streams
       er::gemm_fused(job_, x, {.kernel = &kernel_, .executor = threads_});

@@ -63,7 +63,7 @@ void profiler::turn(step which, std::size_t bytes, bool running) {
     const double in_jobs = jobs.seconds - last_jobs_.seconds;
     spent.seconds += seconds;
     spent.waited += jobs.waited - last_jobs_.waited +
-                    static_cast<double>(threads_.size() - 1) * std::max(0.0, seconds - in_jobs);
+                    static_cast<double>(threads_.threads() - 1) * std::max(0.0, seconds - in_jobs);
   }
   into_->steps[static_cast<std::size_t>(which)].bytes += bytes;
   current_ = which;

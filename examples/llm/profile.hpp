@@ -65,7 +65,7 @@ class profiler {
     into_ = into;
     running_ = false;
     threads_.count_waiting(into != nullptr);
-    if (into != nullptr) into->threads = threads_.size();
+    if (into != nullptr) into->threads = threads_.threads();
   }
   /// From now on time is spent on `which`; `bytes` of weights are read for it.
   void enter(step which, std::size_t bytes = 0) {

@@ -36,7 +36,7 @@ class thread_pool {
     for (std::thread& worker : workers_) worker.join();
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return workers_.size() + 1; }
+  [[nodiscard]] std::size_t threads() const noexcept { return workers_.size() + 1; }
 
   /// Calls `work(grain)` once for each grain in [0, grains), in any order and on any thread, and
   /// returns when all have returned. An exception of one of them is thrown here, after grains not
@@ -65,7 +65,7 @@ class thread_pool {
     if (counts_) {
       const std::int64_t took = now() - start;
       job_time_ += took;
-      waited_ += took * static_cast<std::int64_t>(size()) - worked_.load(std::memory_order_relaxed);
+      waited_ += took * static_cast<std::int64_t>(threads()) - worked_.load(std::memory_order_relaxed);
     }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }

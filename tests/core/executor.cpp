@@ -17,6 +17,20 @@ struct in_order {
     for (std::size_t i = 0; i < count; ++i) work(i);
   }
 };
+/// Notes which grains each of its threads would do, which take them in turn.
+struct in_turn {
+  std::size_t team;
+  std::vector<std::vector<std::size_t>>* done;
+  [[nodiscard]] std::size_t threads() const { return team; }
+  void operator()(std::size_t count, er::grain_work work) const {
+    for (std::size_t i = 0; i < count; ++i) {
+      done->resize(team + 1);
+      done->back() = (*done)[i % team];
+      work(i);
+      (*done)[i % team] = done->back();
+    }
+  }
+};
 struct int_count {
   void operator()(long count, er::grain_work work) const {
     for (long i = count; i-- > 0;) work(static_cast<std::size_t>(i));
@@ -52,6 +66,26 @@ TEST_CASE("executor: each grain once, none of zero, through one reference to the
     CHECK(times == std::vector<int>(count, 2));
     nobody(count, work);  // on this thread
     CHECK(times == std::vector<int>(count, 3));
+  }
+}
+
+TEST_CASE("executor: of threads that are known each gets one run of grains, of equal lengths") {
+  for (const std::size_t threads : {1, 2, 3, 8}) {
+    for (const std::size_t count : {0, 1, 2, 7, 8, 64, 67}) {
+      CAPTURE(threads);
+      CAPTURE(count);
+      std::vector<std::vector<std::size_t>> done;
+      const in_turn host{threads, &done};
+      const er::executor_ref executor = host;
+      executor(count, [&done](std::size_t grain) noexcept { done.back().push_back(grain); });
+      if (count > 0) done.pop_back();
+      std::size_t next = 0;
+      for (const std::vector<std::size_t>& run : done) {
+        CHECK((run.size() == count / threads || run.size() == count / threads + 1));
+        for (const std::size_t grain : run) CHECK(grain == next++);
+      }
+      CHECK(next == count);
+    }
   }
 }
 

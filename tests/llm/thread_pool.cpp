@@ -20,7 +20,7 @@ TEST_CASE("every grain runs once, and all have run when run() returns") {
   for (const std::size_t threads : {0u, 1u, 2u, 3u, 8u}) {
     CAPTURE(threads);
     llm::thread_pool pool(threads);
-    CHECK(pool.size() == (threads == 0 ? 1 : threads));
+    CHECK(pool.threads() == (threads == 0 ? 1 : threads));
     for (std::size_t round = 0; round < 500; ++round) {
       const std::size_t grains = round % 23;
       // Plain ints: a grain that ran twice, or late, is a race for the thread sanitizer.
@@ -79,7 +79,7 @@ TEST_CASE("a pool that is refused a thread goes on with those it has") {
       pool.run(100, [&](std::size_t grain) { ++runs[grain]; });
       support::run_parts(100, 8, [&](std::size_t i) { ++runs[i]; });
       const bool done = runs == std::vector<int>(100, 2);
-      ::_exit(!done ? 1 : limited && pool.size() < 8 ? 0 : 2);
+      ::_exit(!done ? 1 : limited && pool.threads() < 8 ? 0 : 2);
     }
     ::close(ends[1]);
     std::string told;

@@ -138,12 +138,12 @@ TEST_CASE("executor: grains are of whole tiles, of both parts of a mixed matrix 
                 rows > 128 ? 128 : 16);
     }
   }
-  // 200 tiles, 125 times 32 KiB: 62 of twice that, or 56, a multiple of eight. More tokens make
+  // 200 tiles, 125 times 32 KiB: 31 of four times that, or 24, a multiple of eight. More tokens make
   // smaller grains, and a matrix of any size at most 256.
   const er::any_matrix w = packed("int8_row_f32", 3200, 1280, random);
   REQUIRE(w.bytes().size() / 32768 == 125);
-  CHECK(er::row_grains(w, 1).count() == 56);
-  CHECK(er::row_grains(w, 2).count() == 120);
+  CHECK(er::row_grains(w, 1).count() == 24);
+  CHECK(er::row_grains(w, 2).count() == 56);
   CHECK(er::row_grains(w, 100).count() == 200);
   CHECK(er::row_grains(packed("int8_row_f32", 9600, 1280, random), 100).count() == 256);
   CHECK(er::row_grains(packed("int8_row_f32", 160, 64, random), 1).count() == 1);

@@ -33,8 +33,25 @@ class grain_work {
 /// Any callable with which executor(count, work) calls work(i) once for every i in [0, count), on
 /// whatever threads, and returns when all those calls have returned: a thread pool, a parallel
 /// loop, or a plain one. `count` may be zero.
+///
+/// Where it has a member function threads(), on how many threads it works at most, and calls
+/// begin about in order of i, each thread gets grains that lie one behind the other: what a core
+/// asks of memory ahead of its use is then for itself.
 template <class Executor>
 concept row_executor = std::invocable<Executor&, std::size_t, grain_work>;
+
+namespace detail::core {
+
+/// The grain that call number i of `count` does for one of `threads`, which share the calls out in
+/// turn: those of one thread, i = t + k * threads for k = 0, 1, ..., are one run of grains. Each
+/// grain is done once, whoever does it.
+[[nodiscard]] constexpr std::size_t grain_in_runs(std::size_t i, std::size_t count,
+                                                  std::size_t threads) noexcept {
+  const std::size_t thread = i % threads, longer = count % threads;
+  return thread * (count / threads) + (thread < longer ? thread : longer) + i / threads;
+}
+
+}  // namespace detail::core
 
 /// An executor by reference: what functions take that share their work among a host's threads. Two
 /// pointers; the executor must live until the call returns. Empty by default: all work is then done
@@ -56,7 +73,17 @@ class executor_ref {
                   "have returned");
     if constexpr (row_executor<object>) {
       call_ = [](void* self, std::size_t count, grain_work work) {
-        (*static_cast<object*>(self))(count, work);
+        object& host = *static_cast<object*>(self);
+        if constexpr (requires { static_cast<std::size_t>(host.threads()); }) {
+          const auto threads = static_cast<std::size_t>(host.threads());
+          if (threads > 1) {
+            const auto in_runs = [&](std::size_t i) noexcept {
+              work(detail::core::grain_in_runs(i, count, threads));
+            };
+            return static_cast<void>(host(count, grain_work(in_runs)));
+          }
+        }
+        host(count, work);
       };
     }
   }

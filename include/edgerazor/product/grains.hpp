@@ -46,9 +46,10 @@ inline namespace EDGERAZOR_ABI {
 class row_grains {
  public:
   /// Weights that a grain multiplies with tokens, in bytes, at least: some three microseconds of a
-  /// core that reads from DRAM, against a tenth of one to hand a grain out. From `few_grains` on
-  /// twice as many: where a grain ends, a core's prefetcher has to find the next one's stream.
-  static constexpr std::size_t min_grain_bytes = 32 * 1024, few_grains = 8;
+  /// core that reads from DRAM, against a tenth of one to hand a grain out. Where that would be more
+  /// than `few_grains`, up to four times as many: where a grain ends, what was asked for ahead is
+  /// another's, and the next one's beginning is waited for.
+  static constexpr std::size_t min_grain_bytes = 32 * 1024, few_grains = 8, large_grain = 4;
   /// More grains do not improve load balance.
   static constexpr std::size_t max_grains = 256;
 
@@ -58,8 +59,8 @@ class row_grains {
       : rows_(rows), unit_(unit) {
     const std::size_t least =
         std::max<std::size_t>(1, min_grain_bytes / std::max<std::size_t>(1, tokens));
-    const std::size_t wanted = std::clamp<std::size_t>(bytes / least, 1, 2 * max_grains);
-    count_ = std::min(units(), wanted <= few_grains ? wanted : std::max(few_grains, wanted / 2));
+    const std::size_t wanted = std::clamp<std::size_t>(bytes / least, 1, large_grain * max_grains);
+    count_ = std::min(units(), std::max(std::min(wanted, few_grains), wanted / large_grain));
     // A count that the usual numbers of threads divide, so that equal cores finish together too.
     count_ = count_ < few_grains ? std::bit_floor(count_) : count_ / few_grains * few_grains;
   }
