@@ -65,7 +65,8 @@ class thread_pool {
     if (counts_) {
       const std::int64_t took = now() - start;
       job_time_ += took;
-      waited_ += took * static_cast<std::int64_t>(threads()) - worked_.load(std::memory_order_relaxed);
+      waited_ +=
+          took * static_cast<std::int64_t>(threads()) - worked_.load(std::memory_order_relaxed);
     }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }

@@ -138,8 +138,8 @@ TEST_CASE("executor: grains are of whole tiles, of both parts of a mixed matrix 
                 rows > 128 ? 128 : 16);
     }
   }
-  // 200 tiles, 125 times 32 KiB: 31 of four times that, or 24, a multiple of eight. More tokens make
-  // smaller grains, and a matrix of any size at most 256.
+  // 200 tiles, 125 times 32 KiB: 31 of four times that, or 24, a multiple of eight. More tokens
+  // make smaller grains, and a matrix of any size at most 256.
   const er::any_matrix w = packed("int8_row_f32", 3200, 1280, random);
   REQUIRE(w.bytes().size() / 32768 == 125);
   CHECK(er::row_grains(w, 1).count() == 24);

@@ -46,9 +46,9 @@ inline namespace EDGERAZOR_ABI {
 class row_grains {
  public:
   /// Weights that a grain multiplies with tokens, in bytes, at least: some three microseconds of a
-  /// core that reads from DRAM, against a tenth of one to hand a grain out. Where that would be more
-  /// than `few_grains`, up to four times as many: where a grain ends, what was asked for ahead is
-  /// another's, and the next one's beginning is waited for.
+  /// core that reads from DRAM, against a tenth of one to hand a grain out. Beyond `few_grains`, up
+  /// to four times as many: where a grain ends, what was asked for ahead is another's, and the next
+  /// one's beginning is waited for.
   static constexpr std::size_t min_grain_bytes = 32 * 1024, few_grains = 8, large_grain = 4;
   /// More grains do not improve load balance.
   static constexpr std::size_t max_grains = 256;
