@@ -156,6 +156,7 @@ EDGERAZOR_OP byte_vector shift_bytes_left(byte_vector v, unsigned count) noexcep
 
 /// Left to the processor: not measured on one.
 EDGERAZOR_OP void prefetch(const std::uint8_t*) noexcept {}
+EDGERAZOR_OP void prefetch_line(const void*) noexcept {}
 inline void prefetch_bytes(const std::byte*, std::size_t) noexcept {}
 
 #undef EDGERAZOR_OP

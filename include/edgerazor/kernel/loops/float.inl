@@ -18,6 +18,7 @@
 //     largest_lane(v)  sum_lanes         of int32
 //     load_bytes(at)            int8 as int32;  load_levels(at) as floats
 //     store_codes(to, v)        the low bytes of int32
+//     prefetch_line(at)         asks for the line in which an address lies; or nothing
 //     panel_levels(rows, b, zero)      byte b of the 4 bytes of each of `lanes` rows, less zero
 //
 // and these sizes, which keep the accumulators of a block in registers:
@@ -206,6 +207,11 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void dense_block(const T* w, std::size_t w_stride
   }
   std::size_t c = 0;
   for (; c + 16 <= cols; c += 16) {
+    // One token waits for memory: a line of the rows that follow is asked for where it begins.
+    if (Tokens == 1 && c * sizeof(T) % 64 == 0) {
+      EDGERAZOR_UNROLL
+      for (std::size_t i = 0; i < Rows; ++i) prefetch_line(w + (Rows + i) * w_stride + c);
+    }
     EDGERAZOR_UNROLL
     for (std::size_t part = 0; part < parts; ++part) {
       real_vector tokens[Tokens];

@@ -229,6 +229,7 @@ EDGERAZOR_OP byte_vector shift_bytes_left(const byte_vector& v, unsigned count) 
 
 /// Nothing that every compiler could be asked for.
 EDGERAZOR_OP void prefetch(const std::uint8_t*) noexcept {}
+EDGERAZOR_OP void prefetch_line(const void*) noexcept {}
 inline void prefetch_bytes(const std::byte*, std::size_t) noexcept {}
 
 #undef EDGERAZOR_OP

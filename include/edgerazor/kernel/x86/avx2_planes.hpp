@@ -191,7 +191,7 @@ struct chunk_codes {
   }
 };
 
-using x86::prefetch, x86::prefetch_bytes;
+using x86::prefetch, x86::prefetch_bytes, x86::prefetch_line;
 
 #undef EDGERAZOR_OP
 

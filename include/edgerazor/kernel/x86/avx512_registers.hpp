@@ -191,7 +191,7 @@ EDGERAZOR_OP void add_products(__m512i& sums, __m512i digits, const std::int8_t*
 #endif
 }
 
-using x86::prefetch, x86::prefetch_bytes;
+using x86::prefetch, x86::prefetch_bytes, x86::prefetch_line;
 
 #undef EDGERAZOR_OP
 #undef EDGERAZOR_ISA

@@ -24,17 +24,22 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::kernel::x86 {
 
+/// The line in which an address lies.
+EDGERAZOR_TARGET("sse2")
+EDGERAZOR_INLINE void prefetch_line(const void* at) noexcept {
+  _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1);
+}
+
 /// The chunk that lies prefetch_distance behind this one.
 EDGERAZOR_TARGET("sse2")
 EDGERAZOR_INLINE void prefetch(const std::uint8_t* chunk) noexcept {
-  _mm_prefetch(reinterpret_cast<const char*>(chunk + prefetch_distance), _MM_HINT_T1);
+  (prefetch_line)(chunk + prefetch_distance);
 }
 
 /// See contract.hpp.
 EDGERAZOR_TARGET("sse2")
 inline void prefetch_bytes(const std::byte* at, std::size_t count) noexcept {
-  for (std::size_t i = 0; i < count; i += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T1);
+  for (std::size_t i = 0; i < count; i += 64) (prefetch_line)(at + i);
 }
 
 }  // namespace detail::kernel::x86
