@@ -37,6 +37,7 @@ class pool {
     for (std::thread& worker : workers_) worker.join();
   }
 
+  /// With it each thread's grains lie one behind the other, as memory likes it.
   [[nodiscard]] unsigned threads() const { return static_cast<unsigned>(workers_.size()) + 1; }
 
   /// What makes it an executor: work(i) for every i below count, then return.
