@@ -46,7 +46,7 @@ constexpr std::array descriptions{
                 "`usmmla`, 2 rows x 2 tokens x 8 columns"},
     description{"dotprod", "arm/dotprod.hpp", "FEAT_DotProd: Armv8.4, Cortex-A55 and A76 and later",
                 "`sdot` by lane, 4 rows x 4 columns"},
-    description{"neon", "arm/neon.hpp", "every AArch64 processor", "`smlal` and `smlal2` in 16 bits, no more of them than a `static_assert` allows, then `saddlp`"},
+    description{"neon", "arm/neon.hpp", "every AArch64 processor", "`smlal` and `smlal2` in 16 bits, no more of them than a `static_assert` allows, then `saddlp`; ternary codes of several tokens are looked up, `look_up`"},
     description{"generic", "portable/generic.hpp", "any; vectors of the build's own instruction set, through xsimd",
                 "multiplies of 16 or 32 bits, as xsimd has them"},
     description{"scalar", "portable/scalar.hpp", "any", "one by one: the reference implementation that the others are compared with"},

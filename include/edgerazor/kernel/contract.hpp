@@ -223,10 +223,11 @@ struct look_up_functions {
   [[nodiscard]] bool operator==(const look_up_functions&) const = default;
 };
 /// None, unless an instruction set's namespace has a table of this name; likewise loops/dot.inl's
-/// `widest`.
+/// `widest` and `chunks_a_round`.
 inline constexpr look_up_functions look_up_table;
 template <plane_type>
 inline constexpr std::size_t widest = 0;
+inline constexpr std::size_t chunks_a_round = 1;
 
 /// For float activations of several tokens: p[64 * t + 16 * b + r] = fma(code(r, c) - zero_code,
 /// x[t * x_stride + c], p[64 * t + 16 * b + r]) over the columns c = 4 * s + b of the panel, in

@@ -197,6 +197,7 @@ inline constexpr functions table = [] {
   k.supported = &supported;
   k.dot = of_every_plane<dot_function>([](auto plane) { return &dot<plane.type>; });
   k.panel_product = &panel_product;
+  k.look_up = {};
   return k;
 }();
 

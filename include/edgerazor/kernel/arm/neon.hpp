@@ -13,6 +13,7 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/arm/neon_registers.hpp>
 #include <edgerazor/kernel/arm/neon_triples.hpp>
+#include <edgerazor/kernel/arm/neon_words.hpp>
 #include <edgerazor/kernel/base3_digits.hpp>
 #include <edgerazor/kernel/contract.hpp>
 #include <edgerazor/kernel/exponential.hpp>
@@ -238,6 +239,7 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 
 #include <edgerazor/kernel/loops/dot.inl>
 #include <edgerazor/kernel/loops/float.inl>
+#include <edgerazor/kernel/loops/look_up.inl>
 #include <edgerazor/kernel/loops/panel.inl>
 #include <edgerazor/kernel/loops/sparse.inl>
 #include <edgerazor/kernel/loops/triples.inl>
@@ -246,6 +248,7 @@ EDGERAZOR_OP void add_panel(const group_panel& w, const panel_tokens& x, std::si
 #undef EDGERAZOR_OP
 #undef EDGERAZOR_ISA
 
+inline constexpr look_up_functions look_up_table{&look_up_indices, &look_up_sums, &look_up_scale};
 #include <edgerazor/kernel/loops/table.inl>
 
 }  // namespace detail::kernel::neon

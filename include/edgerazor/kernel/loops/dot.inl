@@ -11,6 +11,7 @@
 //     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency
 //     widest<Plane>           of sums that hold so many chunks in few bits and are then to be told
 //                             to widen(); 0, that of contract.hpp, where they never are
+//     chunks_a_round            of small groups, 1 or 2; 1 is that of contract.hpp
 //     prefetch(chunk)           asks for what lies prefetch_distance behind it; prefetch_bytes
 //     has_half_sums<Plane>      whether there is, for planes of an even number of fields,
 //     half_sums(codes, x, lower, upper)      the digits of the lower half of a chunk's fields times
@@ -136,16 +137,32 @@ EDGERAZOR_ISA void dot_small_groups(const plane_codes& w, const std::int8_t* x,
                                     const std::int32_t* x_sums, std::size_t begin, std::size_t end,
                                     std::int32_t* isum) noexcept {
   constexpr unsigned fields = plane_of(Plane).fields();
+  constexpr std::size_t chunk_cols = slot_cols * fields;
   static_assert(widest<Plane> == 0 || widest<Plane> >= few_chunks);
+  static_assert(chunks_a_round == 1 || chunks_a_round == 2);
   const std::size_t chunks = w.group_slots / fields;
   const std::uint8_t* chunk = w.chunks + begin * chunks * chunk_bytes;
-  const std::int8_t* columns = x + begin * chunks * slot_cols * fields;
+  const std::int8_t* columns = x + begin * chunks * chunk_cols;
+  const bool alone = w.first && w.shift == 0;
   for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
     chunk_sums<Plane> sums;
-    for (std::size_t c = 0; c < chunks; ++c) {
+    std::size_t left = chunks;
+    for (; left >= chunks_a_round; left -= chunks_a_round) {
+      EDGERAZOR_UNROLL
+      for (std::size_t i = 0; i < chunks_a_round; ++i) {
+        prefetch(chunk + chunk_bytes * i);
+        sums.add(chunk_codes<Plane>(chunk + chunk_bytes * i), columns + chunk_cols * i);
+      }
+      chunk += chunks_a_round * chunk_bytes, columns += chunks_a_round * chunk_cols;
+    }
+    if (chunks_a_round == 2 && left == 1) {
       prefetch(chunk);
       sums.add(chunk_codes<Plane>(chunk), columns);
-      chunk += chunk_bytes, columns += slot_cols * fields;
+      chunk += chunk_bytes, columns += chunk_cols;
+    }
+    if (alone) {
+      store_ints(isum, add_ints(splat_ints(-w.zero_code * x_sums[g]), sums.total()));
+      continue;
     }
     const ints before = w.first ? splat_ints(-w.zero_code * x_sums[g]) : load_ints(isum);
     const ints total = w.shift == 0 ? sums.total() : shift_ints_left(sums.total(), w.shift);

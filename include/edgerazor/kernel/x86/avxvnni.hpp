@@ -85,6 +85,7 @@ struct chunk_sums {
 };
 template <plane_type>
 inline constexpr std::size_t widest = 0;
+inline constexpr std::size_t chunks_a_round = 1;
 /// Sums enough to hide the latency of vpdpbusd.
 template <plane_type Plane>
 inline constexpr unsigned chains = plane_of(Plane).fields() < 4 ? 4 / plane_of(Plane).fields() : 1;
