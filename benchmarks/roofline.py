@@ -19,7 +19,7 @@ import sys
 WIDTH, PANEL, HEIGHT = 1180, 560, 560
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 64, 118
 ROOFS = (("read/dram", "DRAM", "below"), ("read/l3", "L3", "below"), ("read/l2", "L2", "above"))
-COLORS = {"ternary5": "#0072b2", "ternary3": "#e69f00", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555"}
+COLORS = {"ternary5": "#0072b2", "ternary3": "#e69f00", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555", "int2, int3": "#56b4e9"}
 SHAPES = {"gemv dram": "circle", "gemv hot": "square", "gemm": "triangle"}
 
 
@@ -49,7 +49,8 @@ def roofs(entries, threads):
 def code_of(format_name):
     if "+" in format_name:
         return "mixed"
-    return re.sub(r"_.*", "", format_name)
+    code = re.sub(r"[zm]?_.*", "", format_name)
+    return "int2, int3" if code in ("int2", "int3") else code
 
 
 def points(entries, threads, kernel, shapes):
@@ -60,6 +61,8 @@ def points(entries, threads, kernel, shapes):
         if parts[0] not in ("gemv", "gemm") or parts[-1] != f"threads:{threads}" or parts[2] != kernel:
             continue
         if shapes and parts[3] not in shapes:
+            continue
+        if parts[1] == "sparse":  # its zeros are no multiply-adds
             continue
         tokens = int(parts[4].split(":")[1]) if parts[0] == "gemm" else 1
         found.append(
