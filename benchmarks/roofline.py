@@ -19,7 +19,7 @@ import sys
 WIDTH, PANEL, HEIGHT = 1180, 560, 560
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 64, 118
 ROOFS = (("read/dram", "DRAM", "below"), ("read/l3", "L3", "below"), ("read/l2", "L2", "above"))
-COLORS = {"ternary5": "#0072b2", "ternary3": "#e69f00", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555", "int2, int3": "#56b4e9"}
+COLORS = {"ternary5": "#0072b2", "ternary3": "#e69f00", "ternary2": "#d55e00", "int4": "#009e73", "int8": "#cc79a7", "mixed": "#7a5230", "bf16": "#555555", "int2-3": "#56b4e9"}
 SHAPES = {"gemv dram": "circle", "gemv hot": "square", "gemm": "triangle"}
 
 
@@ -50,7 +50,7 @@ def code_of(format_name):
     if "+" in format_name:
         return "mixed"
     code = re.sub(r"[zm]?_.*", "", format_name)
-    return "int2, int3" if code in ("int2", "int3") else code
+    return "int2-3" if code in ("int2", "int3") else code
 
 
 def points(entries, threads, kernel, shapes):
@@ -172,7 +172,7 @@ def legend(codes, kinds, kernel):
     x, out = LEFT, []
     for code in (c for c in COLORS if c in codes):
         out += [f'<rect x="{x}" y="{y - 9}" width="12" height="12" fill="{COLORS[code]}"/>', text(x + 17, y + 1, code)]
-        x += 30 + 8 * len(code)
+        x += 28 + 7 * len(code)
     x += 26
     names = {"gemv dram": "one token, from DRAM", "gemv hot": "one token, from a cache", "gemm": "several tokens"}
     for kind in (k for k in SHAPES if k in kinds):
