@@ -34,25 +34,6 @@ add_library(edgerazor_own_header_only INTERFACE)
 target_link_libraries(edgerazor_own_header_only INTERFACE edgerazor::edgerazor Threads::Threads)
 edgerazor_own_flags(edgerazor_own_header_only INTERFACE)
 
-# edgerazor_own_engines(<target> <option>...): the compiled form's loops over columns once more, with options of their own, as
-# objects: a program that links them has no use for the library's. Losses and quantizers run with what their build may use, while
-# kernels choose when they run.
-function(edgerazor_own_engines target)
-  set(sources ${compiled_sources})
-  list(FILTER sources EXCLUDE REGEX "/(kernel|product|version)[^/]*[.]cpp$")
-  if(NOT sources)
-    add_library(${target} INTERFACE)
-    return()
-  endif()
-  add_library(${target}_objects OBJECT ${sources})
-  target_link_libraries(${target}_objects PRIVATE edgerazor)
-  target_compile_definitions(${target}_objects PRIVATE EDGERAZOR_COMPILED)
-  target_compile_options(${target}_objects PRIVATE ${ARGN})
-  edgerazor_own_flags(${target}_objects PRIVATE)
-  add_library(${target} INTERFACE)
-  target_sources(${target} INTERFACE $<TARGET_OBJECTS:${target}_objects>)
-endfunction()
-
 if(PROJECT_IS_TOP_LEVEL)
   edgerazor_own_flags(edgerazor_compiled PRIVATE)
 endif()
