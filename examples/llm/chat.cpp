@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tools_json.hpp"
 #include <edgerazor/core/printable.hpp>
 
 namespace llm {
@@ -126,8 +127,21 @@ void chat_format::append_question(pieces& out, std::string_view text, bool first
   if (!first && says_.bos_each_question)
     out.push_back({text_of(words_->data().bos), control_tokens});
   pieces all = first ? system_of_question(system) : pieces{};
+  if (first && !tools_.empty() && says_.tools->in_question) append_tools(all);
   all.push_back({trimmed(text), plain});
   append_message(out, "user", all);
+}
+
+/// The tools that are offered, with the literals around them.
+void chat_format::append_tools(pieces& out) const {
+  const tool_parts& tools = *says_.tools;
+  out.push_back({tools.begin, control_tokens});
+  for (const std::string& tool : tools_) {
+    out.push_back({tools.each_begin, control_tokens});
+    out.push_back({indented(tool, tools.indent), plain});
+    out.push_back({tools.each_end, control_tokens});
+  }
+  out.push_back({tools.finish, control_tokens});
 }
 
 /// What an answer says; `latest`: it stands after the last question, `last`: after all messages.
@@ -143,15 +157,18 @@ chat_format::pieces chat_format::text_of_answer(const message& one, bool latest,
     text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
   }
   pieces out;
+  const bool calls_alone = says_.tools && says_.tools->in_question && !one.calls.empty();
+  if (calls_alone && one.calls.size() > 1)
+    throw std::invalid_argument("the model's chat template takes one call of a tool at a time");
   if (!marks.open.empty() && latest && (last || !thought.empty())) {
     out = {
         {marks.open, control_tokens}, {std::string{thought}, plain}, {marks.close, control_tokens}};
     text.remove_prefix(std::min(text.find_first_not_of('\n'), text.size()));
   }
-  out.push_back({trimmed(text), plain});
+  if (!calls_alone) out.push_back({trimmed(text), plain});
   if (!says_.tools) return out;
   const tool_parts& tools = *says_.tools;
-  bool separate = !text.empty();
+  bool separate = !calls_alone && !text.empty();
   for (const tool_call& call : one.calls) {
     out.push_back({(std::exchange(separate, true) ? tools.separator : "") + tools.call_begin,
                    control_tokens});
@@ -170,6 +187,15 @@ void chat_format::append_result(pieces& out, std::span<const message> conversati
   const auto is_result = [&](std::size_t k) {
     return k < conversation.size() && conversation[k].role == "tool";
   };
+  if (tools.in_question) {
+    const std::string& text = conversation[i].text;
+    std::string shown = tools.result_trims ? trimmed(text) : text;
+    if (tools.result_json) shown = json_string(shown);
+    return append_message(out, tools.result_role,
+                          {{tools.result_begin, control_tokens},
+                           {std::move(shown), plain},
+                           {tools.result_end, control_tokens}});
+  }
   const bool begins = i == 0 || !is_result(i - 1);
   out.push_back({(begins ? tools.result_open : "") + tools.result_begin, control_tokens});
   out.push_back({trimmed(conversation[i].text), plain});
@@ -187,21 +213,19 @@ chat_format::pieces chat_format::system_of_question(const std::string& text) con
 
 /// `own`: the user's, or of the conversation; else the template's.
 void chat_format::append_system(pieces& out, const std::string& text, bool own) const {
-  if (!tools_.empty()) {
+  const bool in_question = says_.tools && says_.tools->in_question;
+  if (!tools_.empty() && !in_question) {
     const tool_parts& tools = *says_.tools;
     pieces all;
     if (own) all.push_back({trimmed(text), plain});
-    all.push_back({(own ? tools.own_end : tools.otherwise) + tools.begin, control_tokens});
-    for (const std::string& tool : tools_) {
-      all.push_back({tools.each_begin, control_tokens});
-      all.push_back({tool, plain});
-      all.push_back({tools.each_end, control_tokens});
-    }
-    all.push_back({tools.finish, control_tokens});
+    all.push_back({own ? tools.own_end : tools.otherwise, control_tokens});
+    append_tools(all);
     return append_message(out, "system", all);
   }
   if (!says_.layout->system_role || (text.empty() && !says_.opens)) return;
-  append_message(out, "system", {{says_.preamble, control_tokens}, {trimmed(text), plain}});
+  append_message(out, "system",
+                 {{tools_.empty() ? says_.preamble : says_.tools->preamble, control_tokens},
+                  {trimmed(text), plain}});
 }
 
 void chat_format::append_header(pieces& out) const {
@@ -264,6 +288,9 @@ chat_format::pieces chat_format::render(std::span<const message> conversation, b
     conversation = conversation.subspan(1);
   }
   append_system(out, system, given || own_system_);
+  const bool asks = !conversation.empty() && conversation[0].role == "user";
+  if (!tools_.empty() && says_.tools->in_question && !asks)
+    throw std::invalid_argument("the model's chat template offers tools in the first question");
   std::size_t last_question = conversation.size();  // none: no answer stands after it
   for (std::size_t i = 0; i < conversation.size(); ++i) {
     if (conversation[i].role == "user") last_question = i;

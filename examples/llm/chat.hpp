@@ -66,8 +66,9 @@ class chat_format {
   /// A whole conversation, without the beginning-of-sequence token of its first message; with the
   /// header of an answer where one is `wanted`. Throws std::invalid_argument where the first
   /// message is of the system and the template takes none, where questions and answers do not
-  /// alternate and the template raises an error at that, and where tools are called or answer and
-  /// the template prints that in a way that this program does not follow.
+  /// alternate and the template raises an error at that, where tools are called or answer and the
+  /// template prints that in a way that this program does not follow, and where it takes one call
+  /// at a time, or tools with the first question alone, and there are several or none.
   [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted) const;
 
   [[nodiscard]] const std::string& system_message() const noexcept { return says_.system; }
@@ -82,6 +83,7 @@ class chat_format {
   void append_system(pieces& out, const std::string& text, bool own) const;
   void append_message(pieces& out, std::string_view role, const pieces& text) const;
   void append_result(pieces& out, std::span<const message> conversation, std::size_t i) const;
+  void append_tools(pieces& out) const;
   [[nodiscard]] pieces text_of_answer(const message& one, bool latest, bool last) const;
   void append_question(pieces& out, std::string_view text, bool first,
                        const std::string& system) const;

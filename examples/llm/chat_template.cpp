@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "template_outputs.hpp"
@@ -44,7 +45,14 @@ class row_reader {
       read_messages();
       const template_parts parts(source_, layout_);
       result_.thoughts = parts.thoughts();
-      result_.tools = parts.tools();
+      if (!result_.opens) {
+        result_.tools = parts.tools();
+      } else {
+        opening_parts opening = read_opening(source_, layout_);
+        result_.preamble = std::move(opening.preamble);
+        result_.trims = opening.trims;
+        result_.tools = std::move(opening.tools);
+      }
     }
     result_.unread_tools =
         !result_.tools && std::any_of(outputs_.begin(), outputs_.end(),
@@ -140,7 +148,10 @@ class row_reader {
   void system(std::size_t i, std::string_view rest) {
     while (rest.empty()) rest = *outputs_[++i].literal;  // which follows() has seen
     rest.remove_prefix(layout_.after_role.size());
-    if (layout_.name == "llama3" && outputs_[i].blocks.empty()) return opening(i, rest);
+    if (layout_.name == "llama3" && outputs_[i].blocks.empty()) {
+      result_.opens = true;
+      return;
+    }
     if (const std::size_t end = rest.find(layout_.end); end != npos) {
       if (end > 0) systems_.emplace(rest.substr(0, end));
       return;
@@ -158,36 +169,6 @@ class row_reader {
     }
     for (const std::string& one : set->second) {
       if (!one.empty()) systems_.insert(one);
-    }
-  }
-
-  /// A system message that is always there: literals, variables set to one literal, then the
-  /// user's own. What is printed for tools is left out.
-  void opening(std::size_t i, std::string_view rest) {
-    result_.opens = true;
-    bool own = false;
-    for (std::string_view text = rest;; text = *outputs_[i].literal) {
-      const std::size_t end = text.find(layout_.end);
-      if (own && end != 0) throw refused{"its system message goes on after the user's own"};
-      result_.preamble += text.substr(0, end);
-      if (end != npos) return;
-      for (++i; i < outputs_.size() && (!outputs_[i].literal || !outputs_[i].blocks.empty()); ++i) {
-        const output& next = outputs_[i];
-        if (next.for_tools()) continue;
-        const std::string name =
-            next.expression.size() == 1 ? next.expression[0].text : std::string{};
-        const auto set = source_.literals.find(name);
-        if (next.literal || !next.blocks.empty() || own) {
-          throw refused{"its system message depends on more than the user's own"};
-        } else if (next.names("messages") || source_.of_messages.contains(name)) {
-          own = true;
-        } else if (set != source_.literals.end() && set->second.size() == 1) {
-          result_.preamble += *set->second.begin();
-        } else {
-          throw refused{"its system message is an expression"};
-        }
-      }
-      if (i == outputs_.size()) throw refused{"its system message has no end"};
     }
   }
 

@@ -59,13 +59,12 @@ struct chat_template {
 chat_template plain_template(const chat_layout& layout);
 
 /// Reads Jinja source: comments, trimmed white space, string literals with their escapes. It is not
-/// run. What it prints is seen as a row of literals and expressions, and is understood where it has
+/// run; strftime_now is the local time of the reading. What it prints is seen as a row of literals and expressions, and is understood where it has
 /// the markers of one layout and
 ///
 ///     every `start` is followed by a role and after_role, every `end` by after_end, answers begin
 ///     with nothing more than that, and the system message is a literal, a variable that is set to
-///     one, or the user's own; for llama3 also these put together, but for what is printed for
-///     tools alone
+///     one, or the user's own; for llama3 also what read_opening finds
 ///
 /// or, for inst, where a question is an expression between two literals with [INST] and [/INST].
 /// Everything else is refused.

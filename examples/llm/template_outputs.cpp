@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <iterator>
+#include <utility>
 
 #include "utf8.hpp"
 
@@ -24,8 +25,8 @@ class reader {
       : outputs_(into.outputs),
         literals_(into.literals),
         computed_(into.computed),
-        of_messages_(into.of_messages),
-        values_(into.values),
+        all_blocks_(into.blocks),
+        sets_(into.sets),
         source_(source) {
     while (at_ < source_.size()) text_and_tag();
   }
@@ -116,12 +117,23 @@ class reader {
     const std::string& name = tokens[0].text;
     const bool turns = name == "else" || name == "elif";
     const bool begins = name == "if" || name == "for" || name == "macro";
-    if ((turns || name.starts_with("end")) && !blocks_.empty()) blocks_.pop_back();
+    std::vector<std::size_t> before;
+    if ((turns || name.starts_with("end")) && !blocks_.empty()) {
+      if (turns) {
+        before = all_blocks_[guards_.back()].before;
+        before.push_back(guards_.back());
+      }
+      blocks_.pop_back();
+      guards_.pop_back();
+    }
     if (!begins && !turns) return;
     if (blocks_.size() == deepest) throw refused{"its blocks are nested too deep"};
+    if (before.size() == deepest) throw refused{"a condition has too many branches"};
     std::string condition;
     for (const token& t : tokens) condition += t.text + " ";
     blocks_.push_back(condition);
+    guards_.push_back(all_blocks_.size());
+    all_blocks_.push_back({tokens, std::move(before)});
   }
 
   /// A string literal with Python's escapes.
@@ -165,13 +177,20 @@ class reader {
     return value;
   }
 
+  void add(output one) {
+    constexpr std::size_t longest = std::size_t{1} << 24;
+    for (const std::string& block : one.blocks) letters_ += block.size();
+    if (letters_ > longest) throw refused{"its conditions are too long"};
+    outputs_.push_back(std::move(one));
+  }
+
   /// Literals without a statement between them are one.
   void add_text(const std::string& text) {
     if (text.empty()) return;
     if (!branched_ && !outputs_.empty() && outputs_.back().literal) {
       *outputs_.back().literal += text;
     } else {
-      outputs_.push_back({text, {}, blocks_});
+      add({text, {}, blocks_, guards_});
     }
     branched_ = false;
   }
@@ -184,7 +203,7 @@ class reader {
       if (operand.size() == 1 && operand[0].what == token::kind::string) {
         add_text(operand[0].text);
       } else if (!operand.empty()) {
-        outputs_.push_back({std::nullopt, operand, blocks_});
+        add({std::nullopt, operand, blocks_, guards_});
         branched_ = false;
       }
       operand.clear();
@@ -206,18 +225,23 @@ class reader {
 
   /// set name = value. A value with a message's markers is taken for what is printed: it will be.
   void set(const std::vector<token>& tokens) {
-    if (tokens.size() < 4 || tokens[2].text != "=") return;
+    if (tokens.size() < 2) return;
     const std::string& name = tokens[1].text;
+    const bool assigns = tokens.size() > 3 && tokens[2].text == "=";
+    if (assigns || tokens.size() == 2 || tokens[2].text != ".") {
+      sets_.push_back({name,
+                       {tokens.begin() + (assigns ? 3 : static_cast<std::ptrdiff_t>(tokens.size())),
+                        tokens.end()},
+                       guards_,
+                       outputs_.size()});
+    }
+    if (!assigns) return;
     if (tokens.size() == 4 && tokens[3].what == token::kind::string) {
       literals_[name].insert(tokens[3].text);
       return;
     }
     computed_.insert(name);
     const std::vector<token> value(tokens.begin() + 3, tokens.end());
-    for (const token& t : value) {
-      if (t.what == token::kind::word && (t.text == "messages" || t.text == "message"))
-        of_messages_.insert(name);
-    }
     const bool printed = std::any_of(value.begin(), value.end(), [](const token& t) {
       constexpr std::string_view markers[] = {"<|start_header_id|>", "<start_of_turn>", "<<SYS>>"};
       return t.what == token::kind::string &&
@@ -226,19 +250,21 @@ class reader {
              });
     });
     if (printed) add_expression(value);
-    values_.emplace_back(name, value);
   }
 
   static constexpr std::size_t npos = std::string_view::npos;
   std::vector<output>& outputs_;
   std::map<std::string, std::set<std::string>>& literals_;
-  std::set<std::string>&computed_, &of_messages_;
-  std::vector<std::pair<std::string, std::vector<token>>>& values_;
+  std::set<std::string>& computed_;
+  std::vector<template_block>& all_blocks_;
+  std::vector<template_set>& sets_;
   std::string_view source_;
   std::size_t at_ = 0;
+  std::size_t letters_ = 0;                // of the outputs' conditions
   bool trim_ = false, statement_ = false;  // how the tag before ended, and whether it was no {{ }}
   bool branched_ = false;                  // a statement stands behind the last output
   std::vector<std::string> blocks_;        // that are open
+  std::vector<std::size_t> guards_;        // the same
 };
 
 }  // namespace

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace llm {
@@ -25,11 +25,18 @@ struct template_token {
   std::string text;
 };
 
+/// A branch of a condition, or a loop: its statement.
+struct template_block {
+  std::vector<template_token> statement;
+  std::vector<std::size_t> before;  ///< the branches before it, of which none was taken
+};
+
 /// What a template prints: a literal, or an expression in its tokens.
 struct template_output {
   std::optional<std::string> literal;
   std::vector<template_token> expression;
   std::vector<std::string> blocks;  ///< the conditions and loops that it stands in
+  std::vector<std::size_t> guards;  ///< the same, of template_outputs::blocks
 
   [[nodiscard]] bool for_tools() const {
     return std::any_of(blocks.begin(), blocks.end(), [](const std::string& block) {
@@ -48,6 +55,14 @@ struct template_output {
   }
 };
 
+/// A variable that is set, in front of output `at`.
+struct template_set {
+  std::string name;
+  std::vector<template_token> value;  ///< empty: what is printed up to the end of a block
+  std::vector<std::size_t> guards;
+  std::size_t at;
+};
+
 /// The template as it is printed, and the variables that it sets to literals. Throws `refused`.
 struct template_outputs {
   explicit template_outputs(std::string_view jinja);
@@ -55,8 +70,8 @@ struct template_outputs {
   std::vector<template_output> outputs;
   std::map<std::string, std::set<std::string>> literals;  ///< by variable
   std::set<std::string> computed;  ///< variables that are set to something else too
-  std::vector<std::pair<std::string, std::vector<template_token>>> values;  ///< that something
-  std::set<std::string> of_messages;  ///< those of them that are set to a part of a message
+  std::vector<template_block> blocks;
+  std::vector<template_set> sets;
 };
 
 }  // namespace llm

@@ -176,7 +176,7 @@ void read_result(cursor& row, std::string_view end, tool_parts& found) {
 thought_parts template_parts::thoughts() const {
   thought_parts found;
   std::string thought, text;  // variables
-  for (const auto& [name, value] : source_.values) {
+  for (const auto& [name, value, guards, at] : source_.sets) {
     const auto strings = cuts(value);
     const bool trims = value.size() > 4 && value[value.size() - 4].text == "lstrip";
     if (!trims || strings.empty()) continue;

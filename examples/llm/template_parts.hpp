@@ -2,6 +2,7 @@
 /// What a chat template prints for thoughts and for tools. Every literal is the template's own.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -38,11 +39,42 @@ struct thought_parts {
 /// and their results: `result_open` before the first of a row, end after_end behind the last, and
 ///
 ///     result_begin text result_end
+///
+/// Or tools in the first question, as Llama 3.1 has them, behind a system message of their own:
+///
+///     start system after_role preamble (text) end after_end
+///     start user after_role begin (each_begin tool each_end)... finish text end after_end
+///
+/// where a message calls one tool alone, its text is not printed, and each result is a message with
+/// a role of its own:
+///
+///     start result_role after_role result_begin text result_end end after_end
 struct tool_parts {
   std::string own_end, otherwise, begin, each_begin, each_end, finish;
   std::string separator, call_begin, call_middle, call_end;
   std::string result_open, result_begin, result_end;
+  std::size_t indent = 0;  ///< of a tool's JSON, a level; 0: on one line
+  bool in_question = false;
+  std::string preamble, result_role;
+  bool result_json = false, result_trims = false;  ///< how a result's text is printed
 };
+
+/// A system message that is always there:
+///
+///     start system after_role preamble (text) end after_end
+///
+/// and messages that are their text alone.
+struct opening_parts {
+  std::string preamble;
+  bool trims = false;  ///< texts lose white space at both ends
+  std::optional<tool_parts> tools;
+};
+
+/// Finds them in a template whose first message is that one, by what it prints with and without a
+/// system message of the user's, with and without tools, for each kind of message. Throws `refused`
+/// where what opens a conversation without tools is not of that form; tools that are not printed as
+/// in tool_parts are not found.
+opening_parts read_opening(const template_outputs& source, const chat_layout& layout);
 
 /// Finds both in what a template prints. What is not of the form above is not found.
 class template_parts {

@@ -122,6 +122,12 @@ TEST_CASE("what is not understood is refused") {
   check_refused("{{ '\\xzz' }}");
   check_refused("{{ '\\ud800' }}");
   check_refused("{% raw %}<|im_start|>user\n{% endraw %}");
+  // A long condition around many parts, and a row of branches.
+  std::string many = "{% if " + std::string(100'000, 'a') + " %}", branches = "{% if a %}";
+  for (int i = 0; i < 1000; ++i) many += "{{ b }}";
+  for (int i = 0; i < 1000; ++i) branches += "{% elif a %}";
+  CHECK(llm::read_chat_template(many).refusal == "its conditions are too long");
+  CHECK(llm::read_chat_template(branches).refusal == "a condition has too many branches");
   check_refused("{");
   check_refused("{{");
   check_refused("{%");
@@ -168,6 +174,14 @@ TEST_CASE("any row of a template's parts is read or refused, and ends") {
                                "[INST]",
                                "[/INST]",
                                "<|start_header_id|>",
+                               "{{ '<|start_header_id|>system<|end_header_id|>\n\n' }}",
+                               "{{ messages[0].content }}",
+                               "{% set messages = messages[1:] %}",
+                               "{% for t in tools %}{{ t | tojson(indent=4) }}{% endfor %}",
+                               "{% set message = message.tool_calls[0] %}",
+                               "{% elif ((not a or 'tool_calls' in message)) is none %}",
+                               "{{ strftime_now('%Y') }}",
+                               "{{ ((((",
                                "<|end_header_id|>\n\n",
                                "<|eot_id|>"};
   std::mt19937 random(11);

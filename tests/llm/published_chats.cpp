@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chats of published models, with thoughts and tools, as Jinja renders them.
 #include <algorithm>
+#include <cstddef>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -23,6 +26,13 @@ namespace {
 /// Published templates, and conversations as Jinja renders them.
 nlohmann::ordered_json published() {
   return llm::read_ordered_json(std::filesystem::path(EDGERAZOR_TEST_DATA) / "chat_templates.json");
+}
+
+/// As strftime_now("%d %b %Y") writes it.
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[100];
+  return {text, std::strftime(text, sizeof text, "%d %b %Y", std::localtime(&now))};
 }
 
 }  // namespace
@@ -59,11 +69,12 @@ TEST_CASE("published templates are rendered as Jinja renders them") {
   }
 }
 
-// Templates of our own, with the structure and the output of Llama 3.1's and Gemma's.
-TEST_CASE("conversations of Llama 3.1 and Gemma, as Jinja renders them with their templates") {
+// Templates of our own, with the structure and the output of Llama 3.1's, Llama 3.2's and Gemma's;
+// make_chat_families.py renders them.
+TEST_CASE("conversations of Llama 3.1, 3.2 and Gemma, as Jinja renders them with their templates") {
   const nlohmann::ordered_json data =
       llm::read_ordered_json(std::filesystem::path(EDGERAZOR_TEST_DATA) / "chat_families.json");
-  CHECK(data["cases"].size() == 20);
+  CHECK(data["cases"].size() == 50);
   for (const nlohmann::ordered_json& item : data["cases"]) {
     const std::string family = item["family"], which = item["case"];
     CAPTURE(family);
@@ -73,34 +84,117 @@ TEST_CASE("conversations of Llama 3.1 and Gemma, as Jinja renders them with thei
                                                  own["control"].get<std::vector<std::string>>());
     vocabulary.bos = 256;
     const llm::tokenizer words(vocabulary);
-    std::string why;
-    auto format = llm::chat_format::detect(words, why);
+    std::string why, day;
+    std::optional<llm::chat_format> format;
+    do {  // the template's date is that of the day on which it is read
+      day = today();
+      format = llm::chat_format::detect(words, why);
+    } while (day != today());
     REQUIRE_MESSAGE(format, why);
     const auto text = [&] {
       return rendered(*format, item["messages"], item["add_generation_prompt"]);
     };
     const std::string begin = own["control"][0];
-    if (item.contains("tools")) {  // in a way of their own
-      CHECK_THROWS_WITH_AS(format->set_tools({"{}"}),
-                           "the model's chat template prints tools in a way that this program does "
-                           "not follow",
-                           std::invalid_argument);
-    } else if (item.contains("refused")) {
+    if (item.contains("tools")) {
+      std::vector<std::string> tools;
+      for (const auto& tool : item["tools"]) tools.push_back(llm::to_json(tool));
+      format->set_tools(tools);
+    }
+    if (item.contains("refused")) {
       CHECK_THROWS_AS((void)text(), std::invalid_argument);
-    } else {
-      CHECK(begin + text() == item["rendered"].get<std::string>());
+      continue;
+    }
+    std::string expected = item["rendered"].get<std::string>();
+    if (const std::size_t at = expected.find("05 Dec 2025"); at != std::string::npos)
+      expected.replace(at, day.size(), day);
+    CHECK(begin + text() == expected);
+
+    // The same in parts: what opens a conversation, and the first question.
+    const auto& messages = item["messages"];
+    const bool given = messages[0]["role"] == "system";
+    const std::size_t first = given ? 1 : 0;
+    if (messages.size() == first + 1 && messages[first]["role"] == "user" &&
+        item["add_generation_prompt"]) {
+      if (given) format->set_system_message(messages[0]["content"]);
+      std::vector<llm::token_id> tokens = format->opening();
+      const auto question = format->question(messages[first]["content"].get<std::string>());
+      tokens.insert(tokens.end(), question.begin(), question.end());
+      CHECK(text_of(words, tokens) == expected);
     }
 
     // The layout by its name: the same turns, and of Llama 3.1 no date.
-    if (!item.contains("rendered")) continue;
+    if (family == "llama3_dated" || expected.find("function") != std::string::npos ||
+        expected.find("ipython") != std::string::npos)
+      continue;
     format = llm::chat_format::named(words, family);
-    std::string expected = item["rendered"].get<std::string>();
     const std::size_t dates = expected.find("Cutting"), own_text = expected.find("\n\n", dates + 1);
     if (dates != std::string::npos) expected.erase(dates, own_text + 2 - dates);
     const std::string none = "<|start_header_id|>system<|end_header_id|>\n\n<|eot_id|>";
     if (const std::size_t at = expected.find(none); at != std::string::npos)
       expected.erase(at, none.size());
     CHECK(begin + text() == expected);
+  }
+}
+
+TEST_CASE("what is not of Llama 3.1's form is refused, alone or with its tools") {
+  const nlohmann::ordered_json data =
+      llm::read_ordered_json(std::filesystem::path(EDGERAZOR_TEST_DATA) / "chat_families.json");
+  const std::string whole = data["families"]["llama3"]["template"];
+  enum what { nothing, tools, all };  // is refused
+  struct change {
+    const char *from, *to;
+    what refused;
+  };
+  const change changes[] = {
+      {"tools_by_user = true", "tools_by_user = True", nothing},
+      {"if tools_by_user and not tools is none", "if tools and tools_by_user", nothing},
+      {"message.content is mapping or message.content is iterable", "not message.content is string",
+       nothing},
+      {"messages | length != 0", "messages", nothing},
+      {"'Today Date: ' + date + ", "'Today Date: ' ~ date ~ ", nothing},
+      // Tools elsewhere, or in another way.
+      {"tools_by_user = true", "tools_by_user = false", tools},
+      {"tools_by_user = true", "tools_by_user = user_has(tools)", tools},
+      {"{{- first + '<|eot_id|>' }}", "{{- first ~ now ~ '<|eot_id|>' }}", tools},
+      {"{{- first + '<|eot_id|>' }}", "{{- first | upper + '<|eot_id|>' }}", tools},
+      {"{%- set first = messages[0]['content']|trim %}",
+       "{%- set first = messages[0]['content'] %}", tools},
+      {"{{- t | tojson(indent=4) }}\n        {{- '\\n\\n' }}", "{{- t.name }}", tools},
+      {"{{- t | tojson(indent=4) }}\n        {{- '\\n\\n' }}",
+       "{{- t | tojson(indent=4, sort_keys=true) }}", tools},
+      {"call.arguments | tojson", "call.arguments", tools},
+      {"message.tool_calls|length == 1", "message.tool_calls|length == 2", tools},
+      {"message.content is mapping or message.content is iterable", "message.content is odd",
+       tools},
+      {"message.role == 'tool' or message.role == 'ipython'", "message.role == 'function'", tools},
+      {"message['content'] | trim + '<|eot_id|>'",
+       "message['content'] | trim + ('' if tools else '<|eot_id|>')", all},
+      {"messages[1:]", "messages[2:]", all},
+      {"for message in messages", "for message in messages[1:]", all},
+      // What opens a conversation.
+      {"{{- own }}", "{{- own | upper }}", all},
+      {"{{- own }}", "", all},
+      {"{{- own }}", "{{- own }}{{- now }}", all},
+      {"{{- own }}", "{%- if own != 'x' %}{{- own }}{%- endif %}", all},
+      {"{%- set own = '' %}", "{%- set own = 'You help.' %}", all},
+      {"set date = '26 Jul 2024'", "set date = strftime_now('%c')", all},
+      {"set date = '26 Jul 2024'", "set date = strftime_now('%')", all},
+      {"set date = '26 Jul 2024'", "set date = clock()", all},
+      {"if not date is defined", "if not date is odd", all},
+  };
+  for (const change& one : changes) {
+    const std::string from = one.from, to = one.to;
+    CAPTURE(from);
+    CAPTURE(to);
+    std::string jinja = whole;
+    const std::size_t at = jinja.find(from);
+    REQUIRE(at != std::string::npos);
+    jinja.replace(at, from.size(), one.to);
+    const llm::chat_template read = llm::read_chat_template(jinja);
+    CHECK(read.refusal.empty() == (one.refused != all));
+    if (one.refused == all) continue;
+    CHECK(read.tools.has_value() == (one.refused == nothing));
+    CHECK(read.unread_tools == (one.refused == tools));
   }
 }
 
@@ -227,5 +321,10 @@ TEST_CASE("tools are read from a file, and written as Python writes them") {
     CHECK_THROWS_AS((void)read(wrong), edgerazor::io_error);
   }
   CHECK_THROWS_AS((void)read(std::string(200, '[')), edgerazor::io_error);
+  CHECK(llm::indented("{\"a\": [], \"b, \\\"\": [1, {\"c\": {}}]}", 2) ==
+        "{\n  \"a\": [],\n  \"b, \\\"\": [\n    1,\n    {\n      \"c\": {}\n    }\n  ]\n}");
+  CHECK(llm::indented("{\"a\": []}", 0) == "{\"a\": []}");
+  CHECK(llm::indented("]}\"\\", 1) == "\n]\n}\"\\");
+  CHECK(llm::json_string("\u00e9\n\"\\\x01\x7f\xff") == "\"\u00e9\\n\\\"\\\\\\u0001\x7f\ufffd\"");
   CHECK_THROWS_AS((void)llm::read_tools(folder / "missing.json"), edgerazor::io_error);
 }
