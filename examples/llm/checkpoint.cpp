@@ -16,6 +16,10 @@ std::shared_ptr<const checkpoint> checkpoint::open(const std::filesystem::path& 
        {"model.safetensors", "model.safetensors.index.json", "config.json"}) {
     if (path.filename() == name) return open_hf(path.has_parent_path() ? path.parent_path() : ".");
   }
+  if (path.extension() == ".safetensors" && std::filesystem::is_regular_file(path, ignored)) {
+    throw er::io_error(er::quoted(path.string(), er::longest_path) +
+                       " holds tensors alone: give the folder it is in, with config.json");
+  }
   return open_gguf(path);
 }
 

@@ -202,6 +202,12 @@ TEST_CASE("folders that are no models are refused in one sentence") {
     CHECK(contains(refused(w.name, w.change), w.sentence));
   }
   CHECK(refused("llama_tied", [](nlohmann::json&) {}).empty());
+  // One file of the folder, by a name that says nothing of the others.
+  const auto alone = folder.path() / "tensors.safetensors";
+  CHECK(contains(refusal(alone), "tensors.safetensors"));
+  CHECK(!contains(refusal(alone), "with config.json"));
+  std::filesystem::copy_file(folder.path() / "changed" / "model.safetensors", alone);
+  CHECK(contains(refusal(alone), "give the folder it is in, with config.json"));
   std::filesystem::remove(folder.path() / "changed" / "config.json");
   CHECK(contains(refusal(folder.path() / "changed"), "config.json"));
   std::filesystem::remove(folder.path() / "changed" / "model.safetensors");
