@@ -59,8 +59,8 @@ struct chat_template {
 chat_template plain_template(const chat_layout& layout);
 
 /// Reads Jinja source: comments, trimmed white space, string literals with their escapes. It is not
-/// run; strftime_now is the local time of the reading. What it prints is seen as a row of literals and expressions, and is understood where it has
-/// the markers of one layout and
+/// run; strftime_now is the local time of the reading. What it prints is seen as a row of literals
+/// and expressions, and is understood where it has the markers of one layout and
 ///
 ///     every `start` is followed by a role and after_role, every `end` by after_end, answers begin
 ///     with nothing more than that, and the system message is a literal, a variable that is set to
