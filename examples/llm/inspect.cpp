@@ -67,6 +67,7 @@ nlohmann::json to_json(const inspection& found, const std::string& path) {
                         {"tokenizer", found.tokenizer},
                         {"why_no_tokenizer", found.why_no_tokenizer},
                         {"chat", found.chat},
+                        {"tools", found.tools},
                         {"roles", nlohmann::json::array()},
                         {"not_exact", to_json(found.inexact)},
                         {"refused", to_json(found.refused)}};
@@ -103,7 +104,10 @@ void inspect(const inspect_options& options) {
   print_line("runs here", found.why_not_run.empty() ? "yes" : "no: " + found.why_not_run);
   print_line("tokenizer",
              found.why_no_tokenizer.empty() ? found.tokenizer : "none: " + found.why_no_tokenizer);
-  if (found.why_no_tokenizer.empty()) print_line("chat", found.chat);
+  if (found.why_no_tokenizer.empty()) {
+    const bool tools = !found.tools.empty();
+    print_line("chat", found.chat + (tools ? ", tools: " + found.tools : std::string{}));
+  }
 
   std::vector<std::vector<std::string>> table{
       {"role", "tensors", "weights", "MB", "bits a weight", "stored as", "copied exactly as"}};

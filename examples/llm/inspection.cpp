@@ -88,6 +88,9 @@ inspection inspect_checkpoint(const std::filesystem::path& path) {
                        std::to_string(data.merges.size()) + " merges";
     std::string why;
     const auto chat = chat_format::detect(words, why);
+    if (chat) {
+      result.tools = chat->layout().tools ? "yes" : chat->layout().unread_tools ? "refused" : "no";
+    }
     result.chat = chat          ? std::string{chat->layout().layout->name}
                   : why.empty() ? "none: the model has no chat template"
                                 : "none: " + why;

@@ -33,6 +33,7 @@ struct inspection {
   std::string tokenizer;          ///< "byte-level BPE (qwen2), 151936 tokens"
   std::string why_no_tokenizer;   ///< one sentence; empty: it is read
   std::string chat;               ///< "chatml", or why there is none
+  std::string tools;              ///< "yes", "no" or "refused", where there is a chat
   std::vector<role_summary> roles;
   struct note {
     std::string tensor, type, text;

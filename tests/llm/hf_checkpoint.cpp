@@ -231,6 +231,37 @@ TEST_CASE("a folder that is refused is inspected all the same") {
   CHECK(good.shape->head_size == 16);
   CHECK(good.inexact.empty());
   CHECK(good.refused.empty());
+  CHECK(good.tools.empty());
+
+  // With a tokenizer and the chat templates of others.
+  const std::filesystem::path data{EDGERAZOR_TEST_DATA};
+  const auto talks = changed(folder, "qwen3_sharded", [](nlohmann::json&) {});
+  nlohmann::json words;
+  std::ifstream(data / "tokenizers" / "qwen.json") >> words;
+  words["model"]["vocab"] = {{"a", 0}};
+  words["model"]["merges"] = nlohmann::json::array();
+  words["added_tokens"] = {words["added_tokens"][0], words["added_tokens"][0]};
+  for (const std::size_t i : {0U, 1U}) {
+    words["added_tokens"][i]["content"] = i == 0 ? "<|im_start|>" : "<|im_end|>";
+    words["added_tokens"][i]["special"] = true;
+    words["added_tokens"][i]["id"] = i + 1;
+  }
+  std::ofstream(talks / "tokenizer.json") << words;
+  nlohmann::json templates;
+  std::ifstream(data / "chat_templates.json") >> templates;
+  const auto with = [&](const char* name, const char* from, const char* to) {
+    std::string jinja = templates["templates"][name];
+    if (const std::size_t at = jinja.find(from); at != std::string::npos)
+      jinja.replace(at, std::string(from).size(), to);
+    std::ofstream(talks / "chat_template.jinja") << jinja;
+    const llm::inspection one = llm::inspect_checkpoint(talks);
+    CHECK(one.why_no_tokenizer == "");
+    CHECK(one.chat == "chatml");
+    return one.tools;
+  };
+  CHECK(with("qwen3", "", "") == "yes");
+  CHECK(with("qwen3", "tool | tojson", "tool | tojson(indent=2)") == "refused");
+  CHECK(with("smollm2", "", "") == "no");
 }
 
 TEST_SUITE_END();
