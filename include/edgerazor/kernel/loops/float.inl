@@ -207,10 +207,11 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void dense_block(const T* w, std::size_t w_stride
   }
   std::size_t c = 0;
   for (; c + 16 <= cols; c += 16) {
-    // One token waits for memory: a line of the rows that follow is asked for where it begins.
-    if (Tokens == 1 && c * sizeof(T) % 64 == 0) {
+    // One token waits for memory: the rows that follow are asked for, in the order of memory.
+    if (Tokens == 1) {
+      const T* const ahead = w + Rows * w_stride + Rows * c;
       EDGERAZOR_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) prefetch_line(w + (Rows + i) * w_stride + c);
+      for (std::size_t i = 0; i < Rows * 16; i += 64 / sizeof(T)) prefetch_line(ahead + i);
     }
     EDGERAZOR_UNROLL
     for (std::size_t part = 0; part < parts; ++part) {
