@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our products beside ggml's, in one process, taking turns: the same float weights, tokens, shapes
-// and threads.
+// Our products beside those of ggml, or of ik_llama.cpp's ggml, in one process, taking turns: the
+// same float weights, tokens, shapes and threads.
 //
-//   compare_ggml [--filter=<text>] [--passes=<n>] [--json=<file>]
+//   compare_ggml|compare_ik_llama [--filter=<text>] [--passes=<n>] [--json=<file>]
 //
 // Prints a Markdown table: 10^9 multiply-adds a second of both, and our time over theirs, the
 // median of the passes' ratios (below 1 we are faster), with the quartiles. `hot`: one matrix again
 // and again; `dram`: in turn over copies that take 512 MiB. Each side quantizes the float tokens to
-// int8 within every product, as ggml does in its. Results are checked before and after: ours bit
-// for bit with the scalar kernel, ggml's with a product in double of the weights as it dequantizes
+// int8 within every product, as theirs do. Results are checked before and after: ours bit
+// for bit with the scalar kernel, theirs with a product in double of the weights as they dequantize
 // them. Time is the clock's, or for one thread its processor time; `running` is the share of the
 // clock's time in which the threads were running, of the side that had less: lines of several
 // threads count only where it is near 100 %, since below others had the cores too. `quantize`
@@ -36,16 +36,6 @@
 namespace er = edgerazor;
 
 namespace {
-
-struct pairing {
-  const char* ours;
-  peers::ggml_format theirs;
-};
-constexpr pairing pairings[] = {
-    {"ternary2_g256", {GGML_TYPE_TQ2_0, false}}, {"ternary5_g256", {GGML_TYPE_TQ1_0, false}},
-    {"int4_g256", {GGML_TYPE_Q4_0, true}},       {"int4_g32", {GGML_TYPE_Q4_0, true}},
-    {"int4_g256", {GGML_TYPE_Q4_0, false}},      {"bf16", {GGML_TYPE_BF16, false}},
-};
 
 struct task {
   const char* name;
@@ -102,10 +92,10 @@ class table {
     char line[512];
     std::snprintf(
         line, sizeof line,
-        R"(  {"work": "%s", "threads": %zu, "ours": "%s", "our_rate": %.6g, "peer": "ggml %s", )"
+        R"(  {"work": "%s", "threads": %zu, "ours": "%s", "our_rate": %.6g, "peer": "%s %s", )"
         R"("peer_rate": %.6g, "ratio": %.4f, "low": %.4f, "high": %.4f, "running": %.1f})",
-        work.c_str(), threads, ours.c_str(), our_rate, theirs.c_str(), their_rate, ratio, low, high,
-        running);
+        work.c_str(), threads, ours.c_str(), our_rate, std::string{peers::library_name()}.c_str(),
+        theirs.c_str(), their_rate, ratio, low, high, running);
     lines_.append(lines_.empty() ? "" : ",\n").append(line);
   }
 
@@ -118,7 +108,12 @@ void let_threads_sleep(std::size_t threads) {
   if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
-void compare_products(const task& what, const pairing& pair, const settings& options,
+void require_right(const peers::ggml_product& theirs, const peers::pairing& pair) {
+  if (!theirs.right())
+    throw std::runtime_error("the result of " + pair.theirs.name() + " is not the product");
+}
+
+void compare_products(const task& what, const peers::pairing& pair, const settings& options,
                       table& results) {
   bench::product_case ours(pair.ours, what.size, what.tokens);
   std::span<const std::byte> memory;
@@ -162,20 +157,20 @@ void compare_products(const task& what, const pairing& pair, const settings& opt
       const double their_time = bench::seconds_of([&] { theirs.multiply(); }, count) /
                                 static_cast<double>(theirs.products());
       const double they_ran = undisturbed.percent();
-      if (pass < 0 && !theirs.right()) throw std::runtime_error("ggml's result is not the product");
+      if (pass < 0) require_right(theirs, pair);
       let_threads_sleep(count);
       if (pass < 0) continue;
       our_seconds.push_back(our_time);
       their_seconds.push_back(their_time);
       running.push_back(std::min(we_ran, they_ran));
     }
-    if (!theirs.right()) throw std::runtime_error("ggml's result is not the product");
+    require_right(theirs, pair);
     results.add(what.name, count, pair.ours, pair.theirs.name(), ours.multiply_adds(), our_seconds,
                 their_seconds, bench::median(running));
   }
 }
 
-void compare_packing(const pairing& pair, const settings& options, table& results) {
+void compare_packing(const peers::pairing& pair, const settings& options, table& results) {
   constexpr std::size_t rows = 4096, cols = 4096;
   const std::vector<float> weights = bench::random_values(rows * cols);
   er::any_matrix ours = er::any_matrix::empty(*er::matrix_format::parse(pair.ours), rows, cols);
@@ -186,7 +181,7 @@ void compare_packing(const pairing& pair, const settings& options, table& result
     our_seconds.push_back(
         bench::seconds_of([&] { ours.pack_rows(0, er::matrix_view{weights.data(), rows, cols}); }));
     their_seconds.push_back(bench::seconds_of([&] {
-      ggml_quantize_chunk(pair.theirs.type, weights.data(), theirs.data(), 0, rows, cols, nullptr);
+      peers::quantize_rows(pair.theirs.type, weights.data(), theirs.data(), rows, cols);
     }));
   }
   results.add("quantize 4096x4096", 1, pair.ours, pair.theirs.name(),
@@ -215,19 +210,19 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    std::printf("Ours: kernel %s. ggml: %s.\n\n",
-                std::string{support::chosen_kernel().name}.c_str(), peers::ggml_features().c_str());
+    std::printf("Ours: kernel %s. %s: %s.\n\n", std::string{support::chosen_kernel().name}.c_str(),
+                std::string{peers::library_name()}.c_str(), peers::library_features().c_str());
     table results(options.json);
-    const auto wanted = [&](std::string_view work, const pairing& pair) {
+    const auto wanted = [&](std::string_view work, const peers::pairing& pair) {
       const std::string name = std::string{work} + ' ' + pair.ours + ' ' + pair.theirs.name();
       return name.find(options.filter) != std::string::npos;
     };
     for (const task& what : tasks) {
-      for (const pairing& pair : pairings) {
+      for (const peers::pairing& pair : peers::pairings()) {
         if (wanted(what.name, pair)) compare_products(what, pair, options, results);
       }
     }
-    for (const pairing& pair : pairings) {
+    for (const peers::pairing& pair : peers::pairings()) {
       if (!pair.theirs.repacked && wanted("quantize 4096x4096", pair))
         compare_packing(pair, options, results);
     }

@@ -24,36 +24,6 @@ std::size_t checked_row(std::size_t i, std::size_t rows) {
   return i * (rows - 1) / (checked_rows - 1);
 }
 
-ggml_backend_dev_t cpu_device() {
-  static const bool loaded = [] {
-    ggml_backend_load_all();  // nothing, unless ggml was built with backends to load at run time
-    return true;
-  }();
-  (void)loaded;
-  ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-  if (!device) throw std::runtime_error("ggml has no CPU backend");
-  return device;
-}
-
-template <class Function>
-Function cpu_function(const char* name) {
-  return reinterpret_cast<Function>(
-      ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu_device()), name));
-}
-
-ggml_backend_buffer_type_t buffer_type(ggml_format format) {
-  if (!format.repacked) return ggml_backend_dev_buffer_type(cpu_device());
-  const auto extra =
-      cpu_function<ggml_backend_dev_get_extra_bufts_t>("ggml_backend_dev_get_extra_bufts");
-  if (extra) {
-    for (ggml_backend_buffer_type_t* type = extra(cpu_device()); type && *type; ++type) {
-      if (std::string_view{ggml_backend_buft_name(*type)}.find("REPACK") != std::string_view::npos)
-        return *type;
-    }
-  }
-  throw std::runtime_error("ggml has no buffer type that repacks");
-}
-
 context_pointer new_context(std::size_t tensors, std::size_t nodes) {
   const std::size_t size =
       tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(nodes, false);
@@ -81,17 +51,6 @@ std::string ggml_format::name() const {
   return repacked ? text + " repacked" : text;
 }
 
-std::string ggml_features() {
-  const auto features = cpu_function<ggml_backend_get_features_t>("ggml_backend_get_features");
-  std::string text;
-  if (!features) return text;
-  for (const ggml_backend_feature* f = features(ggml_backend_dev_backend_reg(cpu_device()));
-       f->name; ++f) {
-    text.append(text.empty() ? "" : " ").append(f->name);
-  }
-  return text;
-}
-
 std::size_t ggml_product::bytes_of(ggml_format format, bench::shape size) {
   return ggml_row_size(format.type, static_cast<std::int64_t>(size.cols)) * size.rows;
 }
@@ -101,7 +60,7 @@ ggml_product::ggml_product(ggml_format format, bench::shape size, std::size_t to
     : size_(size),
       tokens_(bench::random_values(tokens * size.cols, bench::token_values)),
       matrix_bytes_(bytes_of(format, size)),
-      backend_(ggml_backend_dev_init(cpu_device(), nullptr)),
+      backend_(new_cpu_backend()),
       weight_context_(new_context(copies, 0)),
       graph_context_(new_context(products + 1, products + copies + 1)) {
   const auto rows = static_cast<std::int64_t>(size.rows),
@@ -112,7 +71,7 @@ ggml_product::ggml_product(ggml_format format, bench::shape size, std::size_t to
     weights_.push_back(ggml_new_tensor_2d(weight_context_.get(), format.type, cols, rows));
   }
   weight_buffer_.reset(
-      ggml_backend_alloc_ctx_tensors_from_buft(weight_context_.get(), buffer_type(format)));
+      ggml_backend_alloc_ctx_tensors_from_buft(weight_context_.get(), weight_buffer_type(format)));
   if (!weight_buffer_) throw std::runtime_error("ggml has not got the memory");
   ask_for_huge_pages(weight_buffer_.get());
   fill_weights(format);
@@ -137,41 +96,18 @@ void ggml_product::fill_weights(ggml_format format) {
   for (std::size_t r = 0; r < size_.rows; r += block) {
     const std::size_t rows = std::min(block, size_.rows - r);
     const std::vector<float> some = bench::random_values(rows * size_.cols, r * size_.cols);
-    ggml_quantize_chunk(format.type, some.data(), packed.data() + r * row_bytes, 0,
-                        static_cast<std::int64_t>(rows), static_cast<std::int64_t>(size_.cols),
-                        nullptr);
+    quantize_rows(format.type, some.data(), packed.data() + r * row_bytes, rows, size_.cols);
   }
   some_rows_.resize(checked_rows * size_.cols);
-  const ggml_to_float_t to_float = ggml_get_type_traits(format.type)->to_float;
   for (std::size_t i = 0; i < checked_rows; ++i) {
-    to_float(packed.data() + checked_row(i, size_.rows) * row_bytes, &some_rows_[i * size_.cols],
-             static_cast<std::int64_t>(size_.cols));
+    dequantize_row(format.type, packed.data(), checked_row(i, size_.rows),
+                   std::span{some_rows_}.subspan(i * size_.cols, size_.cols));
   }
   for (ggml_tensor* w : weights_) ggml_backend_tensor_set(w, packed.data(), 0, packed.size());
 }
 
-ggml_product::~ggml_product() {
-  if (threads_) cpu_function<void (*)(ggml_threadpool_t)>("ggml_threadpool_free")(threads_);
-}
-
 void ggml_product::use_threads(std::size_t threads) {
-  const auto set_count = cpu_function<ggml_backend_set_n_threads_t>("ggml_backend_set_n_threads");
-  const auto set_pool =
-      cpu_function<void (*)(ggml_backend_t, ggml_threadpool_t)>("ggml_backend_cpu_set_threadpool");
-  const auto new_pool =
-      cpu_function<ggml_threadpool_t (*)(ggml_threadpool_params*)>("ggml_threadpool_new");
-  const auto free_pool = cpu_function<void (*)(ggml_threadpool_t)>("ggml_threadpool_free");
-  if (!set_count || !set_pool || !new_pool || !free_pool)
-    throw std::runtime_error("ggml has no thread pool");
-  ggml_threadpool_params wanted = ggml_threadpool_params_default(static_cast<int>(threads));
-  wanted.strict_cpu = threads > 1;
-  for (std::size_t i = 0; threads > 1 && i < threads; ++i)
-    wanted.cpumask[processors_.number(i)] = true;
-  ggml_threadpool_t pool = new_pool(&wanted);
-  set_count(backend_.get(), static_cast<int>(threads));
-  set_pool(backend_.get(), pool);
-  if (threads_) free_pool(threads_);
-  threads_ = pool;
+  threads_ = peers::use_threads(backend_.get(), threads, processors_);
 }
 
 void ggml_product::multiply() {

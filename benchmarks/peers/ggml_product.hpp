@@ -9,23 +9,10 @@
 #include <type_traits>
 #include <vector>
 
-#include <ggml-alloc.h>
-#include <ggml-backend.h>
-#include <ggml.h>
-
 #include "../support/model_shapes.hpp"
-#include "../support/spinning_threads.hpp"
+#include "ggml_library.hpp"
 
 namespace peers {
-
-/// How ggml stores the weights. `repacked`: through the CPU backend's own buffer type, which
-/// interleaves rows; that is how llama.cpp loads Q4_0.
-struct ggml_format {
-  ggml_type type;
-  bool repacked;
-
-  [[nodiscard]] std::string name() const;
-};
 
 template <auto Free>
 struct calls {
@@ -40,9 +27,6 @@ using buffer_pointer =
 using backend_pointer =
     std::unique_ptr<std::remove_pointer_t<ggml_backend_t>, calls<ggml_backend_free>>;
 
-/// Instruction sets that ggml was built for, as it says.
-[[nodiscard]] std::string ggml_features();
-
 /// Products of one matrix, or of copies of it in turn, with the same tokens: weights and tokens are
 /// the ones that bench::product_case has. ggml's memory gets huge pages too, where there are any.
 class ggml_product {
@@ -55,10 +39,8 @@ class ggml_product {
 
   [[nodiscard]] std::size_t products() const noexcept { return outputs_.size(); }
   [[nodiscard]] std::size_t matrix_bytes() const noexcept { return matrix_bytes_; }
-  ~ggml_product();
-  ggml_product(const ggml_product&) = delete;
 
-  /// From now on so many threads multiply, kept on a processor each, as ours are.
+  /// From now on so many threads multiply.
   void use_threads(std::size_t threads);
   /// All products of the graph.
   void multiply();
@@ -76,7 +58,7 @@ class ggml_product {
   std::size_t matrix_bytes_ = 0;
   std::vector<float> some_rows_;  ///< as ggml dequantizes them, for `right`
   backend_pointer backend_;
-  ggml_threadpool_t threads_ = nullptr;
+  std::shared_ptr<void> threads_;
   bench::processors processors_;
   context_pointer weight_context_, graph_context_;
   buffer_pointer weight_buffer_, graph_buffer_;
