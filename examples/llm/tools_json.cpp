@@ -25,41 +25,8 @@ std::string to_json(const ordered_json& value) {
 
 std::string indented(std::string_view json, std::size_t indent) {
   if (indent == 0) return std::string{json};
-  std::string text;
-  std::size_t depth = 0;
-  bool string = false;
-  const auto line = [&] { (text += '\n').append(depth * indent, ' '); };
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    const char next = i + 1 < json.size() ? json[i + 1] : ' ';
-    if (string || c == '"') {
-      text += c;
-      if (string && c == '\\' && i + 1 < json.size()) {
-        text += json[++i];
-      } else if (c == '"') {
-        string = !string;
-      }
-    } else if (c == '{' || c == '[') {
-      text += c;
-      if (next == '}' || next == ']') {
-        text += json[++i];
-      } else {
-        ++depth;
-        line();
-      }
-    } else if (c == '}' || c == ']') {
-      depth -= depth > 0 ? 1 : 0;
-      line();
-      text += c;
-    } else if (c == ',') {
-      text += c;
-      line();
-      i += next == ' ' ? 1 : 0;
-    } else {
-      text += c;
-    }
-  }
-  return text;
+  return ordered_json::parse(json).dump(static_cast<int>(indent), ' ', false,
+                                        ordered_json::error_handler_t::replace);
 }
 
 std::string json_string(std::string_view text) {

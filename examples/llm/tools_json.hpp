@@ -17,7 +17,8 @@ namespace llm {
 std::string to_json(const nlohmann::ordered_json& value);
 
 /// The same with a value on each line, `indent` spaces a level deeper than what it stands in: what
-/// tojson(indent=4) writes. `json` is as to_json has it; indent 0 leaves it so.
+/// tojson(indent=4) writes. `json` is as to_json has it; indent 0 leaves it so. Throws
+/// nlohmann::json::parse_error where it is no JSON.
 std::string indented(std::string_view json, std::size_t indent);
 /// A text as a JSON string, characters beyond ASCII as they are. Bytes that are no UTF-8 become
 /// U+FFFD.
