@@ -82,8 +82,9 @@ int main(int argc, char** argv) {
     }
     for (const char* format : {"int2z_g64", "int3z_g64", "int4z_g64", "int4m_g64", "int4z_g16"})
       products.add(format, {4096, 4096});
-    // Small groups, and one weight in a hundred in 16 bits.
-    for (const char* format : {"int4_g16", "int4_g16+sparse", "int4_g64+sparse", "sparse"}) {
+    // Small groups, also as SpQR has them, and one weight in a hundred in 16 bits.
+    for (const char* format : {"int4_g16", "int4_g16+sparse", "int4_g64+sparse", "sparse",
+                               "int3z_g16_q3", "int3z_g16_q3+sparse"}) {
       products.add(format, {4096, 4096});
       products.add(format, {1536, 576});
     }

@@ -154,7 +154,7 @@ struct loops {
                                const near_coefficients& with, float* gradient) noexcept;
 
   /// The same of a term of two distributions and no kl_blend: its sums, and each column's slope / q
-  /// unless `ratios` is null.
+  /// unless `ratios` is null. All slopes are less one number, the same for all columns.
   term_sums (*near_term)(const divergence_term& term, const float* student, const float* teacher,
                          const float* kept, std::size_t count, const logit_scaling& by,
                          const near_coefficients& with, float* ratios) noexcept;

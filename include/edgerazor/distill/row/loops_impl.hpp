@@ -4,6 +4,7 @@
 
 #include <array>
 #include <bit>
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

@@ -2,8 +2,8 @@
 // Text, see kernel/vector/each.inl: the terms of terms.hpp and their slopes, of columns in double
 // (probability_pair) and of near or far columns of long rows in float (near_columns).
 
-/// Of floats the slope is that of q, undivided: it stays as small as student and teacher differ,
-/// however small q.
+/// Of floats the slope is divided by q: it stays as small as student and teacher differ, however
+/// small q. It is a function of y = ln(p / q) alone, in double slope_at(y).
 template <class Reals>
 struct column_term {
   Reals value, slope;
@@ -107,6 +107,9 @@ struct jensen_shannon_term {
                 floats{b} * near_gap<Far>(x.q, mixed.m, mixed.of_q)),
             floats{-b} * mixed.of_q};
   }
+  double slope_at(double y) const noexcept {
+    return (beta - 1) * std::log1p(beta * std::expm1(y));
+  }
 };
 struct skew_forward_term {
   double alpha;
@@ -126,6 +129,10 @@ struct skew_forward_term {
     return {near_gap<Far>(mixed.p, mixed.m, mixed.of_p),
             floats{-b * b} * mixed.apart};
   }
+  double slope_at(double y) const noexcept {
+    const double rise = std::expm1(y);
+    return -(1 - alpha) * (1 - alpha) * rise / (1 + alpha * rise);
+  }
 };
 struct skew_reverse_term {
   double alpha;
@@ -144,12 +151,12 @@ struct skew_reverse_term {
     return {near_gap<Far>(x.q, mixed.m, mixed.of_q),
             fms(floats{a * b}, mixed.apart, mixed.of_q)};
   }
+  double slope_at(double y) const noexcept {
+    const double rise = (1 - alpha) * std::expm1(y);
+    return alpha * rise / (1 + rise) - std::log1p(rise);
+  }
 };
 struct total_variation_term {
-  /// Of floats: taken off all slopes, which changes no gradient. With that of the likeliest column
-  /// a sure student's sum of slopes is that of the others.
-  float base = 0;
-
   EDGERAZOR_LANES column_term<doubles> operator()(const probability_pair& x) const noexcept {
     const doubles none{0.0}, half = doubles{0.5} * x.q;
     // A NaN among the logits is one of q too.
@@ -161,9 +168,9 @@ struct total_variation_term {
   template <bool Far>
   EDGERAZOR_LANES column_term<floats> operator()(const near_columns<Far>& x) const noexcept {
     const floats apart = x.difference(), none{0.0f}, half{0.5f};
-    return {half * abs(apart),
-            where(apart < none, half) - where(apart > none, half) - floats{base}};
+    return {half * abs(apart), where(apart < none, half) - where(apart > none, half)};
   }
+  double slope_at(double y) const noexcept { return y < 0 ? 0.5 : y > 0 ? -0.5 : 0; }
 };
 
 template <class Term>
@@ -201,6 +208,10 @@ EDGERAZOR_LANES term_sums near_sum_of_term(const Term& of, const float* student,
   const floats teacher_scale{static_cast<float>(with.teacher)},
       student_scale{static_cast<float>(with.student)},
       log_ratio{static_cast<float>(with.log_ratio)};
+  // Taken off all slopes, which changes no gradient: that of the likeliest column, whose y is the
+  // log ratio. Else a sure student's sum of slopes, which is to be subtracted from each, would be
+  // known no better than to an ulp of it.
+  const floats base{static_cast<float>(of.slope_at(std::clamp(with.log_ratio, -80.0, 80.0)))};
   lane_sums<float, 2> sums;
   for (std::size_t first = 0; first < count; first += sums.step, sums.fold()) {
     const std::size_t end = sums.end(first, count);
@@ -211,15 +222,16 @@ EDGERAZOR_LANES term_sums near_sum_of_term(const Term& of, const float* student,
           has_far(y) ? of(near_columns<true>{q, y, of_teacher, teacher_scale, teacher + i})
                      : of(near_columns<false>{q, y, of_teacher, teacher_scale, teacher + i});
       sums.sum[0] = sums.sum[0] + term.value;
-      sums.sum[1] = fma(q, term.slope, sums.sum[1]);
-      if (ratios != nullptr) term.slope.store_unaligned(ratios + i);
+      const floats ratio = term.slope - base;
+      sums.sum[1] = fma(q, ratio, sums.sum[1]);
+      if (ratios != nullptr) ratio.store_unaligned(ratios + i);
     }
   }
   return {sums.total(0), sums.total(1)};
 }
 
 // The call of f for the term that `term` names, the divergences of kl_row being `otherwise`.
-#define EDGERAZOR_OF_TERM(f, base, otherwise, ...)        \
+#define EDGERAZOR_OF_TERM(f, otherwise, ...)              \
   switch (term.kind) {                                    \
     case term_kind::jensen_shannon:                       \
       return f(jensen_shannon_term{term.a}, __VA_ARGS__); \
@@ -228,7 +240,7 @@ EDGERAZOR_LANES term_sums near_sum_of_term(const Term& of, const float* student,
     case term_kind::skew_reverse:                         \
       return f(skew_reverse_term{term.a}, __VA_ARGS__);   \
     case term_kind::total_variation:                      \
-      return f(total_variation_term{base}, __VA_ARGS__);  \
+      return f(total_variation_term{}, __VA_ARGS__);      \
     case term_kind::kl_blend:                             \
       break;                                              \
   }                                                       \
@@ -237,7 +249,7 @@ EDGERAZOR_LANES term_sums near_sum_of_term(const Term& of, const float* student,
 EDGERAZOR_ISA inline term_sums sum_term(const divergence_term& term, const double* student,
                                         const double* teacher, std::size_t count,
                                         const pair_scale& scale) noexcept {
-  EDGERAZOR_OF_TERM(sum_of_term, 0,
+  EDGERAZOR_OF_TERM(sum_of_term,
                     return sum_of_term(kl_blend_term{term.a, term.b}, student, teacher, count,
                                        scale),
                     student, teacher, count, scale);
@@ -246,7 +258,7 @@ EDGERAZOR_ISA inline void term_gradients(const divergence_term& term, const doub
                                          const double* teacher, std::size_t count,
                                          const pair_scale& scale, const term_slopes& all,
                                          double* gradient) noexcept {
-  EDGERAZOR_OF_TERM(gradient_of_term, 0,
+  EDGERAZOR_OF_TERM(gradient_of_term,
                     gradient_of_term(kl_blend_term{term.a, term.b}, student, teacher, count, scale,
                                      all, gradient),
                     student, teacher, count, scale, all, gradient);
@@ -255,9 +267,7 @@ EDGERAZOR_ISA inline term_sums near_term(const divergence_term& term, const floa
                                          const float* teacher, const float* kept,
                                          std::size_t count, const logit_scaling& by,
                                          const near_coefficients& with, float* ratios) noexcept {
-  // The likeliest column has u = 0, and so q > p where c < 0.
-  const float base = with.log_ratio < 0 ? 0.5f : with.log_ratio > 0 ? -0.5f : 0.0f;
-  EDGERAZOR_OF_TERM(near_sum_of_term, base, return {}, student, teacher, kept, count, by, with,
+  EDGERAZOR_OF_TERM(near_sum_of_term, return {}, student, teacher, kept, count, by, with,
                     ratios);
 }
 #undef EDGERAZOR_OF_TERM
