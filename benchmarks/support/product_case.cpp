@@ -8,6 +8,7 @@
 
 #include "random_values.hpp"
 #include <edgerazor/matrix/matrix_sum.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/product/gemm.hpp>
@@ -24,7 +25,27 @@ namespace {
 /// Rows at either end of the matrix that are compared for every token.
 std::size_t edge_rows(shape size) { return std::min<std::size_t>(16, size.rows); }
 
+/// Of a format whose statistics are of 16 rows: what a calibration would choose.
+er::any_matrix chosen(const er::matrix_format& fmt, shape size) {
+  const er::tile_layout layout(fmt.first, size.rows, size.cols);
+  const std::size_t numbers = size.rows * layout.groups();
+  std::vector<float> scales = random_values(numbers), zeros = random_values(numbers, numbers);
+  for (float& scale : scales) scale = 0.02f + 0.002f * scale;
+  for (float& zero : zeros) zero = 3.5f + 0.5f * zero;
+  const auto highest = static_cast<int>(er::codec_of(fmt.first.code).largest_code());
+  const std::vector<float> values = random_values(size.rows * size.cols, 2 * numbers);
+  std::vector<int> levels(values.size());
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    const float middle = 0.5f * static_cast<float>(highest);
+    levels[i] = std::clamp(static_cast<int>(middle + 0.5f + middle * values[i] / 2), 0, highest);
+  }
+  return er::pack_levels(fmt.first, er::matrix_view{levels.data(), size.rows, size.cols},
+                         er::matrix_view{scales.data(), size.rows, layout.groups()},
+                         er::matrix_view{zeros.data(), size.rows, layout.groups()});
+}
+
 er::any_matrix packed(const er::matrix_format& fmt, shape size) {
+  if (fmt.type == er::matrix_format::kind::packed && fmt.first.two_level) return chosen(fmt, size);
   er::any_matrix weights = er::any_matrix::empty(fmt, size.rows, size.cols);
   constexpr std::size_t block = 1024;
   for (std::size_t r = 0; r < size.rows; r += block) {
