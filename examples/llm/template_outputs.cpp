@@ -14,14 +14,14 @@ namespace {
 using token = template_token;
 using output = template_output;
 
-bool is_word_byte(char c) {
+bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-class outputs_reader {
+class reader {
  public:
-  outputs_reader(std::string_view source, template_outputs& into)
+  reader(std::string_view source, template_outputs& into)
       : outputs_(into.outputs),
         literals_(into.literals),
         computed_(into.computed),
@@ -93,9 +93,9 @@ class outputs_reader {
       }
       if (rest[0] == '\'' || rest[0] == '"') {
         tokens.push_back({token::kind::string, string(rest[0])});
-      } else if (is_word_byte(rest[0])) {
+      } else if (is_word(rest[0])) {
         const std::size_t begin = at_;
-        while (at_ < source_.size() && is_word_byte(source_[at_])) ++at_;
+        while (at_ < source_.size() && is_word(source_[at_])) ++at_;
         tokens.push_back({token::kind::word, std::string{source_.substr(begin, at_ - begin)}});
       } else {
         if (rest[0] == '{') ++braces;
@@ -269,8 +269,6 @@ class outputs_reader {
 
 }  // namespace
 
-template_outputs::template_outputs(std::string_view jinja) {
-  const outputs_reader all(jinja, *this);
-}
+template_outputs::template_outputs(std::string_view jinja) { const reader all(jinja, *this); }
 
 }  // namespace llm
