@@ -37,20 +37,3 @@ edgerazor_own_flags(edgerazor_own_header_only INTERFACE)
 if(PROJECT_IS_TOP_LEVEL)
   edgerazor_own_flags(edgerazor_compiled PRIVATE)
 endif()
-
-# Where everything is compiled at once, as cmake/check.cmake does, several files make one translation unit: what they include is
-# parsed, and what they instantiate alike is compiled, once. At a desk, where one file changes, each is a unit of its own.
-set(EDGERAZOR_FILES_A_UNIT 1 CACHE STRING
-  "So many files of a test program or an example's library are compiled as one unit, at most")
-
-# edgerazor_together(<target>): its units are of one size.
-function(edgerazor_together target)
-  if(EDGERAZOR_FILES_A_UNIT GREATER 1)
-    get_target_property(sources ${target} SOURCES)
-    list(FILTER sources INCLUDE REGEX "[.]cpp$")
-    list(LENGTH sources files)
-    math(EXPR units "(${files} + ${EDGERAZOR_FILES_A_UNIT} - 1) / ${EDGERAZOR_FILES_A_UNIT}")
-    math(EXPR size "(${files} + ${units} - 1) / ${units}")
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${size})
-  endif()
-endfunction()

@@ -22,11 +22,11 @@ struct window_sums {
   double surprise = 0, divergence = 0;
 };
 
-using float_row = Eigen::Array<float, 1, Eigen::Dynamic>;
+using row_array = Eigen::Array<float, 1, Eigen::Dynamic>;
 
 /// ln of the softmax of a row.
-void log_softmax(std::span<const float> logits, float_row& out) {
-  const Eigen::Map<const float_row> x(logits.data(), static_cast<Eigen::Index>(logits.size()));
+void log_softmax(std::span<const float> logits, row_array& out) {
+  const Eigen::Map<const row_array> x(logits.data(), static_cast<Eigen::Index>(logits.size()));
   const float largest = x.maxCoeff();
   out = x - largest;
   out -= std::log(out.exp().sum());
@@ -76,7 +76,7 @@ class reader {
   std::size_t window_;
   decoder student_runs_, teacher_runs_;
   std::vector<std::int32_t> tokens_;
-  float_row log_q_, log_p_;
+  row_array log_q_, log_p_;
 };
 
 }  // namespace
