@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What is promised to need no memory asks for none: operator new counts, see counted_new.cpp.
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocation_count.hpp"
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
@@ -19,8 +19,6 @@
 #include <edgerazor/policy/ternary.hpp>
 
 namespace er = edgerazor;
-
-extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
 
 TEST_SUITE_BEGIN("policy/fake_quantize");
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Products that share activations, and the gated product: the bits of doing it one by one.
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <initializer_list>
@@ -14,13 +13,12 @@
 #include <doctest/doctest.h>
 
 #include "product/executors.hpp"
+#include "support/allocation_count.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/quant.hpp>
 
 namespace er = edgerazor;
-
-extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
 
 TEST_SUITE_BEGIN("product/fused");
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What products refuse, and that they allocate nothing.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <stdexcept>
@@ -9,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocation_count.hpp"
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/policy/precision_map.hpp>
@@ -19,8 +19,6 @@
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
-
-extern std::atomic<std::size_t> allocation_count;  // counted_new.cpp
 
 TEST_SUITE_BEGIN("product/gemm");
 

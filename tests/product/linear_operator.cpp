@@ -16,6 +16,7 @@
 #include <doctest/doctest.h>
 
 #include "product/executors.hpp"
+#include "support/allocation_count.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/kernel/dispatch.hpp>
 #include <edgerazor/matrix/pack.hpp>
@@ -28,8 +29,6 @@
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
-
-extern std::atomic<std::size_t> allocation_count;
 
 TEST_SUITE_BEGIN("product/linear_operator");
 

@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "support/allocation_count.hpp"
+
 std::atomic<std::size_t> allocation_count = 0;
 
 namespace {
