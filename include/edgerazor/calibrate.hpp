@@ -10,6 +10,7 @@
 #include <edgerazor/calibrate/kept_weights.hpp>
 #include <edgerazor/calibrate/level_grid.hpp>
 #include <edgerazor/calibrate/published_fits.hpp>
+#include <edgerazor/calibrate/rank_one.hpp>
 #include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
