@@ -9,6 +9,7 @@
 #include <edgerazor/calibrate/inverse_factor.hpp>
 #include <edgerazor/calibrate/kept_weights.hpp>
 #include <edgerazor/calibrate/level_grid.hpp>
+#include <edgerazor/calibrate/pruning_mask.hpp>
 #include <edgerazor/calibrate/published_fits.hpp>
 #include <edgerazor/calibrate/rank_one.hpp>
 #include <edgerazor/calibrate/refine.hpp>
