@@ -5,6 +5,7 @@
 
 #include <edgerazor/calibrate/awq.hpp>
 #include <edgerazor/calibrate/fit.hpp>
+#include <edgerazor/calibrate/fold.hpp>
 #include <edgerazor/calibrate/four_levels.hpp>
 #include <edgerazor/calibrate/half_quadratic.hpp>
 #include <edgerazor/calibrate/inverse_factor.hpp>
