@@ -24,13 +24,11 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/executor.hpp>
 #include <edgerazor/core/views.hpp>
+#include <edgerazor/policy/bitmap_levels.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
-
-/// Levels of a group, ascending; the level of code k is levels[k].
-using four_levels = std::array<float, 4>;
 
 /// value(r, c) = levels(r, c / group)[codes(r, c)], all row-major.
 struct four_level_matrix {
