@@ -20,6 +20,7 @@
 #include <edgerazor/distill/relation_loss.hpp>
 #include <edgerazor/distill/router_z.hpp>
 #include <edgerazor/distill/skew_kl.hpp>
+#include <edgerazor/distill/spsa.hpp>
 #include <edgerazor/distill/tokens.hpp>
 #include <edgerazor/distill/top_k.hpp>
 #include <edgerazor/distill/total_variation.hpp>

@@ -15,12 +15,16 @@
 #include <edgerazor/matrix/validate.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/bitmap_levels.hpp>
+#include <edgerazor/policy/clipped.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
+#include <edgerazor/policy/level_schedule.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/quantize_group.hpp>
 #include <edgerazor/policy/recipe.hpp>
+#include <edgerazor/policy/smooth_sign.hpp>
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>

@@ -66,18 +66,38 @@ struct feedback_strip {
   matrix_type old;      ///< those at the start of the block, where the plan wants them
 };
 
-/// Rounds a strip. `rule` decides what is specific to a method; noexcept:
+/// Where a column stands whose turn it is.
+struct feedback_place {
+  std::size_t place, group;
+  std::size_t target;  ///< column of the level
+  double u;            ///< U_pp
+};
+
+/// What rules that round have in common: the level nearest to a weight.
+struct nearest_levels {
+  const level_grid& grid;
+  rounded_matrix& result;
+
+  /// Stores the level; its value.
+  double round(std::size_t row, const feedback_place& at, double w) const noexcept {
+    const group_fit fit = result.fit(row, at.group);
+    const int level = grid.level(w, fit);
+    result.levels[row * result.cols + at.target] = static_cast<std::int16_t>(level);
+    return level_grid::value(level, fit);
+  }
+};
+
+/// Takes a strip through its columns. `rule` decides what is specific to a method; noexcept:
 ///
-///     rule.fit(strip, begin, end, group)   the fits of one group of all rows, into `result`, from
-///                                          strip.weights at places [begin, end)
-///     rule.keeps(row, place, w, value, u)  true where the weight stays as it is: no error
+///     rule.fit(strip, begin, end, group)   before the first place of a group: what the method
+///                                          wants of strip.weights at places [begin, end)
+///     rule.value(row, place, w)            what stands for the weight from now on, which the rule
+///                                          stores; w itself where it stays: no error
 ///
-/// Writes levels into `result`, and sum e^2 of each row, less what damping has added, into
-/// `row_errors`.
+/// Writes sum e^2 of each row, less what damping has added, into `row_errors`.
 template <class Rule>
 void round_strip(matrix_view<const float> weights, row_range rows, const inverse_factor& factor,
-                 const level_grid& grid, const feedback_plan& plan, Rule& rule,
-                 rounded_matrix& result, std::span<double> row_errors) {
+                 const feedback_plan& plan, Rule& rule, std::span<double> row_errors) {
   using index = Eigen::Index;
   const std::size_t cols = plan.cols, count = rows.size();
   feedback_strip strip;
@@ -104,32 +124,24 @@ void round_strip(matrix_view<const float> weights, row_range rows, const inverse
     errors.setZero(static_cast<index>(count), static_cast<index>(width));
     if (plan.block_start) strip.old = strip.weights;
     for (std::size_t p = begin; p < end; ++p) {
-      const std::size_t g = plan.group(p, factor), target = plan.target(p, factor);
+      const double* const upper = factor.upper.row(static_cast<index>(p)).data();
+      const feedback_place at{p, plan.group(p, factor), plan.target(p, factor), upper[p]};
       if (!plan.beforehand && p % plan.columns == 0) {
         if (plan.block_start) strip.old.swap(strip.weights);
-        rule.fit(std::as_const(strip), p, std::min(p + plan.columns, cols), g);
+        rule.fit(std::as_const(strip), p, std::min(p + plan.columns, cols), at.group);
         if (plan.block_start) strip.old.swap(strip.weights);
       }
-      const double* const upper = factor.upper.row(static_cast<index>(p)).data();
-      const double u = upper[p], added = factor.added[p], inverse = 1 / u;
+      const double added = factor.added[p], inverse = 1 / at.u;
       for (std::size_t r = 0; r < count; ++r) {
         double* const row = strip.weights.row(static_cast<index>(r)).data();
-        const std::size_t at = rows.begin + r;
-        const group_fit fit = result.fit(at, g);
         const double w = row[p];
-        const int level = grid.level(w, fit);
-        const double value = level_grid::value(level, fit);
-        if (rule.keeps(at, p, w, value, u)) {
-          result.levels[at * cols + target] = static_cast<std::int16_t>(grid.level(0, fit));
-          const double moved = static_cast<double>(weights.row(at)[factor.column(p)]) - w;
-          row_errors[at] -= added * moved * moved;
-          continue;
-        }
-        result.levels[at * cols + target] = static_cast<std::int16_t>(level);
+        const double value = rule.value(rows.begin + r, at, w);
         const double error = (w - value) * inverse;
-        const double moved = static_cast<double>(weights.row(at)[factor.column(p)]) - value;
-        row_errors[at] += error * error - added * moved * moved;
+        const double moved =
+            static_cast<double>(weights.row(rows.begin + r)[factor.column(p)]) - value;
+        row_errors[rows.begin + r] += error * error - added * moved * moved;
         errors(static_cast<index>(r), static_cast<index>(p - begin)) = error;
+        if (error == 0) continue;
         for (std::size_t j = p + 1; j < end; ++j) row[j] -= error * upper[j];
       }
     }

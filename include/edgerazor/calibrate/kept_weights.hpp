@@ -49,6 +49,12 @@ struct kept_so_far {
   };
   std::vector<weight> weights;
 
+  /// Keeps a weight: its level is the one nearest to 0, it stays as it is.
+  double keep(std::size_t row, const feedback_place& at, double w, const nearest_levels& levels) {
+    weights.push_back({row, at.place, w});
+    levels.round(row, at, 0);
+    return w;
+  }
   /// Entries of a strip, sorted.
   [[nodiscard]] std::vector<sparse_entry> entries(const rounded_matrix& rounded,
                                                   const feedback_plan& plan,
@@ -86,15 +92,15 @@ void replace_by_mean(std::span<float> weights, const Marked& marked) {
 /// Runs strips with a rule made for each, which has members `kept` and those of `round_strip`.
 template <class MakeRule>
 void round_keeping(matrix_view<const float> weights, const inverse_factor& factor,
-                   const level_grid& grid, const feedback_plan& plan, executor_ref executor,
-                   const MakeRule& make_rule, kept_result& result) {
+                   const feedback_plan& plan, executor_ref executor, const MakeRule& make_rule,
+                   kept_result& result) {
   result.row_errors.resize(weights.rows);
   if (!plan.own_order) result.permutation = factor.permutation;
   if (weights.cols == 0) return;
   std::vector<std::vector<sparse_entry>> strips((weights.rows + rows_a_grain - 1) / rows_a_grain);
   for_row_grains(weights.rows, executor, [&](row_range rows) noexcept {
     auto rule = make_rule();
-    round_strip(weights, rows, factor, grid, plan, rule, result.rounded, result.row_errors);
+    round_strip(weights, rows, factor, plan, rule, result.row_errors);
     strips[rows.begin / rows_a_grain] = rule.kept.entries(result.rounded, plan, factor);
   });
   for (const std::vector<sparse_entry>& strip : strips) {
@@ -105,14 +111,12 @@ void round_keeping(matrix_view<const float> weights, const inverse_factor& facto
 
 /// Weights of a mask stay; a group is fitted as if they were the mean of its others.
 template <class Fit>
-struct masked_feedback {
+struct masked_feedback : nearest_levels {
   const Fit& fit_group;
-  const level_grid& grid;
   const feedback_plan& plan;
   const inverse_factor& factor;
   std::span<const float> importance;
   matrix_view<const std::uint8_t> mask;
-  rounded_matrix& result;
   std::vector<float> buffer{};
   kept_so_far kept{};
 
@@ -131,10 +135,9 @@ struct masked_feedback {
       result.set_fit(at, g, grid.stored(fit_group(std::span<const float>{buffer}, counts, grid)));
     }
   }
-  bool keeps(std::size_t row, std::size_t place, double w, double, double) {
-    if (mask.row(row)[factor.column(place)] == 0) return false;
-    kept.weights.push_back({row, place, w});
-    return true;
+  double value(std::size_t row, const feedback_place& at, double w) {
+    const bool stays = mask.row(row)[factor.column(at.place)] != 0;
+    return stays ? kept.keep(row, at, w, *this) : round(row, at, w);
   }
 };
 }  // namespace detail::calibrate
@@ -164,10 +167,10 @@ template <group_fitter Fit>
   kept_result result;
   result.rounded = rounded_matrix(weights.rows, weights.cols, grid);
   here::round_keeping(
-      weights, factor, grid, plan, options.executor,
+      weights, factor, plan, options.executor,
       [&] {
-        return here::masked_feedback<Fit>{fit,        grid, plan,          factor,
-                                          importance, mask, result.rounded};
+        return here::masked_feedback<Fit>{
+            {grid, result.rounded}, fit, plan, factor, importance, mask};
       },
       result);
   return result;

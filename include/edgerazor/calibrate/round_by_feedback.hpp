@@ -109,11 +109,9 @@ inline void check_factor(matrix_view<const float> weights, const inverse_factor&
 
 /// Nothing is kept; each row of a group is fitted for itself.
 template <class Fit>
-struct plain_feedback {
+struct plain_feedback : nearest_levels {
   const Fit& fit_group;
-  const level_grid& grid;
   std::span<const float> importance;
-  rounded_matrix& result;
   std::vector<float> buffer;
 
   void fit(const feedback_strip& strip, std::size_t begin, std::size_t end, std::size_t g) {
@@ -126,8 +124,8 @@ struct plain_feedback {
       result.set_fit(strip.rows.begin + r, g, grid.stored(fit_group(part, counts, grid)));
     }
   }
-  static constexpr bool keeps(std::size_t, std::size_t, double, double, double) noexcept {
-    return false;
+  double value(std::size_t row, const feedback_place& at, double w) const noexcept {
+    return round(row, at, w);
   }
 };
 }  // namespace detail::calibrate
@@ -154,9 +152,9 @@ template <group_fitter Fit>
   if (!plan.own_order) result.permutation = factor.permutation;
   if (weights.cols == 0) return result;
   here::for_row_grains(weights.rows, options.executor, [&](row_range rows) noexcept {
-    here::plain_feedback<Fit> rule{fit, grid, importance, result.rounded,
-                                   std::vector<float>(plan.columns)};
-    here::round_strip(weights, rows, factor, grid, plan, rule, result.rounded, result.row_errors);
+    here::plain_feedback<Fit> rule{
+        {grid, result.rounded}, fit, importance, std::vector<float>(plan.columns)};
+    here::round_strip(weights, rows, factor, plan, rule, result.row_errors);
   });
   for (const double error : result.row_errors) result.squared_output_error += error;
   return result;

@@ -120,13 +120,12 @@ struct second_level {
 }
 
 template <class Fit>
-struct spqr_feedback {
+struct spqr_feedback : nearest_levels {
   const Fit& fit_group;
-  const level_grid& grid;
   const inverse_factor& factor;
   std::span<const float> importance;
   const spqr_options& options;
-  spqr_result& result;
+  spqr_result& all;
   std::vector<float> buffer{}, numbers{};
   std::vector<double> inverse_u{};
   std::vector<char> suspect{};
@@ -134,14 +133,14 @@ struct spqr_feedback {
 
   /// Weights by whose absence the group's error falls by more than the threshold.
   void replace_likely_outliers(std::span<float> weights) {
-    if (!is_finite(result.threshold) || weights.size() < 2) return;
+    if (!is_finite(all.threshold) || weights.size() < 2) return;
     level_grid plain = grid;
     plain.storage.reset();
     suspect.resize(weights.size());
-    const double all = error_without(weights, inverse_u.data(), weights.size(), plain);
+    const double whole = error_without(weights, inverse_u.data(), weights.size(), plain);
     bool any = false;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      suspect[i] = all - error_without(weights, inverse_u.data(), i, plain) > result.threshold;
+      suspect[i] = whole - error_without(weights, inverse_u.data(), i, plain) > all.threshold;
       any = any || suspect[i];
     }
     if (any) replace_by_mean(weights, [&](std::size_t i) { return suspect[i] != 0; });
@@ -163,8 +162,8 @@ struct spqr_feedback {
       const std::span<float> group{buffer.data() + r * count, count};
       for (std::size_t i = 0; i < count; ++i) group[i] = static_cast<float>(row[i]);
       replace_likely_outliers(group);
-      result.rounded.set_fit(strip.rows.begin + r, g,
-                             first.stored(fit_group(std::span<const float>{group}, counts, first)));
+      result.set_fit(strip.rows.begin + r, g,
+                     first.stored(fit_group(std::span<const float>{group}, counts, first)));
     }
     if (options.scale_bits == 0) return;
     for (std::size_t r = 0; r < strip.rows.size(); r += options.tile_rows) {
@@ -176,11 +175,11 @@ struct spqr_feedback {
   void fit_tile(std::size_t first, std::size_t rows, std::size_t g,
                 matrix_view<const float> weights, std::span<const float> counts) {
     numbers.resize(rows);
-    two_level_statistics& to = result.statistics;
-    const std::size_t groups = result.rounded.groups();
+    two_level_statistics& to = all.statistics;
+    const std::size_t groups = result.groups();
     const std::size_t at = first / options.tile_rows * groups + g;
     const auto level_of = [&](auto member, int bits) {
-      for (std::size_t i = 0; i < rows; ++i) numbers[i] = result.rounded.fit(first + i, g).*member;
+      for (std::size_t i = 0; i < rows; ++i) numbers[i] = result.fit(first + i, g).*member;
       return second_level(numbers, bits, grid.storage);
     };
     const second_level scales = level_of(&group_fit::scale, options.scale_bits);
@@ -188,7 +187,7 @@ struct spqr_feedback {
     to.scales[at] = scales.fit;
     to.zeros[at] = zeros.fit;
     for (std::size_t i = 0; i < rows; ++i) {
-      const group_fit own = result.rounded.fit(first + i, g);
+      const group_fit own = result.fit(first + i, g);
       int scale = scales.code(own.scale), zero = zeros.code(own.zero);
       if (options.codes == second_level_codes::least_error) {
         const weighted_group group{weights.row(i).data(), counts.empty() ? nullptr : counts.data(),
@@ -208,14 +207,12 @@ struct spqr_feedback {
       }
       to.scale_codes[(first + i) * groups + g] = static_cast<std::uint8_t>(scale);
       to.zero_codes[(first + i) * groups + g] = static_cast<std::uint8_t>(zero);
-      result.rounded.set_fit(first + i, g, {scales.value(scale), zeros.value(zero)});
+      result.set_fit(first + i, g, {scales.value(scale), zeros.value(zero)});
     }
   }
-  bool keeps(std::size_t row, std::size_t place, double w, double value, double u) {
-    const double error = (w - value) / u;
-    if (!(error * error > result.threshold)) return false;
-    kept.weights.push_back({row, place, w});
-    return true;
+  double value(std::size_t row, const feedback_place& at, double w) {
+    const double rounded = round(row, at, w), error = (w - rounded) / at.u;
+    return error * error > all.threshold ? kept.keep(row, at, w, *this) : rounded;
   }
 };
 
@@ -292,8 +289,11 @@ template <group_fitter Fit = fit_extremes>
     result.statistics.zeros.resize(tiles * groups);
   }
   here::round_keeping(
-      weights, factor, grid, plan, options.executor,
-      [&] { return here::spqr_feedback<Fit>{fit, grid, factor, importance, options, result}; },
+      weights, factor, plan, options.executor,
+      [&] {
+        return here::spqr_feedback<Fit>{
+            {grid, result.rounded}, fit, factor, importance, options, result};
+      },
       result);
   return result;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Symmetric integers by the maximum: weights of 2 to 8 bits, and the activations and cached keys
-/// and values.
+/// Symmetric integers by the maximum: weights of 2 to 8 bits, or of any odd number of levels, and
+/// the activations and cached keys and values.
 #pragma once
 
 #include <algorithm>
@@ -14,19 +14,20 @@
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 
-/// Integers [-m, m] * s with m = 2^(Bits - 1) - 1 (EdgeRazor (Python)
-/// ..._symmetric_absmax_..._int{2,4,5,8}, weights and states).
+/// `Levels` integers around 0, [-m, m] * s with m = (Levels - 1) / 2; an odd number of them.
 ///
 ///     s = max(max|w|, epsilon) / m        level = clamp(round_half_even(w / s), -m, m)
 ///
-/// The level -2^(Bits - 1) stays unused: the grid is symmetric, and max|w| itself is a level.
-template <int Bits, granularity_policy Granularity = per_group<256>, real_element Scale = float16>
-struct symmetric {
-  static_assert(Bits >= 2 && Bits <= 8,
-                "symmetric: expected 2 to 8 bits, levels are stored as int8");
+/// The grid is symmetric, and max|w| itself is a level. Training that lowers the number of levels
+/// step by step (level_schedule.hpp) takes 17, 15, 13 ... of them.
+template <int Levels, granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+struct symmetric_levels {
+  static_assert(Levels >= 3 && Levels <= 255 && Levels % 2 == 1,
+                "symmetric: expected 2 to 8 bits, or an odd number of levels from 3 to 255: levels "
+                "are stored as int8");
   using granularity = Granularity;
   using scale_type = Scale;
-  static constexpr int max_level = (1 << (Bits - 1)) - 1;
+  static constexpr int max_level = (Levels - 1) / 2;
   static constexpr int min_level = -max_level;
   static constexpr level_rule levels{min_level, max_level};
 
@@ -42,6 +43,11 @@ struct symmetric {
     return levels(weight, scale);
   }
 };
+
+/// The 2^Bits - 1 levels [-m, m], m = 2^(Bits - 1) - 1 (EdgeRazor (Python)
+/// ..._symmetric_absmax_..._int{2,4,5,8}, weights and states). -2^(Bits - 1) stays unused.
+template <int Bits, granularity_policy Granularity = per_group<256>, real_element Scale = float16>
+using symmetric = symmetric_levels<(1 << Bits) - 1, Granularity, Scale>;
 
 /// Levels {-1, 0, 1}.
 template <granularity_policy Granularity = per_group<256>, real_element Scale = float16>
