@@ -7,11 +7,14 @@
 ///     int4_g64+ternary2_g64:rows_4_of_8                  mixed: rows r with r % 8 < 4 in the first
 ///     int4_g64+ternary2_g64                              mixed by a mask that the matrix carries
 ///     int4_g16+sparse  permuted(int4_g16+sparse)         a sum, see matrix_sum.hpp
+///     int4_row+low_rank_64(int4_g64*int4_g128)           with a part U V, here of rank 64
 ///
 /// A sum is its parts in the order of addition, joined by '+':
 ///
 ///     sum   = part {"+" part}
-///     part  = plain | "sparse" | "mixed(" mixed ")" | "scaled(" any ")" | "permuted(" any ")"
+///     part  = plain | "sparse" | "mixed(" mixed ")" | stage "(" any ")"
+///           | "low_rank_" rank "(" any "*" plain ")"
+///     stage = "scaled" | "permuted"
 ///     any   = plain | mixed | sum | "sum(" plain {"+" plain} ")"
 ///     plain = packed | dense
 ///
@@ -120,10 +123,11 @@ struct part_format {
   }
 };
 
-/// What is done to the input of some parts of a sum, column by column, before they are multiplied.
+/// What is done to the input of some parts of a sum before they are multiplied.
 enum class input_stage : std::uint8_t {
-  scaled,   ///< x[c] * h[c]
-  permuted  ///< x[p[c]]
+  scaled,    ///< x[c] * h[c]
+  permuted,  ///< x[p[c]]
+  projected  ///< V x: as many columns as V has rows
 };
 
 struct matrix_format : part_format {
@@ -132,6 +136,8 @@ struct matrix_format : part_format {
   struct stage {
     input_stage kind = input_stage::scaled;
     std::size_t from = 0;
+    std::size_t rank = 0;  ///< projected: rows of V
+    part_format matrix{};  ///< projected: V's, packed or dense
     friend bool operator==(const stage&, const stage&) = default;
   };
   struct part {
@@ -141,6 +147,8 @@ struct matrix_format : part_format {
   };
   /// Of stages, and of parts, in one sum.
   static constexpr std::size_t most = 16;
+  /// Rows of V in a low-rank part, which is then one group of U at most.
+  static constexpr std::size_t largest_rank = format::largest_group;
 
   std::vector<stage> stages;  ///< of a sum, in the order of its name
   std::vector<part> parts;    ///< of a sum
@@ -155,6 +163,14 @@ struct matrix_format : part_format {
     return type == kind::sum ? text_of(0, parts.size(), 0) : part_format::name();
   }
 
+  /// Columns of an input, of a matrix of so many.
+  [[nodiscard]] std::size_t cols_of(std::size_t input, std::size_t cols) const noexcept {
+    for (; input != 0; input = stages[input - 1].from) {
+      if (stages[input - 1].kind == input_stage::projected) return stages[input - 1].rank;
+    }
+    return cols;
+  }
+
   /// The format of that name; nothing where the text is not one.
   [[nodiscard]] static std::optional<matrix_format> parse(std::string_view text) {
     if (const std::optional<part_format> one = part_format::parse(text)) return matrix_format{*one};
@@ -165,8 +181,12 @@ struct matrix_format : part_format {
   }
 
  private:
-  static constexpr std::string_view word_of(input_stage what) noexcept {
-    return what == input_stage::scaled ? "scaled" : "permuted";
+  static constexpr std::string_view low_rank = "low_rank_";
+
+  static std::string word_of(const stage& what) {
+    if (what.kind == input_stage::projected)
+      return std::string{low_rank} + std::to_string(what.rank);
+    return what.kind == input_stage::scaled ? "scaled" : "permuted";
   }
 
   /// Parts [begin, end), all of which are made of `input`.
@@ -191,7 +211,10 @@ struct matrix_format : part_format {
       }
       const std::size_t from = i;
       while (i < end && next(i) == to) ++i;
-      text += std::string{word_of(stages[to - 1].kind)} + '(' + text_of(from, i, to) + ')';
+      const stage& what = stages[to - 1];
+      text += word_of(what) + '(' + text_of(from, i, to);
+      if (what.kind == input_stage::projected) text += '*' + what.matrix.name();
+      text += ')';
       plain_alone = false;
     }
     return plain_alone ? "sum(" + text + ')' : text;
@@ -235,14 +258,32 @@ struct matrix_format : part_format {
       return fmt && fmt->type == kind::mixed && add_part(*fmt, input);
     }
     for (const input_stage what : {input_stage::scaled, input_stage::permuted}) {
-      const auto rest = inside(text, word_of(what));
-      if (!rest) continue;
-      if (stages.size() == most) return false;
-      stages.push_back({what, input});
-      return add_any(*rest, stages.size());
+      if (const auto rest = inside(text, word_of({what, input})))
+        return add_stage({what, input}, *rest);
     }
+    if (text.starts_with(low_rank)) return add_low_rank(text, input);
     const std::optional<part_format> one = part_format::parse(text);
     return one && one->type != kind::mixed && add_part(*one, input);
+  }
+  bool add_stage(const stage& what, std::string_view rest) {
+    if (stages.size() == most) return false;
+    stages.push_back(what);
+    return add_any(rest, stages.size());
+  }
+  bool add_low_rank(std::string_view text, std::size_t input) {
+    stage what{input_stage::projected, input};
+    const char* const number = text.data() + low_rank.size();
+    if (std::from_chars(number, text.data() + text.size(), what.rank).ec != std::errc{} ||
+        what.rank == 0 || what.rank > largest_rank)
+      return false;
+    const auto factors = inside(text, word_of(what));
+    // V's name has no '*'; U may be a sum with a low-rank part in it.
+    const std::size_t star = factors ? factors->rfind('*') : std::string_view::npos;
+    if (star == std::string_view::npos) return false;
+    const std::optional<part_format> v = part_format::parse(factors->substr(star + 1));
+    if (!v || v->type == kind::mixed) return false;
+    what.matrix = *v;
+    return add_stage(what, factors->substr(0, star));
   }
 };
 

@@ -24,28 +24,38 @@ EDGERAZOR_FUNCTION bool is_permutation(std::span<const std::uint32_t> columns) {
   }
   return true;
 }
+
+/// Of a mixed matrix with rows by that map, where it is known.
+[[nodiscard]] inline part_format format_of(const matrix_part& part,
+                                           const part_format::row_map& map = {}) {
+  part_format fmt;
+  if (const packed_view* const packed = part.packed()) {
+    fmt = packed->layout().fmt();
+  } else if (const mixed_matrix* const mixed = part.mixed()) {
+    fmt = mixed->high();
+    fmt.type = matrix_format::kind::mixed;
+    fmt.second = mixed->low();
+    fmt.map = map;
+  } else if (const dense_view* const dense = part.dense()) {
+    fmt.element = dense->element;
+  } else {
+    fmt.type = matrix_format::kind::sparse;
+  }
+  return fmt;
+}
 }  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION matrix_format matrix_sum::fmt() const {
   matrix_format result;
   result.type = matrix_format::kind::sum;
-  for (const stage& s : stages_) result.stages.push_back({s.kind, s.from});
-  for (const part& p : parts_) {
-    part_format fmt;
-    if (const packed_view* const packed = p.matrix.packed()) {
-      fmt = packed->layout().fmt();
-    } else if (const mixed_matrix* const mixed = p.matrix.mixed()) {
-      fmt = mixed->high();
-      fmt.type = matrix_format::kind::mixed;
-      fmt.second = mixed->low();
-      fmt.map = p.map;
-    } else if (const dense_view* const dense = p.matrix.dense()) {
-      fmt.element = dense->element;
-    } else {
-      fmt.type = matrix_format::kind::sparse;
-    }
-    result.parts.push_back({fmt, p.input});
+  for (const stage& s : stages_) {
+    result.stages.push_back({s.kind, s.from});
+    if (s.kind != input_stage::projected) continue;
+    result.stages.back().rank = s.matrix.rows();
+    result.stages.back().matrix = detail::matrix::format_of(s.matrix);
   }
+  for (const part& p : parts_)
+    result.parts.push_back({detail::matrix::format_of(p.matrix, p.map), p.input});
   const bool one = stages_.empty() && parts_.size() == 1 && !parts_[0].matrix.sparse();
   return one ? matrix_format{result.parts[0].fmt} : result;
 }
@@ -75,14 +85,26 @@ EDGERAZOR_FUNCTION void matrix_sum::append(const matrix_sum& other) {
 }
 
 EDGERAZOR_FUNCTION void matrix_sum::precede(const stage& first) {
-  const bool scaled = first.kind == input_stage::scaled;
-  const std::string what = scaled ? "scaled_columns" : "permuted_columns";
+  const bool scaled = first.kind == input_stage::scaled,
+             projected = first.kind == input_stage::projected;
+  const std::string what = scaled ? "scaled_columns" : projected ? "low_rank" : "permuted_columns";
+  if (projected && first.matrix.rows() != cols_) {
+    detail::core::fail("low_rank: U of " + detail::core::shape_text(rows_, cols_) + " and V of " +
+                       detail::core::shape_text(first.matrix.rows(), first.matrix.cols()));
+  }
+  if (projected && !first.matrix.packed() && !first.matrix.dense())
+    detail::core::fail("low_rank: expected a V that is packed or of real numbers");
+  if (projected && cols_ > matrix_format::largest_rank) {
+    detail::core::fail("low_rank: expected a rank of at most " +
+                       std::to_string(matrix_format::largest_rank) + ", got " +
+                       std::to_string(cols_));
+  }
   if (const std::size_t count = scaled ? first.factors.size() : first.columns.size();
-      count != cols_) {
+      !projected && count != cols_) {
     detail::core::fail(what + ": " + std::to_string(count) + (scaled ? " factors" : " indices") +
                        " for a part of " + detail::core::shape_text(rows_, cols_));
   }
-  if (!scaled && !detail::matrix::is_permutation(first.columns)) {
+  if (first.kind == input_stage::permuted && !detail::matrix::is_permutation(first.columns)) {
     detail::core::fail(what + ": expected each column from 0 to " + std::to_string(cols_ - 1) +
                        " once");
   }
@@ -93,6 +115,13 @@ EDGERAZOR_FUNCTION void matrix_sum::precede(const stage& first) {
   for (stage& s : stages_) ++s.from;
   for (part& p : parts_) ++p.input;
   stages_.insert(stages_.begin(), first);
+  if (projected) cols_ = first.matrix.cols();
+}
+
+EDGERAZOR_FUNCTION matrix_part low_rank::only_part(const matrix_sum& v) {
+  if (v.parts().size() != 1 || !v.stages().empty())
+    detail::core::fail("low_rank: expected a V that is one matrix, not a sum");
+  return v.parts()[0].matrix;
 }
 
 }  // namespace EDGERAZOR_ABI
