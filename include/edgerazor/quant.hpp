@@ -13,8 +13,10 @@
 #include <edgerazor/matrix/two_level.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/matrix/validate.hpp>
+#include <edgerazor/policy/activation_policy.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/boolean.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
@@ -24,6 +26,7 @@
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/policy/with_scale.hpp>
 #include <edgerazor/product/attention.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemm.hpp>

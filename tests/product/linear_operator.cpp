@@ -22,6 +22,7 @@
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/policy/with_scale.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/linear_operator.hpp>
@@ -409,6 +410,33 @@ TEST_CASE("prepare: V x is made once for all that ask for it, its rows by all th
     const prepared in(w, some);
     er::gemm(w, in.x, {z.data(), count, 3});
     CHECK(same_bits(y, z));
+  }
+}
+
+TEST_CASE("prepare: codes by another policy are those of quantize_activations") {
+  std::mt19937 random(8);
+  constexpr std::size_t rows = 40, cols = 100, tokens = 3;
+  const parts all(rows, cols, random);
+  const std::vector<float> x = draw(tokens * cols, random);
+  const er::activation_policy policy = er::integer_zero<4>{};
+  for (const er::kernel& k : er::available_kernels()) {
+    er::packed_activations x8(cols, 16, tokens);
+    const er::activation_view codes =
+        er::quantize_activations(view_of(x, tokens), x8, {.kernel = &k, .policy = policy});
+    std::vector<float> y(tokens * rows), z(tokens * rows);
+    er::gemm(all.four, codes, {y.data(), tokens, rows}, {.kernel = &k});
+    er::add(all.sparse, er::unquantized{view_of(x, tokens)}, {y.data(), tokens, rows},
+            {.kernel = &k});
+    const er::sum_of sum{all.four, all.sparse};
+    std::vector<std::byte> room(er::input_bytes(sum, tokens));
+    er::gemm(sum, er::prepare(sum, view_of(x, tokens), room, {.kernel = &k, .policy = policy}),
+             {z.data(), tokens, rows}, {.kernel = &k});
+    CHECK(same_bits(y, z));
+    CHECK_THROWS_WITH_AS((void)er::prepare(sum, view_of(x, tokens), room,
+                                           {.policy = er::with_scale<er::ternary<>>{-1}}),
+                         "prepare: the policy gives a zero the scale -1.000000, expected a finite "
+                         "one of at least 0",
+                         std::invalid_argument);
   }
 }
 

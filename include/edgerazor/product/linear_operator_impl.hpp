@@ -172,7 +172,7 @@ struct input_maker {
     const matrix_view<const float> from = item.from == 0 ? x : floats(item.from - 1);
     if (item.type == input_item::kind::codes) {
       const activation_room room{bytes + item.offset, x.rows, item.cols, item.group, item.tables};
-      quantize_tokens(from, begin, end, room, options.scales, k);
+      quantize_tokens(from, begin, end, room, options.scales, options.policy, k);
       for (std::size_t t = begin; t < end; ++t)
         std::fill_n(room.codes(t) + item.cols, room.code_stride() - item.cols, std::int8_t{0});
       return;
@@ -254,6 +254,7 @@ EDGERAZOR_FUNCTION prepared_input prepare(std::span<const weight_ref> matrices,
     detail::core::fail("prepare: room of " + std::to_string(room.size()) + " bytes, expected " +
                        std::to_string(list.bytes() + 63) + " (input_bytes)");
   }
+  detail::product::require_policy(options.policy, "prepare");
   auto* const items = reinterpret_cast<input_item*>(room.data() + skipped);
   std::copy(list.items().begin(), list.items().end(), items);
   std::byte* const bytes = room.data() + skipped + list.item_bytes();
