@@ -3,6 +3,7 @@
 #pragma once
 
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
@@ -32,6 +33,7 @@
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/layer_norm_after.hpp>
 #include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 #include <edgerazor/version.hpp>

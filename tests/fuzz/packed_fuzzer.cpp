@@ -57,6 +57,7 @@ constexpr std::array formats{
     "int5z_g16+int4m_g16",
     "int3z_g16_q3",
     "int4_g4+low_rank_3(int4_g4+sparse*ternary2_g8)",
+    "rotated_1(int4_g4)+sparse",
 };
 
 void require(bool condition) {
@@ -116,11 +117,13 @@ std::vector<std::byte> joined(const er::matrix_format& fmt, const std::vector<fl
       if (fmt.stages[i].kind == er::input_stage::projected) {
         factors.push_back(er::any_matrix::pack(
             fmt.stages[i].matrix,
-            er::matrix_view<const float>{w.data(), fmt.stages[i].rank, fmt.cols_of(input, cols)}));
+            er::matrix_view<const float>{w.data(), fmt.stages[i].size, fmt.cols_of(input, cols)}));
         append(er::low_rank{inner, factors.back()});
         continue;
       }
-      if (fmt.stages[i].kind == er::input_stage::scaled) {
+      if (fmt.stages[i].kind == er::input_stage::rotated) {
+        append(er::rotated{er::hadamard{fmt.stages[i].size}, inner});
+      } else if (fmt.stages[i].kind == er::input_stage::scaled) {
         append(er::scaled_columns{h, inner});
       } else {
         append(er::permuted_columns{p, inner});

@@ -169,6 +169,7 @@ TEST_CASE("sums through a file: mapped, multiplied in place, refused where they 
   sums.push_back(er::any_matrix::joined(
       er::permuted_columns{p, er::sum_of{mixed, er::scaled_columns{h, four}, sparse}}));
   sums.push_back(er::any_matrix::joined(er::sum_of{four, er::low_rank{u, v}}));
+  sums.push_back(er::any_matrix::joined(er::rotated{er::hadamard{64}, four}));
   er::gguf_writer writer;
   writer.set_string("general.architecture", "test");
   for (std::size_t i = 0; i < sums.size(); ++i)

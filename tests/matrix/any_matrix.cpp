@@ -346,9 +346,12 @@ struct composed {
     sparse = er::sparse_matrix::marked(view, mask);
   }
   [[nodiscard]] std::vector<er::matrix_sum> all() const {
-    return {er::sum_of{packed, sparse}, er::sum_of{sparse}, er::scaled_columns{h, half},
+    return {er::sum_of{packed, sparse},
+            er::sum_of{sparse},
+            er::scaled_columns{h, half},
             er::permuted_columns{p, er::sum_of{packed, mixed, er::scaled_columns{h, sparse}}},
-            er::sum_of{packed, er::scaled_columns{h, er::low_rank{u, v}}, mixed}};
+            er::sum_of{packed, er::scaled_columns{h, er::low_rank{u, v}}, mixed},
+            er::sum_of{er::rotated{er::hadamard{4}, packed}, er::scaled_columns{h, sparse}}};
   }
 };
 std::string error_of(const er::matrix_format& fmt, std::size_t rows, std::size_t cols,
@@ -490,6 +493,11 @@ TEST_CASE("any_matrix: bytes that are no sum are refused before they are used") 
     const auto other = named("int4_g16+low_rank_" + std::string{rank} + "(int4_g4*int4_g64)");
     CHECK(error_of(other, rows, cols, bytes).starts_with("sum int4_g16+low_rank_"));
   }
+  const er::any_matrix turned =
+      er::any_matrix::joined(er::sum_of{er::rotated{er::hadamard{4}, c.packed}, c.sparse});
+  CHECK(error_of(named("rotated_128(int4_g16)+sparse"), rows, cols, bytes_of(turned)) ==
+        "sum rotated_128(int4_g16)+sparse of 20 x 64: its 64 columns have no rotation in blocks "
+        "of 128");
   std::vector<std::byte> nan = bytes;
   const std::uint16_t value = 0x7e00;  // the scale of V's only row and group
   std::memcpy(nan.data() + 64, &value, sizeof value);

@@ -92,6 +92,17 @@ TEST_CASE("matrix_sum: a low-rank part is an input of its own width") {
                        std::invalid_argument);
 }
 
+TEST_CASE("matrix_sum: a rotation names its block, and fits whole blocks alone") {
+  const matrices m;
+  const er::rotated w{er::hadamard{4}, er::sum_of{m.four, er::rotated{er::hadamard{8}, m.sparse}}};
+  CHECK(w.name() == "rotated_4(int4_g4+rotated_8(sparse))");
+  CHECK(w.stages()[0].block == 4);
+  CHECK(w.stages()[1].block == 8);
+  CHECK(w.bytes() == m.four.bytes().size() + m.sparse.bytes().size());
+  CHECK_THROWS_WITH_AS((er::rotated{er::hadamard{16}, m.four}),
+                       "rotated: blocks of 16 columns for a part of 6 x 8", std::invalid_argument);
+}
+
 TEST_CASE("matrix_sum: the format of one matrix is its own") {
   const matrices m;
   CHECK(er::sum_of{m.four}.name() == "int4_g4");

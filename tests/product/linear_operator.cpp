@@ -48,6 +48,7 @@ static_assert(er::linear_operator<er::sum_of>);
 static_assert(er::linear_operator<er::scaled_columns>);
 static_assert(er::linear_operator<er::permuted_columns>);
 static_assert(er::linear_operator<er::low_rank>);
+static_assert(er::linear_operator<er::rotated>);
 static_assert(!er::linear_operator<std::vector<float>>);
 
 std::vector<float> draw(std::size_t count, std::mt19937& random) {
@@ -71,6 +72,7 @@ struct parts {
   er::mixed_matrix mixed;
   er::sparse_matrix sparse;
   er::any_matrix half, u4, u_half, v2, v_half;
+  er::hadamard whole{1};  ///< of as many columns as there is one for
 
   parts(std::size_t row_count, std::size_t col_count, std::mt19937& random)
       : rows(row_count), cols(col_count), rank(1 + col_count / 5) {
@@ -84,6 +86,8 @@ struct parts {
     mixed = er::pack_mixed<er::int4<er::per_group<64>>, w2>(w, er::every_nth_row{3});
     half = er::any_matrix::pack(*er::matrix_format::parse("f16"), w);
     h_rank = draw(rank, random);
+    for (std::size_t n = 1; n <= cols; ++n)
+      if (cols % n == 0 && er::hadamard::has_order(n)) whole = er::hadamard{n};
     const std::vector<float> u = draw(rows * rank, random), v = draw(rank * cols, random);
     const auto packed = [](const char* name, const std::vector<float>& from, std::size_t count) {
       return er::any_matrix::pack(*er::matrix_format::parse(name), view_of(from, count));
@@ -110,6 +114,8 @@ struct parts {
                        er::permuted_columns{p, er::scaled_columns{h, ternary}}, half},
             er::scaled_columns{h2, er::sum_of{mixed, er::scaled_columns{h, sparse}}},
             er::sum_of{four, er::low_rank{u4, v2}},
+            er::sum_of{er::rotated{whole, er::sum_of{four, sparse}}, ternary},
+            er::scaled_columns{h, er::rotated{whole, er::low_rank{u_half, v2}}},
             er::low_rank{u_half, v_half},
             er::permuted_columns{p, er::sum_of{er::low_rank{er::scaled_columns{h_rank, u4}, v_half},
                                                sparse, er::low_rank{er::sum_of{u_half, u4}, v2}}}};
@@ -137,6 +143,11 @@ std::vector<float> expected(const er::matrix_sum& sum, er::matrix_view<const flo
         er::gemm(v, er::unquantized{input(s.from)}, out, {.kernel = kernel});
       }
       inputs.push_back(made);
+      continue;
+    }
+    if (s.kind == er::input_stage::rotated) {
+      inputs.push_back(inputs[s.from]);
+      er::hadamard{s.block}.transform(inputs.back());
       continue;
     }
     std::vector<float> made(inputs[s.from].size());
@@ -277,6 +288,10 @@ std::vector<double> magnitudes_before(const er::matrix_sum::stage& s,
     return result;
   }
   std::vector<double> result(weights.size());
+  for (std::size_t c = 0; c < weights.size() && s.kind == er::input_stage::rotated; ++c) {
+    for (std::size_t k = c / s.block * s.block; k < (c / s.block + 1) * s.block; ++k)
+      result[c] += std::fabs(weights[k]) / std::sqrt(static_cast<double>(s.block));
+  }
   for (std::size_t c = 0; c < weights.size(); ++c) {
     if (s.kind == er::input_stage::scaled) result[c] = weights[c] * double{s.factors[c]};
     if (s.kind == er::input_stage::permuted) result[s.columns[c]] = weights[c];

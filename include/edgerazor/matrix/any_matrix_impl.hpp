@@ -115,11 +115,20 @@ EDGERAZOR_FUNCTION bool any_matrix::read_sum(std::string& error) {
     if (s.kind == input_stage::projected) {
       // No size that follows overflows.
       if (!detail::core::checked_product(std::max<std::size_t>(rows_, cols), std::size_t{512},
-                                         s.rank))
+                                         s.size))
         return refuse("its rank is too large");
-      const auto v = try_from_bytes(s.matrix, s.rank, cols, numbers, error);
+      const auto v = try_from_bytes(s.matrix, s.size, cols, numbers, error);
       if (!v) return refuse(error);
       stage.matrix = v->part();
+      stages.push_back(stage);
+      continue;
+    }
+    if (s.kind == input_stage::rotated) {
+      if (!hadamard::has_order(s.size) || cols % s.size != 0 || !numbers.empty()) {
+        return refuse("its " + std::to_string(cols) + " columns have no rotation in blocks of " +
+                      std::to_string(s.size));
+      }
+      stage.block = s.size;
       stages.push_back(stage);
       continue;
     }

@@ -8,13 +8,14 @@
 ///     int4_g64+ternary2_g64                              mixed by a mask that the matrix carries
 ///     int4_g16+sparse  permuted(int4_g16+sparse)         a sum, see matrix_sum.hpp
 ///     int4_row+low_rank_64(int4_g64*int4_g128)           with a part U V, here of rank 64
+///     rotated_4096(int4_row)  rotated_64(int4_g64)       of an input transformed by blocks
 ///
 /// A sum is its parts in the order of addition, joined by '+':
 ///
 ///     sum   = part {"+" part}
 ///     part  = plain | "sparse" | "mixed(" mixed ")" | stage "(" any ")"
 ///           | "low_rank_" rank "(" any "*" plain ")"
-///     stage = "scaled" | "permuted"
+///     stage = "scaled" | "permuted" | "rotated_" columns
 ///     any   = plain | mixed | sum | "sum(" plain {"+" plain} ")"
 ///     plain = packed | dense
 ///
@@ -31,6 +32,7 @@
 #include <vector>
 
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 
 namespace edgerazor {
@@ -127,6 +129,7 @@ struct part_format {
 enum class input_stage : std::uint8_t {
   scaled,    ///< x[c] * h[c]
   permuted,  ///< x[p[c]]
+  rotated,   ///< H x / sqrt(n), by blocks of n columns (hadamard.hpp)
   projected  ///< V x: as many columns as V has rows
 };
 
@@ -136,7 +139,7 @@ struct matrix_format : part_format {
   struct stage {
     input_stage kind = input_stage::scaled;
     std::size_t from = 0;
-    std::size_t rank = 0;  ///< projected: rows of V
+    std::size_t size = 0;  ///< rotated: columns of a block; projected: rows of V
     part_format matrix{};  ///< projected: V's, packed or dense
     friend bool operator==(const stage&, const stage&) = default;
   };
@@ -149,6 +152,8 @@ struct matrix_format : part_format {
   static constexpr std::size_t most = 16;
   /// Rows of V in a low-rank part, which is then one group of U at most.
   static constexpr std::size_t largest_rank = format::largest_group;
+  /// Columns of a block that is rotated.
+  static constexpr std::size_t largest_rotation = std::size_t{1} << 24;
 
   std::vector<stage> stages;  ///< of a sum, in the order of its name
   std::vector<part> parts;    ///< of a sum
@@ -166,7 +171,7 @@ struct matrix_format : part_format {
   /// Columns of an input, of a matrix of so many.
   [[nodiscard]] std::size_t cols_of(std::size_t input, std::size_t cols) const noexcept {
     for (; input != 0; input = stages[input - 1].from) {
-      if (stages[input - 1].kind == input_stage::projected) return stages[input - 1].rank;
+      if (stages[input - 1].kind == input_stage::projected) return stages[input - 1].size;
     }
     return cols;
   }
@@ -181,12 +186,26 @@ struct matrix_format : part_format {
   }
 
  private:
-  static constexpr std::string_view low_rank = "low_rank_";
+  static constexpr std::string_view low_rank = "low_rank_", rotated = "rotated_";
 
   static std::string word_of(const stage& what) {
     if (what.kind == input_stage::projected)
-      return std::string{low_rank} + std::to_string(what.rank);
+      return std::string{low_rank} + std::to_string(what.size);
+    if (what.kind == input_stage::rotated) return std::string{rotated} + std::to_string(what.size);
     return what.kind == input_stage::scaled ? "scaled" : "permuted";
+  }
+  /// The stage of that word with the number behind it; nothing where there is none from 1 to
+  /// `largest`.
+  static std::optional<stage> sized_stage(input_stage kind, std::size_t input,
+                                          std::string_view text, std::string_view word,
+                                          std::size_t largest) {
+    stage what{kind, input};
+    if (!text.starts_with(word) ||
+        std::from_chars(text.data() + word.size(), text.data() + text.size(), what.size).ec !=
+            std::errc{} ||
+        what.size == 0 || what.size > largest)
+      return std::nullopt;
+    return what;
   }
 
   /// Parts [begin, end), all of which are made of `input`.
@@ -261,6 +280,11 @@ struct matrix_format : part_format {
       if (const auto rest = inside(text, word_of({what, input})))
         return add_stage({what, input}, *rest);
     }
+    if (const auto what =
+            sized_stage(input_stage::rotated, input, text, rotated, largest_rotation)) {
+      const auto rest = inside(text, word_of(*what));
+      return rest && hadamard::has_order(what->size) && add_stage(*what, *rest);
+    }
     if (text.starts_with(low_rank)) return add_low_rank(text, input);
     const std::optional<part_format> one = part_format::parse(text);
     return one && one->type != kind::mixed && add_part(*one, input);
@@ -271,19 +295,17 @@ struct matrix_format : part_format {
     return add_any(rest, stages.size());
   }
   bool add_low_rank(std::string_view text, std::size_t input) {
-    stage what{input_stage::projected, input};
-    const char* const number = text.data() + low_rank.size();
-    if (std::from_chars(number, text.data() + text.size(), what.rank).ec != std::errc{} ||
-        what.rank == 0 || what.rank > largest_rank)
-      return false;
-    const auto factors = inside(text, word_of(what));
+    std::optional<stage> what =
+        sized_stage(input_stage::projected, input, text, low_rank, largest_rank);
+    if (!what) return false;
+    const auto factors = inside(text, word_of(*what));
     // V's name has no '*'; U may be a sum with a low-rank part in it.
     const std::size_t star = factors ? factors->rfind('*') : std::string_view::npos;
     if (star == std::string_view::npos) return false;
     const std::optional<part_format> v = part_format::parse(factors->substr(star + 1));
     if (!v || v->type == kind::mixed) return false;
-    what.matrix = *v;
-    return add_stage(what, factors->substr(0, star));
+    what->matrix = *v;
+    return add_stage(*what, factors->substr(0, star));
   }
 };
 

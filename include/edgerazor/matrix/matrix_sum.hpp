@@ -7,6 +7,7 @@
 ///     er::scaled_columns{h, packed}                            y = A (h * x), column by column
 ///     er::permuted_columns{p, er::sum_of{packed, outliers}}    x[p[0]], x[p[1]], ... in place of x
 ///     er::sum_of{packed, er::low_rank{u, v}}                   y = A x + U (V x)
+///     er::rotated{er::hadamard{cols}, packed}                  y = A (H x / sqrt(cols))
 ///
 /// Parts are added in the order in which they are written, row by row: the order is part of the
 /// contract for the bits. The matrices, and the memory of h and p, are referred to and must live as
@@ -38,6 +39,7 @@ class matrix_sum {
     std::span<const float> factors;          ///< scaled: one a column
     std::span<const std::uint32_t> columns;  ///< permuted: each column once
     matrix_part matrix{};                    ///< projected: V, packed or dense
+    std::size_t block = 0;                   ///< rotated: columns that are transformed together
   };
   struct part {
     matrix_part matrix;
@@ -78,12 +80,14 @@ class matrix_sum {
   /// Adds another's parts behind these. Fails where the shapes differ, or there are too many.
   EDGERAZOR_FUNCTION void append(const matrix_sum& other);
   /// Puts a stage before all others. Fails where it has not one number a column, columns are not
-  /// each there once, or its matrix has not one row a column, or is neither packed nor dense.
+  /// each there once, or no whole number of blocks, or its matrix has not one row a column, or is
+  /// neither packed nor dense.
   EDGERAZOR_FUNCTION void precede(const stage& first);
 
   /// What a stage has in a file.
   [[nodiscard]] static std::span<const std::byte> bytes_of(const stage& s) noexcept {
     if (s.kind == input_stage::projected) return s.matrix.bytes();
+    if (s.kind == input_stage::rotated) return {};
     return s.kind == input_stage::scaled ? std::as_bytes(s.factors) : std::as_bytes(s.columns);
   }
 
@@ -163,6 +167,17 @@ struct permuted_columns : matrix_sum {
   permuted_columns(std::span<const std::uint32_t> p, Part&& matrix)
       : matrix_sum(detail::matrix::sum_of_one(std::forward<Part>(matrix))) {
     precede({input_stage::permuted, 0, {}, p});
+  }
+};
+
+/// A (H x / sqrt(n)), block after block of n = h.order() columns: the input of weights that
+/// rotate_rows() made (QuaRot, arXiv 2404.00456). A block of 64 or 128 keeps groups apart; one of
+/// all columns spreads an outlier the furthest. Fails where part.cols() is no multiple of n.
+struct rotated : matrix_sum {
+  template <class Part>
+  rotated(const hadamard& h, Part&& matrix)
+      : matrix_sum(detail::matrix::sum_of_one(std::forward<Part>(matrix))) {
+    precede({input_stage::rotated, 0, {}, {}, {}, h.order()});
   }
 };
 

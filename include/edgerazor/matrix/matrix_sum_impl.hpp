@@ -49,9 +49,9 @@ EDGERAZOR_FUNCTION matrix_format matrix_sum::fmt() const {
   matrix_format result;
   result.type = matrix_format::kind::sum;
   for (const stage& s : stages_) {
-    result.stages.push_back({s.kind, s.from});
+    result.stages.push_back({s.kind, s.from, s.block});
     if (s.kind != input_stage::projected) continue;
-    result.stages.back().rank = s.matrix.rows();
+    result.stages.back().size = s.matrix.rows();
     result.stages.back().matrix = detail::matrix::format_of(s.matrix);
   }
   for (const part& p : parts_)
@@ -84,38 +84,65 @@ EDGERAZOR_FUNCTION void matrix_sum::append(const matrix_sum& other) {
   }
 }
 
+namespace detail::matrix {
+[[nodiscard]] inline std::string word_of(input_stage kind) {
+  switch (kind) {
+    case input_stage::scaled:
+      return "scaled_columns";
+    case input_stage::permuted:
+      return "permuted_columns";
+    case input_stage::rotated:
+      return "rotated";
+    case input_stage::projected:
+      break;
+  }
+  return "low_rank";
+}
+
+/// Fails where a stage does not fit what takes its result, of that shape.
+inline void require_stage(const matrix_sum::stage& stage, std::size_t rows, std::size_t cols) {
+  const std::string what = word_of(stage.kind), shape = core::shape_text(rows, cols);
+  const auto require_numbers = [&](std::size_t count, const char* name) {
+    if (count != cols)
+      core::fail(what + ": " + std::to_string(count) + name + " for a part of " + shape);
+  };
+  switch (stage.kind) {
+    case input_stage::scaled:
+      return require_numbers(stage.factors.size(), " factors");
+    case input_stage::permuted:
+      require_numbers(stage.columns.size(), " indices");
+      if (is_permutation(stage.columns)) return;
+      core::fail(what + ": expected each column from 0 to " + std::to_string(cols - 1) + " once");
+    case input_stage::rotated:
+      if (cols % stage.block == 0) return;
+      core::fail(what + ": blocks of " + std::to_string(stage.block) + " columns for a part of " +
+                 shape);
+    case input_stage::projected:
+      break;
+  }
+  if (stage.matrix.rows() != cols) {
+    core::fail(what + ": U of " + shape + " and V of " +
+               core::shape_text(stage.matrix.rows(), stage.matrix.cols()));
+  }
+  if (!stage.matrix.packed() && !stage.matrix.dense())
+    core::fail(what + ": expected a V that is packed or of real numbers");
+  if (cols > matrix_format::largest_rank) {
+    core::fail(what + ": expected a rank of at most " +
+               std::to_string(matrix_format::largest_rank) + ", got " + std::to_string(cols));
+  }
+}
+}  // namespace detail::matrix
+
 EDGERAZOR_FUNCTION void matrix_sum::precede(const stage& first) {
-  const bool scaled = first.kind == input_stage::scaled,
-             projected = first.kind == input_stage::projected;
-  const std::string what = scaled ? "scaled_columns" : projected ? "low_rank" : "permuted_columns";
-  if (projected && first.matrix.rows() != cols_) {
-    detail::core::fail("low_rank: U of " + detail::core::shape_text(rows_, cols_) + " and V of " +
-                       detail::core::shape_text(first.matrix.rows(), first.matrix.cols()));
-  }
-  if (projected && !first.matrix.packed() && !first.matrix.dense())
-    detail::core::fail("low_rank: expected a V that is packed or of real numbers");
-  if (projected && cols_ > matrix_format::largest_rank) {
-    detail::core::fail("low_rank: expected a rank of at most " +
-                       std::to_string(matrix_format::largest_rank) + ", got " +
-                       std::to_string(cols_));
-  }
-  if (const std::size_t count = scaled ? first.factors.size() : first.columns.size();
-      !projected && count != cols_) {
-    detail::core::fail(what + ": " + std::to_string(count) + (scaled ? " factors" : " indices") +
-                       " for a part of " + detail::core::shape_text(rows_, cols_));
-  }
-  if (first.kind == input_stage::permuted && !detail::matrix::is_permutation(first.columns)) {
-    detail::core::fail(what + ": expected each column from 0 to " + std::to_string(cols_ - 1) +
-                       " once");
-  }
+  detail::matrix::require_stage(first, rows_, cols_);
   if (stages_.size() == matrix_format::most) {
-    detail::core::fail(what + ": more than " + std::to_string(matrix_format::most) +
-                       " input stages");
+    detail::core::fail(detail::matrix::word_of(first.kind) + ": more than " +
+                       std::to_string(matrix_format::most) + " input stages");
   }
   for (stage& s : stages_) ++s.from;
   for (part& p : parts_) ++p.input;
   stages_.insert(stages_.begin(), first);
-  if (projected) cols_ = first.matrix.cols();
+  if (first.kind == input_stage::projected) cols_ = first.matrix.cols();
 }
 
 EDGERAZOR_FUNCTION matrix_part low_rank::only_part(const matrix_sum& v) {

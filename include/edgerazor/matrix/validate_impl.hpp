@@ -295,7 +295,7 @@ template <real_element T>
         return "in V of a low-rank part, " + *fault;
       continue;
     }
-    const std::size_t count = stage.factors.size();
+    const std::size_t count = stage.factors.size();  // none but of scaled columns
     const auto* const factors = reinterpret_cast<const std::byte*>(stage.factors.data());
     const std::size_t c = first_not_finite<float>(factors, count);
     if (c == count) continue;

@@ -272,14 +272,6 @@ void with_operands(const matrix_part& w, const one_input& x, const Multiply& mul
   });
 }
 
-/// y = w x of one matrix. Of real numbers the sum is the dot product itself.
-inline void multiply(const matrix_part& w, const one_input& x, const matrix_view<float>& y,
-                     row_range range, const kernel::functions& k) noexcept {
-  if (w.dense()) return multiply(*w.dense(), std::get_if<float_tokens>(&x)->rows, y, range, k);
-  clear_rows(y, range);
-  with_operands(w, x, [&](const auto& m, const auto& own) { add(m, own, y, range, k); });
-}
-
 /// y += w x, parts in order, of operands that require_product has let pass.
 inline void add(const weight_ref& w, const product_input& input, const matrix_view<float>& y,
                 row_range range, const kernel::functions& k) noexcept {
@@ -290,7 +282,11 @@ inline void add(const weight_ref& w, const product_input& input, const matrix_vi
 /// y = w x of such.
 inline void multiply(const weight_ref& w, const product_input& input, const matrix_view<float>& y,
                      row_range range, const kernel::functions& k) noexcept {
-  if (!w.sum()) return multiply(w.part(), *input.input(0, w.part().code_group()), y, range, k);
+  // Of real numbers alone the sum is the dot product itself.
+  if (w.is_dense()) {
+    const std::optional<one_input> x = input.input(0, 0);
+    return multiply(*w.part().dense(), std::get_if<float_tokens>(&*x)->rows, y, range, k);
+  }
   clear_rows(y, range);
   add(w, input, y, range, k);
 }

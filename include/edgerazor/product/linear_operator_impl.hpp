@@ -9,9 +9,11 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <variant>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/extent.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/product/gemm_impl.hpp>
 #include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/quantize_activations_impl.hpp>
@@ -185,9 +187,12 @@ struct input_maker {
       if (item.type == input_item::kind::scaled) {
         const auto* const h = static_cast<const float*>(item.numbers);
         for (std::size_t c = 0; c < item.cols; ++c) out[c] = in[c] * h[c];
-      } else {
+      } else if (item.type == input_item::kind::permuted) {
         const auto* const p = static_cast<const std::uint32_t*>(item.numbers);
         for (std::size_t c = 0; c < item.cols; ++c) out[c] = in[p[c]];
+      } else {
+        std::copy_n(in, item.cols, out);
+        hadamard(item.group).transform({out, item.cols});
       }
     }
   }
@@ -210,13 +215,18 @@ struct input_maker {
     const input_item& item = items[i];
     if (item.same != i) return;
     const prepared_input made{x, options.quantized, items, bytes};
+    const weight_ref v{*item.matrix};
     const auto multiply_some = [&](row_range rows, std::size_t begin, std::size_t end) {
       const auto in = made.tokens_between(begin, end).input(item.from, item.group);
-      multiply(*item.matrix, *in, floats(i).rows_between(begin, end), rows, k);
+      const auto* const codes = std::get_if<activation_view>(&*in);
+      const product_input own =
+          codes ? product_input{*codes}
+                : product_input{unquantized{std::get_if<float_tokens>(&*in)->rows}};
+      multiply(v, own, floats(i).rows_between(begin, end), rows, k);
     };
     const row_range all{0, item.cols};
     if (!options.executor) return multiply_some(all, 0, x.rows);
-    const product_grains grains(k, weight_ref{*item.matrix}, x.rows);
+    const product_grains grains(k, v, x.rows);
     options.executor(grains.count(),
                      [&](std::size_t grain) noexcept { grains.visit(grain, all, multiply_some); });
   }

@@ -20,7 +20,7 @@ namespace detail::product {
 
 /// One thing that is made of x, or of what was made before it.
 struct input_item {
-  enum class kind : std::uint8_t { scaled, permuted, projected, codes, columns };
+  enum class kind : std::uint8_t { scaled, permuted, rotated, projected, codes, columns };
   // Without values of their own: an array of many is made for each token.
   kind type;
   activation_tables tables;   ///< codes: what comes with them
@@ -28,7 +28,8 @@ struct input_item {
   std::uint32_t same;         ///< the item that holds it: another one's, or its own
   std::uint32_t form;         ///< projected: how V is stored
   std::size_t cols;           ///< of what is made
-  std::size_t group;          ///< codes: columns a scale; projected: of the codes that V takes
+  std::size_t group;          ///< codes: columns a scale; projected: of the codes that V takes;
+                              ///< rotated: of a block
   const void* numbers;        ///< scaled, permuted: one a column; projected: V's bytes
   const matrix_part* matrix;  ///< projected: V, while it is made
   std::size_t offset;         ///< of its bytes
@@ -57,6 +58,10 @@ struct input_item {
     case input_stage::permuted:
       item.type = input_item::kind::permuted;
       item.numbers = stage.columns.data();
+      break;
+    case input_stage::rotated:
+      item.type = input_item::kind::rotated;
+      item.group = stage.block;
       break;
     case input_stage::projected:
       item.type = input_item::kind::projected;

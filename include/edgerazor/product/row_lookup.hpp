@@ -12,6 +12,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/product/operands.hpp>
 
@@ -88,6 +89,9 @@ inline void copy_row(const matrix_part& w, std::size_t row, float* out) noexcept
     for (std::size_t c = 0; c < result.size(); ++c) result[c] = weights[c] * stage.factors[c];
   } else if (stage.kind == input_stage::permuted) {
     for (std::size_t c = 0; c < result.size(); ++c) result[stage.columns[c]] = weights[c];
+  } else if (stage.kind == input_stage::rotated) {
+    result = weights;
+    hadamard(stage.block).transform_back(result);
   } else {
     std::vector<float> v(result.size());
     for (std::size_t k = 0; k < weights.size(); ++k) {
