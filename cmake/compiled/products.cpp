@@ -4,5 +4,6 @@
 #include <edgerazor/product/fused_impl.hpp>
 #include <edgerazor/product/gemm_impl.hpp>
 #include <edgerazor/product/gemv_impl.hpp>
+#include <edgerazor/product/layer_norm_after_impl.hpp>
 #include <edgerazor/product/linear_operator_impl.hpp>
 #include <edgerazor/product/quantize_activations_impl.hpp>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/matrix/kv_cache.hpp>
 #include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/pack_exact.hpp>
@@ -13,9 +14,11 @@
 #include <edgerazor/matrix/two_level.hpp>
 #include <edgerazor/matrix/unpack.hpp>
 #include <edgerazor/matrix/validate.hpp>
+#include <edgerazor/policy/activation_policy.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/binary.hpp>
 #include <edgerazor/policy/bitmap_levels.hpp>
+#include <edgerazor/policy/boolean.hpp>
 #include <edgerazor/policy/clipped.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
@@ -28,11 +31,13 @@
 #include <edgerazor/policy/straight_through.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/policy/with_scale.hpp>
 #include <edgerazor/product/attention.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/grains.hpp>
+#include <edgerazor/product/layer_norm_after.hpp>
 #include <edgerazor/product/linear_operator.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 #include <edgerazor/version.hpp>

@@ -56,6 +56,8 @@ constexpr std::array formats{
     "int6m_g8+int2z_g8:every_8_rows",
     "int5z_g16+int4m_g16",
     "int3z_g16_q3",
+    "int4_g4+low_rank_3(int4_g4+sparse*ternary2_g8)",
+    "rotated_1(int4_g4)+sparse",
 };
 
 void require(bool condition) {
@@ -87,7 +89,10 @@ std::vector<std::byte> joined(const er::matrix_format& fmt, const std::vector<fl
     h[c] = static_cast<float>(c % 5) - 2, p[c] = static_cast<std::uint32_t>(cols - 1 - c);
   std::vector<er::any_matrix> packed;
   packed.reserve(fmt.parts.size());
-  const er::sparse_matrix sparse = er::sparse_matrix::above({w.data(), rows, cols}, 0.7f);
+  std::vector<er::sparse_matrix> sparse;
+  sparse.reserve(fmt.parts.size());
+  std::vector<er::any_matrix> factors;
+  factors.reserve(fmt.stages.size());
   // The sum of the parts that take an input, with the stages that are made of it.
   const auto sum_of = [&](const auto& self, std::size_t input) -> er::matrix_sum {
     std::optional<er::matrix_sum> sum;
@@ -97,17 +102,28 @@ std::vector<std::byte> joined(const er::matrix_format& fmt, const std::vector<fl
     };
     for (const er::matrix_format::part& part : fmt.parts) {
       if (part.input != input) continue;
+      const er::matrix_view<const float> own{w.data(), rows, fmt.cols_of(input, cols)};
       if (part.fmt.type == er::matrix_format::kind::sparse) {
-        append(er::sum_of{sparse});
+        sparse.push_back(er::sparse_matrix::above(own, 0.7f));
+        append(er::sum_of{sparse.back()});
         continue;
       }
-      packed.push_back(er::any_matrix::pack(part.fmt, er::matrix_view{w.data(), rows, cols}));
+      packed.push_back(er::any_matrix::pack(part.fmt, own));
       append(er::sum_of{packed.back()});
     }
     for (std::size_t i = 0; i < fmt.stages.size(); ++i) {
       if (fmt.stages[i].from != input) continue;
       const er::matrix_sum inner = self(self, i + 1);
-      if (fmt.stages[i].kind == er::input_stage::scaled) {
+      if (fmt.stages[i].kind == er::input_stage::projected) {
+        factors.push_back(er::any_matrix::pack(
+            fmt.stages[i].matrix,
+            er::matrix_view<const float>{w.data(), fmt.stages[i].size, fmt.cols_of(input, cols)}));
+        append(er::low_rank{inner, factors.back()});
+        continue;
+      }
+      if (fmt.stages[i].kind == er::input_stage::rotated) {
+        append(er::rotated{er::hadamard{fmt.stages[i].size}, inner});
+      } else if (fmt.stages[i].kind == er::input_stage::scaled) {
         append(er::scaled_columns{h, inner});
       } else {
         append(er::permuted_columns{p, inner});
@@ -121,7 +137,8 @@ std::vector<std::byte> joined(const er::matrix_format& fmt, const std::vector<fl
 
 /// A matrix of the format; one that carries a mask of its own changes precision in its columns.
 std::vector<std::byte> packed(const er::matrix_format& fmt, std::size_t rows, std::size_t cols) {
-  std::vector<float> w(rows * cols);
+  // And a factor of a low-rank part, whose rank is in no proportion to the shape.
+  std::vector<float> w(rows * cols + 16 * (rows + cols));
   for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
   const auto copy = [](std::span<const std::byte> bytes) {
     return std::vector<std::byte>(bytes.begin(), bytes.end());

@@ -158,7 +158,9 @@ TEST_CASE("sums through a file: mapped, multiplied in place, refused where they 
   for (std::size_t c = 0; c < cols; ++c) p[c] = static_cast<std::uint32_t>(cols - 1 - c);
   const er::any_matrix four = pack("int4_g16", weights, rows, cols),
                        mixed = pack("int4_g64+ternary2_g64:every_8_rows", weights, rows, cols),
-                       half = pack("f16", weights, rows, cols);
+                       half = pack("f16", weights, rows, cols),
+                       u = pack("int4_g16", weights, rows, 20),
+                       v = pack("int4_g64", weights, 20, cols);
   const er::sparse_matrix sparse = er::sparse_matrix::above({weights.data(), rows, cols}, 0.13f);
   std::vector<er::any_matrix> sums;
   sums.push_back(er::any_matrix::joined(er::sum_of{four, sparse}));
@@ -166,6 +168,8 @@ TEST_CASE("sums through a file: mapped, multiplied in place, refused where they 
   sums.push_back(er::any_matrix::joined(er::scaled_columns{h, half}));
   sums.push_back(er::any_matrix::joined(
       er::permuted_columns{p, er::sum_of{mixed, er::scaled_columns{h, four}, sparse}}));
+  sums.push_back(er::any_matrix::joined(er::sum_of{four, er::low_rank{u, v}}));
+  sums.push_back(er::any_matrix::joined(er::rotated{er::hadamard{64}, four}));
   er::gguf_writer writer;
   writer.set_string("general.architecture", "test");
   for (std::size_t i = 0; i < sums.size(); ++i)

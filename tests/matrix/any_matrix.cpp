@@ -326,7 +326,7 @@ struct composed {
   std::size_t rows, cols;
   std::vector<float> w, h;
   std::vector<std::uint32_t> p;
-  er::any_matrix packed, mixed, half;
+  er::any_matrix packed, mixed, half, u, v;
   er::sparse_matrix sparse;
 
   composed(std::size_t row_count, std::size_t col_count, std::mt19937& random)
@@ -339,13 +339,19 @@ struct composed {
     packed = er::any_matrix::pack(named("int4_g16"), view);
     mixed = er::any_matrix::pack(named("int4_g64+ternary2_g64:every_3_rows"), view);
     half = er::any_matrix::pack(named("f16"), view);
+    u = er::any_matrix::pack(named("int4_g4"), er::matrix_view<const float>{w.data(), rows, 1});
+    v = er::any_matrix::pack(named("int4_g64"), er::matrix_view<const float>{w.data(), 1, cols});
     std::vector<std::uint8_t> mask(w.size());
     for (std::size_t i = 0; i < mask.size(); i += 7) mask[i] = 1;
     sparse = er::sparse_matrix::marked(view, mask);
   }
   [[nodiscard]] std::vector<er::matrix_sum> all() const {
-    return {er::sum_of{packed, sparse}, er::sum_of{sparse}, er::scaled_columns{h, half},
-            er::permuted_columns{p, er::sum_of{packed, mixed, er::scaled_columns{h, sparse}}}};
+    return {er::sum_of{packed, sparse},
+            er::sum_of{sparse},
+            er::scaled_columns{h, half},
+            er::permuted_columns{p, er::sum_of{packed, mixed, er::scaled_columns{h, sparse}}},
+            er::sum_of{packed, er::scaled_columns{h, er::low_rank{u, v}}, mixed},
+            er::sum_of{er::rotated{er::hadamard{4}, packed}, er::scaled_columns{h, sparse}}};
   }
 };
 std::string error_of(const er::matrix_format& fmt, std::size_t rows, std::size_t cols,
@@ -479,6 +485,25 @@ TEST_CASE("any_matrix: bytes that are no sum are refused before they are used") 
         "the factor of column 7 is NaN: expected finite factors");
   CHECK(fault(sparse + 64 + 32, 0x7c007c00)
             .starts_with("in part 1 of the sum, the entry at row 0, column "));
+  // A low-rank part, whose rank the format says.
+  const er::any_matrix adapted =
+      er::any_matrix::joined(er::sum_of{c.packed, er::low_rank{c.u, c.v}});
+  const std::vector<std::byte> bytes = bytes_of(adapted);
+  for (const char* rank : {"9", "17", "65536"}) {
+    const auto other = named("int4_g16+low_rank_" + std::string{rank} + "(int4_g4*int4_g64)");
+    CHECK(error_of(other, rows, cols, bytes).starts_with("sum int4_g16+low_rank_"));
+  }
+  const er::any_matrix turned =
+      er::any_matrix::joined(er::sum_of{er::rotated{er::hadamard{4}, c.packed}, c.sparse});
+  CHECK(error_of(named("rotated_128(int4_g16)+sparse"), rows, cols, bytes_of(turned)) ==
+        "sum rotated_128(int4_g16)+sparse of 20 x 64: its 64 columns have no rotation in blocks "
+        "of 128");
+  std::vector<std::byte> nan = bytes;
+  const std::uint16_t value = 0x7e00;  // the scale of V's only row and group
+  std::memcpy(nan.data() + 64, &value, sizeof value);
+  CHECK(er::find_fault(er::any_matrix::from_bytes(adapted.fmt(), rows, cols, nan))
+            .value_or("")
+            .starts_with("in V of a low-rank part, "));
   const std::vector<std::byte> at_odd = [&] {
     std::vector<std::byte> moved(good.size() + 8);
     std::memcpy(moved.data() + 2, good.data(), good.size());

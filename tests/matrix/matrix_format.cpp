@@ -73,13 +73,34 @@ TEST_CASE("matrix_format: dense and mixed names") {
 
 TEST_CASE("matrix_format: sums, and what is done to the input of their parts") {
   for (const std::string_view name :
-       {"sparse", "int4_g16+sparse", "sparse+int4_g16", "int4_g64+ternary2_row+sparse",
-        "sum(int4_g64+ternary2_g64)", "sum(int4_g64+ternary2_g32)", "sum(f32+f16)",
-        "sum(int4_g64+f16+binary_row)", "f16+sparse", "sparse+sparse",
-        "mixed(int4_g64+ternary2_g64:every_8_rows)+sparse", "scaled(int4_g64)", "permuted(sparse)",
-        "scaled(int4_g64+ternary2_g64:every_8_rows)", "scaled(int4_g64+ternary2_g64)",
-        "scaled(sum(int4_g64+ternary2_g64))", "scaled(f16)+scaled(f16)",
-        "permuted(int4_g16+sparse)+scaled(permuted(scaled(int8_row)+sparse)+int4_g4)"}) {
+       {"sparse",
+        "int4_g16+sparse",
+        "sparse+int4_g16",
+        "int4_g64+ternary2_row+sparse",
+        "sum(int4_g64+ternary2_g64)",
+        "sum(int4_g64+ternary2_g32)",
+        "sum(f32+f16)",
+        "sum(int4_g64+f16+binary_row)",
+        "f16+sparse",
+        "sparse+sparse",
+        "mixed(int4_g64+ternary2_g64:every_8_rows)+sparse",
+        "scaled(int4_g64)",
+        "permuted(sparse)",
+        "scaled(int4_g64+ternary2_g64:every_8_rows)",
+        "scaled(int4_g64+ternary2_g64)",
+        "scaled(sum(int4_g64+ternary2_g64))",
+        "scaled(f16)+scaled(f16)",
+        "permuted(int4_g16+sparse)+scaled(permuted(scaled(int8_row)+sparse)+int4_g4)",
+        "rotated_1(f16)",
+        "rotated_64(int4_g64)+sparse",
+        "rotated_11008(scaled(int4_row))",
+        "permuted(rotated_344(low_rank_4(rotated_4(f16)*f16)))",
+        "low_rank_1(f16*f32)",
+        "int4_row+low_rank_64(int4_g64*int4_g128)",
+        "low_rank_65536(int4_row*int4_row)",
+        "low_rank_9(scaled(int4_g4)*f16)+sparse",
+        "permuted(low_rank_8(int4_g4+low_rank_4(f16*f16)*ternary2_g64)+sparse)",
+        "low_rank_8(sum(int4_g4+ternary2_g8)*f16)"}) {
     CAPTURE(name);
     const std::optional<er::matrix_format> parsed = er::matrix_format::parse(name);
     REQUIRE(parsed);
@@ -131,7 +152,34 @@ TEST_CASE("matrix_format: sums, and what is done to the input of their parts") {
                                       "turned(int4_g16)",
                                       "scaled(int4_g16)+sum(f16+f16)",
                                       "sum(f16+f16)+sum(f16+f16)",
-                                      "sum(f16)+(f16)"}) {
+                                      "sum(f16)+(f16)",
+                                      "rotated_0(f16)",
+                                      "rotated_3(f16)",
+                                      "rotated_24000(f16)",
+                                      "rotated_064(f16)",
+                                      "rotated_(f16)",
+                                      "rotated(f16)",
+                                      "rotated_64",
+                                      "rotated_64()",
+                                      "rotated_33554432(f16)",
+                                      "rotated_64(f16",
+                                      "low_rank_0(f16*f16)",
+                                      "low_rank_(f16*f16)",
+                                      "low_rank(f16*f16)",
+                                      "low_rank_08(f16*f16)",
+                                      "low_rank_-8(f16*f16)",
+                                      "low_rank_65537(f16*f16)",
+                                      "low_rank_99999999999999999999(f16*f16)",
+                                      "low_rank_8(f16)",
+                                      "low_rank_8(f16*)",
+                                      "low_rank_8(*f16)",
+                                      "low_rank_8(f16*f16*f16)",
+                                      "low_rank_8(f16*sparse)",
+                                      "low_rank_8(f16*scaled(f16))",
+                                      "low_rank_8(f16*int4_g4+ternary2_g4)",
+                                      "low_rank_8(f16*f16",
+                                      "low_rank_8",
+                                      "low_rank_"}) {
     CAPTURE(name);
     CHECK_FALSE(er::matrix_format::parse(name));
   }

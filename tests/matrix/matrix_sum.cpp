@@ -58,6 +58,51 @@ TEST_CASE("matrix_sum: parts in the order written, stages from the outermost on"
                          m.sparse.bytes().size() + 2 * 4 * cols);
 }
 
+TEST_CASE("matrix_sum: a low-rank part is an input of its own width") {
+  const matrices m;
+  const std::vector<float> w(rows * cols, 1.0f), h(3, 2.0f);
+  using packed = er::packed_matrix<er::int4<er::per_group<4>>>;
+  const packed u = er::pack<er::int4<er::per_group<4>>>(er::matrix_view{w.data(), rows, 3}),
+               v = er::pack<er::int4<er::per_group<4>>>(er::matrix_view{w.data(), 3, cols});
+  const er::any_matrix half =
+      er::any_matrix::pack(*er::matrix_format::parse("f16"), er::matrix_view{w.data(), 3, cols});
+  const er::sum_of sum{m.four, er::low_rank{er::scaled_columns{h, u}, v}, er::low_rank{u, half}};
+  CHECK(sum.name() == "int4_g4+low_rank_3(scaled(int4_g4)*int4_g4)+low_rank_3(int4_g4*f16)");
+  CHECK(sum.rows() == rows);
+  CHECK(sum.cols() == cols);
+  CHECK(sum.bytes() == m.four.bytes().size() + 2 * u.bytes().size() + v.bytes().size() +
+                           half.bytes().size() + 4 * h.size());
+  REQUIRE(sum.stages().size() == 3);
+  CHECK(sum.stages()[0].kind == er::input_stage::projected);
+  CHECK(sum.stages()[0].matrix.bytes().data() == v.bytes().data());
+  constexpr std::size_t widths[] = {cols, 3, 3, 3};
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(sum.cols_of(i) == widths[i]);
+    CHECK(sum.fmt().cols_of(i, cols) == widths[i]);
+  }
+
+  CHECK_THROWS_WITH_AS((er::low_rank{u, u}), "low_rank: U of 6 x 3 and V of 6 x 3",
+                       std::invalid_argument);
+  const er::sparse_matrix sparse(3, cols, std::span<const er::sparse_entry>{});
+  CHECK_THROWS_WITH_AS((er::low_rank{u, sparse}),
+                       "low_rank: expected a V that is packed or of real numbers",
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS((er::low_rank{u, er::sum_of{v, v}}),
+                       "low_rank: expected a V that is one matrix, not a sum",
+                       std::invalid_argument);
+}
+
+TEST_CASE("matrix_sum: a rotation names its block, and fits whole blocks alone") {
+  const matrices m;
+  const er::rotated w{er::hadamard{4}, er::sum_of{m.four, er::rotated{er::hadamard{8}, m.sparse}}};
+  CHECK(w.name() == "rotated_4(int4_g4+rotated_8(sparse))");
+  CHECK(w.stages()[0].block == 4);
+  CHECK(w.stages()[1].block == 8);
+  CHECK(w.bytes() == m.four.bytes().size() + m.sparse.bytes().size());
+  CHECK_THROWS_WITH_AS((er::rotated{er::hadamard{16}, m.four}),
+                       "rotated: blocks of 16 columns for a part of 6 x 8", std::invalid_argument);
+}
+
 TEST_CASE("matrix_sum: the format of one matrix is its own") {
   const matrices m;
   CHECK(er::sum_of{m.four}.name() == "int4_g4");

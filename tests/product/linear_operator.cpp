@@ -23,6 +23,7 @@
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/policy/with_scale.hpp>
 #include <edgerazor/product/fused.hpp>
 #include <edgerazor/product/gemv.hpp>
 #include <edgerazor/product/linear_operator.hpp>
@@ -45,6 +46,8 @@ static_assert(er::linear_operator<er::any_matrix>);
 static_assert(er::linear_operator<er::sum_of>);
 static_assert(er::linear_operator<er::scaled_columns>);
 static_assert(er::linear_operator<er::permuted_columns>);
+static_assert(er::linear_operator<er::low_rank>);
+static_assert(er::linear_operator<er::rotated>);
 static_assert(!er::linear_operator<std::vector<float>>);
 
 std::vector<float> draw(std::size_t count, std::mt19937& random) {
@@ -57,19 +60,21 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// Matrices of one shape, of every kind, and what can be composed of them.
+/// Matrices of one shape, of every kind, and what can be composed of them; and U and V whose
+/// product has that shape.
 struct parts {
-  std::size_t rows, cols;
-  std::vector<float> weights, h, h2;
+  std::size_t rows, cols, rank;
+  std::vector<float> weights, h, h2, h_rank;
   std::vector<std::uint32_t> p;
   er::packed_matrix<w4> four;
   er::packed_matrix<w2> ternary;
   er::mixed_matrix mixed;
   er::sparse_matrix sparse;
-  er::any_matrix half;
+  er::any_matrix half, u4, u_half, v2, v_half;
+  er::hadamard whole{1};  ///< of as many columns as there is one for
 
   parts(std::size_t row_count, std::size_t col_count, std::mt19937& random)
-      : rows(row_count), cols(col_count) {
+      : rows(row_count), cols(col_count), rank(1 + col_count / 5) {
     weights = draw(rows * cols, random), h = draw(cols, random), h2 = draw(cols, random);
     p.resize(cols);
     std::iota(p.begin(), p.end(), 0u);
@@ -79,6 +84,15 @@ struct parts {
     ternary = er::pack<w2>(w);
     mixed = er::pack_mixed<er::int4<er::per_group<64>>, w2>(w, er::every_nth_row{3});
     half = er::any_matrix::pack(*er::matrix_format::parse("f16"), w);
+    h_rank = draw(rank, random);
+    for (std::size_t n = 1; n <= cols; ++n)
+      if (cols % n == 0 && er::hadamard::has_order(n)) whole = er::hadamard{n};
+    const std::vector<float> u = draw(rows * rank, random), v = draw(rank * cols, random);
+    const auto packed = [](const char* name, const std::vector<float>& from, std::size_t count) {
+      return er::any_matrix::pack(*er::matrix_format::parse(name), view_of(from, count));
+    };
+    u4 = packed("int4_g16", u, rows), u_half = packed("f16", u, rows);
+    v2 = packed("ternary2_g64", v, rank), v_half = packed("f16", v, rank);
     std::vector<er::sparse_entry> entries;
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < cols; ++c) {
@@ -97,7 +111,13 @@ struct parts {
             er::permuted_columns{p, er::sum_of{four, sparse}},
             er::sum_of{er::scaled_columns{h, er::permuted_columns{p, four}},
                        er::permuted_columns{p, er::scaled_columns{h, ternary}}, half},
-            er::scaled_columns{h2, er::sum_of{mixed, er::scaled_columns{h, sparse}}}};
+            er::scaled_columns{h2, er::sum_of{mixed, er::scaled_columns{h, sparse}}},
+            er::sum_of{four, er::low_rank{u4, v2}},
+            er::sum_of{er::rotated{whole, er::sum_of{four, sparse}}, ternary},
+            er::scaled_columns{h, er::rotated{whole, er::low_rank{u_half, v2}}},
+            er::low_rank{u_half, v_half},
+            er::permuted_columns{p, er::sum_of{er::low_rank{er::scaled_columns{h_rank, u4}, v_half},
+                                               sparse, er::low_rank{er::sum_of{u_half, u4}, v2}}}};
   }
 };
 
@@ -108,10 +128,31 @@ std::vector<float> expected(const er::matrix_sum& sum, er::matrix_view<const flo
   std::vector<std::vector<float>> inputs(1);
   for (std::size_t t = 0; t < x.rows; ++t)
     inputs[0].insert(inputs[0].end(), x.row(t).begin(), x.row(t).end());
+  const auto input = [&](std::size_t i) { return view_of(inputs[i], x.rows); };
   for (const er::matrix_sum::stage& s : sum.stages()) {
-    std::vector<float> made(x.rows * x.cols);
+    if (s.kind == er::input_stage::projected) {
+      const er::weight_ref v{s.matrix};
+      std::vector<float> made(x.rows * v.rows());
+      const er::matrix_view<float> out{made.data(), x.rows, v.rows()};
+      if (quantized && !v.is_dense()) {
+        er::packed_activations x8(v.cols(), v.group_cols(), x.rows);
+        er::gemm(v, er::quantize_activations(input(s.from), x8, {.kernel = kernel}), out,
+                 {.kernel = kernel});
+      } else {
+        er::gemm(v, er::unquantized{input(s.from)}, out, {.kernel = kernel});
+      }
+      inputs.push_back(made);
+      continue;
+    }
+    if (s.kind == er::input_stage::rotated) {
+      inputs.push_back(inputs[s.from]);
+      er::hadamard{s.block}.transform(inputs.back());
+      continue;
+    }
+    std::vector<float> made(inputs[s.from].size());
+    const std::size_t cols = made.size() / x.rows;
     for (std::size_t i = 0; i < made.size(); ++i) {
-      const std::size_t c = i % x.cols;
+      const std::size_t c = i % cols;
       made[i] = s.kind == er::input_stage::scaled ? inputs[s.from][i] * s.factors[c]
                                                   : inputs[s.from][i - c + s.columns[c]];
     }
@@ -119,7 +160,7 @@ std::vector<float> expected(const er::matrix_sum& sum, er::matrix_view<const flo
   }
   std::vector<float> y(x.rows * sum.rows(), 0.0f);
   for (const er::matrix_sum::part& p : sum.parts()) {
-    const er::matrix_view<const float> in{inputs[p.input].data(), x.rows, x.cols};
+    const er::matrix_view<const float> in = input(p.input);
     if (const er::sparse_view* const sparse = p.matrix.sparse()) {
       for (std::size_t t = 0; t < x.rows; ++t) {
         for (std::size_t r = 0; r < sum.rows(); ++r) {
@@ -142,7 +183,7 @@ std::vector<float> expected(const er::matrix_sum& sum, er::matrix_view<const flo
     }
     // What a packed part adds, group by group, starts from what is there: by add(), whose own start
     // is tested against gemm below.
-    er::packed_activations x8(x.cols, p.matrix.code_group(), x.rows);
+    er::packed_activations x8(in.cols, p.matrix.code_group(), x.rows);
     const er::activation_view codes = er::quantize_activations(in, x8, {.kernel = kernel});
     const er::matrix_view<float> out{y.data(), x.rows, sum.rows()};
     p.matrix.visit([&](const auto& m) {
@@ -230,6 +271,34 @@ TEST_CASE("linear_operator: parts in their order, on every kernel, in any split,
   }
 }
 
+namespace {
+/// What the weights of a stage's columns come to, at most, as weights of those it is made of.
+std::vector<double> magnitudes_before(const er::matrix_sum::stage& s,
+                                      const std::vector<double>& weights) {
+  if (s.kind == er::input_stage::projected) {
+    const er::weight_ref v{s.matrix};
+    std::vector<double> result(v.cols());
+    std::vector<float> row(v.cols());
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      er::look_up_row(v, k, row);
+      for (std::size_t c = 0; c < row.size(); ++c)
+        result[c] += std::fabs(weights[k] * double{row[c]});
+    }
+    return result;
+  }
+  std::vector<double> result(weights.size());
+  for (std::size_t c = 0; c < weights.size() && s.kind == er::input_stage::rotated; ++c) {
+    for (std::size_t k = c / s.block * s.block; k < (c / s.block + 1) * s.block; ++k)
+      result[c] += std::fabs(weights[k]) / std::sqrt(static_cast<double>(s.block));
+  }
+  for (std::size_t c = 0; c < weights.size(); ++c) {
+    if (s.kind == er::input_stage::scaled) result[c] = weights[c] * double{s.factors[c]};
+    if (s.kind == er::input_stage::permuted) result[s.columns[c]] = weights[c];
+  }
+  return result;
+}
+}  // namespace
+
 TEST_CASE("linear_operator: the sum of what its rows hold, in float64") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
@@ -249,22 +318,16 @@ TEST_CASE("linear_operator: the sum of what its rows hold, in float64") {
       for (std::size_t c = 0; c < cols; ++c) exact += double{row[c]} * x[c];
       // Magnitudes of the parts, which may cancel in the row.
       for (const er::matrix_sum::part& p : sum.parts()) {
-        er::matrix_sum one{p.matrix};
-        std::vector<float> alone(cols);
-        er::look_up_row(one, r, alone);
-        for (std::size_t c = 0; c < cols; ++c) {
-          double factor = 1;
-          std::size_t at = c;
-          for (std::size_t i = p.input; i != 0; i = sum.stages()[i - 1].from) {
-            const auto& s = sum.stages()[i - 1];
-            if (s.kind == er::input_stage::scaled) factor *= double{s.factors[at]};
-            if (s.kind == er::input_stage::permuted) at = s.columns[at];
-          }
-          magnitude += std::fabs(double{alone[c]} * factor * x[at]);
-        }
+        std::vector<float> alone(p.matrix.cols());
+        er::look_up_row(er::weight_ref{p.matrix}, r, alone);
+        std::vector<double> weights(alone.begin(), alone.end());
+        for (std::size_t i = p.input; i != 0; i = sum.stages()[i - 1].from)
+          weights = magnitudes_before(sum.stages()[i - 1], weights);
+        for (std::size_t c = 0; c < cols; ++c) magnitude += std::fabs(weights[c] * double{x[c]});
       }
-      // Each product passes at most all additions of its part and of the sum, and two factors.
-      const double terms = 5.0 * static_cast<double>(cols) + 10;
+      // Each product passes at most all additions of its part and of the sum, those of V x and, in
+      // the row, of U V, and two factors.
+      const double terms = 7.0 * static_cast<double>(cols) + 10;
       CHECK(std::fabs(y[r] - exact) <= 0x1p-24 * terms * magnitude);
     }
   }
@@ -325,6 +388,70 @@ TEST_CASE("prepare: what several parts or matrices ask for is made once") {
   CHECK(count(std::array<er::weight_ref, 2>{own, same}) == 8);
   CHECK(count(std::array<er::weight_ref, 2>{own, foreign}) == 16);
   CHECK(count(std::array<er::weight_ref, 3>{all.four, plain, own}) == 16);
+}
+
+TEST_CASE("prepare: V x is made once for all that ask for it, its rows by all threads") {
+  std::mt19937 random(7);
+  constexpr std::size_t rows = 20, cols = 128;
+  const parts all(rows, cols, random), other(rows, cols, random);
+  const er::low_rank one{all.u4, all.v2}, again{other.u4, all.v2}, copy{all.u_half, other.v2};
+  const auto bytes = [](auto... w) {
+    return er::input_bytes(std::array<er::weight_ref, sizeof...(w)>{w...}, 1);
+  };
+  const std::size_t alone = bytes(er::weight_ref{one});
+  // Only the list of items may grow: codes of x, V x, codes of V x are one each.
+  CHECK(bytes(er::weight_ref{one}, er::weight_ref{again}) <= alone + 128);
+  CHECK(bytes(er::weight_ref{one}, er::weight_ref{copy}) > alone + 4 * all.rank);
+
+  constexpr std::size_t tall = 5000, wide = 64, tokens = 2;
+  const std::vector<float> x = draw(tokens * wide, random);
+  const er::any_matrix v = er::any_matrix::pack(*er::matrix_format::parse("int4_g64"),
+                                                view_of(draw(tall * wide, random), tall)),
+                       u = er::any_matrix::pack(*er::matrix_format::parse("int4_g64"),
+                                                view_of(draw(3 * tall, random), 3));
+  const er::low_rank w{u, v};
+  for (const std::size_t count : {std::size_t{1}, tokens}) {
+    const er::matrix_view<const float> some{x.data(), count, wide};
+    std::atomic<std::size_t> grains = 0;
+    const auto executor = [&](std::size_t n, auto&& work) {
+      grains += n;
+      executors::threads{3}(n, work);
+    };
+    std::vector<std::byte> room(er::input_bytes(w, count));
+    std::vector<float> y(count * 3), z(count * 3);
+    er::gemm(w, er::prepare(w, some, room, {.executor = executor}), {y.data(), count, 3});
+    CHECK(grains > 1);
+    const prepared in(w, some);
+    er::gemm(w, in.x, {z.data(), count, 3});
+    CHECK(same_bits(y, z));
+  }
+}
+
+TEST_CASE("prepare: codes by another policy are those of quantize_activations") {
+  std::mt19937 random(8);
+  constexpr std::size_t rows = 40, cols = 100, tokens = 3;
+  const parts all(rows, cols, random);
+  const std::vector<float> x = draw(tokens * cols, random);
+  const er::activation_policy policy = er::integer_zero<4>{};
+  for (const er::kernel& k : er::available_kernels()) {
+    er::packed_activations x8(cols, 16, tokens);
+    const er::activation_view codes =
+        er::quantize_activations(view_of(x, tokens), x8, {.kernel = &k, .policy = policy});
+    std::vector<float> y(tokens * rows), z(tokens * rows);
+    er::gemm(all.four, codes, {y.data(), tokens, rows}, {.kernel = &k});
+    er::add(all.sparse, er::unquantized{view_of(x, tokens)}, {y.data(), tokens, rows},
+            {.kernel = &k});
+    const er::sum_of sum{all.four, all.sparse};
+    std::vector<std::byte> room(er::input_bytes(sum, tokens));
+    er::gemm(sum, er::prepare(sum, view_of(x, tokens), room, {.kernel = &k, .policy = policy}),
+             {z.data(), tokens, rows}, {.kernel = &k});
+    CHECK(same_bits(y, z));
+    CHECK_THROWS_WITH_AS((void)er::prepare(sum, view_of(x, tokens), room,
+                                           {.policy = er::with_scale<er::ternary<>>{-1}}),
+                         "prepare: the policy gives a zero the scale -1.000000, expected a finite "
+                         "one of at least 0",
+                         std::invalid_argument);
+  }
 }
 
 TEST_CASE("prepare: fused and gated products take what was prepared for all of them") {

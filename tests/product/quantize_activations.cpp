@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -15,8 +16,15 @@
 #include "support/golden.hpp"
 #include "support/operands.hpp"
 #include "support/samples.hpp"
+#include <edgerazor/matrix/pack.hpp>
+#include <edgerazor/policy/activation_policy.hpp>
+#include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/boolean.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>
+#include <edgerazor/policy/ternary.hpp>
+#include <edgerazor/policy/with_scale.hpp>
+#include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/quantize_activations.hpp>
 
 namespace er = edgerazor;
@@ -86,6 +94,172 @@ TEST_CASE("quantize_activations: the policy int8, per group and per token") {
       }
     }
   }
+}
+
+namespace {
+/// Codes, sums and padding that are not those of a policy, whose group is the row.
+template <class Policy>
+std::size_t count_wrong_codes(const Policy& policy, const er::matrix_view<const float>& x,
+                              er::packed_activations& memory,
+                              const er::activation_options& options) {
+  const er::activation_view view = er::quantize_activations(x, memory, options);
+  const er::activation_policy plain = policy;
+  std::size_t wrong = 0;
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    const er::activation_view one = view.tokens_between(t, t + 1);
+    for (std::size_t g = 0; g < view.groups(); ++g) {
+      const std::size_t first = g * view.group_cols;
+      const auto group = x.row(t).subspan(first, std::min(view.group_cols, x.cols - first));
+      const bool whole = options.scales == er::activation_scales::of_token;
+      const er::group_fit fit = plain.fit(whole ? x.row(t) : group);
+      std::vector<std::int8_t> codes(group.size());
+      wrong += one.scales[g] != fit.scale;
+      wrong += one.sums[g] != plain.quantize(group, fit, codes.data());
+      wrong += !std::equal(codes.begin(), codes.end(), one.codes + first);
+    }
+    for (std::size_t c = x.cols; c % 4 != 0; ++c) wrong += one.codes[c] != 0;
+  }
+  return wrong;
+}
+}  // namespace
+
+TEST_CASE("quantize_activations: by other policies, per group and per token, on any kernel") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (const std::size_t cols : sizes{1, 3, 64, 100, 257}) {
+    constexpr std::size_t tokens = 3;
+    const std::vector<float> values = samples::draw(samples::nth_kind(0), tokens * cols, random);
+    const er::matrix_view<const float> x{values.data(), tokens, cols};
+    for (const er::kernel& k : er::available_kernels()) {
+      for (const std::size_t group : sizes{0, 20, 64}) {
+        for (const auto scales :
+             {er::activation_scales::of_groups, er::activation_scales::of_token}) {
+          er::packed_activations memory(cols, group, tokens);
+          const auto wrong = [&](const auto& policy) {
+            return count_wrong_codes(policy, x, memory,
+                                     {.scales = scales, .kernel = &k, .policy = policy});
+          };
+          CHECK(wrong(er::int4<>{}) == 0);
+          CHECK(wrong(er::integer_zero<4>{}) == 0);
+          CHECK(wrong(er::ternary<>{}) == 0);
+          CHECK(wrong(er::boolean<>{}) == 0);
+          CHECK(wrong(er::with_scale<er::ternary<>>{0.7f}) == 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("quantize_activations: published codes of 4 bits, ternary and boolean") {
+  const nlohmann::json all = golden::load("activations.json");
+  const auto view_of = [](const nlohmann::json& item, const std::vector<float>& x) {
+    return er::matrix_view<const float>{x.data(), item.at("rows"), item.at("cols")};
+  };
+  // The scale, and codes less the zero, of each token.
+  const auto check = [](const er::matrix_view<const float>& x, const er::activation_policy& policy,
+                        const std::vector<int>& codes, const std::vector<float>& scales,
+                        double tolerance) {
+    er::packed_activations memory(x.cols, 0, x.rows);
+    const er::activation_view view = er::quantize_activations(x, memory, {.policy = policy});
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      const er::activation_view one = view.tokens_between(t, t + 1);
+      CHECK(std::fabs(one.scales[0] - double{scales[t]}) <= tolerance * double{scales[t]});
+      std::size_t wrong = 0;
+      for (std::size_t c = 0; c < x.cols; ++c) wrong += one.codes[c] != codes[t * x.cols + c];
+      CHECK(wrong == 0);
+    }
+  };
+  const nlohmann::json& zeroqat = all.at("zeroqat");
+  const std::vector<float> x = golden::floats(zeroqat.at("x"));
+  std::size_t cases = 0;
+  for (const nlohmann::json& item : zeroqat.at("cases")) {
+    const int bits = item.at("bits");
+    const er::activation_policy policy = bits == 4 ? er::activation_policy{er::integer_zero<4>{}}
+                                                   : er::activation_policy{er::integer_zero<6>{}};
+    REQUIRE((bits == 4 || bits == 6));
+    check(view_of(zeroqat, x), policy, item.at("code_minus_zero").get<std::vector<int>>(),
+          golden::floats(item.at("scale")), 0);
+    ++cases;
+  }
+  CHECK(cases == 2);
+  // Computed in float64: one rounding of the difference and one of the quotient.
+  const nlohmann::json& lbllm = all.at("lbllm");
+  const std::vector<float> x_lbllm = golden::floats(lbllm.at("x"));
+  check(view_of(lbllm, x_lbllm), er::integer_zero<4>{},
+        lbllm.at("code_minus_zero").get<std::vector<int>>(), golden::floats(lbllm.at("scale")),
+        0x1p-22);
+
+  const nlohmann::json& bwta = all.at("bwta");
+  const float scale = bwta.at("scale");
+  std::vector<float> x_bwta = golden::floats(bwta.at("x"));
+  const std::vector<float> scales(x_bwta.size() / 96, scale);
+  check(view_of(bwta, x_bwta), er::with_scale<er::ternary<>>{scale},
+        bwta.at("ternary").get<std::vector<int>>(), scales, 0);
+  for (float& value : x_bwta) value = std::fabs(value);
+  check(view_of(bwta, x_bwta), er::with_scale<er::boolean<>>{scale},
+        bwta.at("boolean_of_magnitudes").get<std::vector<int>>(), scales, 0);
+}
+
+TEST_CASE("quantize_activations: products of signs with ternary and boolean activations") {
+  const nlohmann::json bwta = golden::load("activations.json").at("bwta");
+  constexpr std::size_t rows = 16, cols = 96, tokens = 4;
+  std::vector<float> w = golden::floats(bwta.at("weights")), x = golden::floats(bwta.at("x"));
+  const float mean = bwta.at("mean"), scale = bwta.at("scale");
+  for (float& value : w) value = value < mean ? -1.0f : 1.0f;
+  using policy = er::with_scale<er::binary<er::per_channel>>;
+  const er::packed_matrix<policy> signs =
+      er::pack<policy>(er::matrix_view<const float>{w.data(), rows, cols}, policy{1});
+  for (const bool boolean : {false, true}) {
+    for (float& value : x) value = boolean ? std::fabs(value) : value;
+    const std::vector<int> expected =
+        bwta.at(boolean ? "product_boolean" : "product_ternary").get<std::vector<int>>();
+    REQUIRE(expected.size() == tokens * rows);
+    const er::activation_policy by =
+        boolean ? er::activation_policy{er::with_scale<er::boolean<>>{scale}}
+                : er::activation_policy{er::with_scale<er::ternary<>>{scale}};
+    for (const er::kernel& k : er::available_kernels()) {
+      CAPTURE(k.name);
+      er::packed_activations memory(cols, 0, tokens);
+      const er::activation_view codes =
+          er::quantize_activations({x.data(), tokens, cols}, memory, {.kernel = &k, .policy = by});
+      std::vector<float> y(tokens * rows);
+      er::gemm(signs, codes, {y.data(), tokens, rows}, {.kernel = &k});
+      for (std::size_t i = 0; i < y.size(); ++i)
+        CHECK(y[i] == static_cast<float>(expected[i]) * scale);
+    }
+  }
+}
+
+TEST_CASE("quantize_activations: a policy lets NaN pass in the scale, and is refused without one") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float bad : {nan, INFINITY, -INFINITY}) {
+    const std::vector<float> x{1, 2, 3, 4, 5, bad, 7, 8, 9, 10, 11, 12};
+    for (const er::activation_policy& policy :
+         {er::activation_policy{er::integer_zero<4>{}}, er::activation_policy{er::ternary<>{}},
+          er::activation_policy{er::with_scale<er::ternary<>>{1}}}) {
+      er::packed_activations memory(12, 4);
+      const er::activation_view view = er::quantize_activations(
+          er::matrix_view<const float>{x.data(), 1, 12}, memory, {.policy = policy});
+      CHECK_FALSE(std::isnan(view.scales[0]));
+      CHECK(std::isnan(view.scales[1]));
+      CHECK_FALSE(std::isnan(view.scales[2]));
+      for (std::size_t c = 4; c < 8; ++c) CHECK(view.codes[c] == 0);
+      CHECK(view.sums[1] == 0);
+    }
+  }
+  const std::vector<float> x(12, 1.0f);
+  er::packed_activations memory(12, 4);
+  const auto refused = [&](const er::activation_policy& policy, const char* sentence) {
+    CHECK_THROWS_WITH_AS(
+        (void)er::quantize_activations(er::matrix_view<const float>{x.data(), 1, 12}, memory,
+                                       {.policy = policy}),
+        doctest::Contains(sentence), std::invalid_argument);
+  };
+  refused(er::with_scale<er::ternary<>>{nan}, "the policy gives a zero the scale");
+  refused(er::with_scale<er::ternary<>>{-1}, "expected a finite one of at least 0");
+  refused(er::with_scale<er::integer_zero<4>>{1, 2.5f}, "expected an integer from 0 to 127");
+  refused(er::with_scale<er::integer_zero<4>>{1, 128}, "the policy gives a zero the code 128");
 }
 
 TEST_CASE("quantize_activations: EdgeRazor (Python)'s golden cases of int8 states per token") {

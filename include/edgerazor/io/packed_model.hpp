@@ -187,15 +187,19 @@ inline any_matrix validated(any_matrix matrix, const std::string& what,
   if (!fmt || fmt->type == matrix_format::kind::dense) {
     detail::core::fail_io(what + " has the unknown format " + detail::io::quoted(tensor.format));
   }
-  const auto whole_row = [](const part_format& one) {
+  const auto check_groups = [&](const part_format& one, std::size_t input) {
     using kind = matrix_format::kind;
-    return (one.type == kind::packed || one.type == kind::mixed) && one.first.group == 0;
+    const bool whole_row =
+        (one.type == kind::packed || one.type == kind::mixed) && one.first.group == 0;
+    if (const std::size_t cols = fmt->cols_of(input, tensor.cols);
+        whole_row && cols > format::largest_group) {
+      detail::core::fail_io(what + " has groups of " + std::to_string(cols) +
+                            " columns; at most 65536 are read");
+    }
   };
-  if (tensor.cols > format::largest_group &&
-      (whole_row(*fmt) || std::ranges::any_of(fmt->parts, whole_row, &matrix_format::part::fmt))) {
-    detail::core::fail_io(what + " has groups of " + std::to_string(tensor.cols) +
-                          " columns; at most 65536 are read");
-  }
+  check_groups(*fmt, 0);
+  for (const matrix_format::part& part : fmt->parts) check_groups(part.fmt, part.input);
+  for (const matrix_format::stage& stage : fmt->stages) check_groups(stage.matrix, stage.from);
   std::string error;
   std::optional<any_matrix> matrix =
       any_matrix::try_from_bytes(*fmt, tensor.rows, tensor.cols, tensor.bytes, error);

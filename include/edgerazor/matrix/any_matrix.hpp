@@ -8,6 +8,8 @@
 ///     bytes    = u64 offset, u64 bytes of each stage, then of each part | stage 0 ... | part 0 ...
 ///     scaled   = float[cols]
 ///     permuted = u32[cols], each column once
+///     rotated  = none
+///     low_rank = V's own bytes; cols of what is inside it are V's rows
 ///     part     = its own bytes, see formats.md
 ///
 /// with zeros in between.

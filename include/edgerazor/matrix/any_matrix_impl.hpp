@@ -2,6 +2,7 @@
 /// How an any_matrix is filled, by the default rules of the codecs; the bytes of a sum.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -56,10 +57,7 @@ EDGERAZOR_FUNCTION any_matrix any_matrix::joined(const matrix_sum& sum,
   if (sum.parts().empty()) detail::core::fail("any_matrix: a sum of no parts");
   const matrix_format fmt = sum.fmt();
   std::vector<std::span<const std::byte>> items;
-  for (const matrix_sum::stage& s : sum.stages()) {
-    items.push_back(s.kind == input_stage::scaled ? std::as_bytes(s.factors)
-                                                  : std::as_bytes(s.columns));
-  }
+  for (const matrix_sum::stage& s : sum.stages()) items.push_back(matrix_sum::bytes_of(s));
   for (const matrix_sum::part& p : sum.parts()) items.push_back(p.matrix.bytes());
   const bool alone = fmt.type != matrix_format::kind::sum;
 
@@ -112,13 +110,34 @@ EDGERAZOR_FUNCTION bool any_matrix::read_sum(std::string& error) {
   std::vector<matrix_sum::stage> stages;
   for (const matrix_format::stage& s : fmt_->stages) {
     const std::span<const std::byte> numbers = bytes_of(stages.size());
-    if (numbers.size() % sizeof(float) != 0 || numbers.size() / sizeof(float) != cols_)
-      return refuse("its input stages have not one number a column");
+    const std::size_t cols = fmt_->cols_of(s.from, cols_);
     matrix_sum::stage stage{s.kind, s.from, {}, {}};
+    if (s.kind == input_stage::projected) {
+      // No size that follows overflows.
+      if (!detail::core::checked_product(std::max<std::size_t>(rows_, cols), std::size_t{512},
+                                         s.size))
+        return refuse("its rank is too large");
+      const auto v = try_from_bytes(s.matrix, s.size, cols, numbers, error);
+      if (!v) return refuse(error);
+      stage.matrix = v->part();
+      stages.push_back(stage);
+      continue;
+    }
+    if (s.kind == input_stage::rotated) {
+      if (!hadamard::has_order(s.size) || cols % s.size != 0 || !numbers.empty()) {
+        return refuse("its " + std::to_string(cols) + " columns have no rotation in blocks of " +
+                      std::to_string(s.size));
+      }
+      stage.block = s.size;
+      stages.push_back(stage);
+      continue;
+    }
+    if (numbers.size() % sizeof(float) != 0 || numbers.size() / sizeof(float) != cols)
+      return refuse("its input stages have not one number a column");
     if (s.kind == input_stage::scaled) {
-      stage.factors = {reinterpret_cast<const float*>(numbers.data()), cols_};
+      stage.factors = {reinterpret_cast<const float*>(numbers.data()), cols};
     } else {
-      stage.columns = {reinterpret_cast<const std::uint32_t*>(numbers.data()), cols_};
+      stage.columns = {reinterpret_cast<const std::uint32_t*>(numbers.data()), cols};
       if (!detail::matrix::is_permutation(stage.columns))
         return refuse("its permutation has not each column once");
     }
@@ -127,17 +146,18 @@ EDGERAZOR_FUNCTION bool any_matrix::read_sum(std::string& error) {
   std::vector<matrix_sum::part> list;
   for (const matrix_format::part& p : fmt_->parts) {
     const std::span<const std::byte> own = bytes_of(stages.size() + list.size());
+    const std::size_t cols = fmt_->cols_of(p.input, cols_);
     const auto append = [&](const matrix_part& matrix) {
       list.push_back({matrix, p.input, p.fmt.map});
     };
     if (p.fmt.type == matrix_format::kind::sparse) {
       const std::optional<sparse_view> sparse =
-          sparse_view::try_from_bytes(rows_, cols_, own, error);
+          sparse_view::try_from_bytes(rows_, cols, own, error);
       if (!sparse) return refuse(error);
       append(*sparse);
       continue;
     }
-    std::optional<any_matrix> one = try_from_bytes(p.fmt, rows_, cols_, own, error);
+    std::optional<any_matrix> one = try_from_bytes(p.fmt, rows_, cols, own, error);
     if (!one) return refuse(error);
     if (auto* const mixed = std::get_if<mixed_matrix>(&*one->content_)) {
       result.mixed.push_back(std::move(*mixed));

@@ -7,11 +7,15 @@
 ///     int4_g64+ternary2_g64:rows_4_of_8                  mixed: rows r with r % 8 < 4 in the first
 ///     int4_g64+ternary2_g64                              mixed by a mask that the matrix carries
 ///     int4_g16+sparse  permuted(int4_g16+sparse)         a sum, see matrix_sum.hpp
+///     int4_row+low_rank_64(int4_g64*int4_g128)           with a part U V, here of rank 64
+///     rotated_4096(int4_row)  rotated_64(int4_g64)       of an input transformed by blocks
 ///
 /// A sum is its parts in the order of addition, joined by '+':
 ///
 ///     sum   = part {"+" part}
-///     part  = plain | "sparse" | "mixed(" mixed ")" | "scaled(" any ")" | "permuted(" any ")"
+///     part  = plain | "sparse" | "mixed(" mixed ")" | stage "(" any ")"
+///           | "low_rank_" rank "(" any "*" plain ")"
+///     stage = "scaled" | "permuted" | "rotated_" columns
 ///     any   = plain | mixed | sum | "sum(" plain {"+" plain} ")"
 ///     plain = packed | dense
 ///
@@ -28,6 +32,7 @@
 #include <vector>
 
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 
 namespace edgerazor {
@@ -120,10 +125,12 @@ struct part_format {
   }
 };
 
-/// What is done to the input of some parts of a sum, column by column, before they are multiplied.
+/// What is done to the input of some parts of a sum before they are multiplied.
 enum class input_stage : std::uint8_t {
-  scaled,   ///< x[c] * h[c]
-  permuted  ///< x[p[c]]
+  scaled,    ///< x[c] * h[c]
+  permuted,  ///< x[p[c]]
+  rotated,   ///< H x / sqrt(n), by blocks of n columns (hadamard.hpp)
+  projected  ///< V x: as many columns as V has rows
 };
 
 struct matrix_format : part_format {
@@ -132,6 +139,8 @@ struct matrix_format : part_format {
   struct stage {
     input_stage kind = input_stage::scaled;
     std::size_t from = 0;
+    std::size_t size = 0;  ///< rotated: columns of a block; projected: rows of V
+    part_format matrix{};  ///< projected: V's, packed or dense
     friend bool operator==(const stage&, const stage&) = default;
   };
   struct part {
@@ -141,6 +150,10 @@ struct matrix_format : part_format {
   };
   /// Of stages, and of parts, in one sum.
   static constexpr std::size_t most = 16;
+  /// Rows of V in a low-rank part, which is then one group of U at most.
+  static constexpr std::size_t largest_rank = format::largest_group;
+  /// Columns of a block that is rotated.
+  static constexpr std::size_t largest_rotation = std::size_t{1} << 24;
 
   std::vector<stage> stages;  ///< of a sum, in the order of its name
   std::vector<part> parts;    ///< of a sum
@@ -155,6 +168,14 @@ struct matrix_format : part_format {
     return type == kind::sum ? text_of(0, parts.size(), 0) : part_format::name();
   }
 
+  /// Columns of an input, of a matrix of so many.
+  [[nodiscard]] std::size_t cols_of(std::size_t input, std::size_t cols) const noexcept {
+    for (; input != 0; input = stages[input - 1].from) {
+      if (stages[input - 1].kind == input_stage::projected) return stages[input - 1].size;
+    }
+    return cols;
+  }
+
   /// The format of that name; nothing where the text is not one.
   [[nodiscard]] static std::optional<matrix_format> parse(std::string_view text) {
     if (const std::optional<part_format> one = part_format::parse(text)) return matrix_format{*one};
@@ -165,8 +186,26 @@ struct matrix_format : part_format {
   }
 
  private:
-  static constexpr std::string_view word_of(input_stage what) noexcept {
-    return what == input_stage::scaled ? "scaled" : "permuted";
+  static constexpr std::string_view low_rank = "low_rank_", rotated = "rotated_";
+
+  static std::string word_of(const stage& what) {
+    if (what.kind == input_stage::projected)
+      return std::string{low_rank} + std::to_string(what.size);
+    if (what.kind == input_stage::rotated) return std::string{rotated} + std::to_string(what.size);
+    return what.kind == input_stage::scaled ? "scaled" : "permuted";
+  }
+  /// The stage of that word with the number behind it; nothing where there is none from 1 to
+  /// `largest`.
+  static std::optional<stage> sized_stage(input_stage kind, std::size_t input,
+                                          std::string_view text, std::string_view word,
+                                          std::size_t largest) {
+    stage what{kind, input};
+    if (!text.starts_with(word) ||
+        std::from_chars(text.data() + word.size(), text.data() + text.size(), what.size).ec !=
+            std::errc{} ||
+        what.size == 0 || what.size > largest)
+      return std::nullopt;
+    return what;
   }
 
   /// Parts [begin, end), all of which are made of `input`.
@@ -191,7 +230,10 @@ struct matrix_format : part_format {
       }
       const std::size_t from = i;
       while (i < end && next(i) == to) ++i;
-      text += std::string{word_of(stages[to - 1].kind)} + '(' + text_of(from, i, to) + ')';
+      const stage& what = stages[to - 1];
+      text += word_of(what) + '(' + text_of(from, i, to);
+      if (what.kind == input_stage::projected) text += '*' + what.matrix.name();
+      text += ')';
       plain_alone = false;
     }
     return plain_alone ? "sum(" + text + ')' : text;
@@ -235,14 +277,35 @@ struct matrix_format : part_format {
       return fmt && fmt->type == kind::mixed && add_part(*fmt, input);
     }
     for (const input_stage what : {input_stage::scaled, input_stage::permuted}) {
-      const auto rest = inside(text, word_of(what));
-      if (!rest) continue;
-      if (stages.size() == most) return false;
-      stages.push_back({what, input});
-      return add_any(*rest, stages.size());
+      if (const auto rest = inside(text, word_of({what, input})))
+        return add_stage({what, input}, *rest);
     }
+    if (const auto what =
+            sized_stage(input_stage::rotated, input, text, rotated, largest_rotation)) {
+      const auto rest = inside(text, word_of(*what));
+      return rest && hadamard::has_order(what->size) && add_stage(*what, *rest);
+    }
+    if (text.starts_with(low_rank)) return add_low_rank(text, input);
     const std::optional<part_format> one = part_format::parse(text);
     return one && one->type != kind::mixed && add_part(*one, input);
+  }
+  bool add_stage(const stage& what, std::string_view rest) {
+    if (stages.size() == most) return false;
+    stages.push_back(what);
+    return add_any(rest, stages.size());
+  }
+  bool add_low_rank(std::string_view text, std::size_t input) {
+    std::optional<stage> what =
+        sized_stage(input_stage::projected, input, text, low_rank, largest_rank);
+    if (!what) return false;
+    const auto factors = inside(text, word_of(*what));
+    // V's name has no '*'; U may be a sum with a low-rank part in it.
+    const std::size_t star = factors ? factors->rfind('*') : std::string_view::npos;
+    if (star == std::string_view::npos) return false;
+    const std::optional<part_format> v = part_format::parse(factors->substr(star + 1));
+    if (!v || v->type == kind::mixed) return false;
+    what->matrix = *v;
+    return add_stage(*what, factors->substr(0, star));
   }
 };
 

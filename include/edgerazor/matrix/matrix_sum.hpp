@@ -6,6 +6,8 @@
 ///     er::sum_of{packed, outliers}                             y = A x + S x
 ///     er::scaled_columns{h, packed}                            y = A (h * x), column by column
 ///     er::permuted_columns{p, er::sum_of{packed, outliers}}    x[p[0]], x[p[1]], ... in place of x
+///     er::sum_of{packed, er::low_rank{u, v}}                   y = A x + U (V x)
+///     er::rotated{er::hadamard{cols}, packed}                  y = A (H x / sqrt(cols))
 ///
 /// Parts are added in the order in which they are written, row by row: the order is part of the
 /// contract for the bits. The matrices, and the memory of h and p, are referred to and must live as
@@ -36,6 +38,8 @@ class matrix_sum {
     std::size_t from = 0;                    ///< the input that it is made of
     std::span<const float> factors;          ///< scaled: one a column
     std::span<const std::uint32_t> columns;  ///< permuted: each column once
+    matrix_part matrix{};                    ///< projected: V, packed or dense
+    std::size_t block = 0;                   ///< rotated: columns that are transformed together
   };
   struct part {
     matrix_part matrix;
@@ -53,9 +57,18 @@ class matrix_sum {
   [[nodiscard]] std::span<const stage> stages() const noexcept { return stages_; }
   /// In the order of addition.
   [[nodiscard]] std::span<const part> parts() const noexcept { return parts_; }
+  /// Columns of an input.
+  [[nodiscard]] std::size_t cols_of(std::size_t input) const noexcept {
+    for (; input != 0; input = stages_[input - 1].from) {
+      if (stages_[input - 1].kind == input_stage::projected)
+        return stages_[input - 1].matrix.rows();
+    }
+    return cols_;
+  }
   /// Of all parts and stages, without what a file adds.
   [[nodiscard]] std::size_t bytes() const noexcept {
-    std::size_t sum = stages_.size() * cols_ * sizeof(float);
+    std::size_t sum = 0;
+    for (const stage& s : stages_) sum += bytes_of(s).size();
     for (const part& p : parts_) sum += p.matrix.bytes().size();
     return sum;
   }
@@ -66,9 +79,17 @@ class matrix_sum {
 
   /// Adds another's parts behind these. Fails where the shapes differ, or there are too many.
   EDGERAZOR_FUNCTION void append(const matrix_sum& other);
-  /// Puts a stage before all others. Fails where it has not one number a column, or columns are not
-  /// each there once.
+  /// Puts a stage before all others. Fails where it has not one number a column, columns are not
+  /// each there once, or no whole number of blocks, or its matrix has not one row a column, or is
+  /// neither packed nor dense.
   EDGERAZOR_FUNCTION void precede(const stage& first);
+
+  /// What a stage has in a file.
+  [[nodiscard]] static std::span<const std::byte> bytes_of(const stage& s) noexcept {
+    if (s.kind == input_stage::projected) return s.matrix.bytes();
+    if (s.kind == input_stage::rotated) return {};
+    return s.kind == input_stage::scaled ? std::as_bytes(s.factors) : std::as_bytes(s.columns);
+  }
 
  private:
   friend class any_matrix;
@@ -147,6 +168,36 @@ struct permuted_columns : matrix_sum {
       : matrix_sum(detail::matrix::sum_of_one(std::forward<Part>(matrix))) {
     precede({input_stage::permuted, 0, {}, p});
   }
+};
+
+/// A (H x / sqrt(n)), block after block of n = h.order() columns: the input of weights that
+/// rotate_rows() made (QuaRot, arXiv 2404.00456). A block of 64 or 128 keeps groups apart; one of
+/// all columns spreads an outlier the furthest. Fails where part.cols() is no multiple of n.
+struct rotated : matrix_sum {
+  template <class Part>
+  rotated(const hadamard& h, Part&& matrix)
+      : matrix_sum(detail::matrix::sum_of_one(std::forward<Part>(matrix))) {
+    precede({input_stage::rotated, 0, {}, {}, {}, h.order()});
+  }
+};
+
+/// U (V x). V x is an input, made once a token like any other: in int8 or float as V takes x, and
+/// then U takes it as it takes any input; so the bits are those of the two products one after the
+/// other. U: rows x rank, one matrix or a composition. V: rank x cols, packed or of real numbers.
+/// Fails where their shapes do not fit, V is neither, or the rank is above 65,536. Source: the
+/// adapters of SLiM (arXiv 2410.09615).
+struct low_rank : matrix_sum {
+  template <class U, class V>
+  low_rank(U&& u, V&& v) : matrix_sum(detail::matrix::sum_of_one(std::forward<U>(u))) {
+    precede({input_stage::projected,
+             0,
+             {},
+             {},
+             only_part(detail::matrix::sum_of_one(std::forward<V>(v)))});
+  }
+
+ private:
+  [[nodiscard]] static EDGERAZOR_FUNCTION matrix_part only_part(const matrix_sum& v);
 };
 
 namespace detail::matrix {

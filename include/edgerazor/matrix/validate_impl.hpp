@@ -278,9 +278,24 @@ template <real_element T>
   return element_fault<float>(matrix);
 }
 
+[[nodiscard]] inline std::optional<std::string> part_fault(const matrix_part& part) {
+  return part.visit([](const auto& m) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m)>, dense_view>) {
+      return dense_fault(m);
+    } else {
+      return find_fault(m);
+    }
+  });
+}
+
 [[nodiscard]] inline std::optional<std::string> sum_fault(const matrix_sum& sum) {
   for (const matrix_sum::stage& stage : sum.stages()) {
-    const std::size_t count = stage.factors.size();
+    if (stage.kind == input_stage::projected) {
+      if (const std::optional<std::string> fault = part_fault(stage.matrix))
+        return "in V of a low-rank part, " + *fault;
+      continue;
+    }
+    const std::size_t count = stage.factors.size();  // none but of scaled columns
     const auto* const factors = reinterpret_cast<const std::byte*>(stage.factors.data());
     const std::size_t c = first_not_finite<float>(factors, count);
     if (c == count) continue;
@@ -288,13 +303,7 @@ template <real_element T>
            ": expected finite factors";
   }
   for (const matrix_sum::part& part : sum.parts()) {
-    const std::optional<std::string> fault = part.matrix.visit([](const auto& m) {
-      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m)>, dense_view>) {
-        return dense_fault(m);
-      } else {
-        return find_fault(m);
-      }
-    });
+    const std::optional<std::string> fault = part_fault(part.matrix);
     if (!fault) continue;
     return "in part " + std::to_string(&part - sum.parts().data()) + " of the sum, " + *fault;
   }

@@ -48,6 +48,7 @@ struct asymmetric {
   static constexpr int max_code = (1 << Bits) - 1;
   static constexpr zero_kind zero =
       Rule == zero_rule::minimum ? zero_kind::minimum : zero_kind::point;
+  static constexpr bool has_integer_zero = Rule == zero_rule::integer;
   static constexpr float largest_zero = 1024;  ///< float16 holds it to half a code
 
   float epsilon = 1e-5f;  ///< smallest scale; > 0

@@ -22,8 +22,8 @@ EDGERAZOR_FUNCTION void gemv(const weight_ref& w, std::span<const float> x, std:
   detail::product::require_apart(token.tokens, out, "product");
   if (w.sum() || w.part().sparse()) {
     byte_storage room(input_bytes(w, 1));
-    const prepared_input input =
-        prepare(w, token.tokens, {room.data(), room.size()}, {.kernel = options.kernel});
+    const prepared_input input = prepare(w, token.tokens, {room.data(), room.size()},
+                                         {.kernel = options.kernel, .executor = options.executor});
     return gemv(w, input, y, options);
   }
   packed_activations x8(x.size(), w.group_cols(), 1, nullptr, w.tables());

@@ -21,6 +21,7 @@
 #include <edgerazor/core/executor.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/activations.hpp>
+#include <edgerazor/policy/activation_policy.hpp>
 #include <edgerazor/product/kernels.hpp>
 #include <edgerazor/product/operands.hpp>
 #include <edgerazor/product/options.hpp>
@@ -33,6 +34,7 @@ struct prepare_options {
   activation_scales scales = activation_scales::of_groups;
   const edgerazor::kernel* kernel = nullptr;  ///< null: the fastest
   executor_ref executor{};                    ///< shares the tokens
+  activation_policy policy{};                 ///< of the codes; empty: int8 by the maximum
 };
 
 /// Bytes that prepare() needs for so many tokens, at any address. Fails where the matrices have
@@ -48,7 +50,8 @@ template <class W>
 
 /// What all rows of these matrices share. `x`: tokens x cols. x, the room and the matrices must
 /// live as long as the result. No allocation. Fails as input_bytes() does, where x has other
-/// columns than the matrices, and where the room is smaller than input_bytes() says.
+/// columns than the matrices, and where the room is smaller than input_bytes() says; so does a
+/// policy as quantize_activations() says.
 [[nodiscard]] EDGERAZOR_FUNCTION prepared_input prepare(std::span<const weight_ref> matrices,
                                                         matrix_view<const float> x,
                                                         std::span<std::byte> room,

@@ -54,6 +54,8 @@ class weight_ref {
     }
   }
 
+  explicit weight_ref(const matrix_part& one) noexcept : part_(one) {}
+
   /// use(matrix), of a packed_view, mixed_matrix, sparse_view, dense_view or matrix_sum.
   template <class Use>
   decltype(auto) visit(Use&& use) const {

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/exact.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/product/operands.hpp>
 
@@ -74,43 +76,55 @@ inline void copy_row(const sparse_view& w, std::size_t row, float* out) noexcept
     out[step.columns[row % tile_rows]] += float{step.values[row % tile_rows]};
 }
 
+inline void copy_row(const matrix_part& w, std::size_t row, float* out) noexcept {
+  w.visit([&](const auto& m) { copy_row(m, row, out); });
+}
+
+/// Weights of what a stage makes, to weights of what it is made of.
+[[nodiscard]] inline std::vector<float> before_stage(const matrix_sum::stage& stage,
+                                                     const std::vector<float>& weights) {
+  std::vector<float> result(stage.kind == input_stage::projected ? stage.matrix.cols()
+                                                                 : weights.size());
+  if (stage.kind == input_stage::scaled) {
+    for (std::size_t c = 0; c < result.size(); ++c) result[c] = weights[c] * stage.factors[c];
+  } else if (stage.kind == input_stage::permuted) {
+    for (std::size_t c = 0; c < result.size(); ++c) result[stage.columns[c]] = weights[c];
+  } else if (stage.kind == input_stage::rotated) {
+    result = weights;
+    hadamard(stage.block).transform_back(result);
+  } else {
+    std::vector<float> v(result.size());
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      copy_row(stage.matrix, k, v.data());
+      for (std::size_t c = 0; c < result.size(); ++c)
+        result[c] = core::ordered(result[c] + core::exact(weights[k] * v[c]));
+    }
+  }
+  return result;
+}
+
 /// Parts in order. Where column c of a part meets h[c] x[p[c]], its weight times h[c] is one of
-/// column p[c].
+/// column p[c]; where it meets row c of V x, its weight is one of each column of V's row.
 inline void copy_row(const matrix_sum& w, std::size_t row, float* out) {
   std::fill_n(out, w.cols(), 0.0f);
-  std::vector<float> values;
   for (const matrix_sum::part& p : w.parts()) {
-    const auto add = [&](std::size_t c, float value) {
-      for (std::size_t input = p.input; input != 0; input = w.stages()[input - 1].from) {
-        const matrix_sum::stage& stage = w.stages()[input - 1];
-        if (stage.kind == input_stage::scaled) {
-          value *= stage.factors[c];
-        } else {
-          c = stage.columns[c];
-        }
-      }
-      out[c] += value;
-    };
-    if (const sparse_view* const sparse = p.matrix.sparse()) {
-      for (const sparse_step& step : sparse->steps(row / tile_rows))
-        add(step.columns[row % tile_rows], step.values[row % tile_rows]);
+    if (&p == w.parts().data() && p.input == 0) {
+      copy_row(p.matrix, row, out);
       continue;
     }
-    const bool direct = &p == w.parts().data() && p.input == 0;
-    if (!direct) values.resize(w.cols());
-    p.matrix.visit([&](const auto& m) {
-      if constexpr (!std::is_same_v<std::remove_cvref_t<decltype(m)>, sparse_view>)
-        copy_row(m, row, direct ? out : values.data());
-    });
-    for (std::size_t c = 0; c < values.size() && !direct; ++c) add(c, values[c]);
+    std::vector<float> weights(p.matrix.cols());
+    copy_row(p.matrix, row, weights.data());
+    for (std::size_t input = p.input; input != 0; input = w.stages()[input - 1].from)
+      weights = before_stage(w.stages()[input - 1], weights);
+    for (std::size_t c = 0; c < weights.size(); ++c) out[c] += weights[c];
   }
 }
 }  // namespace detail::product
 
 /// out[c] = the value of column c in row `row`, exactly what `dequantize` gives. Fails where there
 /// is no such row, or out has not w.cols() elements. No allocation. Of a sum: the weight of x[c] in
-/// it, parts added in order; it allocates a row where a part of codes or numbers is not the first,
-/// or has an input stage.
+/// it, parts added in order; it allocates some rows for a part that is not the
+/// first, or has an input stage, and reads all of V for a row of a low-rank part.
 inline void look_up_row(const weight_ref& w, std::size_t row, std::span<float> out) {
   if (row >= w.rows() || out.size() != w.cols()) {
     detail::core::fail("look_up_row: row " + std::to_string(row) + " into " +
