@@ -8,11 +8,12 @@
 #include <span>
 
 #include "parameters.hpp"
+#include "support/threads.hpp"
 
 namespace qad {
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2, w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 -
-/// b2^t)) + epsilon) + decay w), where t counts steps from 1; norms do not decay.
+/// b2^t)) + epsilon) + decay w), where t counts steps from 1; vectors do not decay.
 class adamw {
  public:
   explicit adamw(const shape& s) : first_(s), second_(s) {}
@@ -20,18 +21,19 @@ class adamw {
   [[nodiscard]] parameters& first_moments() noexcept { return first_; }
   [[nodiscard]] parameters& second_moments() noexcept { return second_; }
 
-  /// g is `gradient` times `gradient_scale`.
+  /// g is `gradient` times `gradient_scale`. No result depends on `threads`.
   void step(parameters& weights, const parameters& gradient, float gradient_scale, double rate,
-            double decay, std::uint64_t t) {
+            double decay, std::uint64_t t, std::size_t threads = 1) {
     const double steps = static_cast<double>(t);
     const auto first_scale = static_cast<float>(rate / (1 - std::pow(beta1, steps)));
     const auto second_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)));
-    for (const weight_entry& e : weights.entries()) {
-      const auto kept = static_cast<float>(e.is_norm() ? 1.0 : 1.0 - rate * decay);
+    support::run_parts(weights.entries().size(), threads, [&](std::size_t i) {
+      const weight_entry& e = weights.entries()[i];
+      const auto kept = static_cast<float>(e.is_vector() ? 1.0 : 1.0 - rate * decay);
       update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
              first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
              gradient_scale, kept, first_scale, second_scale);
-    }
+    });
   }
 
  private:

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -44,6 +45,7 @@ class multiplier {
   /// depends on the shapes alone.
   void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step,
                   result how, skip unused = skip::none) {
+    const auto start = std::chrono::steady_clock::now();
     for (std::size_t k = 0; k < a.cols; k += depth) {
       const std::size_t count = std::min(depth, a.cols - k);
       const bool add = how == result::added || k > 0;
@@ -56,7 +58,14 @@ class multiplier {
         }
       }
     }
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    operations_ += (unused == skip::none ? 2.0 : 1.0) * static_cast<double>(a.rows) *
+                   static_cast<double>(a.cols) * static_cast<double>(b.cols);
   }
+
+  /// Of all products so far; of triangles half of the square's multiplications and additions.
+  [[nodiscard]] double seconds() const noexcept { return seconds_; }
+  [[nodiscard]] double operations() const noexcept { return operations_; }
 
  private:
   using reals = xsimd::batch<Scalar>;
@@ -203,6 +212,7 @@ class multiplier {
   }
 
   std::vector<Scalar> left_, right_;
+  double seconds_ = 0, operations_ = 0;
 };
 
 }  // namespace qad

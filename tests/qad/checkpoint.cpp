@@ -139,16 +139,16 @@ TEST_CASE("a student knows its teacher and starts from it") {
   qad::perform_run(options, text, nullptr, folder / "teacher", true);
   options.training.learning_rate = 1e-3;
   const qad::trained_model teacher = qad::load_run(folder / "teacher");
-  options.teacher = qad::fingerprint(teacher);
+  options.teacher = qad::fingerprint(teacher.weights);
   options.training.how = qad::method::rounding;
   options.training.recipe = "none";
-  const auto itself = qad::perform_run(options, text, &teacher, folder / "itself", true);
+  const auto itself = qad::perform_run(options, text, &teacher.weights, folder / "itself", true);
   CHECK(itself.measured.divergence == doctest::Approx(0).epsilon(1e-6));
   options.training.recipe = "w1_58_a8_kv8";
-  const auto rounded = qad::perform_run(options, text, &teacher, folder / "rounded", true);
+  const auto rounded = qad::perform_run(options, text, &teacher.weights, folder / "rounded", true);
   CHECK(rounded.measured.divergence > 1e-4);
   options.training.how = qad::method::qad;
-  const auto learned = qad::perform_run(options, text, &teacher, folder / "learned", true);
+  const auto learned = qad::perform_run(options, text, &teacher.weights, folder / "learned", true);
   CHECK(learned.measured.divergence < rounded.measured.divergence);
 }
 

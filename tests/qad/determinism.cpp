@@ -15,14 +15,14 @@
 
 namespace {
 
-constexpr qad::shape tiny{.vocabulary = 40,
-                          .hidden = 24,
-                          .layers = 3,
-                          .heads = 4,
-                          .kv_heads = 2,
-                          .head_size = 6,
-                          .feed_forward = 32,
-                          .context = 12};
+const qad::shape tiny{.vocabulary = 40,
+                      .hidden = 24,
+                      .layers = 3,
+                      .heads = 4,
+                      .kv_heads = 2,
+                      .head_size = 6,
+                      .feed_forward = 32,
+                      .context = 12};
 constexpr std::size_t sequences = 4;
 
 qad::training_options options_of(qad::method how, std::string recipe = "none") {

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Where the time of a training step goes.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+namespace qad {
+
+enum class step_part {
+  linear,     ///< products with the weights of blocks, forward and backward
+  attention,  ///< of one token with others, its softmax included
+  head,       ///< products with the head, and the losses over its logits
+  norms,      ///< norms, biases and rotary embeddings
+  gates,      ///< silu(gate) * up
+  states,     ///< fake quantization of inputs, keys and values
+  features,   ///< losses between hidden states
+  weights,    ///< fake quantization of weights, and a teacher's decoded from its file
+  update,     ///< sum of gradients and optimizer
+  count
+};
+inline constexpr std::size_t step_parts = static_cast<std::size_t>(step_part::count);
+
+inline constexpr std::array<std::string_view, step_parts> step_part_names{
+    "products with blocks", "attention", "head and its losses", "norms and turns", "gates",
+    "rounding of states",   "features",  "rounding of weights", "update"};
+
+/// One thread's time, by what it was spent on. A look at the clock is some 25 ns.
+class step_clock {
+ public:
+  /// What is done from now on.
+  void enter(step_part part) noexcept {
+    leave();
+    part_ = part;
+    since_ = clock::now();
+  }
+  /// Nothing of the list is.
+  void leave() noexcept {
+    if (part_ == step_part::count) return;
+    seconds_[static_cast<std::size_t>(std::exchange(part_, step_part::count))] +=
+        std::chrono::duration<double>(clock::now() - since_).count();
+  }
+  [[nodiscard]] double seconds(std::size_t part) const noexcept { return seconds_[part]; }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  std::array<double, step_parts> seconds_{};
+  step_part part_ = step_part::count;
+  clock::time_point since_{};
+};
+
+}  // namespace qad
