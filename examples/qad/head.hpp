@@ -68,7 +68,7 @@ class basic_head {
   }
 
  private:
-  static constexpr std::size_t tokens_ = 32;
+  static constexpr std::size_t tokens_ = 128;
 
   [[nodiscard]] factor<Scalar> part(std::size_t first, std::size_t count) const noexcept {
     return {weights_ + first * cols_, count, cols_, cols_, 1};

@@ -46,8 +46,9 @@ class multiplier {
   void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step,
                   result how, skip unused = skip::none) {
     const auto start = std::chrono::steady_clock::now();
-    for (std::size_t k = 0; k < a.cols; k += depth) {
-      const std::size_t count = std::min(depth, a.cols - k);
+    const std::size_t steps = (a.cols + depth - 1) / depth;
+    for (std::size_t step = 0, k = 0; step < steps; ++step) {  // of equal lengths, or nearly so
+      const std::size_t count = a.cols * (step + 1) / steps - k;
       const bool add = how == result::added || k > 0;
       for (std::size_t j = 0; j < b.cols; j += breadth) {
         const std::size_t cols = std::min(breadth, b.cols - j);
@@ -57,6 +58,7 @@ class multiplier {
                 add, unused);
         }
       }
+      k += count;
     }
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     operations_ += (unused == skip::none ? 2.0 : 1.0) * static_cast<double>(a.rows) *
@@ -71,7 +73,7 @@ class multiplier {
   using reals = xsimd::batch<Scalar>;
   static constexpr std::size_t width = 2 * reals::size;  ///< of a tile
   static constexpr std::size_t strip = 6;                ///< rows of a tile
-  static constexpr std::size_t depth = 256, height = 16 * strip, breadth = 512;
+  static constexpr std::size_t depth = 320, height = 16 * strip, breadth = 512;
 
   /// `count` steps of `Size` elements each, next to each other: to[k][x] = from[x * inner + k *
   /// outer], zero where x >= used.

@@ -23,7 +23,7 @@ namespace qad {
 namespace {
 
 /// Columns of the logits that exist at a time, for a few tokens.
-constexpr std::size_t logit_columns = 2048;
+constexpr std::size_t logit_columns = 1024;
 
 er::gamma_scope scope_named(const std::string& name) {
   if (name == "batch") return er::gamma_scope::batch;
