@@ -8,7 +8,6 @@
 #include <span>
 
 #include "parameters.hpp"
-#include "support/threads.hpp"
 
 namespace qad {
 
@@ -21,19 +20,23 @@ class adamw {
   [[nodiscard]] parameters& first_moments() noexcept { return first_; }
   [[nodiscard]] parameters& second_moments() noexcept { return second_; }
 
-  /// g is `gradient` times `gradient_scale`. No result depends on `threads`.
+  /// g is `gradient` times `gradient_scale`.
   void step(parameters& weights, const parameters& gradient, float gradient_scale, double rate,
-            double decay, std::uint64_t t, std::size_t threads = 1) {
+            double decay, std::uint64_t t) {
+    for (std::size_t i = 0; i < weights.entries().size(); ++i)
+      step(i, weights, gradient, gradient_scale, rate, decay, t);
+  }
+  /// The same of entry i alone: threads may share the work.
+  void step(std::size_t i, parameters& weights, const parameters& gradient, float gradient_scale,
+            double rate, double decay, std::uint64_t t) {
     const double steps = static_cast<double>(t);
     const auto first_scale = static_cast<float>(rate / (1 - std::pow(beta1, steps)));
     const auto second_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)));
-    support::run_parts(weights.entries().size(), threads, [&](std::size_t i) {
-      const weight_entry& e = weights.entries()[i];
-      const auto kept = static_cast<float>(e.is_vector() ? 1.0 : 1.0 - rate * decay);
-      update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
-             first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
-             gradient_scale, kept, first_scale, second_scale);
-    });
+    const weight_entry& e = weights.entries()[i];
+    const auto kept = static_cast<float>(e.is_vector() ? 1.0 : 1.0 - rate * decay);
+    update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
+           first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
+           gradient_scale, kept, first_scale, second_scale);
   }
 
  private:

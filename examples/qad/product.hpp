@@ -6,12 +6,13 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <vector>
 
 #include <xsimd/xsimd.hpp>
+
+#include "step_clock.hpp"
 
 namespace qad {
 
@@ -45,7 +46,7 @@ class multiplier {
   /// depends on the shapes alone.
   void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step,
                   result how, skip unused = skip::none) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = thread_seconds();
     const std::size_t steps = (a.cols + depth - 1) / depth;
     for (std::size_t step = 0, k = 0; step < steps; ++step) {  // of equal lengths, or nearly so
       const std::size_t count = a.cols * (step + 1) / steps - k;
@@ -60,12 +61,12 @@ class multiplier {
       }
       k += count;
     }
-    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    seconds_ += thread_seconds() - start;
     operations_ += (unused == skip::none ? 2.0 : 1.0) * static_cast<double>(a.rows) *
                    static_cast<double>(a.cols) * static_cast<double>(b.cols);
   }
 
-  /// Of all products so far; of triangles half of the square's multiplications and additions.
+  /// Of all products so far, in time on a processor; of triangles half of the square's multiplications and additions.
   [[nodiscard]] double seconds() const noexcept { return seconds_; }
   [[nodiscard]] double operations() const noexcept { return operations_; }
 

@@ -5,7 +5,6 @@
 #include <optional>
 #include <stdexcept>
 
-#include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/matrix/matrix_format.hpp>
@@ -66,17 +65,18 @@ weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe, std:
   for (const weight_entry& e : weight_layout(s)) rules_.push_back(rule_for(e));
 }
 
-void weight_quantizer::apply(const parameters& master, parameters& out, std::size_t threads) const {
-  support::run_parts(rules_.size(), threads, [&](std::size_t i) {
-    const weight_entry& e = master.entries()[i];
-    if (rules_[i].how != nullptr) {
-      rules_[i].how(master.view(e), out.view(e), rules_[i].mask, group_);
-    } else {
-      const auto kept = master.values().subspan(e.offset, e.size());
-      std::copy(kept.begin(), kept.end(),
-                out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
-    }
-  });
+void weight_quantizer::apply(const parameters& master, parameters& out) const {
+  for (std::size_t i = 0; i < rules_.size(); ++i) apply(i, master, out);
+}
+
+void weight_quantizer::apply(std::size_t i, const parameters& master, parameters& out) const {
+  const weight_entry& e = master.entries()[i];
+  if (rules_[i].how != nullptr) {
+    rules_[i].how(master.view(e), out.view(e), rules_[i].mask, group_);
+    return;
+  }
+  const auto kept = master.values().subspan(e.offset, e.size());
+  std::copy(kept.begin(), kept.end(), out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
 }
 
 }  // namespace qad

@@ -28,9 +28,11 @@ class weight_quantizer {
   weight_quantizer(const shape& s, std::string_view recipe, std::size_t group = group_columns);
 
   /// Writes what `master` becomes to `out`: levels by the float32 scales, times the scales rounded
-  /// to float16, as packed matrices hold them. Vectors are copied. No result depends on `threads`.
-  /// Fails where a weight is not finite.
-  void apply(const parameters& master, parameters& out, std::size_t threads = 1) const;
+  /// to float16, as packed matrices hold them. Vectors are copied. No allocation. Fails where a
+  /// weight is not finite.
+  void apply(const parameters& master, parameters& out) const;
+  /// The same of entry i alone: threads may share the work.
+  void apply(std::size_t i, const parameters& master, parameters& out) const;
 
   [[nodiscard]] const state_quantization& states() const noexcept { return states_; }
   [[nodiscard]] const std::string& recipe() const noexcept { return recipe_; }

@@ -15,6 +15,7 @@
 
 #include "llm/utf8.hpp"
 #include "loss_plot.hpp"
+#include "profile.hpp"
 #include "progress.hpp"
 #include "quantization.hpp"
 #include "stored_weights.hpp"
@@ -182,19 +183,8 @@ class quality_log {
   quality_log(const std::filesystem::path& folder, std::uint64_t steps)
       : path_(folder / "quality.csv"), text_("step,tokens,perplexity,divergence\n") {
     if (steps == 0 || !std::filesystem::exists(path_)) return;
-    std::istringstream lines(support::read_text(path_));
-    std::string line;
-    std::getline(lines, line);
-    while (std::getline(lines, line)) {
-      if (std::strtoull(line.c_str(), nullptr, 10) > steps) break;
-      text_ += line + "\n";
-      std::istringstream cells(line);
-      std::string cell;
-      double last[2] = {};
-      while (std::getline(cells, cell, ',')) {
-        last[0] = std::exchange(last[1], std::strtod(cell.c_str(), nullptr));
-      }
-      best_ = std::min(best_, score({last[0], last[1]}));
+    for (const evaluation& one : read_quality(folder)) {
+      if (one.step <= steps) add(one.step, one.tokens, one.measured);
     }
   }
 
@@ -221,31 +211,6 @@ class quality_log {
   std::string text_;
   double best_ = std::numeric_limits<double>::infinity();
 };
-
-/// Where the time of a run went, and how fast its products were.
-void print_times(const trainer::time_spent& spent, double seconds, std::size_t threads,
-                 std::size_t tokens) {
-  const double all = seconds * static_cast<double>(threads);
-  std::fprintf(stderr, "%-28s %10s %7s\n", "of a step", "s a thread", "share");
-  const auto line = [&](const char* name, double used) {
-    std::fprintf(stderr, "%-28s %10.2f %6.1f%%\n", name, used / static_cast<double>(threads),
-                 100 * used / all);
-  };
-  double teacher = 0, sum = 0;
-  for (const double part : spent.teacher) teacher += part;
-  for (std::size_t i = 0; i < step_parts; ++i) {
-    line(std::string{step_part_names[i]}.c_str(), spent.student[i]);
-    sum += spent.student[i];
-  }
-  line("the teacher's pass", teacher);
-  line("the rest", all - sum - teacher);
-  std::fprintf(stderr,
-               "%zu tokens in %.1f s, %.0f tokens/s; products: %.1f GFLOP/s a thread while they "
-               "run, %.1f GFLOP/s of all threads over the whole time\n",
-               tokens, seconds, static_cast<double>(tokens) / seconds,
-               1e-9 * spent.product_operations / spent.product_seconds,
-               1e-9 * spent.product_operations / seconds);
-}
 
 std::string name_of(const run_options& options) {
   std::string name = method_to_json(options.training.how);
@@ -581,7 +546,7 @@ quality measure(const parameters& master, std::string_view recipe,
                 std::size_t window) {
   const weight_quantizer rule(master.shape(), recipe, options.training.group);
   parameters quantized(master.shape());
-  rule.apply(master, quantized, options.training.threads);
+  rule.apply(master, quantized);
   return measure({&quantized, rule.states()}, teacher, options, text, window);
 }
 
@@ -664,6 +629,23 @@ run_result perform_run(const run_options& options, const corpus& text,
   report["tokens_per_second"] = result.tokens_per_second;
   write_text_file(result_path, report.dump(2) + "\n");
   return result;
+}
+
+std::vector<evaluation> read_quality(const std::filesystem::path& folder) {
+  std::istringstream lines(support::read_text(folder / "quality.csv"));
+  std::string line;
+  std::getline(lines, line);
+  std::vector<evaluation> found;
+  while (std::getline(lines, line)) {
+    std::istringstream cells(line);
+    std::array<std::string, 4> cell;
+    for (std::string& one : cell) std::getline(cells, one, ',');
+    found.push_back(
+        {std::strtoull(cell[0].c_str(), nullptr, 10),
+         std::strtoull(cell[1].c_str(), nullptr, 10),
+         {std::strtod(cell[2].c_str(), nullptr), std::strtod(cell[3].c_str(), nullptr)}});
+  }
+  return found;
 }
 
 std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,

@@ -108,6 +108,15 @@ run_result perform_run(const run_options& options, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
                        bool shared, bool profile = false);
 
+/// One line of quality.csv.
+struct evaluation {
+  std::uint64_t step = 0, tokens = 0;  ///< learned from
+  quality measured;
+};
+
+/// The evaluations of a run so far, in order. Throws edgerazor::io_error where the file is not there.
+std::vector<evaluation> read_quality(const std::filesystem::path& folder);
+
 /// The mean over each of `bins` stretches of a column of log.csv, with the middle step: points of a
 /// curve.
 std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,

@@ -143,6 +143,18 @@ struct trainer::parts {
     return distills() && options.logits_loss == "eakld" && scope == er::gamma_scope::batch;
   }
 
+  /// work(i) for i below `count`, by all threads, its time noted.
+  template <class Work>
+  void share(step_part part, std::size_t count, const Work& work) {
+    std::vector<double> used(count);
+    support::run_parts(count, options.threads, [&](std::size_t i) {
+      const double start = thread_seconds();
+      work(i);
+      used[i] = thread_seconds() - start;
+    });
+    shared_seconds[static_cast<std::size_t>(part)] +=
+        std::accumulate(used.begin(), used.end(), 0.0);
+  }
   void read(shard& piece, std::span<const std::int32_t> windows,
             std::span<const std::int64_t> labels) const;
   void forward(shard& piece) const;
@@ -163,7 +175,7 @@ struct trainer::parts {
   er::gamma_scope scope;
   std::vector<std::unique_ptr<shard>> pieces;
   std::function<void(er::confidence_sums&)> merge_confidence;
-  step_clock clock;
+  std::array<double, step_parts> shared_seconds{};  ///< of work that all threads share
   std::uint64_t steps_done = 0;
 };
 
@@ -334,9 +346,7 @@ void trainer::compute_gradients(std::span<const std::int32_t> windows,
         *p.pieces[i], windows.subspan(i * share, share),
         labels.empty() ? labels : labels.subspan(i * sequences * p.length, sequences * p.length));
   }
-  p.clock.enter(step_part::weights);
   static_cast<void>(weights_in_use());
-  p.clock.leave();
   const std::size_t threads = p.options.threads;
   support::run_parts(shards, threads, [&](std::size_t i) { p.forward(*p.pieces[i]); });
   double gamma = 0;
@@ -351,9 +361,8 @@ void trainer::compute_gradients(std::span<const std::int32_t> windows,
 
 std::span<float> trainer::reduce_gradients() {
   parts& p = *parts_;
-  p.clock.enter(step_part::update);
   parameters& sum = p.pieces[0]->gradient;
-  support::run_parts(sum.entries().size(), p.options.threads, [&](std::size_t at) {
+  p.share(step_part::update, sum.entries().size(), [&](std::size_t at) {
     const weight_entry& e = sum.entries()[at];
     float* const total = sum.values().data() + e.offset;
     for (std::size_t i = 1; i < shards; ++i) {
@@ -361,16 +370,14 @@ std::span<float> trainer::reduce_gradients() {
       for (std::size_t k = 0; k < e.size(); ++k) total[k] += other[k];
     }
   });
-  p.clock.leave();
   return sum.values();
 }
 
 step_result trainer::update() {
   parts& p = *parts_;
-  p.clock.enter(step_part::update);
   const parameters& sum = p.pieces[0]->gradient;
   std::vector<double> squares(sum.entries().size());
-  support::run_parts(squares.size(), p.options.threads, [&](std::size_t at) {
+  p.share(step_part::update, squares.size(), [&](std::size_t at) {
     const weight_entry& e = sum.entries()[at];
     squares[at] = squared_norm(sum.values().subspan(e.offset, e.size()));
   });
@@ -393,9 +400,10 @@ step_result trainer::update() {
 
   const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
   ++p.steps_done;
-  p.optimizer.step(p.master, sum, static_cast<float>(clip), result.learning_rate,
-                   p.options.weight_decay, p.steps_done, p.options.threads);
-  p.clock.leave();
+  p.share(step_part::update, sum.entries().size(), [&](std::size_t i) {
+    p.optimizer.step(i, p.master, sum, static_cast<float>(clip), result.learning_rate,
+                     p.options.weight_decay, p.steps_done);
+  });
   return result;
 }
 
@@ -417,17 +425,19 @@ trainer::time_spent trainer::times() const {
     add(piece->model, all.student);
     if (piece->teacher) add(*piece->teacher, all.teacher);
   }
-  for (std::size_t i = 0; i < step_parts; ++i) all.student[i] += parts_->clock.seconds(i);
+  for (std::size_t i = 0; i < step_parts; ++i) all.student[i] += parts_->shared_seconds[i];
   return all;
 }
 
 const parameters& trainer::master() const noexcept { return parts_->master; }
 
 const parameters& trainer::weights_in_use() {
-  if (parts_->quantized) {
-    parts_->quantizer.apply(parts_->master, *parts_->quantized, parts_->options.threads);
+  parts& p = *parts_;
+  if (p.quantized) {
+    p.share(step_part::weights, p.master.entries().size(),
+            [&](std::size_t i) { p.quantizer.apply(i, p.master, *p.quantized); });
   }
-  return parts_->in_use();
+  return p.in_use();
 }
 
 const state_quantization& trainer::states() const noexcept { return parts_->quantizer.states(); }

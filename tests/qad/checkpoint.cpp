@@ -131,6 +131,24 @@ TEST_CASE("a folder keeps to its options") {
   CHECK(model.options.model == options.model);
 }
 
+TEST_CASE("a run keeps the weights that were best") {
+  const temporary_folder folder;
+  qad::run_options options = small_options();
+  options.evaluate_every = 8;  // not at the end
+  const qad::corpus text = small_corpus(options);
+  qad::perform_run(options, text, nullptr, folder / "run", true);
+  const auto found = qad::read_quality(folder / "run");
+  REQUIRE(found.size() == 2);
+  const qad::evaluation best =
+      found[found[1].measured.perplexity < found[0].measured.perplexity ? 1 : 0];
+  CHECK(best.tokens == best.step * options.training.sequences * options.model.context);
+  const qad::trained_model kept = qad::load_run(folder / "run", true),
+                           last = qad::load_run(folder / "run");
+  CHECK(qad::measure(kept.weights, "none", nullptr, options, text).perplexity ==
+        best.measured.perplexity);
+  CHECK(!std::ranges::equal(kept.weights.values(), last.weights.values()));
+}
+
 TEST_CASE("a student knows its teacher and starts from it") {
   const temporary_folder folder;
   qad::run_options options = small_options();
@@ -157,6 +175,8 @@ TEST_CASE("a run that is killed goes on as if it had not been") {
   const temporary_folder folder;
   qad::run_options options = small_options();
   options.training.steps = 300;
+  options.evaluate_every = 7;
+  options.validation_tokens = 100;
   const qad::corpus text = small_corpus(options);
   const auto whole = qad::perform_run(options, text, nullptr, folder / "whole", true);
   const std::filesystem::path killed = folder / "killed";
@@ -192,7 +212,8 @@ TEST_CASE("a run that is killed goes on as if it had not been") {
   const auto resumed = qad::perform_run(options, text, nullptr, killed, true);
   CHECK(resumed.measured.perplexity == whole.measured.perplexity);
   CHECK(read_bytes(killed / "checkpoint") == read_bytes(folder / "whole" / "checkpoint"));
-  CHECK(read_bytes(killed / "log.csv") == read_bytes(folder / "whole" / "log.csv"));
+  for (const char* file : {"log.csv", "quality.csv", "best"})
+    CHECK(read_bytes(killed / file) == read_bytes(folder / "whole" / file));
   // Nothing else is left of the kills, on resume too.
   const auto files = [](const std::filesystem::path& path) {
     return std::distance(std::filesystem::directory_iterator(path), {});
