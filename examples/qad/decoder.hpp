@@ -26,7 +26,8 @@ using matrix = basic_matrix<float>;
 struct state_quantization {
   std::size_t activation_group =
       0;  ///< columns of a linear layer's input that share a scale; 0: not quantized
-  /// Keys (after their turn) and values; 128 elements, or a head's if those are fewer, share a scale.
+  /// Keys (after their turn) and values; 128 elements, or a head's if those are fewer, share a
+  /// scale.
   bool cache = false;
 };
 

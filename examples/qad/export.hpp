@@ -30,8 +30,8 @@ struct storage {
   }
 };
 
-/// Storage under a recipe: packed in groups of so many columns, ternary codes at 1.6 bits. "none" is
-/// stored as float16. Of int3 and int2, which nothing packs, what codes and scales would take.
+/// Storage under a recipe: packed in groups of so many columns, ternary codes at 1.6 bits. "none"
+/// is stored as float16. Of int3 and int2, which nothing packs, what codes and scales would take.
 storage storage_of(const shape& s, std::string_view recipe, std::size_t group = group_columns);
 
 /// Writes the model: every matrix packed from its float weights by the rule

@@ -66,7 +66,8 @@ class multiplier {
                    static_cast<double>(a.cols) * static_cast<double>(b.cols);
   }
 
-  /// Of all products so far, in time on a processor; of triangles half of the square's multiplications and additions.
+  /// Of all products so far, in time on a processor; of triangles half of the square's
+  /// multiplications and additions.
   [[nodiscard]] double seconds() const noexcept { return seconds_; }
   [[nodiscard]] double operations() const noexcept { return operations_; }
 

@@ -67,7 +67,8 @@ struct trained_model {
 };
 
 /// What a folder holds: the options it was made with, the tokenizer and the weights of its last
-/// checkpoint, or of its `best`. Throws edgerazor::io_error where that is not there or contradicts itself.
+/// checkpoint, or of its `best`. Throws edgerazor::io_error where that is not there or contradicts
+/// itself.
 trained_model load_run(const std::filesystem::path& folder, bool best = false);
 
 /// The weights' fingerprint, by which a student knows its teacher.
@@ -114,7 +115,8 @@ struct evaluation {
   quality measured;
 };
 
-/// The evaluations of a run so far, in order. Throws edgerazor::io_error where the file is not there.
+/// The evaluations of a run so far, in order. Throws edgerazor::io_error where the file is not
+/// there.
 std::vector<evaluation> read_quality(const std::filesystem::path& folder);
 
 /// The mean over each of `bins` stretches of a column of log.csv, with the middle step: points of a

@@ -98,8 +98,8 @@ class trainer {
   std::span<float> reduce_gradients();
   /// Clips the gradient, moves the weights and counts the step.
   step_result update();
-  /// eakld: called once in compute_gradients with the teacher's confidence in this process's part of
-  /// the batch, to which a host merges the others'.
+  /// eakld: called once in compute_gradients with the teacher's confidence in this process's part
+  /// of the batch, to which a host merges the others'.
   void on_confidence(std::function<void(er::confidence_sums&)> merge);
 
   /// The trained float weights.

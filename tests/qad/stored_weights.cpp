@@ -140,7 +140,8 @@ TEST_CASE("a model computes in this trainer what it computes in llm") {
       }
     }
     // The same float16 weights in float sums of other orders: those of 160 terms err by about
-    // sqrt(160) 2^-24 = 8e-7, and there are 15 products and norms in a row. Were all to add up: 1e-5.
+    // sqrt(160) 2^-24 = 8e-7, and there are 15 products and norms in a row. Were all to add up:
+    // 1e-5.
     const double relative = std::sqrt(differences / squares);
     CAPTURE(relative);
     CHECK(relative < 1e-5);
@@ -193,8 +194,7 @@ TEST_CASE("students do not know whether their teacher is mapped, nor whether sta
       o.recompute = recompute;
       o.threads = recompute ? 2 : 1;
       qad::trainer run(stored.shape(), o, &teacher);
-      for (std::size_t i = 0; i < 3; ++i)
-        run.step(some_tokens(2 * 17, one.second.vocabulary));
+      for (std::size_t i = 0; i < 3; ++i) run.step(some_tokens(2 * 17, one.second.vocabulary));
       const auto values = run.master().values();
       return std::vector<float>(values.begin(), values.end());
     };
