@@ -152,7 +152,8 @@ class basic_parameters final : public weight_pages<Scalar> {
   }
 
   /// Norms and divisors 1, biases 0; the embedding uniform with standard deviation 0.02, other
-  /// matrices with 1 / sqrt(in), divided by sqrt(2 layers) where they write to the residual stream. The same on every machine.
+  /// matrices with 1 / sqrt(in), divided by sqrt(2 layers) where they write to the residual stream.
+  /// The same on every machine.
   void initialise(std::uint64_t seed);
 
  private:
