@@ -12,7 +12,7 @@
 namespace qad {
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2, w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 -
-/// b2^t)) + epsilon) + decay w), where t counts steps from 1; norms do not decay.
+/// b2^t)) + epsilon) + decay w), where t counts steps from 1; vectors do not decay.
 class adamw {
  public:
   explicit adamw(const shape& s) : first_(s), second_(s) {}
@@ -23,15 +23,20 @@ class adamw {
   /// g is `gradient` times `gradient_scale`.
   void step(parameters& weights, const parameters& gradient, float gradient_scale, double rate,
             double decay, std::uint64_t t) {
+    for (std::size_t i = 0; i < weights.entries().size(); ++i)
+      step(i, weights, gradient, gradient_scale, rate, decay, t);
+  }
+  /// The same of entry i alone: threads may share the work.
+  void step(std::size_t i, parameters& weights, const parameters& gradient, float gradient_scale,
+            double rate, double decay, std::uint64_t t) {
     const double steps = static_cast<double>(t);
     const auto first_scale = static_cast<float>(rate / (1 - std::pow(beta1, steps)));
     const auto second_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)));
-    for (const weight_entry& e : weights.entries()) {
-      const auto kept = static_cast<float>(e.is_norm() ? 1.0 : 1.0 - rate * decay);
-      update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
-             first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
-             gradient_scale, kept, first_scale, second_scale);
-    }
+    const weight_entry& e = weights.entries()[i];
+    const auto kept = static_cast<float>(e.is_vector() ? 1.0 : 1.0 - rate * decay);
+    update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
+           first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
+           gradient_scale, kept, first_scale, second_scale);
   }
 
  private:

@@ -11,7 +11,9 @@
 #include "evaluate.hpp"
 #include "experiment.hpp"
 #include "export.hpp"
+#include "llm/model.hpp"
 #include "run.hpp"
+#include "stored_weights.hpp"
 #include "support/system.hpp"
 #include <edgerazor/version.hpp>
 
@@ -27,8 +29,9 @@ struct request {
   experiment_options experiment;
   training_options run;
   std::string folder, teacher_folder, how = "qad", recipe, text_output, output, title = "qad";
-  std::size_t window = 0;
-  bool no_features = false, tiny = false;
+  std::string feature_form = "relative";
+  std::size_t window = 0, tokens = 0;
+  bool no_features = false, tiny = false, profile = false, best = false;
 };
 
 const char* const recipe_help = "w4, w2_79, w1_88 or w1_58 (the paper's), int3, int2 or none";
@@ -84,6 +87,8 @@ void add_bookkeeping(CLI::App& command, run_options& o) {
              "Steps that a kill loses at most");
   add_number(command, "--validation-tokens", o.validation_tokens, support::not_negative,
              "Tokens of the validation text to measure on; 0: all");
+  add_number(command, "--evaluate-every", o.evaluate_every, support::not_negative,
+             "Steps between measurements, of which the best keeps its weights; 0: none");
 }
 
 /// A model of some 70,000 weights and a few steps: everything happens, nothing is learned.
@@ -147,12 +152,43 @@ void add_teacher(CLI::App& program) {
   });
 }
 
+/// What a student takes over from its teacher, and defaults that depend on it: a model that exists
+/// is moved by smaller steps than one that is new.
+void take_teacher(run_options& o, const teacher_model& teacher, const CLI::App& command,
+                  std::size_t tokens) {
+  training_options& t = o.training;
+  o.model = teacher.options.model;
+  o.teacher = fingerprint(*teacher.weights);
+  if (teacher.has_run) {
+    for (const char* const own : {"--text", "--split-block", "--split-every"}) {
+      if (command.count(own) != 0) {
+        throw std::invalid_argument(std::string{own} +
+                                    ": a teacher of this program brings its own text");
+      }
+    }
+    o.split = teacher.options.split;
+    o.text = teacher.options.text;
+    o.text_files = teacher.options.text_files;
+    if (t.window == 0) t.window = teacher.options.training.window;
+    if (t.group == 0) t.group = group_columns;
+  } else {
+    if (t.window == 0) t.window = std::min<std::size_t>(256, o.model.context);
+    if (t.group == 0) t.group = llm::default_group(geometry_of(o.model));
+    if (command.count("--learning-rate") == 0) t.learning_rate = 5e-5;
+    if (command.count("--weight-decay") == 0) t.weight_decay = 0.01;
+    if (command.count("--sequences") == 0) t.sequences = 4;
+  }
+  const std::size_t tokens_a_step = t.sequences * window_of(o.model, t);
+  if (tokens != 0) t.steps = (tokens + tokens_a_step - 1) / tokens_a_step;
+}
+
 void add_student(CLI::App& program) {
   const auto asked = std::make_shared<request>();
   run_options& options = asked->options;
   training_options& t = options.training;
   asked->recipe = "w1_88";
   t.learning_rate = 2e-3;
+  t.group = 0;
   CLI::App& command =
       *program.add_subcommand("student", "Train a low-bit student of a teacher, or go on with it");
   command.add_option("--folder", asked->folder, "Folder of the run")
@@ -160,9 +196,11 @@ void add_student(CLI::App& program) {
       ->type_name("FOLDER");
   command
       .add_option("--teacher", asked->teacher_folder,
-                  "Folder of the teacher, whose text and shape it takes")
+                  "Folder of a teacher's run, whose text and shape it takes; or a model that llm "
+                  "reads: a GGUF file, a Hugging Face folder")
       ->required()
-      ->type_name("FOLDER");
+      ->type_name("PATH");
+  add_text(command, options);
   command
       .add_option("--method", asked->how,
                   "qad: under the teacher; qat: from the text alone; rounding: the teacher's "
@@ -189,25 +227,46 @@ void add_student(CLI::App& program) {
              "eakld: likeliest tokens of which the teacher's entropy is taken");
   add_number(command, "--feature-layers", t.feature_layers, support::positive,
              "qad: layers that the loss between hidden states selects");
+  command
+      .add_option("--gamma-scope", t.gamma_scope,
+                  "eakld: what shares a gamma, the blend of both divergences")
+      ->check(CLI::IsMember({"batch", "sample", "token"}))
+      ->capture_default_str();
+  command
+      .add_option("--feature-form", asked->feature_form,
+                  "qad: errors of hidden states relative to the teacher's mean square, so that a "
+                  "weight means the same on every model; or absolute, as published")
+      ->check(CLI::IsMember({"relative", "absolute"}))
+      ->capture_default_str();
+  add_number(command, "--window", t.window, support::not_negative,
+             "Tokens of a training window; 0: the teacher's, of a model that llm reads 256");
+  add_number(command, "--group", t.group, support::not_negative,
+             "Columns that share a scale; 0: 64, or of a model that llm reads what llm takes");
+  add_number(command, "--tokens", asked->tokens, support::not_negative,
+             "Tokens to learn from, in place of --steps");
+  command.add_flag("--recompute", t.recompute,
+                   "Less memory for a fifth more time: the states of blocks are computed twice");
+  command.add_flag("--profile", asked->profile, "Tell where the time went");
   add_training(command, t);
   add_threads(command, t);
   add_bookkeeping(command, options);
-  command.callback([asked, &options] {
+  command.callback([asked, &options, &command] {
     const std::string& how = asked->how;
-    const trained_model teacher = load_run(asked->teacher_folder);
-    options.model = teacher.options.model;
-    options.split = teacher.options.split;
-    options.text = teacher.options.text;
-    options.text_files = teacher.options.text_files;
-    options.teacher = fingerprint(teacher);
+    const teacher_model teacher = open_teacher(asked->teacher_folder);
+    take_teacher(options, teacher, command, asked->tokens);
     options.teacher_folder = std::filesystem::absolute(asked->teacher_folder).string();
     options.training.how = how == "qad"   ? method::qad
                            : how == "qat" ? method::qat
                                           : method::rounding;
     options.training.recipe = recipe_name(asked->recipe);
     options.training.features = !asked->no_features;
+    options.training.features_absolute = asked->feature_form == "absolute";
+    if (!teacher.has_run) static_cast<void>(claim_text(options));
     const corpus text(text_of(options), teacher.words);
-    const run_result result = perform_run(options, text, &teacher, asked->folder, false);
+    std::fprintf(stderr, "teacher: %s (%s)\n", options.teacher_folder.c_str(),
+                 teacher.description.c_str());
+    const run_result result =
+        perform_run(options, text, teacher.weights.get(), asked->folder, false, asked->profile);
     print_result(asked->folder, result.measured, true);
   });
 }
@@ -228,6 +287,7 @@ void add_evaluate(CLI::App& program) {
       ->type_name("NAME");
   add_number(command, "--window", asked->window, support::positive,
              "Tokens that are read in one go [the training window]");
+  command.add_flag("--best", asked->best, "The weights that were best, not the last");
   command
       .add_option("--write-text", asked->text_output,
                   "Also write the validation text there, for llm compare --text")
@@ -235,23 +295,23 @@ void add_evaluate(CLI::App& program) {
   add_threads(command, asked->run);
   command.callback([asked] {
     const std::string& folder = asked->folder;
-    trained_model model = load_run(folder);
+    trained_model model = load_run(folder, asked->best);
     model.options.training.threads = asked->run.threads;
     const divided_text divided = text_of(model.options);
     if (!asked->text_output.empty()) write_text_file(asked->text_output, divided.validation);
     const corpus text(divided, model.words);
-    std::optional<trained_model> teacher;
+    std::optional<teacher_model> teacher;
     if (!model.options.teacher_folder.empty()) {
-      teacher.emplace(load_run(model.options.teacher_folder));
-      if (fingerprint(*teacher) != model.options.teacher) {
+      teacher.emplace(open_teacher(model.options.teacher_folder));
+      if (fingerprint(*teacher->weights) != model.options.teacher) {
         throw er::io_error(er::quoted(model.options.teacher_folder, er::longest_path) +
                            " is not the teacher any more that the run had");
       }
     }
     const std::string how = recipe_of(asked->recipe, model);
-    const parameters* reference = teacher         ? &teacher->weights
-                                  : how == "none" ? nullptr
-                                                  : &model.weights;
+    const weight_pages<float>* reference = teacher         ? teacher->weights.get()
+                                           : how == "none" ? nullptr
+                                                           : &model.weights;
     print_result(folder + ", " + how,
                  measure(model.weights, how, reference, model.options, text, asked->window),
                  reference != nullptr);
@@ -270,13 +330,15 @@ void add_export(CLI::App& program) {
       .add_option("--recipe", asked->recipe,
                   std::string{"Round to "} + recipe_help + " [as it was trained]")
       ->type_name("NAME");
+  command.add_flag("--best", asked->best, "The weights that were best, not the last");
   command.add_option("--name", asked->title, "Name of the model in the file")
       ->capture_default_str()
       ->type_name("TEXT");
   command.callback([asked] {
-    const trained_model model = load_run(asked->folder);
-    const std::size_t bytes = export_model(model.weights, recipe_of(asked->recipe, model),
-                                           model.words, asked->title, asked->output);
+    const trained_model model = load_run(asked->folder, asked->best);
+    const std::size_t bytes =
+        export_model(model.weights, recipe_of(asked->recipe, model), model.words, asked->title,
+                     asked->output, model.options.training.group);
     std::printf("%s: %.1f kB\n", er::printable(asked->output, er::longest_path).c_str(),
                 static_cast<double>(bytes) / 1000);
   });

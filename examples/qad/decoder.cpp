@@ -86,39 +86,40 @@ basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std:
                                 std::to_string(length) + " tokens; expected some, of at most " +
                                 std::to_string(s.context) + " tokens");
   }
-  for (std::size_t i = 0; i < s.layers; ++i) {
-    const auto offset = [&](const char* name) {
-      return find_weight(layout, "blk." + std::to_string(i) + "." + name + ".weight").offset;
-    };
-    offsets_.push_back({offset("attn_norm"), offset("attn_q"), offset("attn_output"),
-                        offset("ffn_norm"), offset("ffn_gate"), offset("ffn_down")});
-  }
-  output_norm_ = layout.back().offset;
-
-  const Index pairs = index(s.head_size / 2);
-  cosines_.resize(index(length), pairs);
-  sines_.resize(index(length), pairs);
-  for (Index i = 0; i < pairs; ++i) {
-    const double frequency =
-        std::pow(static_cast<double>(s.rope_base),
-                 -2.0 * static_cast<double>(i) / static_cast<double>(s.head_size));
-    for (Index p = 0; p < index(length); ++p) {
-      cosines_(p, i) = static_cast<Scalar>(std::cos(static_cast<double>(p) * frequency));
-      sines_(p, i) = static_cast<Scalar>(std::sin(static_cast<double>(p) * frequency));
-    }
-  }
+  const auto offset = [&](const char* name) {
+    return find_weight(layout, std::string{"blk.0."} + name).offset - block_offset(s, 0);
+  };
+  at_ = {.attention_norm = offset("attn_norm.weight"),
+         .qkv = offset("attn_q.weight"),
+         .bias = s.biases ? offset("attn_q.bias") : 0,
+         .head_norms = s.has_head_norms() ? offset("attn_q_norm.weight") : 0,
+         .output = offset("attn_output.weight"),
+         .feed_norm = offset("ffn_norm.weight"),
+         .gate_up = offset("ffn_gate.weight"),
+         .down = offset("ffn_down.weight")};
+  cosines_.resize(index(length), index(s.rope_pairs()));
+  sines_.resize(index(length), index(s.rope_pairs()));
+  if (!s.rope_divisors) fill_turns(nullptr);
 
   const auto room = [this](std::size_t cols) { return matrix(index(tokens_), index(cols)); };
-  const std::size_t qkv = s.query_size() + 2 * s.kv_size();
+  const std::size_t qkv = s.qkv_size();
+  const std::size_t normed_heads = s.has_head_norms() ? s.heads + s.kv_heads : 0;
   for (std::size_t i = 0; i <= s.layers; ++i) streams_.push_back(room(s.hidden));
   for (std::size_t i = 0; i < (use == pass::training ? s.layers : 1); ++i) {
-    blocks_.push_back({room(s.hidden), room(qkv), matrix(index(tokens_ * s.heads), index(length)),
-                       room(s.query_size()), room(s.hidden), room(s.hidden),
-                       room(2 * s.feed_forward), room(s.feed_forward), vector(index(tokens_)),
-                       vector(index(tokens_))});
+    blocks_.push_back({.attention_input = room(s.hidden),
+                       .raw_heads = room(normed_heads * s.head_size),
+                       .qkv = room(qkv),
+                       .probabilities = matrix(index(tokens_ * s.heads), index(length)),
+                       .mixed = room(s.query_size()),
+                       .between = room(s.hidden),
+                       .feed_input = room(s.hidden),
+                       .gate_up = room(2 * s.feed_forward),
+                       .product = room(s.feed_forward),
+                       .attention_factor = vector(index(tokens_)),
+                       .feed_factor = vector(index(tokens_)),
+                       .head_factor = vector(index(tokens_ * normed_heads))});
   }
   output_input_ = room(s.hidden);
-  logits_ = room(s.vocabulary);
   output_factor_.resize(index(tokens_));
   ids_.resize(tokens_);
   if (use == pass::inference) return;
@@ -132,8 +133,32 @@ basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std:
 }
 
 template <class Scalar>
-er::matrix_view<Scalar> basic_decoder<Scalar>::logits() noexcept {
-  return {logits_.data(), tokens_, shape_.vocabulary};
+void basic_decoder<Scalar>::fill_turns(const Scalar* divisors) {
+  const double size = static_cast<double>(2 * shape_.rope_pairs());
+  for (Index i = 0; i < cosines_.cols(); ++i) {
+    double frequency =
+        std::pow(shape_.rope_base, -2.0 * static_cast<double>(i) / size) / shape_.rope_factor;
+    if (divisors != nullptr) frequency /= static_cast<double>(divisors[i]);
+    for (Index p = 0; p < cosines_.rows(); ++p) {
+      cosines_(p, i) = static_cast<Scalar>(std::cos(static_cast<double>(p) * frequency));
+      sines_(p, i) = static_cast<Scalar>(std::sin(static_cast<double>(p) * frequency));
+    }
+  }
+}
+
+template <class Scalar>
+er::matrix_view<const Scalar> basic_decoder<Scalar>::head_input() const noexcept {
+  return {output_input_.data(), tokens_, shape_.hidden};
+}
+
+template <class Scalar>
+basic_head<Scalar> basic_decoder<Scalar>::head(const pages& w, weights* gradient_sum) {
+  const std::size_t tied = 0, own = block_offset(shape_, shape_.layers) + shape_.hidden;
+  const Scalar* const at = shape_.tied_head ? w.embedding() : w.tail() + shape_.hidden;
+  return {at, shape_.vocabulary, shape_.hidden, multiply_,
+          gradient_sum == nullptr
+              ? nullptr
+              : gradient_sum->values().data() + (shape_.tied_head ? tied : own)};
 }
 
 template <class Scalar>
@@ -144,25 +169,59 @@ er::matrix_view<const Scalar> basic_decoder<Scalar>::hidden(std::size_t i) const
   return {streams_[i].data(), tokens_, shape_.hidden};
 }
 
+/// Each head of query and key: x f weight with f = 1 / rms(x).
 template <class Scalar>
-factor<Scalar> basic_decoder<Scalar>::weight(const weights& w, std::size_t offset, std::size_t out,
-                                             std::size_t in) {
-  return {w.values().data() + offset, out, in, in, 1};
+void basic_decoder<Scalar>::norm_heads(block_states& s, const Scalar* weight) const {
+  const std::size_t size = shape_.head_size, heads = shape_.heads + shape_.kv_heads;
+  const Scalar epsilon = static_cast<Scalar>(shape_.norm_epsilon);
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      row_array<Scalar> head(&s.qkv(index(t), index(h * size)), index(size));
+      row_array<Scalar> raw(&s.raw_heads(index(t), index(h * size)), index(size));
+      const const_row<Scalar> w(weight + (h < shape_.heads ? 0 : size), index(size));
+      raw = head;
+      Scalar& factor = s.head_factor[index(t * heads + h)];
+      factor = 1 / std::sqrt(raw.square().sum() / static_cast<Scalar>(size) + epsilon);
+      head = raw * factor * w;
+    }
+  }
+}
+
+/// qkv_gradient_ in place; see rms_norm_backward.
+template <class Scalar>
+void basic_decoder<Scalar>::norm_heads_backward(const block_states& s, const Scalar* weight,
+                                                Scalar* weight_gradient) {
+  const std::size_t size = shape_.head_size, heads = shape_.heads + shape_.kv_heads;
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      row_array<Scalar> gradient(&qkv_gradient_(index(t), index(h * size)), index(size));
+      const const_row<Scalar> raw(&s.raw_heads(index(t), index(h * size)), index(size));
+      const std::size_t own = h < shape_.heads ? 0 : size;
+      const const_row<Scalar> w(weight + own, index(size));
+      const Scalar factor = s.head_factor[index(t * heads + h)];
+      const Scalar mean = (gradient * w * raw).sum() * factor / static_cast<Scalar>(size);
+      row_array<Scalar>(weight_gradient + own, index(size)) += gradient * raw * factor;
+      gradient = factor * (gradient * w - raw * factor * mean);
+    }
+  }
 }
 
 /// Turns queries and keys; direction -1 turns back, which is the transpose.
 template <class Scalar>
 void basic_decoder<Scalar>::turn_heads(matrix& qkv, Scalar direction) const {
-  const std::size_t pairs = shape_.head_size / 2, heads = shape_.heads + shape_.kv_heads;
+  const std::size_t pairs = shape_.rope_pairs(), heads = shape_.heads + shape_.kv_heads;
+  const bool halves = shape_.arch != llm::architecture::llama;
   for (std::size_t t = 0; t < tokens_; ++t) {
     const Scalar* const cosines = &cosines_(index(t % length_), 0);
     const Scalar* const sines = &sines_(index(t % length_), 0);
     Scalar* head = &qkv(index(t), 0);
-    for (std::size_t h = 0; h < heads; ++h, head += 2 * pairs) {
+    for (std::size_t h = 0; h < heads; ++h, head += shape_.head_size) {
       for (std::size_t i = 0; i < pairs; ++i) {
-        const Scalar x = head[2 * i], y = head[2 * i + 1], sine = direction * sines[i];
-        head[2 * i] = x * cosines[i] - y * sine;
-        head[2 * i + 1] = x * sine + y * cosines[i];
+        Scalar& a = head[halves ? i : 2 * i];
+        Scalar& b = head[halves ? i + pairs : 2 * i + 1];
+        const Scalar x = a, y = b, sine = direction * sines[i];
+        a = x * cosines[i] - y * sine;
+        b = x * sine + y * cosines[i];
       }
     }
   }
@@ -207,7 +266,7 @@ void basic_decoder<Scalar>::attention_backward(const block_states& s) {
   const std::size_t size = shape_.head_size, key_column = shape_.query_size();
   const std::size_t value_column = key_column + shape_.kv_size(),
                     shared = shape_.heads / shape_.kv_heads;
-  const std::size_t step = value_column + shape_.kv_size();
+  const std::size_t step = shape_.qkv_size();
   const Scalar scale = 1 / std::sqrt(static_cast<Scalar>(size));
   for (std::size_t sequence = 0; sequence < sequences_; ++sequence) {
     const std::size_t first = sequence * length_;
@@ -243,26 +302,85 @@ void basic_decoder<Scalar>::attention_backward(const block_states& s) {
 }
 
 template <class Scalar>
-void basic_decoder<Scalar>::forward(const weights& w, std::span<const std::int32_t> tokens,
+void basic_decoder<Scalar>::quantize_input(matrix& input) const {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (quantization_.activation_group != 0) {
+      quantize_groups({input.data(), tokens_, static_cast<std::size_t>(input.cols())},
+                      quantization_.activation_group);
+    }
+  }
+}
+
+template <class Scalar>
+void basic_decoder<Scalar>::block_forward(std::size_t i, const Scalar* w, bool again) {
+  const std::size_t hidden = shape_.hidden, qkv_size = shape_.qkv_size(),
+                    query_size = shape_.query_size(), wide = shape_.feed_forward;
+  const Scalar epsilon = static_cast<Scalar>(shape_.norm_epsilon);
+  block_states& s = states_of(i);
+  clock_.enter(step_part::norms);
+  rms_norm(streams_[i], w + at_.attention_norm, epsilon, s.attention_input, s.attention_factor);
+  clock_.enter(step_part::states);
+  quantize_input(s.attention_input);
+  clock_.enter(step_part::linear);
+  multiply_(all_of(s.attention_input), weight(w + at_.qkv, qkv_size, hidden).transposed(),
+            s.qkv.data(), qkv_size, result::written);
+  clock_.enter(step_part::norms);
+  if (shape_.biases) s.qkv.array().rowwise() += const_row<Scalar>(w + at_.bias, index(qkv_size));
+  if (shape_.has_head_norms()) norm_heads(s, w + at_.head_norms);
+  turn_heads(s.qkv, 1);
+  clock_.enter(step_part::states);
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (quantization_.cache) {
+      quantize_groups({s.qkv.data() + query_size, tokens_, 2 * shape_.kv_size(), qkv_size},
+                      std::min<std::size_t>(shape_.head_size, 128));
+    }
+  }
+  clock_.enter(step_part::attention);
+  attention(s);
+  clock_.enter(step_part::states);
+  quantize_input(s.mixed);
+  clock_.enter(step_part::linear);
+  s.between = streams_[i];
+  multiply_(all_of(s.mixed), weight(w + at_.output, hidden, query_size).transposed(),
+            s.between.data(), hidden, result::added);
+
+  clock_.enter(step_part::norms);
+  rms_norm(s.between, w + at_.feed_norm, epsilon, s.feed_input, s.feed_factor);
+  clock_.enter(step_part::states);
+  quantize_input(s.feed_input);
+  clock_.enter(step_part::linear);
+  multiply_(all_of(s.feed_input), weight(w + at_.gate_up, 2 * wide, hidden).transposed(),
+            s.gate_up.data(), 2 * wide, result::written);
+  clock_.enter(step_part::gates);
+  for (Index t = 0; t < index(tokens_); ++t) {
+    const auto gate = s.gate_up.row(t).head(index(wide)).array(),
+               up = s.gate_up.row(t).tail(index(wide)).array();
+    s.product.row(t).array() = gate / (1 + (-gate).exp()) * up;
+  }
+  clock_.enter(step_part::states);
+  quantize_input(s.product);
+  clock_.enter(step_part::linear);
+  if (!again) {
+    streams_[i + 1] = s.between;
+    multiply_(all_of(s.product), weight(w + at_.down, hidden, wide).transposed(),
+              streams_[i + 1].data(), hidden, result::added);
+  }
+  clock_.leave();
+}
+
+template <class Scalar>
+void basic_decoder<Scalar>::forward(const pages& w, std::span<const std::int32_t> tokens,
                                     const state_quantization& states) {
   if (tokens.size() != tokens_) {
     throw std::invalid_argument("decoder: " + std::to_string(tokens.size()) + " tokens, expected " +
                                 std::to_string(tokens_));
   }
-  const std::size_t hidden = shape_.hidden, query_size = shape_.query_size(),
-                    kv_size = shape_.kv_size();
-  const std::size_t qkv_size = query_size + 2 * kv_size, wide = shape_.feed_forward;
-  const Scalar epsilon = static_cast<Scalar>(shape_.norm_epsilon);
-  const Scalar* const all = w.values().data();
-  const auto quantize_input = [&](matrix& input) {
-    if constexpr (std::is_same_v<Scalar, float>) {
-      if (states.activation_group != 0) {
-        quantize_groups({input.data(), tokens_, static_cast<std::size_t>(input.cols())},
-                        states.activation_group);
-      }
-    }
-  };
-
+  quantization_ = states;
+  if (shape_.rope_divisors) {
+    const std::size_t head = shape_.tied_head ? 0 : shape_.vocabulary * shape_.hidden;
+    fill_turns(w.tail() + shape_.hidden + head);
+  }
+  const std::size_t hidden = shape_.hidden;
   std::copy(tokens.begin(), tokens.end(), ids_.begin());
   for (std::size_t t = 0; t < tokens_; ++t) {
     if (tokens[t] < 0 || static_cast<std::size_t>(tokens[t]) >= shape_.vocabulary) {
@@ -270,64 +388,91 @@ void basic_decoder<Scalar>::forward(const weights& w, std::span<const std::int32
                                   " is outside of the vocabulary of " +
                                   std::to_string(shape_.vocabulary));
     }
-    const Scalar* const row = all + static_cast<std::size_t>(tokens[t]) * hidden;
+    const Scalar* const row = w.embedding() + static_cast<std::size_t>(tokens[t]) * hidden;
     std::copy(row, row + hidden, &streams_[0](index(t), 0));
   }
   for (std::size_t i = 0; i < shape_.layers; ++i) {
-    block_states& s = states_of(i);
-    const block_offsets& at = offsets_[i];
-    rms_norm(streams_[i], all + at.attention_norm, epsilon, s.attention_input, s.attention_factor);
-    quantize_input(s.attention_input);
-    multiply_(all_of(s.attention_input), weight(w, at.qkv, qkv_size, hidden).transposed(),
-              s.qkv.data(), qkv_size, result::written);
-    turn_heads(s.qkv, 1);
-    if constexpr (std::is_same_v<Scalar, float>) {
-      if (states.cache) {
-        quantize_groups({s.qkv.data() + query_size, tokens_, 2 * kv_size, qkv_size},
-                        shape_.head_size);
-      }
-    }
-    attention(s);
-    quantize_input(s.mixed);
-    s.between = streams_[i];
-    multiply_(all_of(s.mixed), weight(w, at.output, hidden, query_size).transposed(),
-              s.between.data(), hidden, result::added);
-
-    rms_norm(s.between, all + at.feed_norm, epsilon, s.feed_input, s.feed_factor);
-    quantize_input(s.feed_input);
-    multiply_(all_of(s.feed_input), weight(w, at.gate_up, 2 * wide, hidden).transposed(),
-              s.gate_up.data(), 2 * wide, result::written);
-    for (Index t = 0; t < index(tokens_); ++t) {
-      const auto gate = s.gate_up.row(t).head(index(wide)).array(),
-                 up = s.gate_up.row(t).tail(index(wide)).array();
-      s.product.row(t).array() = gate / (1 + (-gate).exp()) * up;
-    }
-    quantize_input(s.product);
-    streams_[i + 1] = s.between;
-    multiply_(all_of(s.product), weight(w, at.down, hidden, wide).transposed(),
-              streams_[i + 1].data(), hidden, result::added);
+    clock_.enter(step_part::weights);
+    const Scalar* const block = w.block(i, room_);
+    block_forward(i, block, false);
   }
-  rms_norm(streams_.back(), all + output_norm_, epsilon, output_input_, output_factor_);
+  clock_.enter(step_part::norms);
+  rms_norm(streams_.back(), w.tail(), static_cast<Scalar>(shape_.norm_epsilon), output_input_,
+           output_factor_);
+  clock_.enter(step_part::states);
   quantize_input(output_input_);
-  multiply_(all_of(output_input_), weight(w, 0, shape_.vocabulary, hidden).transposed(),
-            logits_.data(), shape_.vocabulary, result::written);
+  clock_.leave();
+}
+
+/// d(input) = d(out) W, dW += d(out)^T input.
+template <class Scalar>
+void basic_decoder<Scalar>::linear_backward(const factor<Scalar>& out_gradient, const matrix& input,
+                                            const Scalar* w, Scalar* sums, matrix& input_gradient) {
+  const std::size_t in = static_cast<std::size_t>(input.cols());
+  clock_.enter(step_part::linear);
+  multiply_(out_gradient.transposed(), all_of(input), sums, in, result::added);
+  multiply_(out_gradient, weight(w, out_gradient.cols, in), input_gradient.data(), in,
+            result::written);
+}
+
+/// stream_gradient_ from that of the block's output to that of its input.
+template <class Scalar>
+void basic_decoder<Scalar>::block_backward(std::size_t i, const Scalar* w, Scalar* sums) {
+  const std::size_t wide = shape_.feed_forward;
+  const block_states& s = states_of(i);
+  linear_backward(all_of(stream_gradient_), s.product, w + at_.down, sums + at_.down,
+                  product_gradient_);
+  clock_.enter(step_part::gates);
+  for (Index t = 0; t < index(tokens_); ++t) {
+    const auto gate = s.gate_up.row(t).head(index(wide)).array(),
+               up = s.gate_up.row(t).tail(index(wide)).array();
+    const auto out = product_gradient_.row(t).array();
+    auto gate_gradient = gate_up_gradient_.row(t).head(index(wide)).array();
+    auto up_gradient = gate_up_gradient_.row(t).tail(index(wide)).array();
+    up_gradient = 1 / (1 + (-gate).exp());  // sigma; d silu(g) = sigma (1 + g (1 - sigma))
+    gate_gradient = out * up * up_gradient * (1 + gate * (1 - up_gradient));
+    up_gradient *= out * gate;
+  }
+  linear_backward(all_of(gate_up_gradient_), s.feed_input, w + at_.gate_up, sums + at_.gate_up,
+                  normed_gradient_);
+  clock_.enter(step_part::norms);
+  rms_norm_backward(s.between, s.feed_factor, w + at_.feed_norm, normed_gradient_, stream_gradient_,
+                    sums + at_.feed_norm);
+
+  linear_backward(all_of(stream_gradient_), s.mixed, w + at_.output, sums + at_.output,
+                  mixed_gradient_);
+  clock_.enter(step_part::attention);
+  attention_backward(s);
+  clock_.enter(step_part::norms);
+  turn_heads(qkv_gradient_, -1);
+  if (shape_.has_head_norms()) norm_heads_backward(s, w + at_.head_norms, sums + at_.head_norms);
+  if (shape_.biases) {  // a token after the other: the order of Eigen's sums goes by alignment
+    row_array<Scalar> bias(sums + at_.bias, qkv_gradient_.cols());
+    for (Index t = 0; t < index(tokens_); ++t) bias += qkv_gradient_.row(t).array();
+  }
+  linear_backward(all_of(qkv_gradient_), s.attention_input, w + at_.qkv, sums + at_.qkv,
+                  normed_gradient_);
+  clock_.enter(step_part::norms);
+  rms_norm_backward(streams_[i], s.attention_factor, w + at_.attention_norm, normed_gradient_,
+                    stream_gradient_, sums + at_.attention_norm);
+  clock_.leave();
 }
 
 template <class Scalar>
 void basic_decoder<Scalar>::backward(
-    const weights& w, er::matrix_view<const Scalar> logits_gradient,
+    const pages& w, er::matrix_view<const Scalar> head_input_gradient,
     std::span<const er::matrix_view<const Scalar>> hidden_gradients, weights& gradient_sum) {
-  const std::size_t hidden = shape_.hidden, wide = shape_.feed_forward;
+  const std::size_t hidden = shape_.hidden;
   if (use_ == pass::inference)
     throw std::invalid_argument(
         "decoder: a backward pass of a decoder that was made for inference");
-  if (logits_gradient.rows != tokens_ || logits_gradient.cols != shape_.vocabulary ||
+  if (head_input_gradient.rows != tokens_ || head_input_gradient.cols != hidden ||
       hidden_gradients.size() > shape_.layers + 1) {
     throw std::invalid_argument(
-        "decoder: gradients of logits " + shape_text(logits_gradient.rows, logits_gradient.cols) +
-        ", and of " + std::to_string(hidden_gradients.size()) +
-        " hidden states, do not fit the model's " + shape_text(tokens_, shape_.vocabulary) +
-        " and " + std::to_string(shape_.layers + 1));
+        "decoder: gradients of the head's input " +
+        shape_text(head_input_gradient.rows, head_input_gradient.cols) + ", and of " +
+        std::to_string(hidden_gradients.size()) + " hidden states, do not fit the model's " +
+        shape_text(tokens_, hidden) + " and " + std::to_string(shape_.layers + 1));
   }
   const auto add_hidden_gradient = [&](std::size_t i) {
     if (i >= hidden_gradients.size() || hidden_gradients[i].data == nullptr) return;
@@ -341,47 +486,21 @@ void basic_decoder<Scalar>::backward(
       stream_gradient_.row(index(t)).array() += const_row<Scalar>(g.row(t).data(), index(hidden));
     }
   };
-  const Scalar* const all = w.values().data();
   Scalar* const sums = gradient_sum.values().data();
-  // d(input) = d(out) W, dW += d(out)^T input.
-  const auto linear_backward = [&](const factor<Scalar>& out_gradient, const matrix& input,
-                                   std::size_t offset, matrix& input_gradient) {
-    const std::size_t in = static_cast<std::size_t>(input.cols());
-    multiply_(out_gradient.transposed(), all_of(input), sums + offset, in, result::added);
-    multiply_(out_gradient, weight(w, offset, out_gradient.cols, in), input_gradient.data(), in,
-              result::written);
-  };
 
-  linear_backward({logits_gradient.data, tokens_, shape_.vocabulary, logits_gradient.stride, 1},
-                  output_input_, 0, normed_gradient_);
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    normed_gradient_.row(index(t)).array() =
+        const_row<Scalar>(head_input_gradient.row(t).data(), index(hidden));
+  }
   stream_gradient_.setZero();
-  rms_norm_backward(streams_.back(), output_factor_, all + output_norm_, normed_gradient_,
-                    stream_gradient_, sums + output_norm_);
+  rms_norm_backward(streams_.back(), output_factor_, w.tail(), normed_gradient_, stream_gradient_,
+                    sums + block_offset(shape_, shape_.layers));
   for (std::size_t i = shape_.layers; i-- > 0;) {
-    const block_states& s = blocks_[i];
-    const block_offsets& at = offsets_[i];
     add_hidden_gradient(i + 1);
-    linear_backward(all_of(stream_gradient_), s.product, at.down, product_gradient_);
-    for (Index t = 0; t < index(tokens_); ++t) {
-      const auto gate = s.gate_up.row(t).head(index(wide)).array(),
-                 up = s.gate_up.row(t).tail(index(wide)).array();
-      const auto out = product_gradient_.row(t).array();
-      auto gate_gradient = gate_up_gradient_.row(t).head(index(wide)).array();
-      auto up_gradient = gate_up_gradient_.row(t).tail(index(wide)).array();
-      up_gradient = 1 / (1 + (-gate).exp());  // sigma; d silu(g) = sigma (1 + g (1 - sigma))
-      gate_gradient = out * up * up_gradient * (1 + gate * (1 - up_gradient));
-      up_gradient *= out * gate;
-    }
-    linear_backward(all_of(gate_up_gradient_), s.feed_input, at.gate_up, normed_gradient_);
-    rms_norm_backward(s.between, s.feed_factor, all + at.feed_norm, normed_gradient_,
-                      stream_gradient_, sums + at.feed_norm);
-
-    linear_backward(all_of(stream_gradient_), s.mixed, at.output, mixed_gradient_);
-    attention_backward(s);
-    turn_heads(qkv_gradient_, -1);
-    linear_backward(all_of(qkv_gradient_), s.attention_input, at.qkv, normed_gradient_);
-    rms_norm_backward(streams_[i], s.attention_factor, all + at.attention_norm, normed_gradient_,
-                      stream_gradient_, sums + at.attention_norm);
+    clock_.enter(step_part::weights);
+    const Scalar* const block = w.block(i, room_);
+    if (use_ == pass::recomputed && i + 1 < shape_.layers) block_forward(i, block, true);
+    block_backward(i, block, sums + block_offset(shape_, i));
   }
   add_hidden_gradient(0);
   for (std::size_t t = 0; t < tokens_; ++t) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Forward and backward pass of a Llama decoder over whole sequences.
+/// Forward and backward pass of a Llama, Qwen2 or Qwen3 decoder over whole sequences.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,10 @@
 
 #include <Eigen/Core>
 
+#include "head.hpp"
 #include "parameters.hpp"
 #include "product.hpp"
+#include "step_clock.hpp"
 #include <edgerazor/core/views.hpp>
 
 namespace qad {
@@ -23,24 +25,28 @@ using matrix = basic_matrix<float>;
 /// pass takes rounding for the identity.
 struct state_quantization {
   std::size_t activation_group =
-      0;               ///< columns of a linear layer's input that share a scale; 0: not quantized
-  bool cache = false;  ///< keys (after their turn) and values, one scale for each head and token
+      0;  ///< columns of a linear layer's input that share a scale; 0: not quantized
+  /// Keys (after their turn) and values; 128 elements, or a head's if those are fewer, share a
+  /// scale.
+  bool cache = false;
 };
 
-/// What a backward pass will need: everything, or nothing (a teacher's).
-enum class pass { training, inference };
+/// What is kept of the blocks for a backward pass: all states; their inputs alone, from which the
+/// backward pass computes the rest again; or nothing (a teacher's).
+enum class pass { training, recomputed, inference };
 
 /// For each token x = embedding, then for each block
 ///
-///     x += Wo attention(rope(Wq n), rope(Wk n), Wv n)     n = rms_norm(x)
-///     x += Wdown (silu(Wgate n) * (Wup n))                n = rms_norm(x)
+///     x += Wo attention(rope(norm(Wq n + bq)), rope(norm(Wk n + bk)), Wv n + bv)
+///     x += Wdown (silu(Wgate n) * (Wup n))                               n = rms_norm(x) in both
 ///
-/// and logits = embedding * rms_norm(x): GGUF's architecture `llama`, whose neighbouring elements
-/// of a head turn together. All memory is taken by the constructor. One thread at a time.
+/// and logits = head * rms_norm(x), as examples/llm computes them (norm: Qwen3's of each head; b:
+/// where the model has biases). All memory is taken by the constructor. One thread at a time.
 template <class Scalar>
 class basic_decoder {
  public:
   using weights = basic_parameters<Scalar>;
+  using pages = weight_pages<Scalar>;
 
   /// Room for `sequences` of `length` tokens each. Fails where either is zero or the length exceeds
   /// the context.
@@ -52,22 +58,28 @@ class basic_decoder {
 
   /// `tokens`: one sequence after the other. Fails where their number is not tokens(), or one is
   /// outside of the vocabulary.
-  void forward(const weights& w, std::span<const std::int32_t> tokens,
+  void forward(const pages& w, std::span<const std::int32_t> tokens,
                const state_quantization& states = {});
 
-  /// tokens x vocabulary, valid until the next pass; the caller may turn them into their gradients
-  /// in place.
-  [[nodiscard]] er::matrix_view<Scalar> logits() noexcept;
+  /// tokens x hidden: what the head is multiplied with, as quantized; valid until the next pass.
+  [[nodiscard]] er::matrix_view<const Scalar> head_input() const noexcept;
+  /// The head of `w`. It adds its gradient to `gradient_sum`; null: not wanted.
+  [[nodiscard]] basic_head<Scalar> head(const pages& w, weights* gradient_sum = nullptr);
   /// tokens x hidden: 0 is the embedding's output, i that of block i (counted from 1).
   [[nodiscard]] er::matrix_view<const Scalar> hidden(std::size_t i) const;
 
-  /// Adds the gradients of a loss to `gradient_sum`, given its gradients with respect to the logits
-  /// (tokens x vocabulary) and to hidden(i), for i = 0, 1, ... as far as there are any; a view
-  /// without data is zero. `w` and the states are those of the last forward pass. Fails where
-  /// shapes differ or the decoder is for inference.
-  void backward(const weights& w, er::matrix_view<const Scalar> logits_gradient,
+  /// Adds the gradients of a loss to `gradient_sum`, but for the head's, given its gradients with
+  /// respect to head_input() and to hidden(i), for i = 0, 1, ... as far as there are any; a view
+  /// without data is zero. `w` is that of the last forward pass. Fails where shapes differ or the
+  /// decoder is for inference.
+  void backward(const pages& w, er::matrix_view<const Scalar> head_input_gradient,
                 std::span<const er::matrix_view<const Scalar>> hidden_gradients,
                 weights& gradient_sum);
+
+  /// Where the time went.
+  [[nodiscard]] step_clock& clock() noexcept { return clock_; }
+  [[nodiscard]] const step_clock& clock() const noexcept { return clock_; }
+  [[nodiscard]] const multiplier<Scalar>& products() const noexcept { return multiply_; }
 
  private:
   using matrix = basic_matrix<Scalar>;
@@ -76,7 +88,8 @@ class basic_decoder {
   /// One block's states that its gradient needs.
   struct block_states {
     matrix attention_input;  ///< n, as quantized
-    matrix qkv;              ///< after turning and quantization: queries, keys, values
+    matrix raw_heads;        ///< queries and keys before their norms; Qwen3
+    matrix qkv;              ///< after norms, turning and quantization: queries, keys, values
     matrix probabilities;    ///< [sequence][head][query] x key
     matrix mixed;            ///< the attention's output before Wo, as quantized
     matrix between;          ///< x after the attention
@@ -84,17 +97,28 @@ class basic_decoder {
     matrix gate_up;
     matrix product;                        ///< silu(gate) * up, as quantized
     vector attention_factor, feed_factor;  ///< 1 / rms of each token
+    vector head_factor;                    ///< 1 / rms of each token's heads; Qwen3
   };
-  /// Where a block's weights lie in the buffer.
+  /// Where a block's weights lie in it.
   struct block_offsets {
-    std::size_t attention_norm, qkv, output, feed_norm, gate_up, down;
+    std::size_t attention_norm, qkv, bias, head_norms, output, feed_norm, gate_up, down;
   };
 
-  static factor<Scalar> weight(const weights& w, std::size_t offset, std::size_t out,
-                               std::size_t in);
+  static factor<Scalar> weight(const Scalar* at, std::size_t out, std::size_t in) noexcept {
+    return {at, out, in, in, 1};
+  }
   block_states& states_of(std::size_t block) noexcept {
     return blocks_[use_ == pass::training ? block : 0];
   }
+  void fill_turns(const Scalar* divisors);
+  void quantize_input(matrix& input) const;
+  /// streams_[i + 1] from streams_[i], or where `again` is set the states alone.
+  void block_forward(std::size_t i, const Scalar* w, bool again);
+  void block_backward(std::size_t i, const Scalar* w, Scalar* sums);
+  void linear_backward(const factor<Scalar>& out_gradient, const matrix& input, const Scalar* w,
+                       Scalar* sums, matrix& input_gradient);
+  void norm_heads(block_states& s, const Scalar* weight) const;
+  void norm_heads_backward(const block_states& s, const Scalar* weight, Scalar* weight_gradient);
   void turn_heads(matrix& qkv, Scalar direction) const;
   void attention(block_states& s);
   void attention_backward(const block_states& s);
@@ -102,18 +126,20 @@ class basic_decoder {
   shape shape_;
   std::size_t sequences_, length_, tokens_;
   pass use_;
-  std::vector<block_offsets> offsets_;
-  std::size_t output_norm_ = 0;
+  block_offsets at_{};
+  state_quantization quantization_;
   std::vector<std::int32_t> ids_;
   matrix cosines_, sines_;  ///< position x pair
   std::vector<matrix> streams_;
   std::vector<block_states> blocks_;
-  matrix output_input_, logits_;
+  matrix output_input_;
   vector output_factor_;
   matrix stream_gradient_, normed_gradient_, qkv_gradient_, mixed_gradient_, gate_up_gradient_,
       product_gradient_;
-  matrix score_gradient_;  ///< of one head and sequence
+  matrix score_gradient_;     ///< of one head and sequence
+  std::vector<Scalar> room_;  ///< of a block's weights
   multiplier<Scalar> multiply_;
+  step_clock clock_;
 };
 
 using decoder = basic_decoder<float>;

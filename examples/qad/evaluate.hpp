@@ -20,7 +20,7 @@ struct quality {
 
 /// A model as it runs: weights and states under a recipe.
 struct running_model {
-  const parameters* weights;
+  const weight_pages<float>* weights;
   state_quantization states;
 };
 

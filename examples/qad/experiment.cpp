@@ -318,6 +318,7 @@ class experiment {
     t.recipe = r.recipe;
     t.logits_loss = r.logits_loss;
     t.features = r.features;
+    t.features_absolute = true;  // as published
     if (r.how == method::qad && r.features) t.feature_weight = options_.feature_weight;
     t.seed = seed + 1;
     t.threads = 1;
@@ -329,10 +330,10 @@ class experiment {
 
   void train_student(std::size_t seed, const row& r) {
     run_options run = student_options(seed, r);
-    run.teacher = fingerprint(*teachers_[seed]);
+    run.teacher = fingerprint(teachers_[seed]->weights);
     run.teacher_folder = std::filesystem::absolute(folder_of(seed, rows_[0])).string();
     note(seed, r,
-         perform_run(run, text_, &*teachers_[seed], folder_of(seed, r), options_.jobs > 1));
+         perform_run(run, text_, &teachers_[seed]->weights, folder_of(seed, r), options_.jobs > 1));
   }
 
   void note(std::size_t seed, const row& r, const run_result& result) {

@@ -10,6 +10,7 @@
 #include "llm/model.hpp"
 #include "llm/tokenizer_gguf.hpp"
 #include "quantization.hpp"
+#include "stored_weights.hpp"
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
@@ -21,10 +22,10 @@ namespace qad {
 namespace {
 
 /// The formats of a recipe; "none" as float16.
-er::recipe storage_recipe(std::string_view name, const shape& s) {
+er::recipe storage_recipe(std::string_view name, const shape& s, std::size_t group) {
   if (name == "none") name = "w16";
   er::recipe_options options;
-  options.group = group_columns;
+  options.group = group;
   options.kv_group = s.head_size;
   options.ternary = "ternary5";
   const auto found = er::find_recipe(name, options);
@@ -37,29 +38,11 @@ er::matrix_format format_of(const er::recipe& how, const std::string& weight) {
   return *er::matrix_format::parse(how.weight_format(weight));
 }
 
-bool is_embedding(const parameters::entry& e) { return e.name == "token_embd.weight"; }
+bool is_embedding(const parameters::entry& e) { return !e.name.starts_with("blk."); }
 
 /// Bits of a code that nothing packs; 0 for other recipes.
 std::size_t unpacked_bits(std::string_view recipe) {
   return recipe == "int3" ? 3 : recipe == "int2" ? 2 : 0;
-}
-
-void add_geometry(er::gguf_writer& writer, const shape& s) {
-  const auto size = [&writer](std::string_view key, std::size_t value) {
-    writer.set_u32("llama." + std::string{key}, static_cast<std::uint32_t>(value));
-  };
-  size("vocab_size", s.vocabulary);
-  size("block_count", s.layers);
-  size("context_length", s.context);
-  size("embedding_length", s.hidden);
-  size("feed_forward_length", s.feed_forward);
-  size("attention.head_count", s.heads);
-  size("attention.head_count_kv", s.kv_heads);
-  size("attention.key_length", s.head_size);
-  size("attention.value_length", s.head_size);
-  size("rope.dimension_count", s.head_size);
-  writer.set_f32("llama.rope.freq_base", s.rope_base);
-  writer.set_f32("llama.attention.layer_norm_rms_epsilon", s.norm_epsilon);
 }
 
 }  // namespace
@@ -77,14 +60,13 @@ std::string recipe_name(std::string_view name) {
       "and none");
 }
 
-storage storage_of(const shape& s, std::string_view recipe) {
+storage storage_of(const shape& s, std::string_view recipe, std::size_t group) {
   const std::size_t bits = unpacked_bits(recipe);
-  const er::recipe how = storage_recipe(bits == 0 ? recipe : "w4_a8_kv8", s);
-  const parameters layout(s);
+  const er::recipe how = storage_recipe(bits == 0 ? recipe : "w4_a8_kv8", s, group);
   storage sum;
-  for (const parameters::entry& e : layout.entries()) {
-    if (e.is_norm()) continue;
-    const std::size_t scales = e.rows * ((e.cols + group_columns - 1) / group_columns);
+  for (const parameters::entry& e : weight_layout(s)) {
+    if (e.is_vector()) continue;
+    const std::size_t scales = e.rows * ((e.cols + group - 1) / group);
     const bool packed = bits == 0 || is_embedding(e);
     const std::size_t bytes =
         packed ? er::any_matrix::empty(format_of(how, e.name), e.rows, e.cols).bytes().size()
@@ -97,25 +79,24 @@ storage storage_of(const shape& s, std::string_view recipe) {
 
 std::size_t export_model(const parameters& master, std::string_view recipe,
                          const llm::vocabulary& words, std::string_view title,
-                         const std::filesystem::path& output) {
-  const er::recipe how = storage_recipe(recipe, master.shape());
+                         const std::filesystem::path& output, std::size_t group) {
+  const er::recipe how = storage_recipe(recipe, master.shape(), group);
   if (words.tokens.size() != master.shape().vocabulary) {
     throw std::invalid_argument("the tokenizer has " + std::to_string(words.tokens.size()) +
                                 " tokens and the model " +
                                 std::to_string(master.shape().vocabulary));
   }
   er::gguf_writer writer;
-  writer.set_string("general.architecture", "llama");
   writer.set_string("general.name", title);
   writer.set_u32("general.file_type",
                  er::gguf_file_type(recipe == "none" ? er::ggml_type::f16 : er::ggml_type::i8));
   writer.set_string(llm::recipe_key, how.name);
-  add_geometry(writer, master.shape());
+  llm::add_geometry(writer, geometry_of(master.shape()));
   llm::write_vocabulary(writer, words);
 
   std::deque<er::any_matrix> matrices;  // the writer refers to them
   for (const parameters::entry& e : master.entries()) {
-    if (e.is_norm()) {
+    if (e.is_vector()) {
       writer.add_tensor(e.name, er::ggml_type::f32, {e.cols},
                         std::as_bytes(master.values().subspan(e.offset, e.cols)));
       continue;

@@ -10,6 +10,7 @@
 
 #include "llm/tokenizer.hpp"
 #include "parameters.hpp"
+#include "quantization.hpp"
 
 namespace qad {
 
@@ -18,10 +19,10 @@ namespace qad {
 /// can't be packed. Fails on another name, naming them all.
 std::string recipe_name(std::string_view name);
 
-/// Bytes of the matrices as they are stored, without the norms.
+/// Bytes of the matrices as they are stored, without the vectors.
 struct storage {
   std::size_t linear_weights = 0, linear_bytes = 0;        ///< of the blocks
-  std::size_t embedding_weights = 0, embedding_bytes = 0;  ///< the head is the same matrix
+  std::size_t embedding_weights = 0, embedding_bytes = 0;  ///< and of a head of its own
 
   [[nodiscard]] std::size_t bytes() const noexcept { return linear_bytes + embedding_bytes; }
   [[nodiscard]] double linear_bits() const noexcept {
@@ -29,16 +30,16 @@ struct storage {
   }
 };
 
-/// Storage under a recipe: packed in groups of 64 columns, ternary codes at 1.6 bits. "none" is
-/// stored as float16. Of int3 and int2, which nothing packs, what codes and scales would take.
-storage storage_of(const shape& s, std::string_view recipe);
+/// Storage under a recipe: packed in groups of so many columns, ternary codes at 1.6 bits. "none"
+/// is stored as float16. Of int3 and int2, which nothing packs, what codes and scales would take.
+storage storage_of(const shape& s, std::string_view recipe, std::size_t group = group_columns);
 
-/// Writes the model: architecture `llama`, every matrix packed from its float weights by the rule
+/// Writes the model: every matrix packed from its float weights by the rule
 /// it was trained under, so that levels and scales are the ones of the last step's forward pass.
 /// "none": float16 matrices. `title` becomes general.name. Returns the file's size. Throws
 /// edgerazor::io_error where it can't be written, and std::invalid_argument for int3 and int2.
 std::size_t export_model(const parameters& master, std::string_view recipe,
                          const llm::vocabulary& words, std::string_view title,
-                         const std::filesystem::path& output);
+                         const std::filesystem::path& output, std::size_t group = group_columns);
 
 }  // namespace qad

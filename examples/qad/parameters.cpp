@@ -19,11 +19,13 @@ void require_valid(const shape& s) {
       throw std::invalid_argument("decoder: a size of its shape is " + std::to_string(size) +
                                   ", expected at most 1048576");
   }
-  if (s.heads % s.kv_heads != 0 || s.head_size % 2 != 0) {
+  if (s.heads % s.kv_heads != 0 || s.head_size % 2 != 0 || s.rope_size % 2 != 0 ||
+      s.rope_size > s.head_size) {
     throw std::invalid_argument("decoder: " + std::to_string(s.heads) + " heads, " +
                                 std::to_string(s.kv_heads) + " with keys, of " +
-                                std::to_string(s.head_size) +
-                                " elements; expected a multiple, and an even number");
+                                std::to_string(s.head_size) + " elements, " +
+                                std::to_string(2 * s.rope_pairs()) +
+                                " of which turn; expected a multiple, and even numbers");
   }
 }
 
@@ -42,6 +44,15 @@ std::vector<weight_entry> weight_layout(const shape& s) {
     add(block + "attn_q.weight", s.query_size(), s.hidden);
     add(block + "attn_k.weight", s.kv_size(), s.hidden);
     add(block + "attn_v.weight", s.kv_size(), s.hidden);
+    if (s.biases) {
+      add(block + "attn_q.bias", 1, s.query_size());
+      add(block + "attn_k.bias", 1, s.kv_size());
+      add(block + "attn_v.bias", 1, s.kv_size());
+    }
+    if (s.has_head_norms()) {
+      add(block + "attn_q_norm.weight", 1, s.head_size);
+      add(block + "attn_k_norm.weight", 1, s.head_size);
+    }
     add(block + "attn_output.weight", s.hidden, s.query_size());
     add(block + "ffn_norm.weight", 1, s.hidden);
     add(block + "ffn_gate.weight", s.feed_forward, s.hidden);
@@ -49,7 +60,17 @@ std::vector<weight_entry> weight_layout(const shape& s) {
     add(block + "ffn_down.weight", s.hidden, s.feed_forward);
   }
   add("output_norm.weight", 1, s.hidden);
+  if (!s.tied_head) add("output.weight", s.vocabulary, s.hidden);
+  if (s.rope_divisors) add("rope_freqs.weight", 1, s.rope_pairs());
   return entries;
+}
+
+std::size_t block_offset(const shape& s, std::size_t i) noexcept {
+  const std::size_t vectors =
+      2 * s.hidden + (s.biases ? s.qkv_size() : 0) + (s.has_head_norms() ? 2 * s.head_size : 0);
+  const std::size_t block =
+      vectors + s.hidden * (s.qkv_size() + s.query_size() + 3 * s.feed_forward);
+  return s.vocabulary * s.hidden + i * block;
 }
 
 const weight_entry& find_weight(std::span<const weight_entry> entries, std::string_view name) {
@@ -81,8 +102,8 @@ void basic_parameters<Scalar>::initialise(std::uint64_t seed) {
   const std::uint64_t stream = random_bits(seed, 0);  // neighbouring seeds share no numbers
   for (const entry& e : entries_) {
     const std::span<Scalar> weights = values().subspan(e.offset, e.size());
-    if (e.is_norm()) {
-      std::fill(weights.begin(), weights.end(), Scalar{1});
+    if (e.is_vector()) {
+      std::fill(weights.begin(), weights.end(), Scalar(e.name.ends_with(".bias") ? 0 : 1));
       continue;
     }
     double deviation = e.offset == 0 ? 0.02 : 1 / std::sqrt(static_cast<double>(e.cols));

@@ -12,6 +12,8 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "step_clock.hpp"
+
 namespace qad {
 
 /// Element (i, j) lies at data[i * row_step + j * col_step]; one of the steps is 1. A transposed
@@ -44,8 +46,10 @@ class multiplier {
   /// depends on the shapes alone.
   void operator()(const factor<Scalar>& a, const factor<Scalar>& b, Scalar* c, std::size_t c_step,
                   result how, skip unused = skip::none) {
-    for (std::size_t k = 0; k < a.cols; k += depth) {
-      const std::size_t count = std::min(depth, a.cols - k);
+    const double start = thread_seconds();
+    const std::size_t steps = (a.cols + depth - 1) / depth;
+    for (std::size_t step = 0, k = 0; step < steps; ++step) {  // of equal lengths, or nearly so
+      const std::size_t count = a.cols * (step + 1) / steps - k;
       const bool add = how == result::added || k > 0;
       for (std::size_t j = 0; j < b.cols; j += breadth) {
         const std::size_t cols = std::min(breadth, b.cols - j);
@@ -55,14 +59,23 @@ class multiplier {
                 add, unused);
         }
       }
+      k += count;
     }
+    seconds_ += thread_seconds() - start;
+    operations_ += (unused == skip::none ? 2.0 : 1.0) * static_cast<double>(a.rows) *
+                   static_cast<double>(a.cols) * static_cast<double>(b.cols);
   }
+
+  /// Of all products so far, in time on a processor; of triangles half of the square's
+  /// multiplications and additions.
+  [[nodiscard]] double seconds() const noexcept { return seconds_; }
+  [[nodiscard]] double operations() const noexcept { return operations_; }
 
  private:
   using reals = xsimd::batch<Scalar>;
   static constexpr std::size_t width = 2 * reals::size;  ///< of a tile
   static constexpr std::size_t strip = 6;                ///< rows of a tile
-  static constexpr std::size_t depth = 256, height = 16 * strip, breadth = 512;
+  static constexpr std::size_t depth = 320, height = 16 * strip, breadth = 512;
 
   /// `count` steps of `Size` elements each, next to each other: to[k][x] = from[x * inner + k *
   /// outer], zero where x >= used.
@@ -203,6 +216,7 @@ class multiplier {
   }
 
   std::vector<Scalar> left_, right_;
+  double seconds_ = 0, operations_ = 0;
 };
 
 }  // namespace qad

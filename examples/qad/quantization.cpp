@@ -19,37 +19,37 @@ namespace qad {
 
 namespace {
 
-constexpr er::column_group groups{group_columns};
-
 using const_view = er::matrix_view<const float>;
 using view = er::matrix_view<float>;
 using mask = std::vector<std::uint8_t>;
 
 template <class Policy>
-void round(const_view in, view out, const mask&) {
-  er::fake_quantize<er::as_stored<Policy>>(in, out, {}, {.group = groups});
+void round(const_view in, view out, const mask&, er::column_group group) {
+  er::fake_quantize<er::as_stored<Policy>>(in, out, {}, {.group = group});
 }
 
 template <class High, class Low>
-void round_mixed(const_view in, view out, const mask& high) {
+void round_mixed(const_view in, view out, const mask& high, er::column_group group) {
   er::fake_quantize_mixed<er::as_stored<High>, er::as_stored<Low>>(in, out, high, {}, {},
-                                                                   {.group = groups});
+                                                                   {.group = group});
 }
 
 }  // namespace
 
-weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe) : recipe_(recipe) {
+weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe, std::size_t group)
+    : recipe_(recipe), group_(group) {
   const bool narrow = recipe == "int3" || recipe == "int2";
-  const auto known = er::find_recipe(narrow ? "w4_a8_kv8" : recipe,
-                                     {.group = group_columns, .kv_group = s.head_size});
+  const auto known =
+      er::find_recipe(narrow ? "w4_a8_kv8" : recipe, {.group = group, .kv_group = s.head_size});
   if (!known || recipe == "w16")
     throw std::invalid_argument("no recipe of this trainer is called " + er::quoted(recipe_));
   states_ = {known->activation_group, known->kv_bits != 0};
 
   const auto rule_for = [&](const weight_entry& e) -> rule {
+    if (e.is_vector()) return {nullptr, {}};
     const std::string_view name = known->weight_format(e.name);
     if (name.empty()) return {nullptr, {}};
-    if (narrow && e.offset != 0) {
+    if (narrow && e.name.starts_with("blk.")) {
       return {recipe == "int3" ? rounding{&round<er::symmetric<3>>} : rounding{&round<er::int2<>>},
               {}};
     }
@@ -60,22 +60,23 @@ weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe) : re
     }
     return {&round_mixed<er::int4<>, er::ternary<>>,
             er::precision_mask(const_view{nullptr, e.rows, e.cols},
-                               er::every_nth_row{format->map.n}, groups)};
+                               er::every_nth_row{format->map.n}, group_)};
   };
   for (const weight_entry& e : weight_layout(s)) rules_.push_back(rule_for(e));
 }
 
 void weight_quantizer::apply(const parameters& master, parameters& out) const {
-  for (std::size_t i = 0; i < rules_.size(); ++i) {
-    const weight_entry& e = master.entries()[i];
-    if (rules_[i].how != nullptr) {
-      rules_[i].how(master.view(e), out.view(e), rules_[i].mask);
-    } else {
-      const auto kept = master.values().subspan(e.offset, e.size());
-      std::copy(kept.begin(), kept.end(),
-                out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
-    }
+  for (std::size_t i = 0; i < rules_.size(); ++i) apply(i, master, out);
+}
+
+void weight_quantizer::apply(std::size_t i, const parameters& master, parameters& out) const {
+  const weight_entry& e = master.entries()[i];
+  if (rules_[i].how != nullptr) {
+    rules_[i].how(master.view(e), out.view(e), rules_[i].mask, group_);
+    return;
   }
+  const auto kept = master.values().subspan(e.offset, e.size());
+  std::copy(kept.begin(), kept.end(), out.values().begin() + static_cast<std::ptrdiff_t>(e.offset));
 }
 
 }  // namespace qad

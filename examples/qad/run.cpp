@@ -15,8 +15,10 @@
 
 #include "llm/utf8.hpp"
 #include "loss_plot.hpp"
+#include "profile.hpp"
 #include "progress.hpp"
 #include "quantization.hpp"
+#include "stored_weights.hpp"
 #include "support/number.hpp"
 #include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
@@ -44,6 +46,11 @@ method method_from_json(const std::string& name) {
     if (name == known) return how;
   }
   throw er::io_error("no method is called " + er::quoted(name));
+}
+
+llm::architecture architecture_from_json(const std::string& name) {
+  if (const auto arch = llm::find_architecture(name)) return *arch;
+  throw er::io_error("no architecture is called " + er::quoted(name));
 }
 
 /// 64-bit integers pass JSON readers as text only.
@@ -169,6 +176,42 @@ void save(trainer& run, const std::filesystem::path& path, const llm::vocabulary
   write_checkpoint(path, view);
 }
 
+/// quality.csv and the file of the best weights. Evaluations of steps that a run has not done, or
+/// has to do again, are dropped.
+class quality_log {
+ public:
+  quality_log(const std::filesystem::path& folder, std::uint64_t steps)
+      : path_(folder / "quality.csv"), text_("step,tokens,perplexity,divergence\n") {
+    if (steps == 0 || !std::filesystem::exists(path_)) return;
+    for (const evaluation& one : read_quality(folder)) {
+      if (one.step <= steps) add(one.step, one.tokens, one.measured);
+    }
+  }
+
+  /// Whether it is the best so far.
+  bool add(std::uint64_t step, std::uint64_t tokens, const quality& found) {
+    char line[160];
+    std::snprintf(line, sizeof line, "%llu,%llu,%.17g,%.17g\n",
+                  static_cast<unsigned long long>(step), static_cast<unsigned long long>(tokens),
+                  found.perplexity, found.divergence);
+    text_ += line;
+    write_text_file(path_, text_);
+    const bool best = score(found) < best_;
+    best_ = std::min(best_, score(found));
+    return best;
+  }
+
+ private:
+  /// The distance to the teacher; for want of one the perplexity.
+  static double score(const quality& found) {
+    return found.divergence > 0 ? found.divergence : found.perplexity;
+  }
+
+  std::filesystem::path path_;
+  std::string text_;
+  double best_ = std::numeric_limits<double>::infinity();
+};
+
 std::string name_of(const run_options& options) {
   std::string name = method_to_json(options.training.how);
   if (options.training.how != method::teacher) name += " " + options.training.recipe;
@@ -199,7 +242,9 @@ json to_json(const run_options& o) {
   run["method"] = method_to_json(t.how);
   run["recipe"] = t.recipe;
   run["logits_loss"] = t.logits_loss;
+  run["gamma_scope"] = t.gamma_scope;
   run["features"] = t.features;
+  run["features_absolute"] = t.features_absolute;
   run["task_weight"] = t.task_weight;
   run["logits_weight"] = t.logits_weight;
   run["feature_weight"] = t.feature_weight;
@@ -212,6 +257,8 @@ json to_json(const run_options& o) {
   run["steps"] = t.steps;
   run["seed"] = t.seed;
   run["sequences"] = t.sequences;
+  run["window"] = t.window;
+  run["group"] = t.group;
   run["vocabulary"] = m.vocabulary;
   run["hidden"] = m.hidden;
   run["layers"] = m.layers;
@@ -222,16 +269,24 @@ json to_json(const run_options& o) {
   run["context"] = m.context;
   run["rope_base"] = m.rope_base;
   run["norm_epsilon"] = m.norm_epsilon;
+  run["architecture"] = llm::name_of(m.arch);
+  run["rope_size"] = m.rope_size;
+  run["rope_factor"] = m.rope_factor;
+  run["tied_head"] = m.tied_head;
+  run["biases"] = m.biases;
+  run["rope_divisors"] = m.rope_divisors;
   run["split_block"] = o.split.block;
   run["split_every"] = o.split.every;
   run["text"] = hex(o.text);
   run["teacher"] = hex(o.teacher);
   run["validation_tokens"] = o.validation_tokens;
+  run["evaluate_every"] = o.evaluate_every;
   json result;
   result["run"] = run;
   result["text_files"] = o.text_files;
   result["teacher_folder"] = o.teacher_folder;
   result["checkpoint_every"] = o.checkpoint_every;
+  result["recompute"] = o.training.recompute;
   return result;
 }
 
@@ -312,7 +367,15 @@ void require_valid(const run_options& o) {
   require("checkpoint_every", o.checkpoint_every, support::positive);
   require("split_block", o.split.block, support::positive);
   require("split_every", o.split.every, {2, 0xffffffffu});
-  require("rope_base", o.model.rope_base, positive_real<float>);
+  require("rope_base", o.model.rope_base, positive_real<double>);
+  require("rope_factor", o.model.rope_factor, positive_real<double>);
+  require("group", t.group, support::positive);
+  if (t.window != 0) require("window", t.window, {1, o.model.context});
+  if (std::string_view scope = t.gamma_scope;
+      scope != "batch" && scope != "sample" && scope != "token") {
+    throw std::invalid_argument("gamma_scope is " + er::quoted(scope) +
+                                ", expected batch, sample or token");
+  }
   require("norm_epsilon", o.model.norm_epsilon, {1e-30f, 1.0f});
   require_valid(o.model);
   if (t.sequences % trainer::shards != 0) {
@@ -327,17 +390,21 @@ void require_valid(const run_options& o) {
     if (!logits && !(t.features && t.feature_weight > 0) && t.task_weight == 0)
       throw std::invalid_argument("every loss has the weight 0: there is nothing to learn");
   }
-  // At least: weights, gradients and moments, and what the passes keep of a batch.
+  // At least: weights, as they are and rounded, gradients of both shards and moments, and what the
+  // passes keep of a batch.
   const auto size = [](std::size_t n) { return static_cast<double>(n); };
   const shape& m = o.model;
-  const double weights = size(m.vocabulary) * size(m.hidden) +
-                         size(m.layers) * size(m.hidden) *
-                             (2 * size(m.heads) * size(m.head_size) +
-                              2 * size(m.kv_heads) * size(m.head_size) + 3 * size(m.feed_forward));
+  const double block =
+      size(m.hidden) * (2 * size(m.heads) * size(m.head_size) +
+                        2 * size(m.kv_heads) * size(m.head_size) + 3 * size(m.feed_forward));
+  const double weights =
+      (m.tied_head ? 1 : 2) * size(m.vocabulary) * size(m.hidden) + size(m.layers) * block;
+  const double states =
+      4 * size(m.hidden) + 3 * size(m.feed_forward) + size(m.heads) * size(window_of(m, t));
   const double kept =
-      size(t.sequences) * size(m.context) *
-      (2 * size(m.vocabulary) + size(m.layers) * (4 * size(m.hidden) + 2 * size(m.feed_forward)));
-  support::require_memory(4 * (5 * weights + kept), "training a model and batches of this size",
+      size(t.sequences) * size(window_of(m, t)) *
+      (size(m.layers) * size(m.hidden) + (t.recompute ? 1 : size(m.layers)) * states);
+  support::require_memory(4 * (6 * weights + kept), "training a model and batches of this size",
                           "");
   for (const std::string& path : o.text_files) require_utf8(path);
   require_utf8(o.teacher_folder);
@@ -352,7 +419,9 @@ run_options run_options_from_json(const json& data) {
     t.how = method_from_json(member<std::string>(run, "method"));
     take(run, "recipe", t.recipe);
     take(run, "logits_loss", t.logits_loss);
+    take(run, "gamma_scope", t.gamma_scope);
     take(run, "features", t.features);
+    take(run, "features_absolute", t.features_absolute);
     take(run, "task_weight", t.task_weight);
     take(run, "logits_weight", t.logits_weight);
     take(run, "feature_weight", t.feature_weight);
@@ -365,6 +434,8 @@ run_options run_options_from_json(const json& data) {
     take(run, "steps", t.steps);
     take(run, "seed", t.seed);
     take(run, "sequences", t.sequences);
+    take(run, "window", t.window);
+    take(run, "group", t.group);
     take(run, "vocabulary", m.vocabulary);
     take(run, "hidden", m.hidden);
     take(run, "layers", m.layers);
@@ -375,14 +446,22 @@ run_options run_options_from_json(const json& data) {
     take(run, "context", m.context);
     take(run, "rope_base", m.rope_base);
     take(run, "norm_epsilon", m.norm_epsilon);
+    m.arch = architecture_from_json(member<std::string>(run, "architecture"));
+    take(run, "rope_size", m.rope_size);
+    take(run, "rope_factor", m.rope_factor);
+    take(run, "tied_head", m.tied_head);
+    take(run, "biases", m.biases);
+    take(run, "rope_divisors", m.rope_divisors);
     take(run, "split_block", o.split.block);
     take(run, "split_every", o.split.every);
     o.text = from_hex(member<std::string>(run, "text"));
     o.teacher = from_hex(member<std::string>(run, "teacher"));
     take(run, "validation_tokens", o.validation_tokens);
+    take(run, "evaluate_every", o.evaluate_every);
     take(data, "text_files", o.text_files);
     take(data, "teacher_folder", o.teacher_folder);
     take(data, "checkpoint_every", o.checkpoint_every);
+    take(data, "recompute", t.recompute);
     require_valid(o);
     return o;
   } catch (const std::invalid_argument& error) {
@@ -392,13 +471,13 @@ run_options run_options_from_json(const json& data) {
   }
 }
 
-trained_model load_run(const std::filesystem::path& folder) {
+trained_model load_run(const std::filesystem::path& folder, bool best) {
   if (!std::filesystem::exists(folder / "options.json")) {
     throw er::io_error(er::quoted(folder.string(), er::longest_path) +
                        " is not the folder of a run: it has no options.json");
   }
   run_options options = run_options_from_json(read_json(folder / "options.json"));
-  checkpoint saved = read_checkpoint(folder / "checkpoint");
+  checkpoint saved = read_checkpoint(folder / (best ? "best" : "checkpoint"));
   parameters weights(options.model);
   if (saved.weights.size() != weights.values().size()) {
     throw er::io_error(er::quoted(folder.string(), er::longest_path) + ": the checkpoint holds " +
@@ -407,6 +486,38 @@ trained_model load_run(const std::filesystem::path& folder) {
   }
   std::copy(saved.weights.begin(), saved.weights.end(), weights.values().begin());
   return {std::move(options), std::move(saved.words), std::move(weights)};
+}
+
+std::uint64_t fingerprint(const weight_pages<float>& weights) {
+  const shape& s = weights.shape();
+  const std::vector<weight_entry> layout = weight_layout(s);
+  const std::size_t all = layout.back().offset + layout.back().size();
+  std::vector<float> room;
+  std::uint64_t hash = fingerprint(std::span{weights.embedding(), block_offset(s, 0)});
+  for (std::size_t i = 0; i < s.layers; ++i) {
+    const std::size_t count = block_offset(s, i + 1) - block_offset(s, i);
+    hash = fingerprint(std::span{weights.block(i, room), count}, hash);
+  }
+  return fingerprint(std::span{weights.tail(), all - block_offset(s, s.layers)}, hash);
+}
+
+teacher_model open_teacher(const std::filesystem::path& path) {
+  teacher_model teacher;
+  if (std::filesystem::exists(path / "options.json")) {
+    trained_model run = load_run(path);
+    teacher.options = std::move(run.options);
+    teacher.words = std::move(run.words);
+    teacher.weights = std::make_unique<parameters>(std::move(run.weights));
+    teacher.has_run = true;
+    teacher.description = "weights of its run in memory";
+    return teacher;
+  }
+  auto weights = std::make_unique<stored_weights>(llm::checkpoint::open(path));
+  teacher.options.model = weights->shape();
+  teacher.words = weights->file().read_vocabulary();
+  teacher.description = weights->description();
+  teacher.weights = std::move(weights);
+  return teacher;
 }
 
 divided_text text_of(const run_options& options) {
@@ -419,22 +530,29 @@ divided_text text_of(const run_options& options) {
   return divide(text, options.split);
 }
 
-quality measure(const parameters& master, std::string_view recipe, const parameters* teacher,
+quality measure(const running_model& model, const weight_pages<float>* teacher,
                 const run_options& options, const corpus& text, std::size_t window) {
-  const weight_quantizer rule(master.shape(), recipe);
-  parameters quantized(master.shape());
-  rule.apply(master, quantized);
-  const running_model model{&quantized, rule.states()};
   const running_model reference{teacher, {}};
   std::span<const token_id> tokens = text.validation;
   if (options.validation_tokens != 0)
     tokens = tokens.first(std::min(tokens.size(), options.validation_tokens));
   return evaluate(model, teacher == nullptr ? nullptr : &reference, tokens,
-                  window == 0 ? options.model.context : window, options.training.threads);
+                  window == 0 ? window_of(options.model, options.training) : window,
+                  options.training.threads);
 }
 
-run_result perform_run(const run_options& options, const corpus& text, const trained_model* teacher,
-                       const std::filesystem::path& folder, bool shared) {
+quality measure(const parameters& master, std::string_view recipe,
+                const weight_pages<float>* teacher, const run_options& options, const corpus& text,
+                std::size_t window) {
+  const weight_quantizer rule(master.shape(), recipe, options.training.group);
+  parameters quantized(master.shape());
+  rule.apply(master, quantized);
+  return measure({&quantized, rule.states()}, teacher, options, text, window);
+}
+
+run_result perform_run(const run_options& options, const corpus& text,
+                       const weight_pages<float>* teacher, const std::filesystem::path& folder,
+                       bool shared, bool profile) {
   claim_folder(folder, options);
   const std::filesystem::path result_path = folder / "result.json",
                               checkpoint_path = folder / "checkpoint";
@@ -450,29 +568,44 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
             number("tokens_per_second")};
   }
   const training_options& how = options.training;
-  const parameters* const teacher_weights = teacher == nullptr ? nullptr : &teacher->weights;
+  const bool is_teacher = how.how == method::teacher;
   run_result result;
   if (how.how == method::rounding) {
-    if (teacher_weights == nullptr) throw std::invalid_argument("rounding needs a teacher");
-    result.measured = measure(*teacher_weights, how.recipe, teacher_weights, options, text);
+    if (teacher == nullptr) throw std::invalid_argument("rounding needs a teacher");
+    result.measured = measure(parameters(*teacher), how.recipe, teacher, options, text);
   } else {
-    trainer run(options.model, how, teacher_weights);
+    trainer run(options.model, how, teacher);
     resume(run, checkpoint_path);
     const json description = to_json(options);
-    const std::size_t first = run.steps_done();
+    const std::size_t first = run.steps_done(), length = window_of(options.model, how),
+                      tokens_a_step = how.sequences * length;
+    const auto measure_now = [&] {
+      return measure({&run.weights_in_use(), run.states()}, is_teacher ? nullptr : teacher, options,
+                     text);
+    };
     {
       // A student sees other windows than its teacher did.
-      batches windows(text.training, how.sequences, options.model.context,
-                      2 * how.seed + (how.how == method::teacher ? 0 : 1));
+      batches windows(text.training, how.sequences, length, 2 * how.seed + (is_teacher ? 0 : 1));
       run_log log(folder / "log.csv", first);
+      quality_log found(folder, first);
       training_progress progress(name_of(options) + " seed " + std::to_string(how.seed), first,
-                                 how.steps, how.sequences * options.model.context, shared);
+                                 how.steps, tokens_a_step, shared);
       while (run.steps_done() < how.steps) {
         const std::size_t step = run.steps_done();
         const step_result one = run.step(windows(step));
         log.add(step + 1, one);
-        progress.report(step + 1, one.loss);
+        progress.report(step + 1, one);
+        if (options.evaluate_every != 0 && (step + 1) % options.evaluate_every == 0) {
+          const auto pause = progress.paused();
+          const quality now = measure_now();
+          progress.note("step " + std::to_string(step + 1) + ": validation perplexity " +
+                        support::number_text(now.perplexity) + ", KL " +
+                        support::number_text(now.divergence));
+          if (found.add(step + 1, (step + 1) * tokens_a_step, now))
+            save(run, folder / "best", text.tokenizer.data(), description, true);
+        }
         if ((step + 1) % options.checkpoint_every == 0 && step + 1 < how.steps) {
+          const auto pause = progress.paused();
           log.flush();
           save(run, checkpoint_path, text.tokenizer.data(), description, false);
         }
@@ -480,16 +613,14 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
       log.flush();
       result.training_seconds = progress.seconds();
       if (how.steps > first) {
-        result.tokens_per_second =
-            static_cast<double>((how.steps - first) * how.sequences * options.model.context) /
-            result.training_seconds;
+        const std::size_t tokens = (how.steps - first) * tokens_a_step;
+        result.tokens_per_second = static_cast<double>(tokens) / result.training_seconds;
+        if (profile) print_times(run.times(), result.training_seconds, how.threads, tokens);
       }
     }
     save(run, checkpoint_path, text.tokenizer.data(), description, true);
     plot_run(options, folder);
-    const bool is_teacher = how.how == method::teacher;
-    result.measured =
-        measure(run.master(), is_teacher ? "none" : how.recipe, teacher_weights, options, text);
+    result.measured = measure_now();
   }
   json report;
   report["perplexity"] = result.measured.perplexity;
@@ -498,6 +629,23 @@ run_result perform_run(const run_options& options, const corpus& text, const tra
   report["tokens_per_second"] = result.tokens_per_second;
   write_text_file(result_path, report.dump(2) + "\n");
   return result;
+}
+
+std::vector<evaluation> read_quality(const std::filesystem::path& folder) {
+  std::istringstream lines(support::read_text(folder / "quality.csv"));
+  std::string line;
+  std::getline(lines, line);
+  std::vector<evaluation> found;
+  while (std::getline(lines, line)) {
+    std::istringstream cells(line);
+    std::array<std::string, 4> cell;
+    for (std::string& one : cell) std::getline(cells, one, ',');
+    found.push_back(
+        {std::strtoull(cell[0].c_str(), nullptr, 10),
+         std::strtoull(cell[1].c_str(), nullptr, 10),
+         {std::strtod(cell[2].c_str(), nullptr), std::strtod(cell[3].c_str(), nullptr)}});
+  }
+  return found;
 }
 
 std::vector<std::pair<double, double>> read_log(const std::filesystem::path& folder,

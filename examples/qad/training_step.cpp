@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -12,7 +13,7 @@
 #include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
-#include <edgerazor/distill/cross_entropy.hpp>
+#include <edgerazor/distill/fused_head.hpp>
 #include <edgerazor/distill/hidden_loss.hpp>
 #include <edgerazor/distill/kl.hpp>
 #include <edgerazor/distill/layer_selection.hpp>
@@ -21,24 +22,51 @@ namespace qad {
 
 namespace {
 
-/// Values of the losses of one shard, before their weights.
-struct loss_values {
-  double task = 0, logits = 0, features = 0;
-};
+/// Columns of the logits that exist at a time, for a few tokens.
+constexpr std::size_t logit_columns = 1024;
+
+er::gamma_scope scope_named(const std::string& name) {
+  if (name == "batch") return er::gamma_scope::batch;
+  if (name == "sample") return er::gamma_scope::sample;
+  if (name == "token") return er::gamma_scope::token;
+  throw std::invalid_argument("no scope of gamma is called " + er::quoted(name) +
+                              "; expected batch, sample or token");
+}
+
+/// sum of squares, the same wherever the numbers lie.
+double squared_norm(std::span<const float> values) {
+  constexpr std::size_t lanes = 16, stretch = 4096;
+  double sum = 0;
+  for (std::size_t begin = 0; begin < values.size(); begin += stretch) {
+    const std::span<const float> part =
+        values.subspan(begin, std::min(stretch, values.size() - begin));
+    float squares[lanes] = {};
+    std::size_t i = 0;
+    for (; i + lanes <= part.size(); i += lanes) {
+      for (std::size_t lane = 0; lane < lanes; ++lane)
+        squares[lane] += part[i + lane] * part[i + lane];
+    }
+    for (; i < part.size(); ++i) squares[i % lanes] += part[i] * part[i];
+    for (const float one : squares) sum += static_cast<double>(one);
+  }
+  return sum;
+}
 
 }  // namespace
 
 /// A part of every batch, with the memory that its passes take.
 struct shard {
   shard(const shape& s, const training_options& options)
-      : model(s, options.sequences / trainer::shards, s.context),
+      : model(s, options.sequences / trainer::shards, window_of(s, options),
+              options.recompute ? pass::recomputed : pass::training),
         gradient(s),
         ids(model.tokens()),
         labels(model.tokens()),
-        logits_gradient(room(s.vocabulary)) {
+        input_gradient(room(s.hidden)) {
+    workspace.resize(
+        er::fused_head<er::symmetric_kl>{.columns = logit_columns}.workspace_size(model.tokens()));
     if (options.how != method::qad) return;
-    teacher.emplace(s, options.sequences / trainer::shards, s.context, pass::inference);
-    statistics.resize(model.tokens());
+    teacher.emplace(s, options.sequences / trainer::shards, window_of(s, options), pass::inference);
     if (!options.features) return;
     hidden_gradients.resize(s.layers + 1);
     selected.resize(std::min(options.feature_layers, s.layers));
@@ -50,33 +78,35 @@ struct shard {
     return matrix(static_cast<Eigen::Index>(model.tokens()), static_cast<Eigen::Index>(cols));
   }
 
-  [[nodiscard]] er::matrix_view<float> gradient_view() noexcept {
-    return {logits_gradient.data(), model.tokens(),
-            static_cast<std::size_t>(logits_gradient.cols())};
-  }
-
   decoder model;
   std::optional<decoder> teacher;
   parameters gradient;
   std::vector<std::int32_t> ids;
   std::vector<std::int64_t> labels;
-  matrix logits_gradient;
-  std::vector<er::logit_statistics> statistics;
+  matrix input_gradient;  ///< of the head's input
+  std::vector<float> workspace;
   std::vector<er::matrix_view<const float>> hidden_states,
       hidden_gradients;                   ///< the teacher's; the loss's
   std::vector<matrix> feature_gradients;  ///< of the selected layers
   std::vector<std::size_t> selected;
   std::vector<double> scores;
-  loss_values values;
+  er::confidence_sums confidence;
+  std::vector<er::objective_part> parts;
+  double gamma = 0;
 };
 
 struct trainer::parts {
-  parts(const shape& s, const training_options& o, const parameters* teacher_weights)
+  parts(const shape& s, const training_options& o, const weight_pages<float>* teacher_weights)
       : size(s),
         options(o),
-        master(s),
+        length(window_of(s, o)),
+        master(teacher_weights == nullptr || o.how == method::teacher
+                   ? parameters(s)
+                   : parameters(*teacher_weights)),
         optimizer(s),
-        quantizer(s, o.how == method::teacher ? "none" : o.recipe) {
+        quantizer(s, o.how == method::teacher ? "none" : o.recipe, o.group),
+        teacher(teacher_weights),
+        scope(scope_named(o.gamma_scope)) {
     if (o.how == method::rounding) throw std::invalid_argument("rounding trains nothing");
     if (o.sequences == 0 || o.sequences % shards != 0) {
       throw std::invalid_argument("a batch of " + std::to_string(o.sequences) +
@@ -89,10 +119,8 @@ struct trainer::parts {
         throw std::invalid_argument("a student needs a teacher to start from");
       if (!(teacher_weights->shape() == s))
         throw std::invalid_argument("the student's shape differs from its teacher's");
-      master = *teacher_weights;
-      quantized.emplace(s);
+      if (o.recipe != "none") quantized.emplace(s);
     }
-    if (o.how == method::qad) teacher = *teacher_weights;
     const auto known = {"eakld", "forward", "reverse", "none"};
     if (std::ranges::find(known, o.logits_loss) == known.end()) {
       throw std::invalid_argument("no logits loss is called " + er::quoted(o.logits_loss) +
@@ -106,128 +134,264 @@ struct trainer::parts {
   [[nodiscard]] const parameters& in_use() const noexcept {
     return quantized ? *quantized : master;
   }
+  [[nodiscard]] bool distills() const noexcept { return options.how == method::qad; }
+  [[nodiscard]] bool distills_logits() const noexcept {
+    return distills() && options.logits_loss != "none";
+  }
+  /// One gamma for the batch has to be known before the losses.
+  [[nodiscard]] bool measures_gamma() const noexcept {
+    return distills() && options.logits_loss == "eakld" && scope == er::gamma_scope::batch;
+  }
 
-  void run(shard& piece, std::span<const std::int32_t> windows);
-  void add_feature_loss(shard& piece, double upstream);
+  /// work(i) for i below `count`, by all threads, its time noted.
+  template <class Work>
+  void share(step_part part, std::size_t count, const Work& work) {
+    std::vector<double> used(count);
+    support::run_parts(count, options.threads, [&](std::size_t i) {
+      const double start = thread_seconds();
+      work(i);
+      used[i] = thread_seconds() - start;
+    });
+    shared_seconds[static_cast<std::size_t>(part)] +=
+        std::accumulate(used.begin(), used.end(), 0.0);
+  }
+  void read(shard& piece, std::span<const std::int32_t> windows,
+            std::span<const std::int64_t> labels) const;
+  void forward(shard& piece) const;
+  void measure_confidence(shard& piece) const;
+  void backward(shard& piece, double gamma) const;
+  template <class Loss>
+  er::fused_result head_losses(shard& piece, const Loss& loss, const er::token_batch& tokens) const;
+  double feature_loss(shard& piece, std::size_t layer, const er::token_batch& tokens) const;
 
   shape size;
   training_options options;
+  std::size_t length;
   parameters master;
   adamw optimizer;
   weight_quantizer quantizer;
-  std::optional<parameters> quantized, teacher;
+  std::optional<parameters> quantized;
+  const weight_pages<float>* teacher;
+  er::gamma_scope scope;
   std::vector<std::unique_ptr<shard>> pieces;
+  std::function<void(er::confidence_sums&)> merge_confidence;
+  std::array<double, step_parts> shared_seconds{};  ///< of work that all threads share
   std::uint64_t steps_done = 0;
 };
 
-/// Forward and backward pass of a shard's windows.
-void trainer::parts::run(shard& piece, std::span<const std::int32_t> windows) {
-  const std::size_t length = size.context;
+/// Tokens and labels of a shard's windows.
+void trainer::parts::read(shard& piece, std::span<const std::int32_t> windows,
+                          std::span<const std::int64_t> labels) const {
   for (std::size_t t = 0; t < piece.ids.size(); ++t) {
     const std::size_t at = t / length * (length + 1) + t % length;
     piece.ids[t] = windows[at];
-    piece.labels[t] = windows[at + 1];
-    if (windows[at + 1] < 0 || static_cast<std::size_t>(windows[at + 1]) >= size.vocabulary) {
-      throw std::invalid_argument("token " + std::to_string(windows[at + 1]) +
+    piece.labels[t] = labels.empty() ? windows[at + 1] : labels[t];
+    const bool nothing = !labels.empty() && labels[t] < 0;
+    if (!nothing &&
+        (piece.labels[t] < 0 || static_cast<std::size_t>(piece.labels[t]) >= size.vocabulary)) {
+      throw std::invalid_argument("token " + std::to_string(piece.labels[t]) +
                                   " is outside of the vocabulary");
     }
+    if (nothing) piece.labels[t] = -100;
   }
-  const double share = 1.0 / static_cast<double>(shards);
-  const bool distills = options.how == method::qad;
+}
+
+void trainer::parts::forward(shard& piece) const {
   piece.model.forward(in_use(), piece.ids, quantizer.states());
-  const er::matrix_view<const float> logits = piece.model.logits();
-  er::token_batch tokens{.labels = piece.labels, .sample_tokens = length};
-  tokens.upstream = share * (distills ? options.task_weight : 1);
-  piece.values.task = er::cross_entropy{}(logits, tokens, piece.gradient_view()).value;
-  if (distills) {
-    piece.teacher->forward(*teacher, piece.ids);
-    const er::matrix_view<const float> target = piece.teacher->logits();
-    tokens.upstream = share * options.logits_weight;
-    tokens.accumulate = true;
-    if (options.logits_loss == "eakld") {
-      const er::entropy_aware_kl loss{.confidence_k = options.confidence_k};
-      piece.values.logits =
-          loss(logits, target, tokens, piece.gradient_view(), {.workspace = piece.statistics})
-              .value;
-    } else if (options.logits_loss == "forward") {
-      piece.values.logits = er::forward_kl{}(logits, target, tokens, piece.gradient_view()).value;
-    } else if (options.logits_loss == "reverse") {
-      piece.values.logits = er::reverse_kl{}(logits, target, tokens, piece.gradient_view()).value;
+  if (distills()) piece.teacher->forward(*teacher, piece.ids);
+  if (measures_gamma()) measure_confidence(piece);
+}
+
+/// 1 - H(p) / ln k of the teacher's predictions: each sample's mean, added up.
+void trainer::parts::measure_confidence(shard& piece) const {
+  constexpr std::size_t block = er::fused_head<er::symmetric_kl>::block_tokens;
+  step_clock& time = piece.teacher->clock();
+  time.enter(step_part::head);
+  const auto head = piece.teacher->head(*teacher);
+  const er::matrix_view<const float> inputs = piece.teacher->head_input();
+  std::vector<double> sums(piece.ids.size() / length);
+  std::vector<std::size_t> counted(sums.size());
+  for (std::size_t begin = 0; begin < inputs.rows; begin += block) {
+    const std::size_t end = std::min(inputs.rows, begin + block);
+    std::array<er::logit_statistics, block> seen{};
+    for (std::size_t first = 0; first < size.vocabulary; first += logit_columns) {
+      const er::matrix_view<float> logits{piece.workspace.data(), end - begin,
+                                          std::min(logit_columns, size.vocabulary - first)};
+      head.logits(inputs.rows_between(begin, end), first, logits);
+      for (std::size_t t = 0; t < logits.rows; ++t)
+        er::observe_piece(logits.row(t), logits.row(t), 1.0f, seen[t]);
+    }
+    for (std::size_t t = begin; t < end; ++t) {
+      if (piece.labels[t] < 0) continue;
+      sums[t / length] += 1 - seen[t - begin].teacher_entropy() /
+                                  std::log(static_cast<double>(options.confidence_k));
+      ++counted[t / length];
     }
   }
-  if (distills && options.features) add_feature_loss(piece, share * options.feature_weight);
-  std::ranges::fill(piece.gradient.values(), 0.0f);
-  piece.model.backward(in_use(), piece.gradient_view(), piece.hidden_gradients, piece.gradient);
+  piece.confidence = {.samples = sums.size(), .without = 1};
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    piece.confidence.sum += counted[i] == 0 ? 1 : sums[i] / static_cast<double>(counted[i]);
+  time.leave();
 }
 
-/// The mean over the selected layers of the mean squared error of their hidden states.
-void trainer::parts::add_feature_loss(shard& piece, double upstream) {
-  piece.hidden_states.clear();
-  for (std::size_t i = 0; i <= size.layers; ++i)
-    piece.hidden_states.push_back(piece.teacher->hidden(i));
-  std::ranges::fill(piece.hidden_gradients, er::matrix_view<const float>{});
-  const er::adaptive_layers select{.count = piece.selected.size()};
-  const double each = 1.0 / static_cast<double>(piece.selected.size());
-  piece.values.features = 0;
-  std::size_t next = 0;
-  for (const std::size_t layer :
-       select(std::span<const er::matrix_view<const float>>{piece.hidden_states}, piece.scores,
-              piece.selected)) {
-    const er::matrix_view<float> gradient{piece.feature_gradients[next++].data(),
-                                          piece.model.tokens(), size.hidden};
-    const er::token_batch tokens{.sample_tokens = size.context, .upstream = upstream * each};
-    piece.values.features += each * er::hidden_mse{}(piece.model.hidden(layer),
-                                                     piece.hidden_states[layer], tokens, gradient)
-                                        .value;
-    piece.hidden_gradients[layer] = gradient;
+/// The task's loss and that between predictions, whose weights are the head's own affair.
+template <class Loss>
+er::fused_result trainer::parts::head_losses(shard& piece, const Loss& loss,
+                                             const er::token_batch& tokens) const {
+  const er::fused_head<Loss> losses{.loss = loss,
+                                    .task_weight = distills() ? options.task_weight : 1,
+                                    .loss_weight = distills_logits() ? options.logits_weight : 0,
+                                    .columns = logit_columns};
+  const er::matrix_view<const float> inputs = piece.model.head_input();
+  const er::matrix_view<float> gradient{piece.input_gradient.data(), inputs.rows, inputs.cols};
+  const auto own = piece.model.head(in_use(), &piece.gradient);
+  if (!distills()) return losses(inputs, own, inputs, own, tokens, gradient, piece.workspace);
+  return losses(inputs, own, piece.teacher->head_input(), piece.teacher->head(*teacher), tokens,
+                gradient, piece.workspace);
+}
+
+/// The mean squared error of a layer's hidden states; relative: divided by the teacher's mean
+/// square.
+double trainer::parts::feature_loss(shard& piece, std::size_t layer,
+                                    const er::token_batch& tokens) const {
+  const auto at =
+      static_cast<std::size_t>(std::ranges::find(piece.selected, layer) - piece.selected.begin());
+  const er::matrix_view<const float> target = piece.hidden_states[layer];
+  const er::matrix_view<float> gradient{piece.feature_gradients[at].data(), target.rows,
+                                        target.cols};
+  double scale = 1;
+  if (!options.features_absolute) {
+    const double square = squared_norm({target.data, target.rows * target.cols}) /
+                          static_cast<double>(target.rows * target.cols);
+    scale = 1 / std::max(square, 1e-30);
   }
+  er::token_batch scaled = tokens;
+  scaled.upstream *= scale;
+  piece.hidden_gradients[layer] = gradient;
+  return scale * er::hidden_mse{}(piece.model.hidden(layer), target, scaled, gradient).value;
 }
 
-trainer::trainer(const shape& s, const training_options& options, const parameters* teacher)
+/// Losses of a shard and their gradients.
+void trainer::parts::backward(shard& piece, double gamma) const {
+  step_clock& time = piece.model.clock();
+  time.enter(step_part::head);
+  const er::token_batch tokens{.labels = piece.labels,
+                               .sample_tokens = length,
+                               .upstream = 1.0 / static_cast<double>(shards)};
+  piece.input_gradient.setZero();
+  std::ranges::fill(piece.gradient.values(), 0.0f);
+  std::ranges::fill(piece.hidden_gradients, er::matrix_view<const float>{});
+  er::objective<3> total{tokens};
+  er::fused_result head;
+  total.add("task", distills() ? options.task_weight : 1, [&](er::token_batch t) {
+    t.upstream = tokens.upstream;
+    if (measures_gamma() || !distills() || options.logits_loss != "eakld") {
+      const double constant = options.logits_loss == "reverse"   ? 1
+                              : options.logits_loss == "forward" ? 0
+                                                                 : gamma;
+      head = head_losses(piece, er::symmetric_kl{.gamma = static_cast<float>(constant)}, t);
+    } else {
+      head = head_losses(
+          piece, er::entropy_aware_kl{.confidence_k = options.confidence_k, .scope = scope}, t);
+    }
+    return head.task;
+  });
+  piece.gamma = head.gamma;
+  if (distills_logits()) {
+    total.add("logits", options.logits_weight,
+              [&](const er::token_batch&) { return head.distillation; });
+  }
+  time.enter(step_part::features);
+  if (distills() && options.features) {
+    piece.hidden_states.clear();
+    for (std::size_t i = 0; i <= size.layers; ++i)
+      piece.hidden_states.push_back(piece.teacher->hidden(i));
+    for (matrix& gradient : piece.feature_gradients) gradient.setZero();
+    const er::adaptive_layers select{.count = piece.selected.size()};
+    total.add_layers(
+        "features", options.feature_weight,
+        select(std::span<const er::matrix_view<const float>>{piece.hidden_states}, piece.scores,
+               piece.selected),
+        [&](std::size_t layer, const er::token_batch& t) { return feature_loss(piece, layer, t); });
+  }
+  piece.parts.assign(total.parts().begin(), total.parts().end());
+  time.leave();
+  piece.model.backward(in_use(), {piece.input_gradient.data(), piece.model.tokens(), size.hidden},
+                       piece.hidden_gradients, piece.gradient);
+}
+
+trainer::trainer(const shape& s, const training_options& options,
+                 const weight_pages<float>* teacher)
     : parts_(std::make_unique<parts>(s, options, teacher)) {}
 trainer::~trainer() = default;
 trainer::trainer(trainer&&) noexcept = default;
 
-step_result trainer::step(std::span<const std::int32_t> windows) {
+void trainer::on_confidence(std::function<void(er::confidence_sums&)> merge) {
+  parts_->merge_confidence = std::move(merge);
+}
+
+void trainer::compute_gradients(std::span<const std::int32_t> windows,
+                                std::span<const std::int64_t> labels) {
   parts& p = *parts_;
-  const std::size_t share = p.options.sequences / shards * (p.size.context + 1);
-  if (windows.size() != shards * share) {
-    throw std::invalid_argument("a step of " + std::to_string(windows.size()) +
-                                " tokens, expected " + std::to_string(shards * share));
+  const std::size_t sequences = p.options.sequences / shards, share = sequences * (p.length + 1);
+  if (windows.size() != shards * share ||
+      (!labels.empty() && labels.size() != shards * sequences * p.length)) {
+    throw std::invalid_argument("a step of " + std::to_string(windows.size()) + " tokens and " +
+                                std::to_string(labels.size()) + " labels, expected " +
+                                std::to_string(shards * share) + " and none or " +
+                                std::to_string(shards * sequences * p.length));
+  }
+  for (std::size_t i = 0; i < shards; ++i) {
+    p.read(
+        *p.pieces[i], windows.subspan(i * share, share),
+        labels.empty() ? labels : labels.subspan(i * sequences * p.length, sequences * p.length));
   }
   static_cast<void>(weights_in_use());
-  const auto run = [&](std::size_t i) { p.run(*p.pieces[i], windows.subspan(i * share, share)); };
-  support::run_parts(shards, p.options.threads, run);
-
-  using array = Eigen::Map<Eigen::ArrayXf>;
-  parameters& sum = p.pieces[0]->gradient;
-  double squares = 0;
-  for (const weight_entry& e : sum.entries()) {
-    const auto size = static_cast<Eigen::Index>(e.size());
-    array total(sum.values().data() + e.offset, size);
-    for (std::size_t i = 1; i < shards; ++i)
-      total += array(p.pieces[i]->gradient.values().data() + e.offset, size);
-    squares += static_cast<double>(total.square().sum());
+  const std::size_t threads = p.options.threads;
+  support::run_parts(shards, threads, [&](std::size_t i) { p.forward(*p.pieces[i]); });
+  double gamma = 0;
+  if (p.measures_gamma()) {
+    er::confidence_sums all;
+    for (const auto& piece : p.pieces) all.merge(piece->confidence);
+    if (p.merge_confidence) p.merge_confidence(all);
+    gamma = all.gamma();
   }
+  support::run_parts(shards, threads, [&](std::size_t i) { p.backward(*p.pieces[i], gamma); });
+}
 
+std::span<float> trainer::reduce_gradients() {
+  parts& p = *parts_;
+  parameters& sum = p.pieces[0]->gradient;
+  p.share(step_part::update, sum.entries().size(), [&](std::size_t at) {
+    const weight_entry& e = sum.entries()[at];
+    float* const total = sum.values().data() + e.offset;
+    for (std::size_t i = 1; i < shards; ++i) {
+      const float* const other = p.pieces[i]->gradient.values().data() + e.offset;
+      for (std::size_t k = 0; k < e.size(); ++k) total[k] += other[k];
+    }
+  });
+  return sum.values();
+}
+
+step_result trainer::update() {
+  parts& p = *parts_;
+  const parameters& sum = p.pieces[0]->gradient;
+  std::vector<double> squares(sum.entries().size());
+  p.share(step_part::update, squares.size(), [&](std::size_t at) {
+    const weight_entry& e = sum.entries()[at];
+    squares[at] = squared_norm(sum.values().subspan(e.offset, e.size()));
+  });
   step_result result;
-  result.gradient_norm = std::sqrt(squares);
+  result.gradient_norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
   result.learning_rate = learning_rate(p.steps_done);
-  const auto mean = [&](double loss_values::* value) {
+  result.parts = p.pieces[0]->parts;
+  for (std::size_t i = 0; i < result.parts.size(); ++i) {
     double all = 0;
-    for (const auto& piece : p.pieces) all += piece->values.*value;
-    return all / static_cast<double>(shards);
-  };
-  const auto add = [&](std::string_view name, double weight, double value) {
-    result.parts.push_back({name, value});
-    result.loss += weight * value;
-  };
-  const bool distills = p.options.how == method::qad;
-  add("task", distills ? p.options.task_weight : 1, mean(&loss_values::task));
-  if (distills && p.options.logits_loss != "none")
-    add("logits", p.options.logits_weight, mean(&loss_values::logits));
-  if (distills && p.options.features)
-    add("features", p.options.feature_weight, mean(&loss_values::features));
+    for (const auto& piece : p.pieces) all += piece->parts[i].value;
+    result.parts[i].value = all / static_cast<double>(shards);
+    result.loss += result.parts[i].weight * result.parts[i].value;
+  }
+  for (const auto& piece : p.pieces) result.gamma += piece->gamma / static_cast<double>(shards);
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
     throw std::invalid_argument(
         "the training diverged: in step " + std::to_string(p.steps_done) +
@@ -236,16 +400,44 @@ step_result trainer::step(std::span<const std::int32_t> windows) {
 
   const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
   ++p.steps_done;
-  p.optimizer.step(p.master, sum, static_cast<float>(clip), result.learning_rate,
-                   p.options.weight_decay, p.steps_done);
+  p.share(step_part::update, sum.entries().size(), [&](std::size_t i) {
+    p.optimizer.step(i, p.master, sum, static_cast<float>(clip), result.learning_rate,
+                     p.options.weight_decay, p.steps_done);
+  });
   return result;
+}
+
+step_result trainer::step(std::span<const std::int32_t> windows,
+                          std::span<const std::int64_t> labels) {
+  compute_gradients(windows, labels);
+  reduce_gradients();
+  return update();
+}
+
+trainer::time_spent trainer::times() const {
+  time_spent all;
+  const auto add = [&](const decoder& model, std::array<double, step_parts>& seconds) {
+    for (std::size_t i = 0; i < step_parts; ++i) seconds[i] += model.clock().seconds(i);
+    all.product_seconds += model.products().seconds();
+    all.product_operations += model.products().operations();
+  };
+  for (const auto& piece : parts_->pieces) {
+    add(piece->model, all.student);
+    if (piece->teacher) add(*piece->teacher, all.teacher);
+  }
+  for (std::size_t i = 0; i < step_parts; ++i) all.student[i] += parts_->shared_seconds[i];
+  return all;
 }
 
 const parameters& trainer::master() const noexcept { return parts_->master; }
 
 const parameters& trainer::weights_in_use() {
-  if (parts_->quantized) parts_->quantizer.apply(parts_->master, *parts_->quantized);
-  return parts_->in_use();
+  parts& p = *parts_;
+  if (p.quantized) {
+    p.share(step_part::weights, p.master.entries().size(),
+            [&](std::size_t i) { p.quantizer.apply(i, p.master, *p.quantized); });
+  }
+  return p.in_use();
 }
 
 const state_quantization& trainer::states() const noexcept { return parts_->quantizer.states(); }

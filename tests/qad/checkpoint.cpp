@@ -131,6 +131,24 @@ TEST_CASE("a folder keeps to its options") {
   CHECK(model.options.model == options.model);
 }
 
+TEST_CASE("a run keeps the weights that were best") {
+  const temporary_folder folder;
+  qad::run_options options = small_options();
+  options.evaluate_every = 8;  // not at the end
+  const qad::corpus text = small_corpus(options);
+  qad::perform_run(options, text, nullptr, folder / "run", true);
+  const auto found = qad::read_quality(folder / "run");
+  REQUIRE(found.size() == 2);
+  const qad::evaluation best =
+      found[found[1].measured.perplexity < found[0].measured.perplexity ? 1 : 0];
+  CHECK(best.tokens == best.step * options.training.sequences * options.model.context);
+  const qad::trained_model kept = qad::load_run(folder / "run", true),
+                           last = qad::load_run(folder / "run");
+  CHECK(qad::measure(kept.weights, "none", nullptr, options, text).perplexity ==
+        best.measured.perplexity);
+  CHECK(!std::ranges::equal(kept.weights.values(), last.weights.values()));
+}
+
 TEST_CASE("a student knows its teacher and starts from it") {
   const temporary_folder folder;
   qad::run_options options = small_options();
@@ -139,16 +157,16 @@ TEST_CASE("a student knows its teacher and starts from it") {
   qad::perform_run(options, text, nullptr, folder / "teacher", true);
   options.training.learning_rate = 1e-3;
   const qad::trained_model teacher = qad::load_run(folder / "teacher");
-  options.teacher = qad::fingerprint(teacher);
+  options.teacher = qad::fingerprint(teacher.weights);
   options.training.how = qad::method::rounding;
   options.training.recipe = "none";
-  const auto itself = qad::perform_run(options, text, &teacher, folder / "itself", true);
+  const auto itself = qad::perform_run(options, text, &teacher.weights, folder / "itself", true);
   CHECK(itself.measured.divergence == doctest::Approx(0).epsilon(1e-6));
   options.training.recipe = "w1_58_a8_kv8";
-  const auto rounded = qad::perform_run(options, text, &teacher, folder / "rounded", true);
+  const auto rounded = qad::perform_run(options, text, &teacher.weights, folder / "rounded", true);
   CHECK(rounded.measured.divergence > 1e-4);
   options.training.how = qad::method::qad;
-  const auto learned = qad::perform_run(options, text, &teacher, folder / "learned", true);
+  const auto learned = qad::perform_run(options, text, &teacher.weights, folder / "learned", true);
   CHECK(learned.measured.divergence < rounded.measured.divergence);
 }
 
@@ -157,6 +175,8 @@ TEST_CASE("a run that is killed goes on as if it had not been") {
   const temporary_folder folder;
   qad::run_options options = small_options();
   options.training.steps = 300;
+  options.evaluate_every = 7;
+  options.validation_tokens = 100;
   const qad::corpus text = small_corpus(options);
   const auto whole = qad::perform_run(options, text, nullptr, folder / "whole", true);
   const std::filesystem::path killed = folder / "killed";
@@ -192,7 +212,8 @@ TEST_CASE("a run that is killed goes on as if it had not been") {
   const auto resumed = qad::perform_run(options, text, nullptr, killed, true);
   CHECK(resumed.measured.perplexity == whole.measured.perplexity);
   CHECK(read_bytes(killed / "checkpoint") == read_bytes(folder / "whole" / "checkpoint"));
-  CHECK(read_bytes(killed / "log.csv") == read_bytes(folder / "whole" / "log.csv"));
+  for (const char* file : {"log.csv", "quality.csv", "best"})
+    CHECK(read_bytes(killed / file) == read_bytes(folder / "whole" / file));
   // Nothing else is left of the kills, on resume too.
   const auto files = [](const std::filesystem::path& path) {
     return std::distance(std::filesystem::directory_iterator(path), {});

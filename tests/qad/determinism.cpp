@@ -15,14 +15,14 @@
 
 namespace {
 
-constexpr qad::shape tiny{.vocabulary = 40,
-                          .hidden = 24,
-                          .layers = 3,
-                          .heads = 4,
-                          .kv_heads = 2,
-                          .head_size = 6,
-                          .feed_forward = 32,
-                          .context = 12};
+const qad::shape tiny{.vocabulary = 40,
+                      .hidden = 24,
+                      .layers = 3,
+                      .heads = 4,
+                      .kv_heads = 2,
+                      .head_size = 6,
+                      .feed_forward = 32,
+                      .context = 12};
 constexpr std::size_t sequences = 4;
 
 qad::training_options options_of(qad::method how, std::string recipe = "none") {
@@ -91,6 +91,98 @@ TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted o
   second.restore(from.steps_done);
   CHECK(second.learning_rate(second.steps_done()) == whole.learning_rate(3));
   CHECK(train(second, 3) == train(whole, 6));
+}
+
+TEST_CASE("qad trainer: a host may stand between the calls of a step") {
+  const qad::parameters teacher = some_teacher();
+  const qad::training_options options = options_of(qad::method::qad, "w1_88_a8_kv8");
+  qad::trainer one(tiny, options, &teacher), two(tiny, options, &teacher);
+  one.step(windows(0));
+  std::size_t asked = 0;
+  two.on_confidence([&](edgerazor::confidence_sums& sums) {
+    ++asked;
+    CHECK(sums.samples == sequences);  // of the whole batch, not of its shards
+    const edgerazor::confidence_sums same = sums;
+    sums.merge(same);  // another process with the same tokens
+  });
+  two.compute_gradients(windows(0));
+  for (float& g : two.reduce_gradients()) g = (g + g) / 2;
+  const qad::step_result result = two.update();
+  CHECK(asked == 1);
+  CHECK(result.gamma >= 0);
+  CHECK(std::ranges::equal(one.master().values(), two.master().values()));
+  two.on_confidence([](edgerazor::confidence_sums& sums) { sums = {.sum = 3, .samples = 4}; });
+  two.compute_gradients(windows(1));
+  two.reduce_gradients();
+  CHECK(two.update().gamma == doctest::Approx(0.75));
+}
+
+TEST_CASE("qad trainer: tokens without a label teach nothing") {
+  const qad::parameters teacher = some_teacher();
+  for (const auto how : {qad::method::qat, qad::method::qad}) {
+    qad::training_options options = options_of(how, "w4_a8_kv8");
+    options.features = false;
+    qad::trainer all(tiny, options, &teacher), next(tiny, options, &teacher),
+        none(tiny, options, &teacher), some(tiny, options, &teacher);
+    const std::vector<std::int32_t> tokens = windows(0);
+    std::vector<std::int64_t> labels;
+    for (std::size_t t = 0; t < sequences * tiny.context; ++t)
+      labels.push_back(tokens[t / tiny.context * (tiny.context + 1) + t % tiny.context + 1]);
+    all.step(tokens);
+    next.step(tokens, labels);
+    CHECK(std::ranges::equal(all.master().values(), next.master().values()));
+    std::fill(labels.begin() + 3, labels.end(), -100);
+    CHECK(some.step(tokens, labels).loss > 0);
+    std::fill(labels.begin(), labels.end(), -100);
+    const qad::step_result nothing = none.step(tokens, labels);
+    CHECK(nothing.loss == 0);
+    CHECK(nothing.gradient_norm == 0);
+    labels.pop_back();
+    CHECK_THROWS_AS(none.step(tokens, labels), std::invalid_argument);
+    labels.push_back(static_cast<std::int64_t>(tiny.vocabulary));
+    CHECK_THROWS_AS(none.step(tokens, labels), std::invalid_argument);
+  }
+}
+
+TEST_CASE("qad trainer: relative features weigh the same on a model of larger states") {
+  // Twice the embedding and twice what blocks add: all hidden states double, predictions stay.
+  const qad::parameters teacher = some_teacher();
+  qad::parameters doubled = teacher;
+  for (const auto& e : doubled.entries()) {
+    const bool writes = e.name == "token_embd.weight" || e.name.ends_with("attn_output.weight") ||
+                        e.name.ends_with("ffn_down.weight");
+    if (!writes) continue;
+    for (float& w : doubled.values().subspan(e.offset, e.size())) w *= 2;
+  }
+  const auto features = [](const qad::parameters& model, bool absolute) {
+    qad::training_options options = options_of(qad::method::qad, "w4_a8_kv8");
+    options.features_absolute = absolute;
+    qad::trainer run(tiny, options, &model);
+    return run.step(windows(0)).parts[2].value;
+  };
+  // The norms' epsilon and the rounding of states see the factor a little.
+  CHECK(features(doubled, true) == doctest::Approx(4 * features(teacher, true)).epsilon(0.05));
+  CHECK(features(doubled, false) == doctest::Approx(features(teacher, false)).epsilon(0.05));
+}
+
+TEST_CASE("qad trainer: every scope of gamma trains") {
+  const qad::parameters teacher = some_teacher();
+  std::vector<std::vector<float>> results;
+  for (const char* scope : {"batch", "sample", "token"}) {
+    qad::training_options options = options_of(qad::method::qad, "w1_58_a8_kv8");
+    options.gamma_scope = scope;
+    options.confidence_k = tiny.vocabulary;  // no entropy is above ln k: no gamma is 0
+    qad::trainer run(tiny, options, &teacher);
+    const qad::step_result first = run.step(windows(0));
+    CHECK(first.gamma >= 0);
+    CHECK(first.gamma <= 1);
+    results.push_back(train(run, 2));
+  }
+  CHECK(results[0] != results[1]);
+  CHECK(results[1] != results[2]);
+  qad::training_options options = options_of(qad::method::qad);
+  options.gamma_scope = "world";
+  CHECK_THROWS_AS(qad::trainer(tiny, options, &teacher), std::invalid_argument);
 }
 
 TEST_CASE("qad trainer: a teacher learns to count, and a student to follow it") {

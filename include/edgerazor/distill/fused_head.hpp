@@ -33,7 +33,7 @@ struct fused_result : loss_result {
 };
 
 /// task_weight * cross-entropy + loss_weight * Loss over logits H W^T that are made, used and made
-/// again in pieces: at most 32 tokens x `columns` at a time. Loss is one of the KL family,
+/// again in pieces: at most 128 tokens x `columns` at a time. Loss is one of the KL family,
 /// generalized_js (beta strictly between 0 and 1), skew_kl, skew_reverse_kl or total_variation, at
 /// any temperature, in stable mode.
 ///
@@ -54,7 +54,7 @@ struct fused_head {
   double loss_weight = 1;
   std::size_t columns = 2048;
 
-  static constexpr std::size_t block_tokens = 32;
+  static constexpr std::size_t block_tokens = 128;
 
   [[nodiscard]] std::size_t workspace_size(std::size_t tokens) const noexcept {
     constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
