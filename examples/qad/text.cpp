@@ -9,6 +9,7 @@
 
 #include "byte_pair_training.hpp"
 #include "llm/utf8.hpp"
+#include "mixed_hash.hpp"
 #include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
@@ -65,15 +66,6 @@ std::string read_file(const std::string& path) {
                        std::to_string(at));
   }
   return text;
-}
-
-/// A bijection of 64-bit numbers that no two neighbours survive: the finalizer of SplitMix64
-/// (Steele et al., 2014).
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-  return x ^ x >> 31;
 }
 
 }  // namespace
@@ -151,7 +143,7 @@ batches::batches(std::span<const token_id> text, std::size_t sequences, std::siz
 std::span<const token_id> batches::operator()(std::uint64_t step) {
   const std::uint64_t starts = text_.size() - length_;
   for (std::size_t i = 0; i < sequences_; ++i) {
-    const std::uint64_t start = mix(mix(mix(seed_) ^ step) ^ i) % starts;
+    const std::uint64_t start = mixed(mixed(mixed(seed_) ^ step) ^ i) % starts;
     std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(start), length_ + 1,
                 rows_.begin() + static_cast<std::ptrdiff_t>(i * (length_ + 1)));
   }
