@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "data_commands.hpp"
 #include "evaluate.hpp"
 #include "experiment.hpp"
 #include "export.hpp"
@@ -346,6 +347,7 @@ support::outcome run(std::vector<std::string> arguments) {
   add_evaluate(program);
   add_export(program);
   add_experiment(program);
+  add_data_commands(program);
   return support::run(program, std::move(arguments));
 }
 

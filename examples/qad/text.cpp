@@ -47,16 +47,6 @@ std::string default_text() {
   return join_verses(verses);
 }
 
-/// Offset of the first byte that is not part of a UTF-8 character; the size where all are.
-std::size_t first_invalid(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const llm::utf8_character next = llm::first_character(text.substr(at));
-    if (next.code == llm::replacement_character && text.substr(at, 3) != "\xef\xbf\xbd") return at;
-    at += next.size;
-  }
-  return text.size();
-}
-
 std::string read_file(const std::string& path) {
   std::string text = support::read_text(path);
   if (text.empty())
@@ -69,6 +59,15 @@ std::string read_file(const std::string& path) {
 }
 
 }  // namespace
+
+std::size_t first_invalid(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const llm::utf8_character next = llm::first_character(text.substr(at));
+    if (next.code == llm::replacement_character && text.substr(at, 3) != "\xef\xbf\xbd") return at;
+    at += next.size;
+  }
+  return text.size();
+}
 
 std::string read_text(const std::vector<std::string>& files) {
   if (files.empty()) return default_text();
