@@ -94,12 +94,12 @@ data_progress write_data(const write_data_options& options,
   answer_options answers = asked;
   answers.context = std::min(asked.context, file.shape.context);
   answers.sequences = std::min(asked.sequences, sums.all);
-  data_journal journal(options.output, settings_of(options, file), answers.top_k,
-                       file.shape.vocabulary);
   llm::thread_pool threads(options.threads);
   const llm::model weights =
       file.load(llm::recipe_for(options.recipe, llm::quantize_options{}, file.shape), threads);
   teacher_answers teacher(weights, words, format ? &*format : nullptr, threads, answers, kernel);
+  data_journal journal(options.output, settings_of(options, file), answers.top_k,
+                       file.shape.vocabulary);
 
   using clock = std::chrono::steady_clock;
   const clock::time_point start = clock::now();

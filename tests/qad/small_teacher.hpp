@@ -19,8 +19,8 @@
 /// tokens.
 inline void write_small_teacher(const std::filesystem::path& path) {
   namespace er = edgerazor;
-  constexpr std::size_t hidden = 32, layers = 2, heads = 4, kv_heads = 2, head_size = 8,
-                        feed_forward = 48;
+  static constexpr std::size_t hidden = 32, layers = 2, heads = 4, kv_heads = 2, head_size = 8,
+                               feed_forward = 48;
   llm::vocabulary words = byte_vocabulary("");
   words.eos = 257;
   const std::size_t tokens = words.tokens.size();
