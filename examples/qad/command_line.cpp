@@ -8,10 +8,13 @@
 #include <optional>
 #include <thread>
 
+#include "config_command.hpp"
 #include "data_commands.hpp"
 #include "evaluate.hpp"
 #include "experiment.hpp"
 #include "export.hpp"
+#include "package_config.hpp"
+#include "quantization.hpp"
 #include "run.hpp"
 #include "support/system.hpp"
 #include <edgerazor/version.hpp>
@@ -27,7 +30,8 @@ struct request {
   run_options options;
   experiment_options experiment;
   training_options run;
-  std::string folder, teacher_folder, how = "qad", recipe, text_output, output, title = "qad";
+  std::string folder, teacher_folder, how = "qad", recipe, config, text_output, output,
+                                      title = "qad";
   std::size_t window = 0;
   bool no_features = false, tiny = false;
 };
@@ -148,6 +152,26 @@ void add_teacher(CLI::App& program) {
   });
 }
 
+/// What a configuration of EdgeRazor (Python) says, in place of the options that it excludes.
+void configure(const std::string& file, const shape& model, training_options& t) {
+  const configured_training told = training_of(read_package_config(file), model.layers);
+  if (told.group != 0 && (told.group != group_columns || told.kv_group != model.head_size)) {
+    throw std::invalid_argument(
+        er::quoted(file, er::longest_path) + ": groups of " + std::to_string(told.group) +
+        " columns and " + std::to_string(told.kv_group) + " of the cache, and this trainer has " +
+        std::to_string(group_columns) + " and those of a head, " + std::to_string(model.head_size));
+  }
+  t.how = told.distils ? method::qad : method::qat;
+  if (told.group != 0) t.recipe = told.recipe;
+  t.logits_loss = told.logits_loss;
+  t.features = told.features;
+  t.task_weight = told.task_weight;
+  t.logits_weight = told.logits_weight;
+  t.feature_weight = told.feature_weight;
+  t.confidence_k = told.confidence_k;
+  t.feature_layers = told.feature_layers;
+}
+
 void add_student(CLI::App& program) {
   const auto asked = std::make_shared<request>();
   run_options& options = asked->options;
@@ -190,6 +214,16 @@ void add_student(CLI::App& program) {
              "eakld: likeliest tokens of which the teacher's entropy is taken");
   add_number(command, "--feature-layers", t.feature_layers, support::positive,
              "qad: layers that the loss between hidden states selects");
+  CLI::Option* const config =
+      command
+          .add_option("--config", asked->config,
+                      "Configuration of EdgeRazor (Python), YAML or JSON: recipe and objective, in "
+                      "place of the options above")
+          ->type_name("FILE");
+  for (const char* const name :
+       {"--method", "--recipe", "--logits-loss", "--no-features", "--task-weight",
+        "--logits-weight", "--feature-weight", "--confidence-k", "--feature-layers"})
+    config->excludes(command.get_option(name));
   add_training(command, t);
   add_threads(command, t);
   add_bookkeeping(command, options);
@@ -207,6 +241,7 @@ void add_student(CLI::App& program) {
                                           : method::rounding;
     options.training.recipe = recipe_name(asked->recipe);
     options.training.features = !asked->no_features;
+    if (!asked->config.empty()) configure(asked->config, options.model, options.training);
     const corpus text(text_of(options), teacher.words);
     const run_result result = perform_run(options, text, &teacher, asked->folder, false);
     print_result(asked->folder, result.measured, true);
@@ -348,6 +383,7 @@ support::outcome run(std::vector<std::string> arguments) {
   add_export(program);
   add_experiment(program);
   add_data_commands(program);
+  add_inspect_config(program);
   return support::run(program, std::move(arguments));
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 #include <yaml-cpp/yaml.h>
@@ -237,9 +238,17 @@ class config_reader {
       refuse_at(node, "method: " + er::quoted(method) + ", expected " + std::string{expected});
   }
 
-  static constexpr std::array<std::string_view, 10> types{
-      "linear",   "embedding",          "conv1d",         "conv2d",         "conv3d",
-      "kv_cache", "multiheadattention", "llamaattention", "qwen2attention", "qwen3attention"};
+  static constexpr std::array<std::string_view, 11> types{"linear",
+                                                          "embedding",
+                                                          "conv1d",
+                                                          "conv2d",
+                                                          "conv3d",
+                                                          "kv_cache",
+                                                          "multiheadattention",
+                                                          "llamaattention",
+                                                          "qwen2attention",
+                                                          "qwen3attention",
+                                                          "qwen2_5omniattention"};
 
   /// Types by their names or by patterns of whole names.
   std::set<std::string_view> types_of(const YAML::Node& map, const char* key) const {
@@ -353,7 +362,7 @@ class config_reader {
     result.linear = takes("linear");
     result.embedding = takes("embedding");
     for (const char* const type :
-         {"kv_cache", "llamaattention", "qwen2attention", "qwen3attention"})
+         {"kv_cache", "llamaattention", "qwen2attention", "qwen3attention", "qwen2_5omniattention"})
       result.attention = result.attention || takes(type);
 
     const YAML::Node function = map["function"];
@@ -433,10 +442,11 @@ class config_reader {
   }
 
   void read_loss(const std::string& name, const YAML::Node& map, package_objective& out) const {
-    check_keys(map, name,
-               {"loss_type", "loss_function", "alpha", "temperature", "padding_id", "use_entropy",
-                "confidence_k", "reduction", "normalize", "layer_index",
-                "layer_index_adaptive_metric", "layer_index_adaptive_topk"});
+    check_keys(
+        map, name,
+        {"loss_type", "loss_function", "alpha", "temperature", "padding_id", "use_entropy",
+         "confidence_k", "reduction", "normalize", "layer_index", "layer_index_adaptive_metric",
+         "layer_index_adaptive_topk", "is_router_logits", "self_relation_distill_component"});
     const YAML::Node type_at = map["loss_type"], function_at = map["loss_function"];
     const std::string type = type_at ? text_of(type_at, "loss_type") : "logits";
     const std::string function =
@@ -446,12 +456,15 @@ class config_reader {
     const double alpha =
         map["alpha"] ? number_of(map["alpha"], "alpha", support::not_negative_real<double>) : 0.5;
     const er::reduction how = reduction_of(map);
-    const auto unused = [&](std::initializer_list<const char*> keys) {
-      for (const char* const key : keys) {
-        if (const YAML::Node node = map[key])
+    // Files that the package itself has written name every key, those of other losses too.
+    const auto unused = [&](std::initializer_list<std::pair<const char*, const char*>> keys) {
+      for (const auto& [key, otherwise] : keys) {
+        const YAML::Node node = map[key];
+        if (node && !has_default(node, key, otherwise))
           refuse_at(node, std::string{key} + ": a loss of " + type + " has none");
       }
     };
+    unused({{"is_router_logits", "false"}, {"self_relation_distill_component", "value"}});
     if (type == "logits") {
       if (out.logits) refuse_at(map, name + ": a second loss between logits");
       unused(
@@ -481,7 +494,7 @@ class config_reader {
       out.logits = loss;
     } else if (type == "hidden_states") {
       if (out.features) refuse_at(map, name + ": a second loss between hidden states");
-      unused({"temperature", "use_entropy", "confidence_k"});
+      unused({{"temperature", "2"}, {"use_entropy", "true"}, {"confidence_k", "5"}});
       if (function != "compute_mse") {
         refuse_at(function_or_map, "loss_function: " + er::quoted(function) +
                                        ", expected compute_mse with loss_type hidden_states");
@@ -494,6 +507,19 @@ class config_reader {
       refuse_at(type_at ? type_at : map,
                 "loss_type: " + er::quoted(type) + ", expected logits or hidden_states");
     }
+  }
+
+  /// Whether the value is that of a key that is absent: a number, "true", "false" or a word.
+  bool has_default(const YAML::Node& node, const std::string& key,
+                   const std::string& otherwise) const {
+    if (otherwise == "true" || otherwise == "false")
+      return flag_of(node, key) == (otherwise == "true");
+    const std::string text = text_of(node, key);
+    double value = 0, expected = 0;
+    const support::number_range<double> any{-1e9, 1e9};
+    if (support::read_number(text, any, value) && support::read_number(otherwise, any, expected))
+      return value == expected;
+    return text == otherwise;
   }
 
   er::reduction reduction_of(const YAML::Node& map) const {
@@ -510,9 +536,13 @@ class config_reader {
     const YAML::Node index = map["layer_index"], metric = map["layer_index_adaptive_metric"],
                      topk = map["layer_index_adaptive_topk"];
     const bool adaptive = index && index.IsScalar() && index.Scalar() == "adaptive";
-    for (const YAML::Node& node : {metric, topk}) {
-      if (node && !adaptive)
-        refuse_at(node, "layers are selected by a metric, and layer_index is not adaptive");
+    if (!adaptive) {
+      for (const auto& [node, key, otherwise] :
+           {std::tuple{metric, "layer_index_adaptive_metric", "cosine_similarity"},
+            std::tuple{topk, "layer_index_adaptive_topk", "3"}}) {
+        if (node && !has_default(node, key, otherwise))
+          refuse_at(node, std::string{key} + ": layer_index is not adaptive");
+      }
     }
     if (adaptive) {
       er::adaptive_layers layers;
@@ -648,6 +678,51 @@ er::distillation_recipe package_objective::published_form() const {
     if (features->normalize) other("normalize is true");
     if (features->how != er::reduction::batch_mean) other("reduction of features is no batch_mean");
     result.features = features->weight;
+  }
+  return result;
+}
+
+configured_training training_of(const package_config& config, std::size_t layers) {
+  configured_training result;
+  const auto cannot = [](const std::string& what) {
+    refuse("the configuration has " + what + ", which this trainer has not");
+  };
+  if (config.quantization) {
+    const er::recipe recipe = config.quantization->recipe(layers);
+    if (recipe.name.empty())
+      cannot(
+          "formats of weights and states (weight_function, target_types, overrides) that are "
+          "no named recipe's");
+    result.recipe = recipe.name;
+    result.group = recipe.activation_group;
+    result.kv_group = recipe.kv_group;
+  }
+  if (!config.objective) return result;
+  const package_objective& objective = *config.objective;
+  result.distils = true;
+  result.task_weight = objective.task;
+  if (objective.logits) {
+    using enum package_logits::divergence;
+    const package_logits& loss = *objective.logits;
+    if (loss.what == by_confidence) cannot("use_entropy: false");
+    if (loss.temperature != 1) cannot("temperature " + support::number_text(loss.temperature));
+    if (loss.how != er::reduction::batch_mean) cannot("another reduction than batch_mean");
+    result.logits_loss = loss.what == forward   ? "forward"
+                         : loss.what == reverse ? "reverse"
+                                                : "eakld";
+    result.logits_weight = loss.weight;
+    result.confidence_k = loss.confidence_k;
+  }
+  if (objective.features) {
+    const package_features& loss = *objective.features;
+    const auto* const adaptive = std::get_if<er::adaptive_layers>(&loss.layers);
+    if (adaptive == nullptr || adaptive->metric != er::layer_metric::cosine_similarity)
+      cannot("another layer_index than adaptive by cosine_similarity");
+    if (loss.normalize) cannot("normalize: true");
+    if (loss.how != er::reduction::batch_mean) cannot("another reduction than batch_mean");
+    result.features = true;
+    result.feature_weight = loss.weight;
+    result.feature_layers = adaptive == nullptr ? 0 : adaptive->count;
   }
   return result;
 }

@@ -92,6 +92,23 @@ struct package_config {
   std::optional<package_objective> objective;
 };
 
+/// A configuration in the words of this program's trainer.
+struct configured_training {
+  std::string recipe = "none";       ///< a name of edgerazor::find_recipe
+  std::size_t group = 0;             ///< columns that share a scale; 0: nothing is quantized
+  std::size_t kv_group = 0;          ///< likewise, of cached keys and values
+  bool distils = false;              ///< else the task alone: qat
+  std::string logits_loss = "none";  ///< "eakld", "forward", "reverse" or "none"
+  bool features = false;             ///< mean squared error, in its published absolute form
+  double task_weight = 1, logits_weight = 0, feature_weight = 0;
+  std::size_t confidence_k = 16, feature_layers = 3;
+};
+
+/// Throws std::invalid_argument, naming the key, where a decoder of so many layers can't be trained
+/// so: formats that no named recipe has, a blend by confidence, another temperature than 1, another
+/// reduction than batch_mean, features that are normalised or not selected by cosine similarity.
+configured_training training_of(const package_config& config, std::size_t layers);
+
 /// Reads a file with `qat_configuration` and `kd_configuration`, or one of the two without its
 /// name. Throws edgerazor::io_error with the file, the line and the key: where it can't be read or
 /// is no YAML, a key is unknown or there twice, a value is none of its kind, two values contradict

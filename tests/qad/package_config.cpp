@@ -265,6 +265,73 @@ TEST_CASE("overrides replace what they name, in order, where patterns and types 
   CHECK(recipe.weight_format("blk.0.attn_output.weight").empty());
 }
 
+TEST_CASE("keys of other losses may be there with what the package has in their absence") {
+  const config_folder in;
+  const std::string all =
+      "    is_router_logits: false\n    self_relation_distill_component: value\n"
+      "    normalize: false\n    layer_index_adaptive_topk: 3\n"
+      "    layer_index_adaptive_metric: cosine_similarity\n";
+  const std::string text =
+      "kd_configuration:\n  loss_1:\n    loss_type: logits\n    layer_index: null\n" + all +
+      "  loss_2:\n    loss_type: hidden_states\n    loss_function: compute_mse\n"
+      "    temperature: 2.0\n    use_entropy: true\n    confidence_k: 5\n    layer_index: 3\n" +
+      all;
+  CHECK(in.refusal(text) == "taken");
+  for (const auto& one : std::vector<std::array<std::string, 2>>{
+           {"is_router_logits: false", "is_router_logits: true"},
+           {"component: value", "component: both"},
+           {"normalize: false", "normalize: true"},
+           {"temperature: 2.0", "temperature: 2.5"},
+           {"use_entropy: true", "use_entropy: false"},
+           {"topk: 3", "topk: 4"},
+           {"layer_index: null", "layer_index: low"}}) {
+    CAPTURE(one[1]);
+    CHECK(in.refusal(replaced(text, one[0], one[1])).find(": a loss of ") != std::string::npos);
+  }
+}
+
+TEST_CASE("a trainer is told what it can do, and refused the rest by name") {
+  const config_folder in;
+  const std::string good = published_file("llama", "1.88", "64", "64", {"0.2", "4.0", "1.0"});
+  const qad::configured_training told = qad::training_of(in.read(good), 3);
+  CHECK(told.recipe == "w1_88_a8_kv8");
+  CHECK(told.group == 64);
+  CHECK(told.kv_group == 64);
+  CHECK(told.distils);
+  CHECK(told.logits_loss == "eakld");
+  CHECK(told.features);
+  CHECK(told.task_weight == 0.2);
+  CHECK(told.logits_weight == 4);
+  CHECK(told.feature_weight == 1);
+  CHECK(told.confidence_k == 16);
+  CHECK(told.feature_layers == 3);
+
+  const qad::configured_training other = qad::training_of(
+      in.read("loss_1:\n  loss_function: compute_kld_forward\n  temperature: 1\n  alpha: 3\n"), 3);
+  CHECK(other.recipe == "none");
+  CHECK(other.logits_loss == "forward");
+  CHECK(other.logits_weight == 3);
+  CHECK(other.task_weight == 1);
+  CHECK(!other.features);
+  // Without a kd_configuration it is qat.
+  const std::string qat = good.substr(0, good.find("kd_configuration"));
+  CHECK(!qad::training_of(in.read(qat), 3).distils);
+  CHECK(qad::training_of(in.read(qat), 3).task_weight == 1);
+
+  for (const auto& one : std::vector<std::array<std::string, 3>>{
+           {"use_entropy: True", "use_entropy: False", "use_entropy: false"},
+           {"temperature: 1.0", "temperature: 2.0", "temperature 2"},
+           {"reduction: batch_mean", "reduction: sum", "another reduction"},
+           {"layer_index: adaptive", "layer_index: high", "another layer_index"},
+           {"layer_index: adaptive", "layer_index: adaptive\n    normalize: true", "normalize"},
+           {"  - name: lm_head", "  - name: .*up_proj", "no named recipe's"},
+           {"target_types: [linear, embedding,", "target_types: [linear,", "no named recipe's"}}) {
+    CAPTURE(one[1]);
+    CHECK_THROWS_WITH_AS((void)qad::training_of(in.read(replaced(good, one[0], one[1])), 3),
+                         doctest::Contains(one[2].c_str()), std::invalid_argument);
+  }
+}
+
 TEST_CASE("what is not obeyed is refused by its name, with the line") {
   const config_folder in;
   const std::string good = published_file("qwen3", "1.88", "256", "128", {"0.1", "2", "0.1"});
@@ -319,7 +386,7 @@ TEST_CASE("what is not obeyed is refused by its name, with the line") {
       {"confidence_k: 16", "confidence_k: 1", "confidence_k: expected 2 to"},
       {"reduction: batch_mean", "reduction: none", "reduction: 'none', expected sum, mean"},
       {"layer_index: adaptive", "layer_index: all", "layer_index: 'all', expected a number"},
-      {"layer_index: adaptive", "layer_index_adaptive_topk: 3", "layer_index is not adaptive"},
+      {"layer_index: adaptive", "layer_index_adaptive_topk: 4", "layer_index is not adaptive"},
       {"layer_index: adaptive", "layer_index: adaptive\n    layer_index_adaptive_metric: l1",
        "layer_index_adaptive_metric: 'l1', expected"},
       {"  loss_2:\n    loss_type: hidden_states\n    loss_function: compute_mse\n"
