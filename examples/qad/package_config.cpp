@@ -467,8 +467,10 @@ class config_reader {
     unused({{"is_router_logits", "false"}, {"self_relation_distill_component", "value"}});
     if (type == "logits") {
       if (out.logits) refuse_at(map, name + ": a second loss between logits");
-      unused(
-          {"normalize", "layer_index", "layer_index_adaptive_metric", "layer_index_adaptive_topk"});
+      unused({{"normalize", "false"},
+              {"layer_index", ""},
+              {"layer_index_adaptive_metric", "cosine_similarity"},
+              {"layer_index_adaptive_topk", "3"}});
       package_logits loss{.weight = alpha, .how = how};
       using enum package_logits::divergence;
       const bool entropy = !map["use_entropy"] || flag_of(map["use_entropy"], "use_entropy");
