@@ -21,7 +21,7 @@ endfunction()
 #   venv pip                               modules of python3
 #   ctags                                  Universal Ctags
 #   sanitizers                             clang++'s runtime for libFuzzer and AddressSanitizer
-#   xsimd eigen doctest cli11 nlohmann_json utf8proc benchmark
+#   xsimd eigen doctest cli11 nlohmann_json utf8proc yaml_cpp benchmark
 function(edgerazor_has need result)
   set(found FALSE)
   if(need STREQUAL "c++")
@@ -65,6 +65,7 @@ function(edgerazor_has need result)
     set(header_cli11 CLI/CLI.hpp)
     set(header_nlohmann_json nlohmann/json.hpp)
     set(header_utf8proc utf8proc.h)
+    set(header_yaml_cpp yaml-cpp/yaml.h)
     set(header_benchmark benchmark/benchmark.h)
     string(REPLACE ":" ";" prefixes "$ENV{CMAKE_PREFIX_PATH}")
     find_file(header NAMES ${header_${need}} PATHS ${EDGERAZOR_UNPACKED}/usr ${prefixes} /usr/local /usr
@@ -197,6 +198,7 @@ set(package_doctest doctest-dev)
 set(package_cli11 libcli11-dev)
 set(package_nlohmann_json nlohmann-json3-dev)
 set(package_utf8proc libutf8proc-dev)
+set(package_yaml_cpp libyaml-cpp-dev)
 set(package_benchmark libbenchmark-dev)
 
 function(edgerazor_install_missing missing)

@@ -278,6 +278,13 @@ std::vector<token_id> chat_format::end_of_answer(token_id last) const {
 }
 
 chat_format::pieces chat_format::render(std::span<const message> conversation, bool wanted) const {
+  std::vector<std::size_t> ignored;
+  return render(conversation, wanted, ignored);
+}
+
+chat_format::pieces chat_format::render(std::span<const message> conversation, bool wanted,
+                                        std::vector<std::size_t>& begins) const {
+  begins.clear();
   pieces out;
   std::string system = says_.system;
   const bool given = !conversation.empty() && conversation[0].role == "system";
@@ -286,6 +293,7 @@ chat_format::pieces chat_format::render(std::span<const message> conversation, b
       throw std::invalid_argument("the model's chat template takes no system message");
     system = trimmed(conversation[0].text);
     conversation = conversation.subspan(1);
+    begins.push_back(0);
   }
   append_system(out, system, given || own_system_);
   const bool asks = !conversation.empty() && conversation[0].role == "user";
@@ -298,6 +306,7 @@ chat_format::pieces chat_format::render(std::span<const message> conversation, b
   bool first = true;
   for (std::size_t i = 0; i < conversation.size(); ++i) {
     const message& one = conversation[i];
+    begins.push_back(out.size());
     if (says_.unread_tools && (one.role == "tool" || !one.calls.empty()))
       throw std::invalid_argument(unread_tools);
     if (says_.alternates && (one.role == "user") != (i % 2 == 0)) {

@@ -2,6 +2,7 @@
 /// Conversations as a model was trained on them.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -70,6 +71,10 @@ class chat_format {
   /// template prints that in a way that this program does not follow, and where it takes one call
   /// at a time, or tools with the first question alone, and there are several or none.
   [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted) const;
+  /// The same. `begins` becomes where the pieces of each message begin. The first piece of an
+  /// answer is what any answer begins with: its header.
+  [[nodiscard]] pieces render(std::span<const message> conversation, bool wanted,
+                              std::vector<std::size_t>& begins) const;
 
   [[nodiscard]] const std::string& system_message() const noexcept { return says_.system; }
   [[nodiscard]] const chat_template& layout() const noexcept { return says_; }

@@ -41,23 +41,26 @@ constexpr std::size_t most_queries = 16;
 }  // namespace
 
 decoder::decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
-                 const er::kernel& k)
+                 const er::kernel& k, std::size_t sequences)
     : model_(weights),
       threads_(threads),
       kernel_(k),
       max_positions_(max_positions),
+      sizes_(sequences),
       clock_(threads) {
+  if (sequences == 0) throw std::invalid_argument("decoder: expected a sequence or more");
   const geometry& shape = weights.shape;
   // Of a head and position: bytes, and float scales of groups; or floats.
   const double each = weights.quantized_cache ? static_cast<double>(shape.head_size) + 4
                                               : 4.0 * static_cast<double>(shape.head_size);
   support::require_memory(
       2 * static_cast<double>(shape.layers) * static_cast<double>(shape.kv_heads) * each *
-          static_cast<double>(max_positions),
-      "the cache of keys and values of " + std::to_string(max_positions) + " positions",
+          static_cast<double>(max_positions) * static_cast<double>(sequences),
+      "the cache of keys and values of " + std::to_string(max_positions) + " positions" +
+          (sequences == 1 ? "" : " of " + std::to_string(sequences) + " sequences"),
       "; --context and --tokens say how many there are");
-  caches_.reserve(shape.layers);
-  for (std::size_t i = 0; i < shape.layers; ++i) {
+  caches_.reserve(sequences * shape.layers);
+  for (std::size_t i = 0; i < sequences * shape.layers; ++i) {
     if (weights.quantized_cache) {
       caches_.emplace_back(std::in_place_type<er::kv_cache>, shape.kv_heads, shape.head_size,
                            max_positions, weights.cache_group());
@@ -75,9 +78,18 @@ std::size_t decoder::cache_bytes() const {
   return sum;
 }
 
+void decoder::select(std::size_t sequence) {
+  if (sequence >= sizes_.size()) {
+    throw std::invalid_argument("decoder: sequence " + std::to_string(sequence) + " of " +
+                                std::to_string(sizes_.size()));
+  }
+  current_ = sequence;
+}
+
 void decoder::truncate(std::size_t size) {
-  size_ = std::min(size_, size);
-  for (layer_cache& cache : caches_) std::visit([size](auto& c) { c.truncate(size); }, cache);
+  sizes_[current_] = std::min(sizes_[current_], size);
+  for (std::size_t i = 0; i < model_.shape.layers; ++i)
+    std::visit([size](auto& c) { c.truncate(size); }, cache_of(current_, i));
 }
 
 /// The first `tokens` rows of a working buffer, which grows to the largest number ever needed:
@@ -187,8 +199,9 @@ void decoder::add_to_stream(std::size_t tokens) {
   for (std::size_t i = 0; i < tokens * model_.shape.hidden; ++i) stream_[i] += sum_[i];
 }
 
-void decoder::attention(const layer& weights, layer_cache& cache, std::size_t tokens) {
+void decoder::attention(std::size_t index, std::size_t tokens) {
   const geometry& shape = model_.shape;
+  const layer& weights = model_.layers[index];
   const auto q = rows(query_, tokens, shape.query_size()),
              mixed = rows(mixed_, tokens, shape.query_size());
   const auto k = rows(key_, tokens, shape.kv_size()), v = rows(value_, tokens, shape.kv_size());
@@ -218,14 +231,14 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     }
   });
   for (std::size_t t = 0; t < tokens; ++t) {
-    std::visit([&](auto& c) { c.append(k.row(t), v.row(t)); }, cache);
+    std::visit([&](auto& c) { c.append(k.row(t), v.row(t)); }, cache_of(sequence_of(t), index));
   }
 
   clock_.enter(step::attention);
   // A grain's queries share a key/value head: the heads that it serves, or where there are more
-  // tokens, those of one head for several tokens.
+  // tokens of a sequence, those of one head for several tokens.
   const std::size_t per_kv_head = shape.heads / shape.kv_heads;
-  const bool by_heads = tokens < per_kv_head;
+  const bool by_heads = tokens < per_kv_head || !each_.empty();
   const std::size_t lines =
       by_heads ? tokens * shape.kv_heads : shape.heads;  // of queries to be cut into grains
   const std::size_t line = by_heads ? per_kv_head : tokens,
@@ -237,15 +250,17 @@ void decoder::attention(const layer& weights, layer_cache& cache, std::size_t to
     const std::size_t head =
         by_heads ? grain / stretches % shape.kv_heads * per_kv_head + first : grain / stretches;
     std::size_t lengths[most_queries];
-    for (std::size_t i = 0; i < count; ++i) lengths[i] = size_ + token + (by_heads ? 0 : i) + 1;
+    for (std::size_t i = 0; i < count; ++i)
+      lengths[i] = position_of(token) + (by_heads ? 0 : i) + 1;
     const auto part = [&](const er::matrix_view<float>& all) -> er::matrix_view<float> {
       return {all.row(token).data() + head * shape.head_size, count, shape.head_size,
               by_heads ? shape.head_size : all.stride};
     };
     thread_local std::vector<float> scores;
     scores.resize(std::max(scores.size(), count * lengths[count - 1]));
-    attend(cache, head / per_kv_head, part(q), std::span{lengths}.first(count),
-           {scores.data(), count, lengths[count - 1]}, part(mixed), kernel_);
+    attend(cache_of(sequence_of(token), index), head / per_kv_head, part(q),
+           std::span{lengths}.first(count), {scores.data(), count, lengths[count - 1]}, part(mixed),
+           kernel_);
   });
   const std::array output{
       product{&weights.output.weights, &weights.output.bias, rows(sum_, tokens, shape.hidden)}};
@@ -286,9 +301,10 @@ void decoder::run_layer(std::size_t layer, std::size_t first, er::matrix_view<fl
     std::ranges::copy(stream.row(t), own.row(t).begin());
     model_.positions.fill_table(first + t, tables.row(t));
   }
-  size_ = first;
-  std::visit([first](auto& c) { c.truncate(first); }, caches_[layer]);
-  attention(model_.layers[layer], caches_[layer], stream.rows);
+  each_ = {};
+  sizes_[current_] = first;
+  std::visit([first](auto& c) { c.truncate(first); }, cache_of(current_, layer));
+  attention(layer, stream.rows);
   feed_forward(model_.layers[layer], stream.rows);
   for (std::size_t t = 0; t < stream.rows; ++t)
     std::ranges::copy(own.row(t), stream.row(t).begin());
@@ -308,26 +324,52 @@ er::matrix_view<const float> decoder::head_logits(er::matrix_view<const float> s
   return logits(0, stream.rows);
 }
 
-void decoder::forward(std::span<const token_id> tokens) {
+/// All layers over the tokens, one of each sequence of `each`, or all of the selected one.
+void decoder::run_layers(std::span<const token_id> tokens, std::span<const std::size_t> each) {
   const geometry& shape = model_.shape;
-  if (tokens.empty() || tokens.size() > batch)
-    throw std::invalid_argument("decoder: expected 1 to " + std::to_string(batch) + " tokens");
-  if (tokens.size() > max_positions_ - size_) {
-    throw std::invalid_argument("decoder: the text is longer than the " +
-                                std::to_string(max_positions_) + " positions there is room for");
-  }
+  each_ = each;
   clock_.enter(step::embedding);
   embed(tokens, rows(stream_, tokens.size(), shape.hidden));
   const auto tables = rows(turns_, tokens.size(), model_.positions.table_size());
   for (std::size_t t = 0; t < tokens.size(); ++t)
-    model_.positions.fill_table(size_ + t, tables.row(t));
+    model_.positions.fill_table(position_of(t), tables.row(t));
   for (std::size_t i = 0; i < shape.layers; ++i) {
-    attention(model_.layers[i], caches_[i], tokens.size());
+    attention(i, tokens.size());
     feed_forward(model_.layers[i], tokens.size());
   }
-  size_ += tokens.size();
   last_tokens_ = tokens.size();
   normalise(model_.output_norm, tokens.size());
+}
+
+void decoder::forward(std::span<const token_id> tokens) {
+  if (tokens.empty() || tokens.size() > batch)
+    throw std::invalid_argument("decoder: expected 1 to " + std::to_string(batch) + " tokens");
+  if (tokens.size() > max_positions_ - size()) {
+    throw std::invalid_argument("decoder: the text is longer than the " +
+                                std::to_string(max_positions_) + " positions there is room for");
+  }
+  run_layers(tokens, {});
+  sizes_[current_] += tokens.size();
+}
+
+er::matrix_view<const float> decoder::next_each(std::span<const std::size_t> sequences,
+                                                std::span<const token_id> tokens) {
+  if (sequences.empty() || sequences.size() > batch || tokens.size() != sequences.size()) {
+    throw std::invalid_argument("decoder: expected 1 to " + std::to_string(batch) +
+                                " sequences and a token of each");
+  }
+  std::vector<bool> seen(sizes_.size());
+  for (const std::size_t one : sequences) {
+    if (one >= sizes_.size() || seen[one] || sizes_[one] == max_positions_) {
+      throw std::invalid_argument("decoder: sequence " + std::to_string(one) + " of " +
+                                  std::to_string(sizes_.size()) +
+                                  " is none, is full or is there twice");
+    }
+    seen[one] = true;
+  }
+  run_layers(tokens, sequences);
+  for (const std::size_t one : sequences) ++sizes_[one];
+  return logits(0, tokens.size());
 }
 
 er::matrix_view<const float> decoder::logits(std::size_t first, std::size_t count) {

@@ -30,7 +30,8 @@ inline constexpr std::size_t layer_inputs = 4;
 /// Sees every such input, one row a token, before it is quantized.
 using input_observer = std::function<void(layer_input, er::matrix_view<const float>)>;
 
-/// One sequence. For each token x = embedding, then for each layer
+/// Sequences, each with its own cache; but for `next_each` one at a time, of which `select` says
+/// which. For each token x = embedding, then for each layer
 ///
 ///     n = rms_norm(x)     x += Wo attention(rope(norm(Wq n)), rope(norm(Wk n)), Wv n)
 ///     n = rms_norm(x)     x += Wdown (silu(Wgate n) * (Wup n))
@@ -39,16 +40,21 @@ using input_observer = std::function<void(layer_input, er::matrix_view<const flo
 ///
 /// and logits = head rms_norm(x). Where a matrix is quantized, its input is quantized to int8 once
 /// for all matrices that share it, and their rows are one job for the threads. Results depend
-/// neither on the number of threads nor on how a sequence is cut into calls.
+/// neither on the number of threads nor on how a sequence is cut into calls, nor on the sequences
+/// beside it.
 class decoder {
  public:
   /// Positions in one pass through the layers: long prompts go in pieces of so many tokens.
   static constexpr std::size_t batch = 128;
 
   /// Refers to the first two. Memory for all positions is taken now. Throws std::invalid_argument
-  /// where the machine has less.
+  /// where the machine has less. Each of the sequences has room for `max_positions`.
   decoder(const model& weights, thread_pool& threads, std::size_t max_positions,
-          const er::kernel& k = er::best_kernel());
+          const er::kernel& k = er::best_kernel(), std::size_t sequences = 1);
+
+  /// All that follows is about this sequence, which is the first one until then. Throws
+  /// std::invalid_argument where there is none of that number.
+  void select(std::size_t sequence);
 
   /// Appends tokens and returns the logits that follow the last one, valid until the next call.
   /// Throws std::invalid_argument where there are none, where there is no room for them, or on an
@@ -60,6 +66,12 @@ class decoder {
   /// Logits (count x vocabulary) after tokens [first, first + count) of the last `forward`; valid
   /// until the next call.
   er::matrix_view<const float> logits(std::size_t first, std::size_t count);
+
+  /// Appends to each of `sequences`, at most `batch`, one token, and returns the logits that follow
+  /// each (a row of the vocabulary), valid until the next call. All of them share every product.
+  /// Throws as `next` does, and where a sequence is none or there twice.
+  er::matrix_view<const float> next_each(std::span<const std::size_t> sequences,
+                                         std::span<const token_id> tokens);
 
   /// One layer alone, in place over the x of positions [first, first + stream.rows), at most
   /// `batch`; the layer must have seen those before. `next` and `forward` know nothing of it:
@@ -78,7 +90,8 @@ class decoder {
 
   /// Forgets the positions from `size` on.
   void truncate(std::size_t size);
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t size() const noexcept { return sizes_[current_]; }
+  [[nodiscard]] std::size_t sequences() const noexcept { return sizes_.size(); }
   [[nodiscard]] std::size_t max_positions() const noexcept { return max_positions_; }
   [[nodiscard]] std::size_t cache_bytes() const;
 
@@ -97,19 +110,32 @@ class decoder {
   void with_input(step what, std::size_t bytes, er::matrix_view<const float> in,
                   std::span<const er::weight_ref> matrices, const er::any_matrix& w, Use&& use);
   void normalise(const std::vector<float>& weight, std::size_t tokens);
-  void attention(const layer& weights, layer_cache& cache, std::size_t tokens);
+  void run_layers(std::span<const token_id> tokens, std::span<const std::size_t> each);
+  void attention(std::size_t layer, std::size_t tokens);
   void feed_forward(const layer& weights, std::size_t tokens);
   void add_to_stream(std::size_t tokens);
   void show(layer_input which, er::matrix_view<const float> in) const {
     if (observer_) observer_(which, in);
   }
   er::matrix_view<float> rows(std::vector<float>& buffer, std::size_t tokens, std::size_t cols);
+  /// Of row t of the pass.
+  [[nodiscard]] std::size_t sequence_of(std::size_t t) const noexcept {
+    return each_.empty() ? current_ : each_[t];
+  }
+  [[nodiscard]] std::size_t position_of(std::size_t t) const noexcept {
+    return each_.empty() ? sizes_[current_] + t : sizes_[each_[t]];
+  }
+  [[nodiscard]] layer_cache& cache_of(std::size_t sequence, std::size_t layer) noexcept {
+    return caches_[sequence * model_.shape.layers + layer];
+  }
 
   const model& model_;
   thread_pool& threads_;
   const er::kernel& kernel_;
-  std::size_t max_positions_, size_ = 0, last_tokens_ = 0;
-  std::vector<layer_cache> caches_;
+  std::size_t max_positions_, current_ = 0, last_tokens_ = 0;
+  std::vector<std::size_t> sizes_;     ///< of the sequences
+  std::span<const std::size_t> each_;  ///< rows' sequences in this pass; empty: current_
+  std::vector<layer_cache> caches_;    ///< a sequence's one after the other
   std::map<std::pair<std::size_t, std::size_t>, er::packed_activations>
       activations_;  ///< by columns and group
 

@@ -50,10 +50,11 @@ struct sampling {
   std::size_t top_k = 0;  ///< keep the k likeliest tokens; 0: all
   float top_p = 1;  ///< of those keep the likeliest that together reach this probability; 1: all
   std::uint64_t seed = 1;
+  float min_p = 0;  ///< of those drop what is less likely than this part of the likeliest; 0: none
 };
 
 /// p_i = softmax(logit_i / temperature), restricted to top_k, renormalised, restricted to top_p,
-/// then drawn from.
+/// then by min_p, then drawn from.
 ///
 /// A seed fixes the draws on every machine: std::mt19937_64 is specified to the bit, and its
 /// numbers become real ones here, not in a std distribution, which is not.
@@ -64,6 +65,8 @@ class sampler {
       throw std::invalid_argument("sampler: the temperature must be 0 or more");
     if (!(how.top_p > 0 && how.top_p <= 1))
       throw std::invalid_argument("sampler: top-p must be above 0 and at most 1");
+    if (!(how.min_p >= 0 && how.min_p <= 1))
+      throw std::invalid_argument("sampler: min-p must be 0 to 1");
   }
 
   /// Throws std::invalid_argument where a logit is not finite.
@@ -108,6 +111,9 @@ class sampler {
     std::size_t count = 0;
     while (count < kept && nucleus < static_cast<double>(how_.top_p) * total)
       nucleus += candidates_[count++].weight;
+    // The likeliest weighs 1.
+    while (count > 1 && candidates_[count - 1].weight < static_cast<double>(how_.min_p))
+      nucleus -= candidates_[--count].weight;
 
     // 53 random bits: every double in [0, 1) that is a multiple of 2^-53 is equally likely.
     double left = static_cast<double>(random_() >> 11) * 0x1p-53 * nucleus;

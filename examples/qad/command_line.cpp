@@ -8,10 +8,14 @@
 #include <optional>
 #include <thread>
 
+#include "config_command.hpp"
+#include "data_commands.hpp"
 #include "evaluate.hpp"
 #include "experiment.hpp"
 #include "export.hpp"
 #include "llm/model.hpp"
+#include "package_config.hpp"
+#include "quantization.hpp"
 #include "run.hpp"
 #include "stored_weights.hpp"
 #include "support/system.hpp"
@@ -28,7 +32,8 @@ struct request {
   run_options options;
   experiment_options experiment;
   training_options run;
-  std::string folder, teacher_folder, how = "qad", recipe, text_output, output, title = "qad";
+  std::string folder, teacher_folder, how = "qad", recipe, config, text_output, output,
+                                      title = "qad";
   std::string feature_form = "relative";
   std::size_t window = 0, tokens = 0;
   bool no_features = false, tiny = false, profile = false, best = false;
@@ -182,6 +187,26 @@ void take_teacher(run_options& o, const teacher_model& teacher, const CLI::App& 
   if (tokens != 0) t.steps = (tokens + tokens_a_step - 1) / tokens_a_step;
 }
 
+/// What a configuration of EdgeRazor (Python) says, in place of the options that it excludes.
+void configure(const std::string& file, const shape& model, training_options& t) {
+  const configured_training told = training_of(read_package_config(file), model.layers);
+  if (told.group != 0 && told.kv_group != model.head_size) {
+    throw std::invalid_argument(
+        er::quoted(file, er::longest_path) + ": groups of " + std::to_string(told.kv_group) +
+        " of the cache, and this trainer has those of a head, " + std::to_string(model.head_size));
+  }
+  t.how = told.distils ? method::qad : method::qat;
+  if (told.group != 0) t.recipe = told.recipe, t.group = told.group;
+  t.logits_loss = told.logits_loss;
+  t.features = told.features;
+  t.features_absolute = true;
+  t.task_weight = told.task_weight;
+  t.logits_weight = told.logits_weight;
+  t.feature_weight = told.feature_weight;
+  t.confidence_k = told.confidence_k;
+  t.feature_layers = told.feature_layers;
+}
+
 void add_student(CLI::App& program) {
   const auto asked = std::make_shared<request>();
   run_options& options = asked->options;
@@ -247,6 +272,16 @@ void add_student(CLI::App& program) {
   command.add_flag("--recompute", t.recompute,
                    "Less memory for a fifth more time: the states of blocks are computed twice");
   command.add_flag("--profile", asked->profile, "Tell where the time went");
+  CLI::Option* const config =
+      command
+          .add_option("--config", asked->config,
+                      "Configuration of EdgeRazor (Python), YAML or JSON: recipe and objective, in "
+                      "place of the options above")
+          ->type_name("FILE");
+  for (const char* const name : {"--method", "--recipe", "--logits-loss", "--no-features",
+                                 "--task-weight", "--logits-weight", "--feature-weight",
+                                 "--feature-form", "--confidence-k", "--feature-layers", "--group"})
+    config->excludes(command.get_option(name));
   add_training(command, t);
   add_threads(command, t);
   add_bookkeeping(command, options);
@@ -261,6 +296,7 @@ void add_student(CLI::App& program) {
     options.training.recipe = recipe_name(asked->recipe);
     options.training.features = !asked->no_features;
     options.training.features_absolute = asked->feature_form == "absolute";
+    if (!asked->config.empty()) configure(asked->config, options.model, options.training);
     if (!teacher.has_run) static_cast<void>(claim_text(options));
     const corpus text(text_of(options), teacher.words);
     std::fprintf(stderr, "teacher: %s (%s)\n", options.teacher_folder.c_str(),
@@ -408,6 +444,8 @@ support::outcome run(std::vector<std::string> arguments) {
   add_evaluate(program);
   add_export(program);
   add_experiment(program);
+  add_data_commands(program);
+  add_inspect_config(program);
   return support::run(program, std::move(arguments));
 }
 

@@ -9,6 +9,7 @@
 
 #include "byte_pair_training.hpp"
 #include "llm/utf8.hpp"
+#include "mixed_hash.hpp"
 #include "support/system.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
@@ -46,16 +47,6 @@ std::string default_text() {
   return join_verses(verses);
 }
 
-/// Offset of the first byte that is not part of a UTF-8 character; the size where all are.
-std::size_t first_invalid(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const llm::utf8_character next = llm::first_character(text.substr(at));
-    if (next.code == llm::replacement_character && text.substr(at, 3) != "\xef\xbf\xbd") return at;
-    at += next.size;
-  }
-  return text.size();
-}
-
 std::string read_file(const std::string& path) {
   std::string text = support::read_text(path);
   if (text.empty())
@@ -67,16 +58,16 @@ std::string read_file(const std::string& path) {
   return text;
 }
 
-/// A bijection of 64-bit numbers that no two neighbours survive: the finalizer of SplitMix64
-/// (Steele et al., 2014).
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-  return x ^ x >> 31;
-}
-
 }  // namespace
+
+std::size_t first_invalid(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const llm::utf8_character next = llm::first_character(text.substr(at));
+    if (next.code == llm::replacement_character && text.substr(at, 3) != "\xef\xbf\xbd") return at;
+    at += next.size;
+  }
+  return text.size();
+}
 
 std::string read_text(const std::vector<std::string>& files) {
   if (files.empty()) return default_text();
@@ -151,7 +142,7 @@ batches::batches(std::span<const token_id> text, std::size_t sequences, std::siz
 std::span<const token_id> batches::operator()(std::uint64_t step) {
   const std::uint64_t starts = text_.size() - length_;
   for (std::size_t i = 0; i < sequences_; ++i) {
-    const std::uint64_t start = mix(mix(mix(seed_) ^ step) ^ i) % starts;
+    const std::uint64_t start = mixed(mixed(mixed(seed_) ^ step) ^ i) % starts;
     std::copy_n(text_.begin() + static_cast<std::ptrdiff_t>(start), length_ + 1,
                 rows_.begin() + static_cast<std::ptrdiff_t>(i * (length_ + 1)));
   }

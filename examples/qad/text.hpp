@@ -16,6 +16,9 @@ namespace qad {
 
 using llm::token_id;
 
+/// Offset of the first byte that is not part of a UTF-8 character; the size where all are.
+std::size_t first_invalid(std::string_view text);
+
 /// The files one after the other, a line feed between two. Without files: the King James Bible, 4.2
 /// MB of English in the public domain, as the packaged program `bible` prints it, each chapter one
 /// line. Throws edgerazor::io_error on a file that can't be read, is empty or is not UTF-8, and

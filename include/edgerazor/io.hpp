@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Files: GGUF read, written and exported, packed matrices in it, EdgeRazor (Python)'s checkpoints,
-/// and packed layers of other checkpoints.
+/// packed layers of other checkpoints, and a teacher's likeliest tokens.
 #pragma once
 
 #include <edgerazor/io/atomic_file.hpp>
@@ -22,4 +22,6 @@
 #include <edgerazor/io/mapped_file.hpp>
 #include <edgerazor/io/packed_linear.hpp>
 #include <edgerazor/io/packed_model.hpp>
+#include <edgerazor/io/top_k_file.hpp>
+#include <edgerazor/io/top_k_writer.hpp>
 #include <edgerazor/version.hpp>

@@ -318,6 +318,77 @@ TEST_CASE("a truncated sequence goes on as if the rest had never been") {
   CHECK(std::equal(again.begin(), again.end(), expected.begin(), expected.end()));
 }
 
+TEST_CASE("sequences side by side have the bits that each has alone") {
+  const llm::geometry shape = small_shape(llm::architecture::qwen3);
+  constexpr unsigned seed = 11;
+  CAPTURE(seed);
+  for (const char* const format : {"f16", "int4_g8", "ternary2_g8", "int4_g8+sparse"}) {
+    CAPTURE(format);
+    known_weights weights(seed, format);
+    llm::model model = llm::build_model(shape, weights);
+    for (const bool quantized : {false, true}) {
+      model.quantized_cache = quantized;
+      std::mt19937 random(seed);
+      constexpr std::size_t count = 7, steps = 6;
+      std::vector<std::vector<llm::token_id>> texts(count);
+      for (std::size_t s = 0; s < count; ++s) {
+        for (std::size_t t = 0; t < 1 + s + steps; ++t)
+          texts[s].push_back(static_cast<llm::token_id>(random() % shape.vocabulary));
+      }
+      for (const std::size_t pool : {std::size_t{1}, std::size_t{3}}) {
+        llm::thread_pool threads(pool);
+        llm::decoder together(model, threads, 20, er::best_kernel(), count);
+        CHECK(together.sequences() == count);
+        for (std::size_t s = 0; s < count; ++s) {  // prompts of different sizes
+          together.select(s);
+          (void)together.next(std::span{texts[s]}.first(1 + s));
+        }
+        for (std::size_t step = 0; step < steps; ++step) {
+          // All, or every second one, from the last to the first.
+          std::vector<std::size_t> which;
+          std::vector<llm::token_id> tokens;
+          for (std::size_t s = count; s-- > 0;) {
+            if (step % 2 == 1 && s % 2 == 1) continue;
+            which.push_back(s);
+            together.select(s);
+            tokens.push_back(texts[s][together.size()]);
+          }
+          const auto logits = together.next_each(which, tokens);
+          for (std::size_t row = 0; row < which.size(); ++row) {
+            together.select(which[row]);
+            llm::decoder alone(model, threads, 20);
+            const auto expected = alone.next(std::span{texts[which[row]]}.first(together.size()));
+            CHECK(std::ranges::equal(logits.row(row), expected));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("sequences that are none, full or there twice are refused, and the others go on") {
+  const llm::geometry shape = small_shape(llm::architecture::llama);
+  known_weights weights(3, "f16");
+  const llm::model model = llm::build_model(shape, weights);
+  llm::thread_pool threads(1);
+  llm::decoder runs(model, threads, 2, er::best_kernel(), 3);
+  using ids = std::vector<std::size_t>;
+  using words = std::vector<llm::token_id>;
+  CHECK_THROWS_AS((void)runs.next_each(ids{}, words{}), std::invalid_argument);
+  CHECK_THROWS_AS((void)runs.next_each(ids{0}, words{1, 2}), std::invalid_argument);
+  CHECK_THROWS_AS((void)runs.next_each(ids{3}, words{1}), std::invalid_argument);
+  CHECK_THROWS_AS((void)runs.next_each(ids{1, 1}, words{1, 2}), std::invalid_argument);
+  CHECK_THROWS_AS((void)runs.next_each(ids{0, 1}, words{1, 50}), std::invalid_argument);
+  CHECK_THROWS_AS(runs.select(3), std::invalid_argument);
+  CHECK_THROWS_AS(llm::decoder(model, threads, 2, er::best_kernel(), 0), std::invalid_argument);
+  runs.select(1);
+  (void)runs.next(words{1, 2});
+  CHECK_THROWS_AS((void)runs.next_each(ids{0, 1}, words{1, 2}), std::invalid_argument);
+  const auto logits = runs.next_each(ids{0, 2}, words{4, 5});
+  llm::decoder alone(model, threads, 2);
+  CHECK(std::ranges::equal(logits.row(1), alone.next(words{5})));
+}
+
 TEST_CASE("what can't be run is refused") {
   known_weights weights(5, "f32");
   const llm::model model = llm::build_model(small_shape(llm::architecture::llama), weights);

@@ -86,6 +86,24 @@ TEST_CASE("top-k and top-p keep the likeliest tokens only") {
   CHECK(drawn({1, 2, 0.5f, 1}) == std::array<bool, 4>{false, true, false, false});
 }
 
+TEST_CASE("min-p drops what is less likely than a part of the likeliest") {
+  // Probabilities in the ratio 8 : 4 : 2 : 1.
+  const std::vector<float> logits{std::log(2.0f), std::log(8.0f), std::log(1.0f), std::log(4.0f)};
+  const auto seen = [&](float min_p) {
+    llm::sampler choose({.temperature = 1, .seed = 3, .min_p = min_p});
+    std::vector<int> counts(4);
+    for (int i = 0; i < 3000; ++i) ++counts[static_cast<std::size_t>(choose(logits))];
+    return counts;
+  };
+  for (const int count : seen(0.1f)) CHECK(count > 100);
+  CHECK(seen(0.2f)[2] == 0);
+  CHECK(seen(0.2f)[0] > 300);
+  CHECK((seen(0.3f)[0] == 0 && seen(0.3f)[3] > 800));
+  CHECK(seen(1) == std::vector<int>{0, 3000, 0, 0});
+  for (const float bad : {-0.1f, 1.1f, std::numeric_limits<float>::quiet_NaN()})
+    CHECK_THROWS_AS(llm::sampler({.min_p = bad}), std::invalid_argument);
+}
+
 TEST_CASE("what can't be drawn from is refused") {
   llm::sampler choose({});
   CHECK_THROWS_AS((void)choose(std::vector<float>{}), std::invalid_argument);
