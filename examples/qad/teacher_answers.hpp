@@ -69,9 +69,9 @@ class teacher_answers {
                   const llm::chat_format* format, llm::thread_pool& threads,
                   const answer_options& options, const llm::er::kernel& kernel);
 
-  /// Answers what `next` gives until it gives nothing, and hands each to `done` when it is finished,
-  /// which is in no order. What comes out depends neither on the number of sequences nor on that
-  /// of threads.
+  /// Answers what `next` gives until it gives nothing, and hands each to `done` when it is
+  /// finished, which is in no order. What comes out depends neither on the number of sequences nor
+  /// on that of threads.
   void run(const std::function<std::optional<numbered_conversation>()>& next,
            const std::function<void(answered_conversation&&)>& done);
 

@@ -101,7 +101,7 @@ QAD = {
         option("--method", "qad", "qat", "rounding"), option("--recipe", "w1_88", "w4", "int3", "none"),
         option("--logits-loss", "eakld", "forward", "reverse", "none"), option("--no-features"),
         option("--task-weight", *REALS), option("--logits-weight", *REALS), option("--feature-weight", *REALS),
-        option("--confidence-k", "2", "16", "1"), option("--feature-layers", "1", "9"),
+        option("--confidence-k", "2", "16", "1"), option("--feature-layers", "1", "9"), option("--config", "../config.yaml"),
         *TRAINING, option("--threads", "1", "2"), *KEEPING,
     ],
     "evaluate": [
@@ -112,6 +112,7 @@ QAD = {
         option(None, "../teacher", "missing"), option("--output", "out.gguf", "old.gguf"),
         option("--recipe", "w1_58", "int2", "none"), option("--name", "mine"),
     ],
+    "inspect-config": [option(None, "../config.yaml", "../text.txt", "missing"), option("--layers", "1", "28")],
 }  # fmt: skip
 # Without these a sub-command ends at once: they are nearly always given, with a value that makes sense.
 NEEDED = {"--model", "--output", "--folder", "--teacher", "--prompt", None}
@@ -242,6 +243,8 @@ def prepare(folder, llm, qad):
         with open(os.path.join(folder, "demo.gguf"), "rb") as whole, open(os.path.join(folder, "cut.gguf"), "wb") as cut:
             cut.write(whole.read(100_000))
     if qad:
+        with open(os.path.join(folder, "config.yaml"), "w") as file:
+            file.write("loss_1:\n  loss_function: compute_kld_confidence\n  temperature: 1\n  alpha: 2\n")
         shape = "--vocabulary 300 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --head-size 16 --feed-forward 32 --context 16"
         subprocess.run([qad, "teacher", "--folder", "teacher", "--text", "text.txt", "--split-block", "200", "--split-every",
                         "5", "--steps", "2", *shape.split()], cwd=folder, check=True, stdout=subprocess.DEVNULL,

@@ -184,7 +184,8 @@ TEST_CASE("the same as JSON, and each block alone") {
   const std::string function =
       std::string{R"("function": {"epsilon": 1e-05, "weight_function": ")"} + weights +
       R"(absmax_per_block_int4", "w_scale_factor": 2.0, "w_block_size": 128, "kv_block_size": -1,
-	"is_w_quantized": false, "kv_cache_function": "", "activation_function": null}, "training": "all")";
+	"is_w_quantized": false, "kv_cache_function": "", "activation_function": null},
+	"training": "all")";
   const std::string losses =
       R"("loss_1": {"loss_type": "hidden_states", "loss_function": "compute_mse", "alpha": 0.5,
       "layer_index": ["low", "mid", -1]})";

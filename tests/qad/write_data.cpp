@@ -183,7 +183,7 @@ TEST_CASE("a run that is killed goes on, and writes the file of one that was not
                     stopped);
     CHECK(!std::filesystem::exists(how.output));
     std::string text = text_of_file(partial), numbers = text_of_file(rows);
-    // A line that was cut off is forgotten, so is a sequence whose line is not there, or is in part.
+    // A line that was cut off is forgotten, and so is a sequence whose line is not there.
     write_text(partial, text + (stop % 2 == 0 ? "{\"line\": 9, \"mess" : ""));
     write_text(rows, numbers + numbers.substr(64, stop % 3 == 0 ? 64 : stop % 3));
   }
