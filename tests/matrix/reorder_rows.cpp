@@ -95,6 +95,24 @@ TEST_CASE("parts of a sum are reordered, and its stages stay") {
                                std::span<const std::uint32_t>{columns}, moved_part})));
 }
 
+TEST_CASE("of a low-rank part U's rows are reordered, and V stays") {
+  const std::vector<float> weights = some_weights();
+  const std::vector<std::uint32_t> order = some_order();
+  const auto pack = [&](const char* name, std::size_t count, std::size_t width) {
+    return er::any_matrix::pack(*er::matrix_format::parse(name),
+                                er::matrix_view<const float>{weights.data(), count, width});
+  };
+  const er::any_matrix packed = pack("int4_g8", rows, cols), u = pack("int4_g4", rows, 5),
+                       v = pack("f16", 5, cols);
+  const auto composed = [&](const er::any_matrix& a, const er::any_matrix& b) {
+    return er::any_matrix::joined(er::sum_of{er::rotated{er::hadamard{4}, a}, er::low_rank{b, v}});
+  };
+  const er::any_matrix moved = er::reordered_rows(composed(packed, u), order);
+  CHECK(moved.fmt().name() == "rotated_4(int4_g8)+low_rank_5(int4_g4*f16)");
+  CHECK(bytes_of(moved) ==
+        bytes_of(composed(er::reordered_rows(packed, order), er::reordered_rows(u, order))));
+}
+
 TEST_CASE("what is no order of the rows is refused, and rows that share their scales") {
   const std::vector<float> weights = some_weights();
   const er::matrix_view<const float> view{weights.data(), rows, cols};

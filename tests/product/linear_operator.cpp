@@ -424,6 +424,11 @@ TEST_CASE("prepare: V x is made once for all that ask for it, its rows by all th
     const prepared in(w, some);
     er::gemm(w, in.x, {z.data(), count, 3});
     CHECK(same_bits(y, z));
+    grains = 0;
+    std::vector<float> one_token(3);
+    er::gemv(w, some.row(0), std::span<float>{one_token}, {.executor = executor});
+    CHECK(grains > 1);
+    CHECK(std::memcmp(one_token.data(), y.data(), 3 * sizeof(float)) == 0);
   }
 }
 
