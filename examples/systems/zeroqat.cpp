@@ -36,9 +36,9 @@ int main() {
   double trace = 0;
   for (std::size_t c = 0; c < p.cols; ++c) trace += p.moments(c, c);
   const double row_rate = 0.3 * energy / (2 * trace);
-  const auto trained = [&](float width) {
+  const auto trained = [&](float width, double part) {
     std::vector<float> w = p.weights, plus(w.size()), minus(w.size());
-    const float rate = static_cast<float>(row_rate / static_cast<double>(p.rows));
+    const float rate = static_cast<float>(part * row_rate / static_cast<double>(p.rows));
     for (std::uint64_t step = 0; step < count; ++step) {
       random.perturb(w, step, 0, width, plus);
       random.perturb(w, step, 0, -width, minus);
@@ -48,20 +48,21 @@ int main() {
     }
     return w;
   };
-  const std::vector<float> zeroth = trained(eps);
+  const std::vector<float> zeroth = trained(eps, 1);
   const double ours = report(p, "ZeroQAT, eps of the grid's step", pack_trained(zeroth));
-  const double far = report(p, "ZeroQAT, eps 1e-4", pack_trained(trained(1e-4f)));
+  const double far = report(p, "ZeroQAT, eps 1e-4", pack_trained(trained(1e-4f, 1e-3)));
 
   // d loss / d q = 2 (q - w) H, passed to w.
   std::vector<float> w = p.weights;
   for (std::uint64_t step = 0; step < count; ++step) {
     round(w);
+    const double left = 1 - static_cast<double>(step) / count;
     for (std::size_t r = 0; r < p.rows; ++r) {
       for (std::size_t c = 0; c < p.cols; ++c) {
         double g = 0;
         for (std::size_t k = 0; k < p.cols; ++k)
           g += static_cast<double>(q[r * p.cols + k] - p.weights[r * p.cols + k]) * p.moments(k, c);
-        w[r * p.cols + c] -= static_cast<float>(row_rate * 2 * g / energy);
+        w[r * p.cols + c] -= static_cast<float>(0.03 * left * row_rate * 2 * g / energy);
       }
     }
   }
