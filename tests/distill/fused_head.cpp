@@ -20,7 +20,7 @@ TEST_SUITE_BEGIN("distill/fused_head");
 
 namespace {
 
-constexpr std::size_t tokens = 70, vocabulary = 1300, student_width = 20, teacher_width = 33;
+constexpr std::size_t tokens = 140, vocabulary = 1300, student_width = 20, teacher_width = 33;
 
 std::vector<float> normal(std::size_t size, float scale, std::mt19937& random) {
   std::normal_distribution<float> draw(0, scale);
@@ -196,11 +196,11 @@ TEST_CASE("what a fused head refuses") {
   const er::matrix_view<float> g{gradient.data(), tokens, student_width};
   CHECK_THROWS_WITH(loss(m.student_hidden(), m.student_logits(), m.teacher_hidden(),
                          m.teacher_logits(), m.batch(), g, std::span{workspace}.first(10)),
-                    "fused_head: a workspace of 10 floats, expected 196678");
+                    "fused_head: a workspace of 10 floats, expected 786572");
   CHECK_THROWS_WITH(
       loss(m.student_hidden(), m.teacher_logits(), m.teacher_hidden(), m.teacher_logits(),
            m.batch(), g, workspace),
-      "fused_head: hidden states are 70 x 20 and 70 x 33, the heads take 33 and 33 columns");
+      "fused_head: hidden states are 140 x 20 and 140 x 33, the heads take 33 and 33 columns");
 }
 
 TEST_CASE("fused_head: weights and sizes without meaning are refused") {
