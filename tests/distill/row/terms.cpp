@@ -95,4 +95,17 @@ TEST_CASE("terms: the gradient of a sure student under a teacher that is not, in
   }
 }
 
+TEST_CASE("terms: a temperature beside which the difference of two logits is rounded") {
+  constexpr std::size_t size = 9000;
+  std::vector<float> s(size), t(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    s[i] = i % 3 == 0 ? 1e-6f : -1e-6f;
+    t[i] = 1e-30f * std::sin(static_cast<float>(i));
+  }
+  const row::logit_pair rows{{s.data(), size}, {t.data(), size}, 1e30};
+  const row::divergence_term term{row::term_kind::jensen_shannon, 0.5};
+  const double expected = row::sum_terms(term, rows, row::row_statistics(rows, false)).value;
+  CHECK(row::term_row(term, rows, 1, {}) == doctest::Approx(expected).epsilon(1e-6));
+}
+
 TEST_SUITE_END();

@@ -354,10 +354,11 @@ class kl_passes {
 
 /// Whether a row is looked at in float first.
 [[nodiscard]] inline bool starts_in_float(const logit_pair& rows) noexcept {
-  // 1 / T below which differences of logits are too small for float's exponents.
-  constexpr double least_inverse = 1e-3;
+  // 1 / T below which differences of logits are too small for float's exponents, and above which
+  // what a difference of logits of about 1 loses to rounding is no small part of a nat.
+  constexpr double least_inverse = 1e-3, most_inverse = 64;
   return std::max(rows.student.size, rows.teacher.size) >= float_cols &&
-         rows.inverse_temperature >= least_inverse;
+         rows.inverse_temperature >= least_inverse && rows.inverse_temperature <= most_inverse;
 }
 /// True where float is enough: a product with ln q - ln p is not mostly rounding.
 [[nodiscard]] inline bool float_is_enough(const pass_sums& seen) noexcept {
