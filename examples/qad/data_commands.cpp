@@ -52,17 +52,6 @@ class data_report {
   double last_ = 0;
 };
 
-void add_rules(CLI::App& command, conversation_rules& rules) {
-  command
-      .add_option("--system", rules.system,
-                  "System message of conversations that have none; empty: what the chat template "
-                  "itself has")
-      ->capture_default_str()
-      ->type_name("TEXT");
-  add_number(command, "--longest", rules.longest, {2, 1 << 20},
-             "Tokens of a conversation that are learned from; the rest is cut off");
-}
-
 void add_write_data(CLI::App& program) {
   const auto asked = std::make_shared<write_data_options>();
   write_data_options& o = *asked;
@@ -158,26 +147,17 @@ void add_inspect_data(CLI::App& program) {
   command.callback([asked] {
     const llm::model_file file(asked->model);
     const llm::tokenizer words = file.read_tokenizer();
-    std::vector<source_name> names;
-    for (const std::string& text : asked->sources) names.push_back(parse_source(text));
-    std::optional<llm::chat_format> format;
-    if (std::any_of(names.begin(), names.end(),
-                    [](const source_name& one) { return one.path.ends_with(".jsonl"); }))
-      format.emplace(layout_of(words, true));
-    std::vector<text_source> sources;
+    const windows draw(read_sources(asked->sources, words, asked->rules), asked->window, 1);
     double weights = 0;
-    for (const source_name& one : names) {
-      sources.push_back(read_source(one, words, format ? &*format : nullptr, asked->rules));
-      weights += one.weight;
-    }
-    const windows draw(std::move(sources), asked->window, 1);
+    for (const text_source& one : draw.sources()) weights += one.weight;
     std::printf("%-40s %7s %9s %11s %11s %9s %6s\n", "source", "weight", "texts", "tokens",
                 "learned", "windows", "full");
-    for (std::size_t i = 0; i < names.size(); ++i) {
+    for (std::size_t i = 0; i < draw.sources().size(); ++i) {
+      const text_source& one = draw.sources()[i];
       const windows::account sums = draw.account_of(i);
       std::printf("%-40s %6.1f%% %9zu %11zu %11zu %9zu %5.1f%%\n",
-                  er::printable(names[i].path, 200).c_str(), 100 * names[i].weight / weights,
-                  draw.sources()[i].texts.size(), sums.tokens, sums.learned, sums.windows,
+                  er::printable(one.name, 200).c_str(), 100 * one.weight / weights,
+                  one.texts.size(), sums.tokens, sums.learned, sums.windows,
                   100 * static_cast<double>(sums.tokens) /
                       static_cast<double>(sums.windows * asked->window));
     }
@@ -185,6 +165,17 @@ void add_inspect_data(CLI::App& program) {
 }
 
 }  // namespace
+
+void add_rules(CLI::App& command, conversation_rules& rules) {
+  command
+      .add_option("--system", rules.system,
+                  "System message of conversations that have none; empty: what the chat template "
+                  "itself has")
+      ->capture_default_str()
+      ->type_name("TEXT");
+  add_number(command, "--longest", rules.longest, {2, 1 << 20},
+             "Tokens of a conversation that are learned from; the rest is cut off");
+}
 
 void add_data_commands(CLI::App& program) {
   add_write_data(program);

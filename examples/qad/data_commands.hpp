@@ -8,6 +8,10 @@ class App;
 
 namespace qad {
 
+struct conversation_rules;
+
+/// Options of how conversations become tokens.
+void add_rules(CLI::App& command, conversation_rules& rules);
 void add_data_commands(CLI::App& program);
 
 }  // namespace qad

@@ -122,6 +122,7 @@ basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std:
   output_input_ = room(s.hidden);
   output_factor_.resize(index(tokens_));
   ids_.resize(tokens_);
+  positions_.resize(tokens_);
   if (use == pass::inference) return;
   stream_gradient_ = room(s.hidden);
   normed_gradient_ = room(s.hidden);
@@ -212,8 +213,8 @@ void basic_decoder<Scalar>::turn_heads(matrix& qkv, Scalar direction) const {
   const std::size_t pairs = shape_.rope_pairs(), heads = shape_.heads + shape_.kv_heads;
   const bool halves = shape_.arch != llm::architecture::llama;
   for (std::size_t t = 0; t < tokens_; ++t) {
-    const Scalar* const cosines = &cosines_(index(t % length_), 0);
-    const Scalar* const sines = &sines_(index(t % length_), 0);
+    const Scalar* const cosines = &cosines_(index(positions_[t]), 0);
+    const Scalar* const sines = &sines_(index(positions_[t]), 0);
     Scalar* head = &qkv(index(t), 0);
     for (std::size_t h = 0; h < heads; ++h, head += shape_.head_size) {
       for (std::size_t i = 0; i < pairs; ++i) {
@@ -227,8 +228,8 @@ void basic_decoder<Scalar>::turn_heads(matrix& qkv, Scalar direction) const {
   }
 }
 
-/// mixed = softmax(queries keys^T / sqrt(head size)) values over the positions up to each query's
-/// own.
+/// mixed = softmax(queries keys^T / sqrt(head size)) values over the tokens of each query's text up
+/// to its own.
 template <class Scalar>
 void basic_decoder<Scalar>::attention(block_states& s) {
   const std::size_t size = shape_.head_size, key_column = shape_.query_size();
@@ -246,10 +247,13 @@ void basic_decoder<Scalar>::attention(block_states& s) {
       multiply_(query, key.transposed(), scores, length_, result::written,
                 skip::above_diagonal_of_result);
       for (std::size_t t = 0; t < length_; ++t) {
-        row_array<Scalar> seen(scores + t * length_, index(t + 1));
+        Scalar* const begin = scores + t * length_;
+        const std::size_t position = positions_[first + t];
+        row_array<Scalar> seen(begin + t - position, index(position + 1));
         seen = ((seen - seen.maxCoeff()) * scale).exp();
         seen *= 1 / seen.sum();
-        std::fill(scores + t * length_ + t + 1, scores + (t + 1) * length_, Scalar{0});
+        std::fill(begin, begin + t - position, Scalar{0});
+        std::fill(begin + t + 1, begin + length_, Scalar{0});
       }
       multiply_(part_of(s.probabilities, row, length_, 0, length_), value,
                 &s.mixed(index(first), index(head * size)), shape_.query_size(), result::written,
@@ -286,11 +290,15 @@ void basic_decoder<Scalar>::attention_backward(const block_states& s) {
       multiply_(out, value.transposed(), score_gradient_.data(), length_, result::written,
                 skip::above_diagonal_of_result);
       for (std::size_t t = 0; t < length_; ++t) {
-        const const_row<Scalar> p(probabilities.data + t * length_, index(t + 1));
-        row_array<Scalar> gradient(&score_gradient_(index(t), 0), index(t + 1));
+        const std::size_t position = positions_[first + t];
+        Scalar* const begin = &score_gradient_(index(t), 0);
+        const const_row<Scalar> p(probabilities.data + t * length_ + t - position,
+                                  index(position + 1));
+        row_array<Scalar> gradient(begin + t - position, index(position + 1));
         const Scalar mean = (p * gradient).sum();
         gradient = p * (gradient - mean) * scale;
-        std::fill(gradient.data() + t + 1, gradient.data() + length_, Scalar{0});
+        std::fill(begin, begin + t - position, Scalar{0});
+        std::fill(begin + t + 1, begin + length_, Scalar{0});
       }
       multiply_(all_of(score_gradient_), key, &qkv_gradient_(index(first), index(head * size)),
                 step, result::written, skip::above_diagonal_of_left);
@@ -369,12 +377,31 @@ void basic_decoder<Scalar>::block_forward(std::size_t i, const Scalar* w, bool a
 }
 
 template <class Scalar>
+void basic_decoder<Scalar>::set_positions(std::span<const std::uint32_t> positions) {
+  if (!positions.empty() && positions.size() != tokens_) {
+    throw std::invalid_argument("decoder: " + std::to_string(positions.size()) +
+                                " positions, expected " + std::to_string(tokens_));
+  }
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    const auto place = static_cast<std::uint32_t>(t % length_);
+    const std::uint32_t next = place == 0 ? 0 : positions_[t - 1] + 1;
+    positions_[t] = positions.empty() ? place : positions[t];
+    if (positions_[t] == 0 || positions_[t] == next) continue;
+    throw std::invalid_argument("decoder: token " + std::to_string(t) + " has the position " +
+                                std::to_string(positions_[t]) + ", expected 0" +
+                                (next == 0 ? "" : " or " + std::to_string(next)));
+  }
+}
+
+template <class Scalar>
 void basic_decoder<Scalar>::forward(const pages& w, std::span<const std::int32_t> tokens,
-                                    const state_quantization& states) {
+                                    const state_quantization& states,
+                                    std::span<const std::uint32_t> positions) {
   if (tokens.size() != tokens_) {
     throw std::invalid_argument("decoder: " + std::to_string(tokens.size()) + " tokens, expected " +
                                 std::to_string(tokens_));
   }
+  set_positions(positions);
   quantization_ = states;
   if (shape_.rope_divisors) {
     const std::size_t head = shape_.tied_head ? 0 : shape_.vocabulary * shape_.hidden;

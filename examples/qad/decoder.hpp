@@ -56,10 +56,14 @@ class basic_decoder {
   [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
 
-  /// `tokens`: one sequence after the other. Fails where their number is not tokens(), or one is
-  /// outside of the vocabulary.
+  /// `tokens`: one sequence after the other. `positions`: of each token in its text, where several
+  /// texts share a sequence; a token at position p sees itself and the p before it. Empty: a
+  /// sequence is a text. Fails where the number of either is not tokens(), a token is outside of
+  /// the vocabulary, or a position is neither 0 nor one more than that of the token before it in
+  /// its sequence.
   void forward(const pages& w, std::span<const std::int32_t> tokens,
-               const state_quantization& states = {});
+               const state_quantization& states = {},
+               std::span<const std::uint32_t> positions = {});
 
   /// tokens x hidden: what the head is multiplied with, as quantized; valid until the next pass.
   [[nodiscard]] er::matrix_view<const Scalar> head_input() const noexcept;
@@ -111,6 +115,7 @@ class basic_decoder {
     return blocks_[use_ == pass::training ? block : 0];
   }
   void fill_turns(const Scalar* divisors);
+  void set_positions(std::span<const std::uint32_t> positions);
   void quantize_input(matrix& input) const;
   /// streams_[i + 1] from streams_[i], or where `again` is set the states alone.
   void block_forward(std::size_t i, const Scalar* w, bool again);
@@ -129,6 +134,7 @@ class basic_decoder {
   block_offsets at_{};
   state_quantization quantization_;
   std::vector<std::int32_t> ids_;
+  std::vector<std::uint32_t> positions_;
   matrix cosines_, sines_;  ///< position x pair
   std::vector<matrix> streams_;
   std::vector<block_states> blocks_;

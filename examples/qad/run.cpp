@@ -86,8 +86,10 @@ void claim_folder(const std::filesystem::path& folder, const run_options& option
     return;
   }
   const json there = read_json(path).value("run", json::object());
-  for (const auto& [key, value] : wanted["run"].items()) {
-    const json other = there.value(key, json());
+  json keys = wanted["run"];
+  keys.update(there);
+  for (const auto& [key, unused] : keys.items()) {
+    const json other = there.value(key, json()), value = wanted["run"].value(key, json());
     if (other == value) continue;
     const auto shown = [](const json& one) {
       return er::printable(one.dump(-1, ' ', false, json::error_handler_t::replace));
@@ -281,9 +283,15 @@ json to_json(const run_options& o) {
   run["teacher"] = hex(o.teacher);
   run["validation_tokens"] = o.validation_tokens;
   run["evaluate_every"] = o.evaluate_every;
+  // Runs of a text alone have neither, as ever.
+  if (!o.data.empty()) {
+    run["data"] = o.data;
+    run["stored_teacher"] = t.stored_teacher;
+  }
   json result;
   result["run"] = run;
   result["text_files"] = o.text_files;
+  if (!o.data.empty()) result["data_files"] = o.data_files;
   result["teacher_folder"] = o.teacher_folder;
   result["checkpoint_every"] = o.checkpoint_every;
   result["recompute"] = o.training.recompute;
@@ -389,7 +397,21 @@ void require_valid(const run_options& o) {
     if (t.features) require("feature_layers", t.feature_layers, support::positive);
     if (!logits && !(t.features && t.feature_weight > 0) && t.task_weight == 0)
       throw std::invalid_argument("every loss has the weight 0: there is nothing to learn");
+    if (t.stored_teacher && (!logits || t.features)) {
+      throw std::invalid_argument(
+          "a file of a teacher's top k says what it predicts, for a loss between predictions of "
+          "some weight, and no hidden states");
+    }
   }
+  if (t.stored_teacher && (t.how != method::qad || o.data.size() > 1)) {
+    throw std::invalid_argument(
+        "a file of a teacher's top k is for the method qad, as its only data");
+  }
+  if (!o.data.empty() && (t.how == method::rounding || t.how == method::teacher)) {
+    throw std::invalid_argument("the method " + method_to_json(t.how).get<std::string>() +
+                                " learns from no data but the text");
+  }
+  if (!o.data.empty()) require("window", window_of(o.model, t), {2, o.model.context});
   // At least: weights, as they are and rounded, gradients of both shards and moments, and what the
   // passes keep of a batch.
   const auto size = [](std::size_t n) { return static_cast<double>(n); };
@@ -407,6 +429,7 @@ void require_valid(const run_options& o) {
   support::require_memory(4 * (6 * weights + kept), "training a model and batches of this size",
                           "");
   for (const std::string& path : o.text_files) require_utf8(path);
+  for (const std::string& path : o.data_files) require_utf8(path);
   require_utf8(o.teacher_folder);
 }
 
@@ -458,6 +481,11 @@ run_options run_options_from_json(const json& data) {
     o.teacher = from_hex(member<std::string>(run, "teacher"));
     take(run, "validation_tokens", o.validation_tokens);
     take(run, "evaluate_every", o.evaluate_every);
+    if (run.contains("data") || run.contains("stored_teacher")) {
+      take(run, "data", o.data);
+      take(run, "stored_teacher", t.stored_teacher);
+      take(data, "data_files", o.data_files);
+    }
     take(data, "text_files", o.text_files);
     take(data, "teacher_folder", o.teacher_folder);
     take(data, "checkpoint_every", o.checkpoint_every);
@@ -550,9 +578,15 @@ quality measure(const parameters& master, std::string_view recipe,
   return measure({&quantized, rule.states()}, teacher, options, text, window);
 }
 
+std::uint64_t batch_seed(const training_options& options) noexcept {
+  return 2 * options.seed + (options.how == method::teacher ? 0 : 1);
+}
+
 run_result perform_run(const run_options& options, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
-                       bool shared, bool profile) {
+                       bool shared, bool profile, packed_batches* data) {
+  if (options.data.empty() != (data == nullptr) || (options.training.stored_teacher && !data))
+    throw std::invalid_argument("a run of data needs it, and another takes none");
   claim_folder(folder, options);
   const std::filesystem::path result_path = folder / "result.json",
                               checkpoint_path = folder / "checkpoint";
@@ -584,15 +618,17 @@ run_result perform_run(const run_options& options, const corpus& text,
                      text);
     };
     {
-      // A student sees other windows than its teacher did.
-      batches windows(text.training, how.sequences, length, 2 * how.seed + (is_teacher ? 0 : 1));
+      std::optional<batches> windows;
+      if (data == nullptr) windows.emplace(text.training, how.sequences, length, batch_seed(how));
       run_log log(folder / "log.csv", first);
       quality_log found(folder, first);
       training_progress progress(name_of(options) + " seed " + std::to_string(how.seed), first,
                                  how.steps, tokens_a_step, shared);
       while (run.steps_done() < how.steps) {
         const std::size_t step = run.steps_done();
-        const step_result one = run.step(windows(step));
+        const packed_batches::batch packed =
+            data == nullptr ? packed_batches::batch{(*windows)(step), {}, {}} : (*data)(step);
+        const step_result one = run.step(packed.windows, packed.labels, packed.packed);
         log.add(step + 1, one);
         progress.report(step + 1, one);
         if (options.evaluate_every != 0 && (step + 1) % options.evaluate_every == 0) {

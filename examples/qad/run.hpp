@@ -24,6 +24,7 @@
 
 #include "checkpoint.hpp"
 #include "evaluate.hpp"
+#include "packed_batches.hpp"
 #include "parameters.hpp"
 #include "text.hpp"
 #include "training_step.hpp"
@@ -37,7 +38,12 @@ struct run_options {
   std::uint64_t text = 0;     ///< fingerprint of the whole text
   std::uint64_t teacher = 0;  ///< fingerprint of the teacher's weights; 0 for a teacher
 
+  /// What is learned from in place of the text, which then says what is measured on alone:
+  /// training_data's identities. Empty: the text.
+  std::vector<std::string> data;
+
   std::vector<std::string> text_files;  ///< empty: the default text
+  std::vector<std::string> data_files;  ///< where the data was, as a command line names it
   std::string teacher_folder;           ///< of its run; or a model that examples/llm reads
   std::size_t checkpoint_every = 100;   ///< steps
   std::size_t validation_tokens = 0;    ///< of the validation text that are measured; 0: all
@@ -101,13 +107,17 @@ quality measure(const parameters& master, std::string_view recipe,
                 std::size_t window = 0);
 
 /// Trains, or for method::rounding measures alone. `text` is the corpus of options.text, `teacher`
-/// null for a teacher. Options that are not valid are refused before the folder is made. `shared`:
+/// null for a teacher. `data`: batches of options.data; null: those of the text. Options that are
+/// not valid are refused before the folder is made. `shared`:
 /// other runs draw on the terminal too. `profile`: the table of where the time went goes to
 /// standard error. Throws std::invalid_argument where the folder holds a run of other options,
 /// naming the first one that differs.
 run_result perform_run(const run_options& options, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
-                       bool shared, bool profile = false);
+                       bool shared, bool profile = false, packed_batches* data = nullptr);
+
+/// The seed of a run's batches: a student sees other windows than its teacher did.
+std::uint64_t batch_seed(const training_options& options) noexcept;
 
 /// One line of quality.csv.
 struct evaluation {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "adamw.hpp"
+#include "stored_losses.hpp"
 #include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
@@ -62,10 +63,12 @@ struct shard {
         gradient(s),
         ids(model.tokens()),
         labels(model.tokens()),
+        learned(model.tokens()),
+        positions(model.tokens()),
         input_gradient(room(s.hidden)) {
     workspace.resize(
         er::fused_head<er::symmetric_kl>{.columns = logit_columns}.workspace_size(model.tokens()));
-    if (options.how != method::qad) return;
+    if (options.how != method::qad || options.stored_teacher) return;
     teacher.emplace(s, options.sequences / trainer::shards, window_of(s, options), pass::inference);
     if (!options.features) return;
     hidden_gradients.resize(s.layers + 1);
@@ -83,6 +86,11 @@ struct shard {
   parameters gradient;
   std::vector<std::int32_t> ids;
   std::vector<std::int64_t> labels;
+  std::vector<std::uint8_t> learned;  ///< whether a token has a label
+  std::vector<std::uint32_t> positions;
+  std::vector<std::size_t> sample_ends;
+  std::vector<double> sample_confidence;  ///< eakld, where it is measured
+  er::top_k_teacher stored;
   matrix input_gradient;  ///< of the head's input
   std::vector<float> workspace;
   std::vector<er::matrix_view<const float>> hidden_states,
@@ -128,6 +136,10 @@ struct trainer::parts {
     }
     if (o.features && o.feature_layers == 0)
       throw std::invalid_argument("a feature loss over no layers");
+    if (o.stored_teacher && (o.how != method::qad || o.features)) {
+      throw std::invalid_argument(
+          "a stored teacher says what qad takes of its predictions, and has no hidden states");
+    }
     for (std::size_t i = 0; i < shards; ++i) pieces.push_back(std::make_unique<shard>(s, o));
   }
 
@@ -138,9 +150,12 @@ struct trainer::parts {
   [[nodiscard]] bool distills_logits() const noexcept {
     return distills() && options.logits_loss != "none";
   }
+  [[nodiscard]] bool blends() const noexcept {
+    return distills() && options.logits_loss == "eakld";
+  }
   /// One gamma for the batch has to be known before the losses.
   [[nodiscard]] bool measures_gamma() const noexcept {
-    return distills() && options.logits_loss == "eakld" && scope == er::gamma_scope::batch;
+    return blends() && scope == er::gamma_scope::batch;
   }
 
   /// work(i) for i below `count`, by all threads, its time noted.
@@ -157,8 +172,12 @@ struct trainer::parts {
   }
   void read(shard& piece, std::span<const std::int32_t> windows,
             std::span<const std::int64_t> labels) const;
+  void place(shard& piece, std::size_t begin, const packing& packed) const;
   void forward(shard& piece) const;
   void measure_confidence(shard& piece) const;
+  void confidence_of_teacher(shard& piece, std::span<double> known) const;
+  er::fused_result stored_head_losses(shard& piece, double gamma,
+                                      const er::token_batch& tokens) const;
   void backward(shard& piece, double gamma) const;
   template <class Loss>
   er::fused_result head_losses(shard& piece, const Loss& loss, const er::token_batch& tokens) const;
@@ -175,6 +194,7 @@ struct trainer::parts {
   er::gamma_scope scope;
   std::vector<std::unique_ptr<shard>> pieces;
   std::function<void(er::confidence_sums&)> merge_confidence;
+  double samples = 0;                               ///< of the batch, divided by the shards
   std::array<double, step_parts> shared_seconds{};  ///< of work that all threads share
   std::uint64_t steps_done = 0;
 };
@@ -193,24 +213,64 @@ void trainer::parts::read(shard& piece, std::span<const std::int32_t> windows,
                                   " is outside of the vocabulary");
     }
     if (nothing) piece.labels[t] = -100;
+    piece.learned[t] = nothing ? 0 : 1;
   }
 }
 
-void trainer::parts::forward(shard& piece) const {
-  piece.model.forward(in_use(), piece.ids, quantizer.states());
-  if (distills()) piece.teacher->forward(*teacher, piece.ids);
-  if (measures_gamma()) measure_confidence(piece);
+/// Positions, samples and stored teacher of a shard, which begins with the batch's token `begin`.
+void trainer::parts::place(shard& piece, std::size_t begin, const packing& packed) const {
+  const std::size_t tokens = piece.ids.size();
+  piece.sample_ends.clear();
+  for (std::size_t t = 0; t < tokens; ++t) {
+    piece.positions[t] = packed.positions.empty() ? static_cast<std::uint32_t>(t % length)
+                                                  : packed.positions[begin + t];
+    if (t != 0 && piece.positions[t] == 0) piece.sample_ends.push_back(t);
+  }
+  piece.sample_ends.push_back(tokens);
+  if (!options.stored_teacher) return;
+  piece.stored = stored_rows(packed.ids.rows_between(begin, begin + tokens),
+                             packed.log_probabilities.rows_between(begin, begin + tokens));
 }
 
-/// 1 - H(p) / ln k of the teacher's predictions: each sample's mean, added up.
+void trainer::parts::forward(shard& piece) const {
+  piece.model.forward(in_use(), piece.ids, quantizer.states(), piece.positions);
+  if (piece.teacher) piece.teacher->forward(*teacher, piece.ids, {}, piece.positions);
+  if (measures_gamma() || (options.stored_teacher && blends())) measure_confidence(piece);
+}
+
+/// 1 - H(p) / ln k of the teacher's predictions: each sample's mean, and their sum.
 void trainer::parts::measure_confidence(shard& piece) const {
+  std::vector<double> known(piece.ids.size());
+  if (options.stored_teacher) {
+    for (std::size_t t = 0; t < known.size(); ++t) {
+      if (piece.learned[t] != 0)
+        known[t] = stored_confidence(piece.stored, t, size.vocabulary, options.confidence_k);
+    }
+  } else {
+    confidence_of_teacher(piece, known);
+  }
+  piece.confidence = {.samples = piece.sample_ends.size(), .without = 1};
+  piece.sample_confidence.clear();
+  std::size_t t = 0;
+  for (const std::size_t end : piece.sample_ends) {
+    double sum = 0;
+    std::size_t counted = 0;
+    for (; t < end; ++t) {
+      if (piece.learned[t] == 0) continue;
+      sum += known[t];
+      ++counted;
+    }
+    piece.sample_confidence.push_back(counted == 0 ? 1 : sum / static_cast<double>(counted));
+    piece.confidence.sum += piece.sample_confidence.back();
+  }
+}
+
+void trainer::parts::confidence_of_teacher(shard& piece, std::span<double> known) const {
   constexpr std::size_t block = er::fused_head<er::symmetric_kl>::block_tokens;
   step_clock& time = piece.teacher->clock();
   time.enter(step_part::head);
   const auto head = piece.teacher->head(*teacher);
   const er::matrix_view<const float> inputs = piece.teacher->head_input();
-  std::vector<double> sums(piece.ids.size() / length);
-  std::vector<std::size_t> counted(sums.size());
   for (std::size_t begin = 0; begin < inputs.rows; begin += block) {
     const std::size_t end = std::min(inputs.rows, begin + block);
     std::array<er::logit_statistics, block> seen{};
@@ -222,16 +282,28 @@ void trainer::parts::measure_confidence(shard& piece) const {
         er::observe_piece(logits.row(t), logits.row(t), 1.0f, seen[t]);
     }
     for (std::size_t t = begin; t < end; ++t) {
-      if (piece.labels[t] < 0) continue;
-      sums[t / length] += 1 - seen[t - begin].teacher_entropy() /
-                                  std::log(static_cast<double>(options.confidence_k));
-      ++counted[t / length];
+      if (piece.learned[t] == 0) continue;
+      known[t] = 1 - seen[t - begin].teacher_entropy() /
+                         std::log(static_cast<double>(options.confidence_k));
     }
   }
-  piece.confidence = {.samples = sums.size(), .without = 1};
-  for (std::size_t i = 0; i < sums.size(); ++i)
-    piece.confidence.sum += counted[i] == 0 ? 1 : sums[i] / static_cast<double>(counted[i]);
   time.leave();
+}
+
+/// The same losses as head_losses, of what a file says of the teacher.
+er::fused_result trainer::parts::stored_head_losses(shard& piece, double gamma,
+                                                    const er::token_batch& tokens) const {
+  std::vector<double> gammas(piece.sample_ends.size(), gamma);
+  if (blends() && scope == er::gamma_scope::sample) {
+    for (std::size_t i = 0; i < gammas.size(); ++i)
+      gammas[i] = er::confidence_sums{piece.sample_confidence[i], 1, 1}.gamma();
+  }
+  stored_losses losses{options.task_weight, distills_logits() ? options.logits_weight : 0, gammas,
+                       std::nullopt};
+  if (blends() && scope == er::gamma_scope::token) losses.confidence_k = options.confidence_k;
+  const er::matrix_view<const float> inputs = piece.model.head_input();
+  return losses(inputs, piece.model.head(in_use(), &piece.gradient), piece.stored, piece.labels,
+                tokens, {piece.input_gradient.data(), inputs.rows, inputs.cols}, piece.workspace);
 }
 
 /// The task's loss and that between predictions, whose weights are the head's own affair.
@@ -261,9 +333,17 @@ double trainer::parts::feature_loss(shard& piece, std::size_t layer,
                                         target.cols};
   double scale = 1;
   if (!options.features_absolute) {
-    const double square = squared_norm({target.data, target.rows * target.cols}) /
-                          static_cast<double>(target.rows * target.cols);
-    scale = 1 / std::max(square, 1e-30);
+    // Of stretches of tokens with a label: what is between them is padding, or given.
+    double square = 0;
+    std::size_t counted = 0;
+    for (std::size_t t = 0, end = 0; t < target.rows; t = end) {
+      end = t + 1;
+      while (end < target.rows && piece.learned[end] == piece.learned[t]) ++end;
+      if (piece.learned[t] == 0) continue;
+      square += squared_norm({target.row(t).data(), (end - t) * target.cols});
+      counted += (end - t) * target.cols;
+    }
+    scale = 1 / std::max(square / static_cast<double>(std::max<std::size_t>(counted, 1)), 1e-30);
   }
   er::token_batch scaled = tokens;
   scaled.upstream *= scale;
@@ -276,7 +356,8 @@ void trainer::parts::backward(shard& piece, double gamma) const {
   step_clock& time = piece.model.clock();
   time.enter(step_part::head);
   const er::token_batch tokens{.labels = piece.labels,
-                               .sample_tokens = length,
+                               .sample_ends = piece.sample_ends,
+                               .denominator = samples,
                                .upstream = 1.0 / static_cast<double>(shards)};
   piece.input_gradient.setZero();
   std::ranges::fill(piece.gradient.values(), 0.0f);
@@ -285,10 +366,12 @@ void trainer::parts::backward(shard& piece, double gamma) const {
   er::fused_result head;
   total.add("task", distills() ? options.task_weight : 1, [&](er::token_batch t) {
     t.upstream = tokens.upstream;
-    if (measures_gamma() || !distills() || options.logits_loss != "eakld") {
-      const double constant = options.logits_loss == "reverse"   ? 1
-                              : options.logits_loss == "forward" ? 0
-                                                                 : gamma;
+    const double constant = options.logits_loss == "reverse"   ? 1
+                            : options.logits_loss == "forward" ? 0
+                                                               : gamma;
+    if (options.stored_teacher) {
+      head = stored_head_losses(piece, constant, t);
+    } else if (measures_gamma() || !distills() || options.logits_loss != "eakld") {
       head = head_losses(piece, er::symmetric_kl{.gamma = static_cast<float>(constant)}, t);
     } else {
       head = head_losses(
@@ -311,7 +394,7 @@ void trainer::parts::backward(shard& piece, double gamma) const {
     total.add_layers(
         "features", options.feature_weight,
         select(std::span<const er::matrix_view<const float>>{piece.hidden_states}, piece.scores,
-               piece.selected),
+               piece.selected, piece.learned),
         [&](std::size_t layer, const er::token_batch& t) { return feature_loss(piece, layer, t); });
   }
   piece.parts.assign(total.parts().begin(), total.parts().end());
@@ -331,7 +414,7 @@ void trainer::on_confidence(std::function<void(er::confidence_sums&)> merge) {
 }
 
 void trainer::compute_gradients(std::span<const std::int32_t> windows,
-                                std::span<const std::int64_t> labels) {
+                                std::span<const std::int64_t> labels, const packing& packed) {
   parts& p = *parts_;
   const std::size_t sequences = p.options.sequences / shards, share = sequences * (p.length + 1);
   if (windows.size() != shards * share ||
@@ -341,10 +424,21 @@ void trainer::compute_gradients(std::span<const std::int32_t> windows,
                                 std::to_string(shards * share) + " and none or " +
                                 std::to_string(shards * sequences * p.length));
   }
+  const std::size_t tokens = sequences * p.length, whole = shards * tokens,
+                    stored = p.options.stored_teacher ? whole : 0;
+  if ((!packed.positions.empty() && packed.positions.size() != whole) ||
+      packed.ids.rows != stored || packed.log_probabilities.rows != stored) {
+    throw std::invalid_argument("a step of " + std::to_string(packed.positions.size()) +
+                                " positions and a teacher of " + std::to_string(packed.ids.rows) +
+                                " rows, expected none or " + std::to_string(whole) + " and " +
+                                std::to_string(stored));
+  }
+  p.samples = 0;
   for (std::size_t i = 0; i < shards; ++i) {
-    p.read(
-        *p.pieces[i], windows.subspan(i * share, share),
-        labels.empty() ? labels : labels.subspan(i * sequences * p.length, sequences * p.length));
+    p.read(*p.pieces[i], windows.subspan(i * share, share),
+           labels.empty() ? labels : labels.subspan(i * tokens, tokens));
+    p.place(*p.pieces[i], i * tokens, packed);
+    p.samples += static_cast<double>(p.pieces[i]->sample_ends.size()) / shards;
   }
   static_cast<void>(weights_in_use());
   const std::size_t threads = p.options.threads;
@@ -408,8 +502,8 @@ step_result trainer::update() {
 }
 
 step_result trainer::step(std::span<const std::int32_t> windows,
-                          std::span<const std::int64_t> labels) {
-  compute_gradients(windows, labels);
+                          std::span<const std::int64_t> labels, const packing& packed) {
+  compute_gradients(windows, labels, packed);
   reduce_gradients();
   return update();
 }

@@ -40,6 +40,8 @@ struct training_options {
   std::size_t confidence_k =
       16;  ///< eakld: the teacher's most likely tokens that its entropy is taken of
   std::size_t feature_layers = 3;  ///< how many layers the feature loss selects
+  /// qad: what the teacher says is in the steps' `packing`, and it does not run; without features.
+  bool stored_teacher = false;
   double learning_rate = 3e-3;    ///< at the end of the warmup; then a cosine down to a tenth of it
   double warmup_fraction = 0.05;  ///< of the steps
   double weight_decay = 0.1;      ///< of matrices, not of norms
@@ -66,6 +68,16 @@ struct step_result {
   double learning_rate = 0;
 };
 
+/// What packed windows bring beside their tokens; a row for each token of a window but its last.
+struct packing {
+  /// Of the token in its text: each text of a window, where 0 begins one, is a sample, and its
+  /// tokens see no others. Empty: a window is one text.
+  std::span<const std::uint32_t> positions = {};
+  /// What a stored teacher says follows the token; no rows where there is none.
+  er::matrix_view<const std::int32_t> ids = {};
+  er::matrix_view<const float> log_probabilities = {};
+};
+
 /// One training run. A step splits its batch into a fixed number of shards whose gradients are
 /// added in order, so that results depend on the seed, not on the threads.
 ///
@@ -85,14 +97,15 @@ class trainer {
 
   /// `windows`: options.sequences windows of window_of + 1 tokens, one after the other. `labels`:
   /// what each token of a window but its last predicts, negative where nothing is to be learned;
-  /// empty: the next token. Fails where their number differs or one is outside of the vocabulary,
-  /// or when the training diverges. The three calls below, one after the other.
-  step_result step(std::span<const std::int32_t> windows,
-                   std::span<const std::int64_t> labels = {});
+  /// empty: the next token. `packed`: see there. Fails where their number differs or one is outside
+  /// of the vocabulary, rows of a stored teacher are missing or not wanted, or when the training
+  /// diverges. The three calls below, one after the other.
+  step_result step(std::span<const std::int32_t> windows, std::span<const std::int64_t> labels = {},
+                   const packing& packed = {});
 
   /// The gradients of the batch, by shard.
   void compute_gradients(std::span<const std::int32_t> windows,
-                         std::span<const std::int64_t> labels = {});
+                         std::span<const std::int64_t> labels = {}, const packing& packed = {});
   /// Their sum, one number a weight, which a host may change before `update`: that of a batch that
   /// several processes share is the mean of theirs.
   std::span<float> reduce_gradients();

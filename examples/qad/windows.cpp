@@ -207,4 +207,19 @@ text_source read_source(const source_name& name, const llm::tokenizer& words,
   return result;
 }
 
+std::vector<text_source> read_sources(std::span<const std::string> names,
+                                      const llm::tokenizer& words,
+                                      const conversation_rules& rules) {
+  std::vector<source_name> parsed;
+  for (const std::string& text : names) parsed.push_back(parse_source(text));
+  std::optional<llm::chat_format> format;
+  if (std::any_of(parsed.begin(), parsed.end(),
+                  [](const source_name& one) { return one.path.ends_with(".jsonl"); }))
+    format.emplace(layout_of(words, true));
+  std::vector<text_source> sources;
+  for (const source_name& one : parsed)
+    sources.push_back(read_source(one, words, format ? &*format : nullptr, rules));
+  return sources;
+}
+
 }  // namespace qad

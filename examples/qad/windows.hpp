@@ -107,4 +107,9 @@ source_name parse_source(const std::string& text);
 text_source read_source(const source_name& name, const llm::tokenizer& words,
                         const llm::chat_format* format, const conversation_rules& rules);
 
+/// All sources of a command line; conversations take the layout of the model's chat template.
+/// Throws as parse_source, read_source and layout_of do.
+std::vector<text_source> read_sources(std::span<const std::string> names,
+                                      const llm::tokenizer& words, const conversation_rules& rules);
+
 }  // namespace qad

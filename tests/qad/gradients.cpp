@@ -86,7 +86,7 @@ struct fixture {
 
   /// Linear in logits and hidden states, so that its gradients are the factors; layer 1's has none.
   double loss() {
-    model.forward(weights, tokens);
+    model.forward(weights, tokens, {}, positions);
     model.head(weights).logits(model.head_input(), 0, logits_view());
     double sum = 0;
     for (std::size_t i = 0; i < logits_factors.size(); ++i) sum += logits_factors[i] * logits[i];
@@ -120,6 +120,7 @@ struct fixture {
   parameters weights;
   decoder model;
   std::array<std::int32_t, sequences * length> tokens{};
+  std::vector<std::uint32_t> positions;  ///< empty: each sequence is one text
   std::vector<double> logits_factors, logits;
   std::array<std::vector<double>, 3> hidden_factors;
 };
@@ -210,6 +211,54 @@ TEST_CASE("qad decoder: a token sees none after it, and no other sequence") {
   }
 }
 
+TEST_CASE("qad decoder: texts of one sequence have the numbers of texts on their own") {
+  const std::uint64_t seed = 20261127;
+  INFO("seed " << seed);
+  // First and number of tokens of the texts: two and three in a sequence.
+  constexpr std::array<std::pair<std::size_t, std::size_t>, 5> texts{
+      {{0, 7}, {7, 12}, {length, 1}, {length + 1, 5}, {length + 6, 13}}};
+  for (const qad::pass use : {qad::pass::training, qad::pass::recomputed}) {
+    for (const auto& one : all_shapes()) {
+      INFO(std::string{one.first});
+      const qad::shape& size = one.second;
+      fixture packed(seed, size, use);
+      for (const auto& text : texts) {
+        for (std::size_t t = 0; t < text.second; ++t)
+          packed.positions.push_back(static_cast<std::uint32_t>(t));
+      }
+      parameters together(size), apart(size);
+      packed.backward(together);
+      for (const auto& text : texts) {
+        const std::size_t first = text.first, rows = text.second;
+        decoder alone(size, 1, rows, use);
+        alone.forward(packed.weights, std::span{packed.tokens}.subspan(first, rows));
+        const view states = alone.head_input();
+        const double* const same = packed.model.head_input().data + first * size.hidden;
+        double worst = 0;
+        for (std::size_t i = 0; i < rows * size.hidden; ++i)
+          worst = std::max(worst, std::fabs(states.data[i] - same[i]));
+        CHECK(worst < 1e-12);  // sums of some hundred numbers near 1, in another order
+        const auto part = [&](std::size_t layer) {
+          return view{packed.hidden_factors[layer].data() + first * size.hidden, rows, size.hidden};
+        };
+        const std::array hidden{part(0), view{}, part(2)};
+        std::vector<double> input_gradient(rows * size.hidden);
+        alone.head(packed.weights, &apart)
+            .backward(
+                {packed.logits_factors.data() + first * size.vocabulary, rows, size.vocabulary}, 0,
+                states, {input_gradient.data(), rows, size.hidden});
+        alone.backward(packed.weights, {input_gradient.data(), rows, size.hidden}, hidden, apart);
+      }
+      double largest = 0, worst = 0;
+      for (std::size_t i = 0; i < apart.values().size(); ++i) {
+        largest = std::max(largest, std::fabs(apart.values()[i]));
+        worst = std::max(worst, std::fabs(apart.values()[i] - together.values()[i]));
+      }
+      CHECK(worst < 1e-12 * largest);
+    }
+  }
+}
+
 TEST_CASE("qad decoder: a decoder for inference computes the same") {
   fixture f(9);
   decoder light(odd, sequences, length, qad::pass::inference);
@@ -229,6 +278,19 @@ TEST_CASE("qad decoder: bad input is named") {
   CHECK_THROWS_AS(decoder(odd, 1, odd.context + 1), std::invalid_argument);
   CHECK_THROWS_AS(decoder(odd, 0, 4), std::invalid_argument);
   CHECK_THROWS_AS(f.model.forward(f.weights, std::span{f.tokens}.first(3)), std::invalid_argument);
+  const auto refuses = [&](std::size_t at, std::uint32_t position) {
+    std::vector<std::uint32_t> positions;
+    for (std::size_t t = 0; t < sequences * length; ++t)
+      positions.push_back(static_cast<std::uint32_t>(t % length));
+    positions[at] = position;
+    CHECK_THROWS_WITH_AS(f.model.forward(f.weights, f.tokens, {}, positions),
+                         doctest::Contains("position"), std::invalid_argument);
+  };
+  refuses(length, length);  // a sequence begins with the end of the one before it
+  refuses(4, 3);
+  refuses(length - 1, length);
+  f.positions.assign(3, 0);
+  CHECK_THROWS_AS(f.loss(), std::invalid_argument);
   f.tokens[3] = static_cast<std::int32_t>(odd.vocabulary);
   CHECK_THROWS_AS(f.model.forward(f.weights, f.tokens), std::invalid_argument);
   CHECK_THROWS_AS(f.model.backward(f.weights, view{nullptr, 3, 3}, {}, gradient),
