@@ -36,10 +36,10 @@ struct level_schedule {
 /// Fails for other counts than 3, 5, ... 17.
 template <granularity_policy Granularity = per_channel, real_element Scale = float16, class Use>
 void with_symmetric_levels(int count, Use&& use) {
-  const bool found = [&]<int... I>(std::integer_sequence<int, I...>) {
-    return (
-        (count == 2 * I + 3 && (use(symmetric_levels<2 * I + 3, Granularity, Scale>{}), true)) ||
-        ...);
+  const bool found = [&]<int... Index>(std::integer_sequence<int, Index...>) {
+    return ((count == 2 * Index + 3 &&
+             (use(symmetric_levels<2 * Index + 3, Granularity, Scale>{}), true)) ||
+            ...);
   }(std::make_integer_sequence<int, 8>{});
   if (!found) {
     detail::core::fail("with_symmetric_levels: " + std::to_string(count) +
@@ -56,8 +56,7 @@ void with_symmetric_levels(int count, Use&& use) {
 /// step. 1 where either sum is 0.
 ///
 /// Fails for a number of levels that is not odd or not 3 to 255, a scale that is not above 0 and
-/// finite. A NaN among the values counts as the
-/// lowest level.
+/// finite. A NaN among the values counts as the lowest level.
 [[nodiscard]] inline float projection_factor(std::span<const float> values, float scale, int before,
                                              int now) {
   const auto odd = [](int count) { return count >= 3 && count <= 255 && count % 2 == 1; };
