@@ -18,6 +18,7 @@
 #include "quantization.hpp"
 #include "run.hpp"
 #include "stored_weights.hpp"
+#include "student_data.hpp"
 #include "support/system.hpp"
 #include <edgerazor/version.hpp>
 
@@ -34,9 +35,8 @@ struct request {
   training_options run;
   std::string folder, teacher_folder, how = "qad", recipe, config, text_output, output,
                                       title = "qad";
-  std::string feature_form = "relative", top_k_file;
-  std::vector<std::string> data;
-  conversation_rules rules;
+  std::string feature_form = "relative";
+  student_data data;
   std::size_t window = 0, tokens = 0;
   bool no_features = false, tiny = false, profile = false, best = false;
 };
@@ -209,38 +209,6 @@ void configure(const std::string& file, const shape& model, training_options& t)
   t.feature_layers = told.feature_layers;
 }
 
-/// What a student learns from in place of the text, which is noted in the options; nothing where
-/// it is the text.
-std::optional<packed_batches> claim_data(const request& asked, run_options& o,
-                                         const llm::tokenizer& words) {
-  const std::size_t window = window_of(o.model, o.training);
-  training_data data;
-  if (!asked.top_k_file.empty()) {
-    data = read_stored_teacher(asked.top_k_file, o.model.vocabulary, window);
-    o.data_files = {std::filesystem::absolute(asked.top_k_file).string()};
-  } else if (!asked.data.empty()) {
-    data = read_data(asked.data, words, asked.rules);
-    for (const std::string& name : asked.data)
-      o.data_files.push_back(std::filesystem::absolute(name).string());
-  } else {
-    return std::nullopt;
-  }
-  o.data = data.identities;
-  require_valid(o);
-  const std::size_t cut = data.cut;
-  packed_batches batches(std::move(data), o.model.vocabulary, o.training.sequences, window,
-                         batch_seed(o.training));
-  for (std::size_t i = 0; i < o.data.size(); ++i) {
-    const windows::account sums = batches.source().account_of(i);
-    std::fprintf(stderr, "data: %s: %zu windows of %zu tokens, %zu of which are learned",
-                 er::printable(o.data_files[i], er::longest_path).c_str(), sums.windows, window,
-                 sums.learned);
-    if (cut > 0) std::fprintf(stderr, "; %zu sequences end with their window", cut);
-    std::fputc('\n', stderr);
-  }
-  return batches;
-}
-
 void add_student(CLI::App& program) {
   const auto asked = std::make_shared<request>();
   run_options& options = asked->options;
@@ -260,22 +228,7 @@ void add_student(CLI::App& program) {
       ->required()
       ->type_name("PATH");
   add_text(command, options);
-  CLI::Option* const sources =
-      command
-          .add_option("--data", asked->data,
-                      "FILE or FILE=WEIGHT to learn from in place of the text, which is then "
-                      "measured on alone: conversations (.jsonl), a teacher's top k (.topk), or "
-                      "text; see inspect-data")
-          ->type_name("SOURCE...");
-  add_rules(command, asked->rules);
-  for (const char* const name : {"--system", "--longest"}) command.get_option(name)->needs(sources);
-  CLI::Option* const top_k =
-      command
-          .add_option("--top-k-file", asked->top_k_file,
-                      "qad: a teacher's top k (write-data --top-k) to learn from in place of the "
-                      "text; the teacher does not run, so there is no loss between hidden states")
-          ->excludes(sources)
-          ->type_name("FILE");
+  asked->data.add_to(command);
   command
       .add_option("--method", asked->how,
                   "qad: under the teacher; qat: from the text alone; rounding: the teacher's "
@@ -333,7 +286,7 @@ void add_student(CLI::App& program) {
                                  "--feature-form", "--confidence-k", "--feature-layers", "--group"})
     config->excludes(command.get_option(name));
   for (const char* const name : {"--feature-weight", "--feature-form", "--feature-layers"})
-    top_k->excludes(command.get_option(name));
+    command.get_option("--top-k-file")->excludes(command.get_option(name));
   add_training(command, t);
   add_threads(command, t);
   add_bookkeeping(command, options);
@@ -346,13 +299,13 @@ void add_student(CLI::App& program) {
                            : how == "qat" ? method::qat
                                           : method::rounding;
     options.training.recipe = recipe_name(asked->recipe);
-    options.training.stored_teacher = !asked->top_k_file.empty();
+    options.training.stored_teacher = !asked->data.top_k_file.empty();
     options.training.features = !asked->no_features && !options.training.stored_teacher;
     options.training.features_absolute = asked->feature_form == "absolute";
     if (!asked->config.empty()) configure(asked->config, options.model, options.training);
     if (!teacher.has_run) static_cast<void>(claim_text(options));
     const corpus text(text_of(options), teacher.words);
-    std::optional<packed_batches> data = claim_data(*asked, options, text.tokenizer);
+    std::optional<packed_batches> data = asked->data.claim(options, text.tokenizer);
     std::fprintf(stderr, "teacher: %s (%s)\n", options.teacher_folder.c_str(),
                  teacher.description.c_str());
     const run_result result = perform_run(options, text, teacher.weights.get(), asked->folder,

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "adamw.hpp"
+#include "head_confidence.hpp"
 #include "stored_losses.hpp"
+#include "sums.hpp"
 #include "support/threads.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
@@ -32,25 +34,6 @@ er::gamma_scope scope_named(const std::string& name) {
   if (name == "token") return er::gamma_scope::token;
   throw std::invalid_argument("no scope of gamma is called " + er::quoted(name) +
                               "; expected batch, sample or token");
-}
-
-/// sum of squares, the same wherever the numbers lie.
-double squared_norm(std::span<const float> values) {
-  constexpr std::size_t lanes = 16, stretch = 4096;
-  double sum = 0;
-  for (std::size_t begin = 0; begin < values.size(); begin += stretch) {
-    const std::span<const float> part =
-        values.subspan(begin, std::min(stretch, values.size() - begin));
-    float squares[lanes] = {};
-    std::size_t i = 0;
-    for (; i + lanes <= part.size(); i += lanes) {
-      for (std::size_t lane = 0; lane < lanes; ++lane)
-        squares[lane] += part[i + lane] * part[i + lane];
-    }
-    for (; i < part.size(); ++i) squares[i % lanes] += part[i] * part[i];
-    for (const float one : squares) sum += static_cast<double>(one);
-  }
-  return sum;
 }
 
 }  // namespace
@@ -175,7 +158,6 @@ struct trainer::parts {
   void place(shard& piece, std::size_t begin, const packing& packed) const;
   void forward(shard& piece) const;
   void measure_confidence(shard& piece) const;
-  void confidence_of_teacher(shard& piece, std::span<double> known) const;
   er::fused_result stored_head_losses(shard& piece, double gamma,
                                       const er::token_batch& tokens) const;
   void backward(shard& piece, double gamma) const;
@@ -206,14 +188,14 @@ void trainer::parts::read(shard& piece, std::span<const std::int32_t> windows,
     const std::size_t at = t / length * (length + 1) + t % length;
     piece.ids[t] = windows[at];
     piece.labels[t] = labels.empty() ? windows[at + 1] : labels[t];
-    const bool nothing = !labels.empty() && labels[t] < 0;
-    if (!nothing &&
-        (piece.labels[t] < 0 || static_cast<std::size_t>(piece.labels[t]) >= size.vocabulary)) {
+    piece.learned[t] = labels.empty() || labels[t] >= 0 ? 1 : 0;
+    if (piece.learned[t] == 0) {
+      piece.labels[t] = -100;
+    } else if (piece.labels[t] < 0 ||
+               static_cast<std::size_t>(piece.labels[t]) >= size.vocabulary) {
       throw std::invalid_argument("token " + std::to_string(piece.labels[t]) +
                                   " is outside of the vocabulary");
     }
-    if (nothing) piece.labels[t] = -100;
-    piece.learned[t] = nothing ? 0 : 1;
   }
 }
 
@@ -242,12 +224,11 @@ void trainer::parts::forward(shard& piece) const {
 void trainer::parts::measure_confidence(shard& piece) const {
   std::vector<double> known(piece.ids.size());
   if (options.stored_teacher) {
-    for (std::size_t t = 0; t < known.size(); ++t) {
-      if (piece.learned[t] != 0)
-        known[t] = stored_confidence(piece.stored, t, size.vocabulary, options.confidence_k);
-    }
+    for (std::size_t t = 0; t < known.size(); ++t)
+      known[t] = stored_confidence(piece.stored, t, size.vocabulary, options.confidence_k);
   } else {
-    confidence_of_teacher(piece, known);
+    head_confidence(*piece.teacher, *teacher, options.confidence_k, logit_columns, piece.workspace,
+                    known);
   }
   piece.confidence = {.samples = piece.sample_ends.size(), .without = 1};
   piece.sample_confidence.clear();
@@ -263,31 +244,6 @@ void trainer::parts::measure_confidence(shard& piece) const {
     piece.sample_confidence.push_back(counted == 0 ? 1 : sum / static_cast<double>(counted));
     piece.confidence.sum += piece.sample_confidence.back();
   }
-}
-
-void trainer::parts::confidence_of_teacher(shard& piece, std::span<double> known) const {
-  constexpr std::size_t block = er::fused_head<er::symmetric_kl>::block_tokens;
-  step_clock& time = piece.teacher->clock();
-  time.enter(step_part::head);
-  const auto head = piece.teacher->head(*teacher);
-  const er::matrix_view<const float> inputs = piece.teacher->head_input();
-  for (std::size_t begin = 0; begin < inputs.rows; begin += block) {
-    const std::size_t end = std::min(inputs.rows, begin + block);
-    std::array<er::logit_statistics, block> seen{};
-    for (std::size_t first = 0; first < size.vocabulary; first += logit_columns) {
-      const er::matrix_view<float> logits{piece.workspace.data(), end - begin,
-                                          std::min(logit_columns, size.vocabulary - first)};
-      head.logits(inputs.rows_between(begin, end), first, logits);
-      for (std::size_t t = 0; t < logits.rows; ++t)
-        er::observe_piece(logits.row(t), logits.row(t), 1.0f, seen[t]);
-    }
-    for (std::size_t t = begin; t < end; ++t) {
-      if (piece.learned[t] == 0) continue;
-      known[t] = 1 - seen[t - begin].teacher_entropy() /
-                         std::log(static_cast<double>(options.confidence_k));
-    }
-  }
-  time.leave();
 }
 
 /// The same losses as head_losses, of what a file says of the teacher.
@@ -333,17 +289,8 @@ double trainer::parts::feature_loss(shard& piece, std::size_t layer,
                                         target.cols};
   double scale = 1;
   if (!options.features_absolute) {
-    // Of stretches of tokens with a label: what is between them is padding, or given.
-    double square = 0;
-    std::size_t counted = 0;
-    for (std::size_t t = 0, end = 0; t < target.rows; t = end) {
-      end = t + 1;
-      while (end < target.rows && piece.learned[end] == piece.learned[t]) ++end;
-      if (piece.learned[t] == 0) continue;
-      square += squared_norm({target.row(t).data(), (end - t) * target.cols});
-      counted += (end - t) * target.cols;
-    }
-    scale = 1 / std::max(square / static_cast<double>(std::max<std::size_t>(counted, 1)), 1e-30);
+    // Between tokens with a label is what is given, or padding.
+    scale = 1 / std::max(mean_square(target, piece.learned), 1e-30);
   }
   er::token_batch scaled = tokens;
   scaled.upstream *= scale;
@@ -416,16 +363,15 @@ void trainer::on_confidence(std::function<void(er::confidence_sums&)> merge) {
 void trainer::compute_gradients(std::span<const std::int32_t> windows,
                                 std::span<const std::int64_t> labels, const packing& packed) {
   parts& p = *parts_;
-  const std::size_t sequences = p.options.sequences / shards, share = sequences * (p.length + 1);
-  if (windows.size() != shards * share ||
-      (!labels.empty() && labels.size() != shards * sequences * p.length)) {
+  const std::size_t sequences = p.options.sequences / shards, share = sequences * (p.length + 1),
+                    tokens = sequences * p.length, whole = shards * tokens,
+                    stored = p.options.stored_teacher ? whole : 0;
+  if (windows.size() != shards * share || (!labels.empty() && labels.size() != whole)) {
     throw std::invalid_argument("a step of " + std::to_string(windows.size()) + " tokens and " +
                                 std::to_string(labels.size()) + " labels, expected " +
                                 std::to_string(shards * share) + " and none or " +
-                                std::to_string(shards * sequences * p.length));
+                                std::to_string(whole));
   }
-  const std::size_t tokens = sequences * p.length, whole = shards * tokens,
-                    stored = p.options.stored_teacher ? whole : 0;
   if ((!packed.positions.empty() && packed.positions.size() != whole) ||
       packed.ids.rows != stored || packed.log_probabilities.rows != stored) {
     throw std::invalid_argument("a step of " + std::to_string(packed.positions.size()) +
