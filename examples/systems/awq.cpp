@@ -5,8 +5,8 @@
 
 using namespace systems;
 
-int main() {
-  const problem p;
+int main(int argc, char** argv) {
+  const problem p(argc, argv);
   bool better = true;
   for (const char* format : {"int4z_g64", "int3z_g64"}) {
     const er::level_grid grid = grid_of(format);

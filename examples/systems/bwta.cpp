@@ -18,16 +18,14 @@ std::vector<float> quantized(const std::vector<float>& x, int levels, float scal
 }
 }  // namespace
 
-int main() {
-  const problem p;
+int main(int argc, char** argv) {
+  const problem p(argc, argv);
   const er::any_matrix weights =
       er::any_matrix::pack(er::matrix_format{er::format::parse("binary_row").value()}, p.view());
   report(p, "binary, a mean a row", weights);
 
   // What codes of activations do to the outputs of the binary weights.
-  std::vector<float> rows(p.weights.size()), none(p.weights.size());
-  for (std::size_t r = 0; r < p.rows; ++r)
-    er::look_up_row(weights, r, std::span{rows}.subspan(r * p.cols, p.cols));
+  const std::vector<float> rows = values_of(weights), none(rows.size());
   const auto error = [&](const char* what, const std::vector<float>& q) {
     er::second_moments moved(p.cols), whole(p.cols);
     std::vector<float> apart = p.held_out;
@@ -37,7 +35,7 @@ int main() {
         zero{none.data(), p.rows, p.cols};
     const double result =
         er::output_error(w, zero, moved) / er::output_error(w, zero, p.held_out_moments);
-    std::printf("%-34s %49.4f %%\n", what, 100 * result);
+    std::printf("%-34s %21.4f %%\n", what, 100 * result);
     return result;
   };
   const float mean = er::mean_magnitude(p.held_out);

@@ -5,8 +5,8 @@
 
 using namespace systems;
 
-int main() {
-  const problem p;
+int main(int argc, char** argv) {
+  const problem p(argc, argv);
   const auto signs = [&](const std::vector<float>& g) {
     return pack("binary_row", er::signs_with_scales(p.view(), g, er::scale_kind::float16));
   };
@@ -35,5 +35,10 @@ int main() {
   std::printf(
       "error of the weights: %.4f with g and h, %.4f with a mean a row; outputs: %+.1f %%\n",
       std::sqrt(plain.squared_error), std::sqrt(squares), 100 * (onebit / by_row - 1));
+  const std::vector<float> h(4096);
+  const auto large =
+      er::any_matrix::empty(er::matrix_format::parse("binary_row").value(), 4096, 4096);
+  std::printf("at 4096 x 4096 as stored: %.3f bits\n",
+              er::any_matrix::joined(er::scaled_columns{h, large}).bits_per_weight());
   return verdict("two vectors lose less of the weights than one", plain.squared_error < squares);
 }

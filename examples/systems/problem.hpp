@@ -1,61 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
 /// One matrix that all systems are tried on, and how what they make of it is judged.
 ///
-/// Weights are heavy-tailed, rows of different size. Inputs are correlated along columns and by
-/// factors that all share, and every 64th column is hot. Made of counters: the same everywhere.
+/// Weights are heavy-tailed, rows of different size; `--model FILE` takes blk.0.ffn_up of a GGUF
+/// file in their place. Inputs are correlated along columns and by factors that all share, and
+/// every 64th column is hot. Made of counters: the same everywhere.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/calibrate.hpp>
 #include <edgerazor/distill/spsa.hpp>
+#include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/quant.hpp>
 
 namespace systems {
 namespace er = edgerazor;
 
+/// A number of about a normal distribution.
+[[nodiscard]] inline float normal(std::uint64_t stream, std::uint64_t i) {
+  const er::spsa random{2026, er::spsa_direction::normals};
+  return random.element(stream, 3 * i) + random.element(stream, 3 * i + 1) / 4 +
+         random.element(stream, 3 * i + 2) / 16;
+}
+
+struct layer {
+  std::size_t rows, cols;
+  std::vector<float> weights;  ///< rows x cols
+
+  /// Student's t of three degrees of freedom, and a size of the row.
+  [[nodiscard]] static layer synthetic(std::size_t rows, std::size_t cols) {
+    layer result{rows, cols, std::vector<float>(rows * cols)};
+    for (std::size_t i = 0; i < result.weights.size(); ++i) {
+      const float a = normal(0, 4 * i), b = normal(0, 4 * i + 1), c = normal(0, 4 * i + 2),
+                  d = normal(0, 4 * i + 3);
+      const float tail = std::sqrt((b * b + c * c + d * d) / 3) + 0.1f;
+      result.weights[i] = 0.02f * a / tail * std::exp(0.4f * normal(1, i / cols));
+    }
+    return result;
+  }
+  /// The first rows and columns of blk.0.ffn_up, at most so many. Fails as gguf_reader does.
+  [[nodiscard]] static layer of_model(const char* path, std::size_t most_rows,
+                                      std::size_t most_cols) {
+    const er::gguf_reader file = er::gguf_reader::open(path);
+    const er::tensor_info& tensor = file.get("blk.0.ffn_up.weight");
+    layer result{std::min<std::size_t>(tensor.rows(), most_rows),
+                 std::min<std::size_t>(tensor.cols(), most_cols),
+                 {}};
+    std::vector<float> row(tensor.cols());
+    for (std::size_t r = 0; r < result.rows; ++r) {
+      file.read_rows(tensor, {r, r + 1}, {row.data(), 1, row.size()});
+      result.weights.insert(result.weights.end(), row.data(), row.data() + result.cols);
+    }
+    return result;
+  }
+  /// What a program's arguments ask for. Ends the program, with a sentence and 2, where they are
+  /// neither none nor `--model FILE`, or the file has no such matrix.
+  [[nodiscard]] static layer of_arguments(int argc, char** argv, std::size_t most_rows,
+                                          std::size_t most_cols) {
+    if (argc == 1)
+      return synthetic(std::min<std::size_t>(most_rows, 256),
+                       std::min<std::size_t>(most_cols, 512));
+    if (argc != 3 || std::string_view{argv[1]} != "--model") {
+      std::fprintf(stderr, "expected no arguments, or --model FILE with a GGUF file\n");
+      std::exit(2);
+    }
+    try {
+      return of_model(argv[2], most_rows, most_cols);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      std::exit(2);
+    }
+  }
+};
+
 struct problem {
+  static constexpr std::size_t all = static_cast<std::size_t>(-1);
+
   std::size_t rows, cols, tokens;
   std::vector<float> weights, x, held_out;
   er::second_moments moments, held_out_moments;
   er::column_statistics columns;
 
-  explicit problem(std::size_t row_count = 256, std::size_t col_count = 512,
-                   std::size_t token_count = 2048)
-      : rows(row_count),
-        cols(col_count),
+  problem(int argc, char** argv, std::size_t most_rows = all, std::size_t most_cols = all,
+          std::size_t token_count = 2048)
+      : problem(layer::of_arguments(argc, argv, most_rows, most_cols), token_count) {}
+  problem(layer own, std::size_t token_count)
+      : rows(own.rows),
+        cols(own.cols),
         tokens(token_count),
-        weights(rows * cols),
+        weights(std::move(own.weights)),
         x(inputs(2)),
         held_out(inputs(3)),
         moments(cols),
         held_out_moments(cols),
         columns(cols) {
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      // Student's t of three degrees of freedom, and a size of the row.
-      const float a = normal(0, 4 * i), b = normal(0, 4 * i + 1), c = normal(0, 4 * i + 2),
-                  d = normal(0, 4 * i + 3);
-      const float tail = std::sqrt((b * b + c * c + d * d) / 3) + 0.1f;
-      weights[i] = 0.02f * a / tail * std::exp(0.4f * normal(1, i / cols));
-    }
     moments.add({x.data(), tokens, cols});
     columns.add({x.data(), tokens, cols});
     held_out_moments.add({held_out.data(), tokens, cols});
   }
   [[nodiscard]] er::matrix_view<const float> view() const { return {weights.data(), rows, cols}; }
-
-  /// A number of about a normal distribution.
-  [[nodiscard]] static float normal(std::uint64_t stream, std::uint64_t i) {
-    const er::spsa random{2026, er::spsa_direction::normals};
-    return random.element(stream, 3 * i) + random.element(stream, 3 * i + 1) / 4 +
-           random.element(stream, 3 * i + 2) / 16;
-  }
 
  private:
   [[nodiscard]] std::vector<float> inputs(std::uint64_t stream) const {
@@ -96,21 +149,48 @@ struct problem {
       er::matrix_view<const float>{chosen.scales.data(), chosen.rows, chosen.groups()}, zeros);
 }
 
+/// rows x cols values that the stored bytes give back.
+[[nodiscard]] inline std::vector<float> values_of(const er::weight_ref& stored) {
+  std::vector<float> result(stored.rows() * stored.cols());
+  for (std::size_t r = 0; r < stored.rows(); ++r)
+    er::look_up_row(stored, r, std::span{result}.subspan(r * stored.cols(), stored.cols()));
+  return result;
+}
+
 /// tr((W - Q) H (W - Q)^T) / tr(W H W^T) on tokens that no method has seen. Of stored bytes: Q is
 /// what the matrix gives back.
 [[nodiscard]] inline double output_error(const problem& p, const er::any_matrix& stored) {
-  std::vector<float> q(p.weights.size()), none(p.weights.size());
-  for (std::size_t r = 0; r < p.rows; ++r)
-    er::look_up_row(stored, r, std::span{q}.subspan(r * p.cols, p.cols));
+  const std::vector<float> q = values_of(stored), none(q.size());
   return er::output_error(p.view(), {q.data(), p.rows, p.cols}, p.held_out_moments) /
          er::output_error(p.view(), {none.data(), p.rows, p.cols}, p.held_out_moments);
 }
 
-/// One row of a system's table; the error in it.
-inline double report(const problem& p, const char* method, const er::any_matrix& stored) {
-  const double error = output_error(p, stored);
-  std::printf("%-34s %-22s %6.3f bits  %8.4f %%\n", method, stored.fmt().name().c_str(),
-              stored.bits_per_weight(), 100 * error);
+/// |Q q(X) - W X|^2 / |W X|^2 on the same tokens, by the library's products: q is what the options'
+/// policy makes of activations.
+[[nodiscard]] inline double output_error(const problem& p, const er::any_matrix& stored,
+                                         const er::prepare_options& options) {
+  const er::matrix_view<const float> x{p.held_out.data(), p.tokens, p.cols};
+  std::vector<float> exact(p.tokens * p.rows), y(exact.size());
+  er::gemm(er::any_matrix::pack(er::matrix_format::parse("f32").value(), p.view()),
+           er::unquantized{x}, {exact.data(), p.tokens, p.rows});
+  std::vector<std::byte> room(er::input_bytes(stored, p.tokens, options.quantized));
+  er::gemm(stored, er::prepare(stored, x, room, options), {y.data(), p.tokens, p.rows});
+  double apart = 0, whole = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const auto w = static_cast<double>(exact[i]), e = static_cast<double>(y[i]) - w;
+    apart += e * e;
+    whole += w * w;
+  }
+  return apart / whole;
+}
+
+/// One row of a system's table; the error in it, as output_error() is asked for it.
+template <class... Options>
+double report(const problem& p, const char* method, const er::any_matrix& stored,
+              const Options&... options) {
+  const double error = output_error(p, stored, options...);
+  std::printf("%-34s %6.3f bits  %8.4f %%  %s\n", method, stored.bits_per_weight(), 100 * error,
+              stored.fmt().name().c_str());
   return error;
 }
 

@@ -7,8 +7,8 @@
 
 using namespace systems;
 
-int main() {
-  const problem p;
+int main(int argc, char** argv) {
+  const problem p(argc, argv);
   const char* const format = "int3z_g16_q3";
   const er::level_grid grid = grid_of(format);
   const er::inverse_factor factor = er::damped_inverse_factor(p.moments, {.damping = 1});

@@ -8,8 +8,8 @@
 
 using namespace systems;
 
-int main() {
-  problem p;
+int main(int argc, char** argv) {
+  problem p(argc, argv);
   // A task to which a quarter of the outputs matters: a sample's gradient is d x^T.
   const auto matters = [](std::size_t r) { return r % 4 == 0 ? 1.0f : 0.05f; };
   er::gradient_magnitudes gradients(p.rows, p.cols);
@@ -17,7 +17,7 @@ int main() {
   for (std::size_t s = 0; s < 64; ++s) {
     for (std::size_t i = 0; i < one.size(); ++i) {
       const std::size_t r = i / p.cols;
-      one[i] = matters(r) * problem::normal(60, s * p.rows + r) * p.x[s * p.cols + i % p.cols];
+      one[i] = matters(r) * normal(60, s * p.rows + r) * p.x[s * p.cols + i % p.cols];
     }
     gradients.add({one.data(), p.rows, p.cols});
   }
@@ -32,7 +32,7 @@ int main() {
   std::vector<float> magnitude = p.weights, random(p.weights.size());
   for (std::size_t i = 0; i < random.size(); ++i) {
     magnitude[i] = std::fabs(magnitude[i]);
-    random[i] = problem::normal(61, i);
+    random[i] = normal(61, i);
   }
   const auto kept = [&](const std::vector<float>& score) {
     const std::span<const float> all[] = {score};
@@ -55,7 +55,7 @@ int main() {
       all += counts * er::output_error(row, {none.data(), 1, p.cols}, p.held_out_moments);
     }
     report(p, method, stored);
-    std::printf("%-34s %49.4f %% of the task\n", "", 100 * error / all);
+    std::printf("%-34s %21.4f %% of the task\n", "", 100 * error / all);
     return error / all;
   };
   task_report("GPTQ, 2 bits", pack("int2z_row", uniform.rounded));

@@ -5,8 +5,8 @@
 
 using namespace systems;
 
-int main() {
-  const problem p(16, 64, 512);
+int main(int argc, char** argv) {
+  const problem p(argc, argv, 16, 64, 512);
   using grid = er::clipped<er::asymmetric<4, er::per_channel, er::float16, er::zero_rule::integer>>;
   const er::as_stored<grid> policy{{.upper = 0.9526f, .lower = 0.9526f}};
   std::vector<float> q(p.weights.size());
