@@ -38,8 +38,8 @@ training_data read_data(std::span<const std::string> names, const llm::tokenizer
 training_data read_stored_teacher(const std::filesystem::path& path, std::size_t vocabulary,
                                   std::size_t window);
 
-/// Batch s of a run is windows s * sequences to (s + 1) * sequences - 1: it depends on the data, the
-/// seed and s alone.
+/// Batch s of a run is windows s * sequences to (s + 1) * sequences - 1: it depends on the data,
+/// the seed and s alone.
 class packed_batches {
  public:
   /// Throws std::invalid_argument as `windows` does, and where a token is none of a vocabulary of

@@ -22,9 +22,12 @@
 namespace {
 
 constexpr std::string_view two_conversations =
-    R"({"messages": [{"role": "user", "content": "Tea?"}, {"role": "assistant", "content": "Yes, please."}]})"
+    R"({"messages": [{"role": "user", "content": "Tea?"}, )"
+    R"({"role": "assistant", "content": "Yes, please."}]})"
     "\n"
-    R"({"messages": [{"role": "user", "content": "Sugar?"}, {"role": "assistant", "content": "No sugar, no."}, {"role": "user", "content": "Milk?"}, {"role": "assistant", "content": "No."}]})"
+    R"({"messages": [{"role": "user", "content": "Sugar?"}, )"
+    R"({"role": "assistant", "content": "No sugar, no."}, )"
+    R"({"role": "user", "content": "Milk?"}, {"role": "assistant", "content": "No."}]})"
     "\n";
 
 /// A teacher, two conversations, and a text to measure on.

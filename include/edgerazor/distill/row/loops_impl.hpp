@@ -2,9 +2,9 @@
 /// The loops of every instruction set.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
