@@ -4,19 +4,23 @@
 
 static_assert(hadamard_loops::width % floats::size == 0);
 
+/// One stage within 16 elements.
+template <std::size_t Distance>
+EDGERAZOR_LANES void stage_of_16(float* v) noexcept {
+  EDGERAZOR_UNROLL
+  for (std::size_t i = 0; i < 16; ++i) {
+    if ((i & Distance) != 0) continue;
+    const float a = v[i], b = v[i + Distance];
+    v[i] = core::ordered(a + b);
+    v[i + Distance] = core::ordered(a - b);
+  }
+}
 /// Stages of distance 1, 2, 4 and 8 within 16 elements.
 EDGERAZOR_ISA inline void butterflies_of_16(float* v, std::size_t power) noexcept {
-  EDGERAZOR_UNROLL
-  for (std::size_t distance = 1; distance < 16; distance *= 2) {
-    if (distance >= power) return;
-    EDGERAZOR_UNROLL
-    for (std::size_t i = 0; i < 16; ++i) {
-      if ((i & distance) != 0) continue;
-      const float a = v[i], b = v[i + distance];
-      v[i] = core::ordered(a + b);
-      v[i + distance] = core::ordered(a - b);
-    }
-  }
+  if (power > 1) stage_of_16<1>(v);
+  if (power > 2) stage_of_16<2>(v);
+  if (power > 4) stage_of_16<4>(v);
+  if (power > 8) stage_of_16<8>(v);
 }
 
 /// See hadamard_loops.
