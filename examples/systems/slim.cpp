@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SLiM (arXiv 2410.09615): one scale for a matrix, two of every four weights removed, and two thin
 // matrices that take back what matters most of both errors.
+#include <algorithm>
+
 #include "problem.hpp"
 
 using namespace systems;
@@ -9,6 +11,7 @@ int main(int argc, char** argv) {
   const problem p(argc, argv);
   const std::vector<float> squares = p.moments.mean_squares();
   const std::vector<float> raised = er::published::slim_importance(squares);
+  const std::size_t rank = std::min(p.rows, p.cols) / 10;
   const auto two_of_four = er::pruning_pattern::two_of_four();
   const auto published = [](er::matrix_view<const float> w) {
     return er::published::slim_quant(w, 4);
@@ -40,7 +43,7 @@ int main(int argc, char** argv) {
                              const auto& importance) {
     const std::vector<float> error = without(base(p.weights, mask, quantize));
     const er::low_rank_factors f =
-        er::low_rank_correction({error.data(), p.rows, p.cols}, p.rows / 10, importance);
+        er::low_rank_correction({error.data(), p.rows, p.cols}, rank, importance);
     const er::any_matrix u = packed("int4_row", f.u, p.rows), v = packed("int4_g128", f.v, f.rank);
     const er::low_rank adapter{u, v};
     const er::any_matrix rest = base(without(adapter), mask, quantize);
