@@ -71,7 +71,7 @@ EDGERAZOR_FUNCTION any_matrix any_matrix::joined(const matrix_sum& sum,
   byte_storage storage(end, memory);
   if (!alone) std::memcpy(storage.data(), table.data(), table.size() * sizeof table[0]);
   for (std::size_t i = 0; i < items.size(); ++i)
-    std::memcpy(storage.data() + table[i].offset, items[i].data(), items[i].size());
+    std::copy(items[i].begin(), items[i].end(), storage.data() + table[i].offset);
   any_matrix result = from_bytes(fmt, sum.rows(), sum.cols(), {storage.data(), storage.size()});
   result.storage_ = std::move(storage);
   return result;
