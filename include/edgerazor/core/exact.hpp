@@ -58,6 +58,13 @@ template <class Vector>
   return std::fma(a, b, c);
 }
 
+/// The square root, rounded once. clang at -ffast-math makes that of a float of the processor's
+/// estimate, which differs between makers; of a double it does not. Twice 24 bits and two more fit
+/// a double, so that its root rounded to float is the float's own.
+[[nodiscard]] inline float square_root(float x) noexcept {
+  return static_cast<float>(exact(std::sqrt(exact(static_cast<double>(x)))));
+}
+
 }  // namespace detail::core
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor

@@ -62,7 +62,8 @@ struct learned_step {
   template <class Group = std::span<const float>>
   [[nodiscard]] float scale(const Group& group) const noexcept {
     return std::max(
-        detail::core::quotient(2 * mean_magnitude(group), std::sqrt(static_cast<float>(max_level))),
+        detail::core::quotient(2 * mean_magnitude(group),
+                               detail::core::square_root(static_cast<float>(max_level))),
         epsilon);
   }
   [[nodiscard]] static constexpr int level(float weight, float scale) noexcept {
@@ -71,7 +72,7 @@ struct learned_step {
   /// The factor of a scale's gradient, 1 / sqrt(count * max_level), for a group of `count` weights.
   [[nodiscard]] static float gradient_scale(std::size_t count) noexcept {
     return detail::core::quotient(
-        1.0f, std::sqrt(static_cast<float>(count) * static_cast<float>(max_level)));
+        1.0f, detail::core::square_root(static_cast<float>(count) * static_cast<float>(max_level)));
   }
 };
 
