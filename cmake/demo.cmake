@@ -1,10 +1,11 @@
 # cmake [-D INSTALL=OFF] [-D JOBS=<n>] -P cmake/demo.cmake [--model FILE] [--prompt TEXT]
 #
 # Sets up, builds examples/llm, and quantizes a real language model: calibrated to 4.6 bits a weight, with a table by layer,
-# then a table of what that and each recipe cost and save, then text that the calibrated model generates. FILE is a GGUF of a Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which
-# comes inside a Python package and is kept in the user's cache. Where no package index answers, the small model of
-# examples/models is shown, which was trained at 1.88 bits: what is packed already has a table of one row, and generates as it
-# is. A second run downloads and builds nothing. INSTALL=OFF: names what is missing instead of installing it.
+# then a table of what that and each recipe cost and save, then text that the calibrated model generates. FILE is a GGUF of a
+# Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which comes inside a Python package and is kept in the user's cache.
+# Then the small models of examples/models, which come with the clone: 16 bits, rounded to 1.88 and distilled to 1.88, a table
+# and a text of each. Where no package index answers, they are all that is shown. A second run downloads and builds nothing.
+# INSTALL=OFF: names what is missing instead of installing it.
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/setup.cmake)
 
@@ -15,8 +16,6 @@ set(file_size 98362432)
 set(file_hash b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53)
 
 set(model "")
-set(text "")
-set(sampling "")
 set(prompt "")
 set(index 1)
 while(NOT CMAKE_ARGV${index} STREQUAL "-P")
@@ -94,6 +93,7 @@ if(NOT built)
   message(FATAL_ERROR "The example does not build; the compiler's words stand above.")
 endif()
 
+set(own_model ${model})
 if(NOT model)
   if(NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
     set(cache $ENV{XDG_CACHE_HOME}/edgerazor)
@@ -109,24 +109,17 @@ if(NOT model)
     edgerazor_print("Downloading SmolLM2-135M-Instruct (93 MB) to ${cache}")
     demo_download(${cache} trouble)
     if(trouble)
-      edgerazor_print("SmolLM2-135M-Instruct can't be had: ${trouble}. Instead, a small model that was trained at 1.88 bits on the King James Bible, measured on chapters it has not seen (examples/models/README.md):\n")
-      set(model ${EDGERAZOR_ROOT}/examples/models/kjv_w1_88.gguf)
-      set(text --text ${EDGERAZOR_ROOT}/examples/models/kjv_held_out.txt)
-      set(sampling --temperature 0.7 --top-p 0.9 --tokens 100)
-      if(NOT prompt)
-        set(prompt "And it came to pass")
-      endif()
+      edgerazor_print("SmolLM2-135M-Instruct can't be had: ${trouble}.\n")
+      set(model "")
     endif()
   endif()
 endif()
-if(NOT prompt)
-  set(prompt "Explain in three sentences why the sky is blue.")
-endif()
-
-set(table ${EDGERAZOR_ROOT}/build/demo/table.json)
-set(also "")
-set(shown ${model})
-if(NOT text)
+if(model)
+  if(NOT prompt)
+    set(prompt "Explain in three sentences why the sky is blue.")
+  endif()
+  set(also "")
+  set(shown ${model})
   file(SHA256 ${model} hash)
   string(SUBSTRING ${hash} 0 16 hash)
   set(calibrated ${EDGERAZOR_ROOT}/build/demo/calibrated_${hash}/calibrated.gguf)
@@ -145,7 +138,24 @@ if(NOT text)
     set(also --also ${calibrated})
     set(shown ${calibrated})
   endif()
+  demo_run(compare --model ${model} ${also} --json ${EDGERAZOR_ROOT}/build/demo/table.json)
+  edgerazor_print("")
+  demo_run(generate --model ${shown} --prompt ${prompt})
 endif()
-demo_run(compare --model ${model} ${also} ${text} --json ${table})
-edgerazor_print("")
-demo_run(generate --model ${shown} ${sampling} --prompt ${prompt})
+
+# What distillation buys, on models small enough to come with the clone.
+if(own_model)
+  return()
+endif()
+set(teacher ${EDGERAZOR_ROOT}/examples/models/kjv_f16.gguf)
+set(distilled ${EDGERAZOR_ROOT}/examples/models/kjv_w1_88.gguf)
+set(sentence --prompt "And it came to pass" --temperature 0.7 --top-p 0.9 --tokens 60 --seed 1)
+edgerazor_print("\n== What distillation buys: a decoder of 1.4 million parameters that knows the King James Bible, at 1.88 bits a
+   weight, on chapters that it has not seen (examples/models/README.md).
+   w1_88_a8_kv8: rounded to nearest. kjv_w1_88: trained quantized under the 16-bit model, in the same formats.\n")
+demo_run(compare --model ${teacher} --also ${distilled} --recipes w1_88_a8_kv8
+  --text ${EDGERAZOR_ROOT}/examples/models/kjv_held_out.txt --json ${EDGERAZOR_ROOT}/build/demo/distilled.json)
+edgerazor_print("\n-- rounded:")
+demo_run(generate --model ${teacher} --recipe w1_88_a8_kv8 ${sentence})
+edgerazor_print("\n-- distilled:")
+demo_run(generate --model ${distilled} ${sentence})

@@ -6,6 +6,7 @@ usage: command_line.py --seconds N [--seed N] [--llm PROGRAM] [--qad PROGRAM]
 """
 
 import argparse
+import json
 import os
 import random
 import resource
@@ -93,7 +94,11 @@ TRAINING = [
     option("--weight-decay", *REALS), option("--clip", *REALS), option("--sequences", "2", "4", "3"),
     option("--seed", *NUMBERS),
 ]  # fmt: skip
-KEEPING = [option("--checkpoint-every", "1", "2"), option("--validation-tokens", "0", "64")]
+KEEPING = [
+    option("--checkpoint-every", "1", "2"), option("--validation-tokens", "0", "64"), option("--evaluate-every", "0", "1"),
+]  # fmt: skip
+SOURCES = ["../chats.jsonl", "../chats.jsonl=2", "../text.txt=1", "../short.txt", "../chats.topk", "../broken.jsonl"]
+PREPARING = [option("--system", "Be brief.", ""), option("--longest", "16", "64")]
 QAD = {
     "teacher": [option("--folder", "run"), *TEXT, *SHAPE, *TRAINING, option("--threads", "1", "2"), *KEEPING],
     "student": [
@@ -102,7 +107,25 @@ QAD = {
         option("--logits-loss", "eakld", "forward", "reverse", "none"), option("--no-features"),
         option("--task-weight", *REALS), option("--logits-weight", *REALS), option("--feature-weight", *REALS),
         option("--confidence-k", "2", "16", "1"), option("--feature-layers", "1", "9"), option("--config", "../config.yaml"),
-        *TRAINING, option("--threads", "1", "2"), *KEEPING,
+        option("--gamma-scope", "batch", "sample", "token"), option("--feature-form", "relative", "absolute"),
+        option("--window", "16", "8", "17"), option("--group", "64", "32"), option("--tokens", "64", "0"),
+        option("--recompute"), option("--profile"), *TRAINING, option("--threads", "1", "2"), *KEEPING,
+    ],
+    "student ": [  # of a model that exists, from data
+        option("--folder", "run"), option("--teacher", *MODELS), option("--method", "qad", "qat"),
+        option("--recipe", "w4", "w1_58"), option("--data", *SOURCES), option("--top-k-file", "../chats.topk", "../text.txt"),
+        option("--window", "16", "32"), option("--recompute"), *PREPARING, *TEXT, *TRAINING, *KEEPING,
+    ],
+    "write-data": [
+        option("--model", *MODELS), option("--input", "../chats.jsonl", "../short.txt", "../broken.jsonl", "missing"),
+        option("--output", "out.jsonl", "old.gguf"), option("--top-k", *NUMBERS), option("--keep-answers"), option("--raw"),
+        option("--thinking"), option("--temperature", *REALS), option("--sample-top-k", *NUMBERS),
+        option("--top-p", "0.5", "1"), option("--min-p", "0", "0.1"), option("--tokens", "4", "8"),
+        option("--context", "64", "128"), option("--seed", *NUMBERS), option("--limit", "1", "2"),
+        option("--sequences", "1", "4"), option("--recipe", *RECIPES), *PREPARING, *RUN,
+    ],
+    "inspect-data": [
+        option(None, *SOURCES), option("--model", *MODELS), option("--window", "16", "64"), *PREPARING,
     ],
     "evaluate": [
         option(None, "../teacher", "missing"), option("--recipe", "w4", "none"), option("--window", "16", "8", "17"),
@@ -115,10 +138,10 @@ QAD = {
     "inspect-config": [option(None, "../config.yaml", "../text.txt", "missing"), option("--layers", "1", "28")],
 }  # fmt: skip
 # Without these a sub-command ends at once: they are nearly always given, with a value that makes sense.
-NEEDED = {"--model", "--output", "--folder", "--teacher", "--prompt", None}
+NEEDED = {"--model", "--input", "--output", "--folder", "--teacher", "--prompt", None}
 # Without these there is much work to do.
 CHEAP = {"--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text", "--windows", "--window"}
-ALLOWED = {"out.gguf", "out.json", "out.svg", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
+ALLOWED = {"out.jsonl", "out.topk", "out.jsonl.partial", "out.topk.partial", "out.gguf", "out.json", "out.svg", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
 
 
 def value(rng, good):
@@ -126,9 +149,10 @@ def value(rng, good):
 
 
 def command_line(rng, commands):
-    command = rng.choice(list(commands))
+    table = rng.choice(list(commands))
+    command = table.strip()  # a table of its own may stand for some options of a command
     words = []
-    for name, good in commands[command]:
+    for name, good in commands[table]:
         needed = name in NEEDED
         if rng.random() > (0.97 if needed or name in CHEAP else 0.3):
             continue
@@ -243,6 +267,17 @@ def prepare(folder, llm, qad):
         with open(os.path.join(folder, "demo.gguf"), "rb") as whole, open(os.path.join(folder, "cut.gguf"), "wb") as cut:
             cut.write(whole.read(100_000))
     if qad:
+        with open(os.path.join(folder, "chats.jsonl"), "w") as file:
+            for line in range(4):
+                asked = {"role": "user", "content": f"What is behind hill number {line}?"}
+                file.write(json.dumps({"messages": [asked, {"role": "assistant", "content": "The sea, and stones."}]}) + "\n")
+        with open(os.path.join(folder, "broken.jsonl"), "w") as file:
+            file.write('{"messages": [{"role": "user"}]}\n{')
+        if llm:
+            subprocess.run([qad, "write-data", "--model", "demo.gguf", "--input", "short.txt", "--output", "told.jsonl", "--raw",
+                            "--tokens", "8", "--top-k", "4"], cwd=folder, check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)  # fmt: skip
+            os.rename(os.path.join(folder, "told.topk"), os.path.join(folder, "chats.topk"))
         with open(os.path.join(folder, "config.yaml"), "w") as file:
             file.write("loss_1:\n  loss_function: compute_kld_confidence\n  temperature: 1\n  alpha: 2\n")
         shape = "--vocabulary 300 --hidden 32 --layers 1 --heads 2 --kv-heads 1 --head-size 16 --feed-forward 32 --context 16"
