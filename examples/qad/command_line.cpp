@@ -15,6 +15,7 @@
 #include "export.hpp"
 #include "llm/model.hpp"
 #include "package_config.hpp"
+#include "plot_command.hpp"
 #include "quantization.hpp"
 #include "run.hpp"
 #include "stored_weights.hpp"
@@ -453,6 +454,7 @@ support::outcome run(std::vector<std::string> arguments) {
   add_experiment(program);
   add_data_commands(program);
   add_inspect_config(program);
+  add_plot(program);
   return support::run(program, std::move(arguments));
 }
 

@@ -135,6 +135,10 @@ QAD = {
         option(None, "../teacher", "missing"), option("--output", "out.gguf", "old.gguf"),
         option("--recipe", "w1_58", "int2", "none"), option("--name", "mine"),
     ],
+    "plot": [
+        option(None, "../teacher", "../teacher", "missing"), option("--output", "out.svg", "old.gguf"),
+        option("--what", "divergence", "perplexity"), option("--title", "A run"),
+    ],
     "inspect-config": [option(None, "../config.yaml", "../text.txt", "missing"), option("--layers", "1", "28")],
 }  # fmt: skip
 # Without these a sub-command ends at once: they are nearly always given, with a value that makes sense.
