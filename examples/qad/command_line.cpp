@@ -21,6 +21,7 @@
 #include "stored_weights.hpp"
 #include "student_data.hpp"
 #include "support/system.hpp"
+#include "text_file.hpp"
 #include <edgerazor/version.hpp>
 
 namespace qad {

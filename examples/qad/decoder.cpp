@@ -8,6 +8,8 @@
 #include <type_traits>
 
 #include "../support/shape_text.hpp"
+#include "matrix_parts.hpp"
+#include "rms_norm.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/symmetric.hpp>
@@ -17,56 +19,6 @@ namespace qad {
 namespace {
 
 using Eigen::Index;
-
-Index index(std::size_t i) { return static_cast<Index>(i); }
-
-template <class Scalar>
-factor<Scalar> all_of(const basic_matrix<Scalar>& m) {
-  const auto rows = static_cast<std::size_t>(m.rows()), cols = static_cast<std::size_t>(m.cols());
-  return {m.data(), rows, cols, cols, 1};
-}
-
-/// Rows [row, row + rows), columns [col, col + cols).
-template <class Scalar>
-factor<Scalar> part_of(const basic_matrix<Scalar>& m, std::size_t row, std::size_t rows,
-                       std::size_t col, std::size_t cols) {
-  const auto step = static_cast<std::size_t>(m.cols());
-  return {m.data() + row * step + col, rows, cols, step, 1};
-}
-
-template <class Scalar>
-using row_array = Eigen::Map<Eigen::Array<Scalar, 1, Eigen::Dynamic>>;
-template <class Scalar>
-using const_row = Eigen::Map<const Eigen::Array<Scalar, 1, Eigen::Dynamic>>;
-
-/// out = x factor * weight with factor = 1 / sqrt(mean(x^2) + epsilon), for each token.
-template <class Scalar>
-void rms_norm(const basic_matrix<Scalar>& x, const Scalar* weight, Scalar epsilon,
-              basic_matrix<Scalar>& out, Eigen::Array<Scalar, Eigen::Dynamic, 1>& factors) {
-  const const_row<Scalar> w(weight, x.cols());
-  for (Index t = 0; t < x.rows(); ++t) {
-    factors[t] = 1 / std::sqrt(x.row(t).squaredNorm() / static_cast<Scalar>(x.cols()) + epsilon);
-    out.row(t).array() = x.row(t).array() * factors[t] * w;
-  }
-}
-
-/// With y = x factor: dx += factor (g - y mean(g * y)), g = dout * weight; dweight += sum of dout *
-/// y over the tokens.
-template <class Scalar>
-void rms_norm_backward(const basic_matrix<Scalar>& x,
-                       const Eigen::Array<Scalar, Eigen::Dynamic, 1>& factors, const Scalar* weight,
-                       const basic_matrix<Scalar>& out_gradient, basic_matrix<Scalar>& x_gradient,
-                       Scalar* weight_gradient) {
-  const const_row<Scalar> w(weight, x.cols());
-  row_array<Scalar> dw(weight_gradient, x.cols());
-  for (Index t = 0; t < x.rows(); ++t) {
-    const auto y = x.row(t).array() * factors[t];
-    const auto out = out_gradient.row(t).array();
-    const Scalar mean = (out * w * y).sum() / static_cast<Scalar>(x.cols());
-    dw += out * y;
-    x_gradient.row(t).array() += factors[t] * (out * w - y * mean);
-  }
-}
 
 /// In place; er::quantize_activations and er::kv_cache hold the same numbers. Fails where one is
 /// not finite.

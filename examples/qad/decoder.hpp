@@ -10,16 +10,13 @@
 #include <Eigen/Core>
 
 #include "head.hpp"
+#include "matrix_parts.hpp"
 #include "parameters.hpp"
 #include "product.hpp"
 #include "step_clock.hpp"
 #include <edgerazor/core/views.hpp>
 
 namespace qad {
-
-template <class Scalar>
-using basic_matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using matrix = basic_matrix<float>;
 
 /// What of the states is fake-quantized on the way: int8 by the largest magnitude. The backward
 /// pass takes rounding for the identity.

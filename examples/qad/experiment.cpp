@@ -18,6 +18,7 @@
 #include "loss_plot.hpp"
 #include "progress.hpp"
 #include "support/threads.hpp"
+#include "text_file.hpp"
 #include <edgerazor/core/contract.hpp>
 
 namespace qad {

@@ -12,17 +12,10 @@
 #include <doctest/doctest.h>
 
 #include "qad/training_step.hpp"
+#include "tiny_shape.hpp"
 
 namespace {
 
-const qad::shape tiny{.vocabulary = 40,
-                      .hidden = 24,
-                      .layers = 3,
-                      .heads = 4,
-                      .kv_heads = 2,
-                      .head_size = 6,
-                      .feed_forward = 32,
-                      .context = 12};
 constexpr std::size_t sequences = 4;
 
 qad::training_options options_of(qad::method how, std::string recipe = "none") {

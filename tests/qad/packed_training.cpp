@@ -14,21 +14,13 @@
 #include "io/temporary_folder.hpp"
 #include "qad/packed_batches.hpp"
 #include "qad/training_step.hpp"
+#include "tiny_shape.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/io/top_k_writer.hpp>
 
 namespace er = edgerazor;
 
 namespace {
-
-const qad::shape tiny{.vocabulary = 40,
-                      .hidden = 24,
-                      .layers = 3,
-                      .heads = 4,
-                      .kv_heads = 2,
-                      .head_size = 6,
-                      .feed_forward = 32,
-                      .context = 12};
 
 qad::parameters some_weights(std::uint64_t seed) {
   qad::parameters weights(tiny);
