@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -32,32 +33,16 @@ std::uint64_t fingerprint_of(const checkpoint_view& state) {
   return hash;
 }
 
-std::vector<float> read_numbers(const er::gguf_reader& file, std::string_view name) {
+/// Empty where there is no such tensor.
+std::span<const float> numbers(const er::gguf_reader& file, std::string_view name) {
   const er::tensor_info* const tensor = file.find(name);
   if (tensor == nullptr) return {};
   if (tensor->type != er::ggml_type::f32)
     throw er::io_error("tensor " + er::quoted(name) + " is not F32");
-  std::vector<float> values(tensor->bytes.size() / sizeof(float));
-  std::memcpy(values.data(), tensor->bytes.data(), tensor->bytes.size());
-  return values;
-}
-
-checkpoint read_fields(const er::gguf_reader& file) {
-  if (file.get_string("general.architecture") != architecture) throw er::io_error("it is a model");
-  if (const std::uint32_t found = file.get_u32(version_key); found != version) {
-    throw er::io_error("it has version " + std::to_string(found) + ", expected " +
-                       std::to_string(version));
-  }
-  checkpoint state;
-  state.step = file.get_u64(step_key);
-  state.options = file.get_string(options_key);
-  state.words = llm::read_vocabulary(file);
-  state.weights = read_numbers(file, "weights");
-  state.first_moments = read_numbers(file, "first_moments");
-  state.second_moments = read_numbers(file, "second_moments");
-  if (file.get_u64(hash_key) != fingerprint_of(state.view()))
-    throw er::io_error("its bytes are not the ones that were written");
-  return state;
+  const std::byte* const first = tensor->bytes.data();
+  if (reinterpret_cast<std::uintptr_t>(first) % alignof(float) != 0)
+    throw er::io_error("tensor " + er::quoted(name) + " does not lie at a multiple of four bytes");
+  return {reinterpret_cast<const float*>(first), tensor->bytes.size() / sizeof(float)};
 }
 
 }  // namespace
@@ -90,16 +75,37 @@ void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& 
   writer.write(path);
 }
 
-checkpoint read_checkpoint(const std::filesystem::path& path) {
-  std::string error;
-  const auto file = er::gguf_reader::try_open(path, error);
-  if (!file) throw er::io_error(error);
+mapped_checkpoint::mapped_checkpoint(const std::filesystem::path& path)
+    : file_(er::gguf_reader::open(path)) {
   try {
-    return read_fields(*file);
+    if (file_.get_string("general.architecture") != architecture)
+      throw er::io_error("it is a model");
+    if (const std::uint32_t found = file_.get_u32(version_key); found != version) {
+      throw er::io_error("it has version " + std::to_string(found) + ", expected " +
+                         std::to_string(version));
+    }
+    step_ = file_.get_u64(step_key);
+    options_ = file_.get_string(options_key);
+    words_ = llm::read_vocabulary(file_);
+    weights_ = numbers(file_, "weights");
+    first_moments_ = numbers(file_, "first_moments");
+    second_moments_ = numbers(file_, "second_moments");
+    if (file_.get_u64(hash_key) != fingerprint_of(view()))
+      throw er::io_error("its bytes are not the ones that were written");
   } catch (const er::io_error& reason) {
     throw er::io_error(er::quoted(path.string(), er::longest_path) +
                        " is no checkpoint that can be read: " + reason.what());
   }
+}
+
+checkpoint read_checkpoint(const std::filesystem::path& path) {
+  const mapped_checkpoint file(path);
+  const checkpoint_view there = file.view();
+  const auto copy = [](std::span<const float> values) {
+    return std::vector<float>(values.begin(), values.end());
+  };
+  return {there.step,          std::string{there.options}, *there.words,
+          copy(there.weights), copy(there.first_moments),  copy(there.second_moments)};
 }
 
 }  // namespace qad

@@ -38,12 +38,31 @@ struct checkpoint {
   }
 };
 
+/// A checkpoint whose numbers stay in its mapped file.
+class mapped_checkpoint {
+ public:
+  /// Throws edgerazor::io_error, one sentence, where the file is missing, is none of ours, is cut
+  /// off, or a bit of it is not what was written.
+  explicit mapped_checkpoint(const std::filesystem::path& path);
+
+  /// Refers to this object and its file.
+  [[nodiscard]] checkpoint_view view() const noexcept {
+    return {step_, options_, &words_, weights_, first_moments_, second_moments_};
+  }
+
+ private:
+  er::gguf_reader file_;
+  std::uint64_t step_ = 0;
+  std::string options_;
+  llm::vocabulary words_;
+  std::span<const float> weights_, first_moments_, second_moments_;
+};
+
 /// Replaces the file in one step: a kill at any time leaves the old one or the new one. Throws
 /// edgerazor::io_error where it can't be written.
 void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& state);
 
-/// Throws edgerazor::io_error, one sentence, where the file is missing, is none of ours, is cut
-/// off, or a bit of it is not what was written.
+/// The same with its numbers in memory.
 checkpoint read_checkpoint(const std::filesystem::path& path);
 
 /// A hash of bytes, the same on every machine (FNV-1a over 64-bit words, the last one padded with

@@ -35,8 +35,8 @@ struct request {
   run_options options;
   experiment_options experiment;
   training_options run;
-  std::string folder, teacher_folder, how = "qad", recipe, config, text_output, output,
-                                      title = "qad";
+  std::string folder, teacher_folder, start_folder, how = "qad", recipe, config, text_output,
+                                                    output, title = "qad";
   std::string feature_form = "relative";
   student_data data;
   std::size_t window = 0, tokens = 0;
@@ -191,6 +191,18 @@ void take_teacher(run_options& o, const teacher_model& teacher, const CLI::App& 
   if (tokens != 0) t.steps = (tokens + tokens_a_step - 1) / tokens_a_step;
 }
 
+/// What a student starts from in place of its teacher. Throws std::invalid_argument where it is not
+/// the same decoder with other weights.
+teacher_model claim_start(run_options& o, const request& asked, const teacher_model& teacher) {
+  teacher_model start = open_teacher(asked.start_folder);
+  if (!(start.options.model == teacher.options.model) || start.words.tokens != teacher.words.tokens)
+    throw std::invalid_argument("--start " + er::quoted(asked.start_folder, er::longest_path) +
+                                ": a model of another shape or other tokens than the teacher");
+  o.start = fingerprint(*start.weights);
+  o.start_folder = std::filesystem::absolute(asked.start_folder).string();
+  return start;
+}
+
 /// What a configuration of EdgeRazor (Python) says, in place of the options that it excludes.
 void configure(const std::string& file, const shape& model, training_options& t) {
   const configured_training told = training_of(read_package_config(file), model.layers);
@@ -228,6 +240,11 @@ void add_student(CLI::App& program) {
                   "Folder of a teacher's run, whose text and shape it takes; or a model that llm "
                   "reads: a GGUF file, a Hugging Face folder")
       ->required()
+      ->type_name("PATH");
+  command
+      .add_option("--start", asked->start_folder,
+                  "Where the student starts, of the same shape and tokens, when the teacher is a "
+                  "packed model or a better one [the teacher]")
       ->type_name("PATH");
   add_text(command, options);
   asked->data.add_to(command);
@@ -297,6 +314,8 @@ void add_student(CLI::App& program) {
     const teacher_model teacher = open_teacher(asked->teacher_folder);
     take_teacher(options, teacher, command, asked->tokens);
     options.teacher_folder = std::filesystem::absolute(asked->teacher_folder).string();
+    std::optional<teacher_model> start;
+    if (!asked->start_folder.empty()) start.emplace(claim_start(options, *asked, teacher));
     options.training.how = how == "qad"   ? method::qad
                            : how == "qat" ? method::qat
                                           : method::rounding;
@@ -310,8 +329,9 @@ void add_student(CLI::App& program) {
     std::optional<packed_batches> data = asked->data.claim(options, text.tokenizer);
     std::fprintf(stderr, "teacher: %s (%s)\n", options.teacher_folder.c_str(),
                  teacher.description.c_str());
-    const run_result result = perform_run(options, text, teacher.weights.get(), asked->folder,
-                                          false, asked->profile, data ? &*data : nullptr);
+    const run_result result =
+        perform_run(options, text, teacher.weights.get(), asked->folder, false, asked->profile,
+                    data ? &*data : nullptr, start ? start->weights.get() : nullptr);
     print_result(asked->folder, result.measured, true);
   });
 }

@@ -13,6 +13,7 @@
 
 #include "loss_plot.hpp"
 #include "run.hpp"
+#include "text_file.hpp"
 #include "support/command_line.hpp"
 #include "support/system.hpp"
 

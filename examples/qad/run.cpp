@@ -52,11 +52,12 @@ void claim_folder(const std::filesystem::path& folder, const run_options& option
   }
 }
 
-/// The trainer as the checkpoint of a folder left it, or at its beginning. Returns the seconds
-/// trained so far.
+/// The trainer as the checkpoint of a folder left it, or at its beginning. The numbers come from the
+/// mapped file: a copy of them beside the trainer would be the run's peak of memory.
 void resume(trainer& run, const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return;
-  const checkpoint saved = read_checkpoint(path);
+  const mapped_checkpoint file(path);
+  const checkpoint_view saved = file.view();
   const trainer::state state = run.checkpoint();
   const bool finished = saved.first_moments.empty() && saved.second_moments.empty();
   if (saved.weights.size() != state.weights.size() ||
@@ -140,7 +141,8 @@ std::uint64_t batch_seed(const training_options& options) noexcept {
 
 run_result perform_run(const run_options& options, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
-                       bool shared, bool profile, packed_batches* data) {
+                       bool shared, bool profile, packed_batches* data,
+                       const weight_pages<float>* start) {
   if (options.data.empty() != (data == nullptr) || (options.training.stored_teacher && !data))
     throw std::invalid_argument("a run of data needs it, and another takes none");
   claim_folder(folder, options);
@@ -162,9 +164,10 @@ run_result perform_run(const run_options& options, const corpus& text,
   run_result result;
   if (how.how == method::rounding) {
     if (teacher == nullptr) throw std::invalid_argument("rounding needs a teacher");
-    result.measured = measure(parameters(*teacher), how.recipe, teacher, options, text);
+    result.measured = measure(parameters(start != nullptr ? *start : *teacher), how.recipe, teacher,
+                              options, text);
   } else {
-    trainer run(options.model, how, teacher);
+    trainer run(options.model, how, teacher, start);
     resume(run, checkpoint_path);
     const json description = to_json(options);
     const std::size_t first = run.steps_done(), length = window_of(options.model, how),

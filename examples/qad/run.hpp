@@ -54,7 +54,8 @@ quality measure(const parameters& master, std::string_view recipe,
 /// differs.
 run_result perform_run(const run_options& options, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
-                       bool shared, bool profile = false, packed_batches* data = nullptr);
+                       bool shared, bool profile = false, packed_batches* data = nullptr,
+                       const weight_pages<float>* start = nullptr);
 
 /// The seed of a run's batches: a student sees other windows than its teacher did.
 std::uint64_t batch_seed(const training_options& options) noexcept;

@@ -97,6 +97,7 @@ json to_json(const run_options& o) {
   run["split_every"] = o.split.every;
   run["text"] = hex(o.text);
   run["teacher"] = hex(o.teacher);
+  if (o.start != 0) run["start"] = hex(o.start);  // like data, where there is one
   run["validation_tokens"] = o.validation_tokens;
   run["evaluate_every"] = o.evaluate_every;
   // Runs of a text alone have neither, as ever.
@@ -109,6 +110,7 @@ json to_json(const run_options& o) {
   result["text_files"] = o.text_files;
   if (!o.data.empty()) result["data_files"] = o.data_files;
   result["teacher_folder"] = o.teacher_folder;
+  if (o.start != 0) result["start_folder"] = o.start_folder;
   result["checkpoint_every"] = o.checkpoint_every;
   result["recompute"] = o.training.recompute;
   return result;
@@ -247,6 +249,7 @@ void require_valid(const run_options& o) {
   for (const std::string& path : o.text_files) require_utf8(path);
   for (const std::string& path : o.data_files) require_utf8(path);
   require_utf8(o.teacher_folder);
+  require_utf8(o.start_folder);
 }
 
 run_options run_options_from_json(const json& data) {
@@ -295,6 +298,10 @@ run_options run_options_from_json(const json& data) {
     take(run, "split_every", o.split.every);
     o.text = from_hex(member<std::string>(run, "text"));
     o.teacher = from_hex(member<std::string>(run, "teacher"));
+    if (run.contains("start")) {
+      o.start = from_hex(member<std::string>(run, "start"));
+      take(data, "start_folder", o.start_folder);
+    }
     take(run, "validation_tokens", o.validation_tokens);
     take(run, "evaluate_every", o.evaluate_every);
     if (run.contains("data") || run.contains("stored_teacher")) {

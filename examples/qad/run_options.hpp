@@ -21,6 +21,7 @@ struct run_options {
   split_rule split;
   std::uint64_t text = 0;     ///< fingerprint of the whole text
   std::uint64_t teacher = 0;  ///< fingerprint of the teacher's weights; 0 for a teacher
+  std::uint64_t start = 0;    ///< of those that a student starts from; 0: the teacher's
 
   /// What is learned from in place of the text, which then says what is measured on alone:
   /// training_data's identities. Empty: the text.
@@ -29,6 +30,7 @@ struct run_options {
   std::vector<std::string> text_files;  ///< empty: the default text
   std::vector<std::string> data_files;  ///< where the data was, as a command line names it
   std::string teacher_folder;           ///< of its run; or a model that examples/llm reads
+  std::string start_folder;             ///< empty: the teacher's
   std::size_t checkpoint_every = 100;   ///< steps
   std::size_t validation_tokens = 0;    ///< of the validation text that are measured; 0: all
   std::size_t evaluate_every = 0;       ///< steps; 0: at the end alone

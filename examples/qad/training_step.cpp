@@ -19,12 +19,13 @@
 namespace qad {
 
 struct trainer::parts {
-  parts(const shape& s, const training_options& o, const weight_pages<float>* teacher_weights)
+  parts(const shape& s, const training_options& o, const weight_pages<float>* teacher_weights,
+        const weight_pages<float>* start)
       : options(o),
         length(window_of(s, o)),
         master(teacher_weights == nullptr || o.how == method::teacher
                    ? parameters(s)
-                   : parameters(*teacher_weights)),
+                   : parameters(start != nullptr ? *start : *teacher_weights)),
         optimizer(s),
         quantizer(s, o.how == method::teacher ? "none" : o.recipe, o.group),
         teacher(teacher_weights) {
@@ -40,6 +41,8 @@ struct trainer::parts {
         throw std::invalid_argument("a student needs a teacher to start from");
       if (!(teacher_weights->shape() == s))
         throw std::invalid_argument("the student's shape differs from its teacher's");
+      if (!(master.shape() == s))
+        throw std::invalid_argument("the student starts from weights of another shape");
       if (o.recipe != "none") quantized.emplace(s);
     }
     const auto known = {"eakld", "forward", "reverse", "none"};
@@ -91,8 +94,8 @@ struct trainer::parts {
 };
 
 trainer::trainer(const shape& s, const training_options& options,
-                 const weight_pages<float>* teacher)
-    : parts_(std::make_unique<parts>(s, options, teacher)) {}
+                 const weight_pages<float>* teacher, const weight_pages<float>* start)
+    : parts_(std::make_unique<parts>(s, options, teacher, start)) {}
 trainer::~trainer() = default;
 trainer::trainer(trainer&&) noexcept = default;
 

@@ -38,10 +38,10 @@ class trainer {
   /// Shards of a batch.
   static constexpr std::size_t shards = 2;
 
-  /// A student starts from the teacher's weights; a teacher is initialised by the seed. Refers to
-  /// `teacher`. Fails where the options contradict each other, or qat or qad has no teacher.
+  /// A student starts from the weights of `start`, null: the teacher's; a teacher is initialised by
+  /// the seed. Refers to `teacher`. Fails where the options contradict each other, or qat or qad has no teacher.
   trainer(const shape& s, const training_options& options,
-          const weight_pages<float>* teacher = nullptr);
+          const weight_pages<float>* teacher = nullptr, const weight_pages<float>* start = nullptr);
   ~trainer();
   trainer(trainer&&) noexcept;
 

@@ -226,6 +226,29 @@ TEST_CASE("logits whose differences float does not hold have finite divergences"
   }
 }
 
+TEST_CASE("a row whose only possible logit is 1e24 temperatures from the teacher's has no slope") {
+  // q = (1, 0, ..., 0): each q_i (ln q_i - ln p_i - KL(q||p)) is 0. What s - t, its typical value
+  // and the references' distance have in common is 1e24 nats, and the teacher's own logits are one.
+  const float temperature = 1e-30f;
+  for (const std::size_t cols : {2u, 9u, 600u}) {
+    CAPTURE(cols);
+    std::vector<float> student(cols, -infinity), teacher(cols), gradient(cols);
+    student[0] = -1e-6f;
+    for (std::size_t i = 0; i < cols; ++i)
+      teacher[i] = temperature * std::sin(static_cast<float>(i) + 1);
+    const std::vector<int> labels{0};
+    const er::reverse_kl loss{.temperature = temperature, .temperature_squared = false};
+    const auto result = loss(er::matrix_view<const float>{student.data(), 1, cols},
+                             er::matrix_view<const float>{teacher.data(), 1, cols}, labels,
+                             er::reduction::sum, er::matrix_view<float>{gradient.data(), 1, cols});
+    double sum = 0;
+    for (const float t : teacher) sum += std::exp(static_cast<double>(t) / temperature);
+    const double expected = std::log(sum) - static_cast<double>(teacher[0]) / temperature;
+    CHECK(result.value == doctest::Approx(expected).epsilon(1e-6));
+    for (const float slope : gradient) CHECK(std::fabs(slope * temperature) < 1e-6f);
+  }
+}
+
 TEST_CASE("an infinite divergence is infinite, and its gradient is never NaN") {
   for (const std::size_t size : {40, 9000}) {
     std::mt19937 random{12};

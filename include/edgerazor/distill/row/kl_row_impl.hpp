@@ -31,7 +31,7 @@ namespace detail::row {
   passes.observe_student(sums, none);
   logit_statistics seen = sums.statistics();
   const bool close = are_close(sums);
-  if (!close && !forward) return seen;
+  if (!close && !are_far_apart(sums) && !forward) return seen;
   // References that stand for the same logit leave no common part in u.
   if (const double apart = sums.log_ratio() - sums.shift(); close && std::fabs(apart) > 1e-9)
     seen.student_reference += apart / rows.inverse_temperature;

@@ -149,6 +149,13 @@ class kept_exponentials {
   return std::fabs(seen.log_ratio() - seen.shift()) < 1e-4 || seen.reverse_kl() < 1e-9;
 }
 
+/// Whether r, or what is left of the references beside it, is so many nats that u and the shift,
+/// which cancel, have lost more than 1e-12 of one.
+[[nodiscard]] inline bool are_far_apart(const pass_sums& seen) noexcept {
+  constexpr double nats = 4096;  // times 2^-52
+  return std::fabs(seen.apart * seen.inverse_temperature) > nats || std::fabs(seen.shift()) > nats;
+}
+
 }  // namespace detail::row
 }  // namespace EDGERAZOR_ABI
 }  // namespace edgerazor
