@@ -2,6 +2,7 @@
 /// The command `calibrate`.
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 
 #include "calibration.hpp"
@@ -15,6 +16,9 @@
 namespace llm {
 
 void calibrate(const calibrate_options& options) {
+  if (!options.gradients.empty() && options.method != "tacq")
+    throw std::invalid_argument("--gradients is for --method tacq; " + options.method +
+                                " reads none");
   const model_file input(options.model);
   input.require_complete();
   // Can they be written? Before the work.

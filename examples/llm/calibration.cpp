@@ -10,11 +10,10 @@
 #include <utility>
 
 #include "bit_budget.hpp"
-#include "calibration_text.hpp"
+#include "calibration_scores.hpp"
 #include "matrix_rounding.hpp"
 #include "progress_bar.hpp"
 #include "support/kernel_choice.hpp"
-#include "support/system.hpp"
 #include "table.hpp"
 #include <edgerazor/io/gguf_export.hpp>
 #include <edgerazor/io/packed_model.hpp>
@@ -52,10 +51,13 @@ std::vector<er::format> two_level_candidates() {
 }
 
 /// At most the bytes of a matrix, with what a sum's own form adds.
-std::size_t bytes_of(const er::format& fmt, const er::any_matrix& matrix) {
+std::size_t bytes_of(const er::format& fmt, const matrix_place& place, kept_weights keeps) {
+  const er::any_matrix& matrix = *place.matrix;
   const std::size_t packed = er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
   constexpr std::size_t of_sum = 512;
-  return fmt.two_level ? packed + sparse_bytes(matrix.rows(), matrix.cols()) + of_sum : packed;
+  const bool is_sum = keeps == kept_weights::outliers ||
+                      (keeps == kept_weights::of_task && place.layer != matrix_place::no_layer);
+  return is_sum ? packed + sparse_bytes(matrix.rows(), matrix.cols()) + of_sum : packed;
 }
 
 /// At most what a file takes beside its matrices: metadata, norms, biases and what is written of
@@ -80,12 +82,12 @@ std::size_t bytes_besides(const model_file& input) {
 
 /// One format for all, and what is left over to embedding and head.
 std::vector<er::format> uniform_formats(const std::vector<matrix_place>& places,
-                                        const std::vector<er::format>& formats,
+                                        const std::vector<er::format>& formats, kept_weights keeps,
                                         std::size_t budget) {
   const auto total = [&](const er::format& layers, const er::format& others) {
     std::size_t sum = 0;
     for (const matrix_place& place : places) {
-      sum += bytes_of(place.layer == matrix_place::no_layer ? others : layers, *place.matrix);
+      sum += bytes_of(place.layer == matrix_place::no_layer ? others : layers, place, keeps);
     }
     return sum;
   };
@@ -118,8 +120,8 @@ std::vector<er::format> fitting_formats(const std::vector<matrix_place>& places,
     const double unit = sampled_error(matrix, probe, known[i].mean_squares);
     for (const er::format& fmt : formats) {
       const double error = sampled_error(matrix, fmt, known[i].mean_squares);
-      options[i].push_back(
-          {bytes_of(fmt, matrix), unit > 0 ? known[i].divergence * error / unit : error});
+      options[i].push_back({bytes_of(fmt, places[i], kept_weights::none),
+                            unit > 0 ? known[i].divergence * error / unit : error});
     }
   });
   std::vector<er::format> result;
@@ -162,33 +164,6 @@ std::vector<shared_input> inputs_of(layer_walk& walk, std::size_t layer, thread_
   std::vector<shared_input> result;
   for (collected& one : seen) result.push_back(std::move(one).shared());
   return result;
-}
-
-/// AWQ: columns of matrices that share an input times s; the norm before them, or the rows of up,
-/// divided by it. The attention's output keeps its columns: with fewer heads of values than of
-/// queries no rows stand for them alone.
-void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
-                   thread_pool& threads) {
-  const auto scale_group = [&](std::span<linear* const> parts, layer_input which,
-                               std::vector<float>* norm) {
-    std::vector<const er::any_matrix*> matrices;
-    for (const linear* part : parts) matrices.push_back(&part->weights);
-    const std::vector<float> s =
-        column_scales(matrices, fmt, inputs[static_cast<std::size_t>(which)], threads);
-    std::vector<float> inverse;
-    for (const float x : s) inverse.push_back(1 / x);
-    for (linear* part : parts) part->weights = scaled(part->weights, {}, s, threads);
-    if (norm != nullptr) {
-      for (std::size_t c = 0; c < s.size(); ++c) (*norm)[c] *= inverse[c];
-    } else {
-      one.up.weights = scaled(one.up.weights, inverse, {}, threads);
-      for (std::size_t r = 0; r < one.up.bias.size(); ++r) one.up.bias[r] *= inverse[r];
-    }
-  };
-  scale_group(std::array{&one.down}, layer_input::down, nullptr);
-  scale_group(std::array{&one.gate, &one.up}, layer_input::ffn, &one.ffn_norm);
-  scale_group(std::array{&one.query, &one.key, &one.value}, layer_input::attention,
-              &one.attention_norm);
 }
 
 /// The vectors of a model that scale_columns may have changed, by their names in the file.
@@ -234,13 +209,6 @@ std::size_t write_model(const model_file& input, const model& weights,
 
 }  // namespace
 
-std::string calibration_text_of(const std::string& path) {
-  if (!path.empty()) return support::read_text(path);
-  std::string text;
-  for (const std::string_view part : calibration_texts) text.append(part).append("\n\n");
-  return text;
-}
-
 calibration calibrate_model(const model_file& input, const calibrate_options& options,
                             const std::filesystem::path& output, thread_pool& threads,
                             known_sensitivity& sensitivity) {
@@ -257,6 +225,15 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   calibration result;
   for (const matrix_place& place : places)
     result.weights += place.matrix->rows() * place.matrix->cols();
+  std::optional<task_gradients> gradients;
+  if (method.keeps == kept_weights::of_task) {
+    if (options.gradients.empty()) {
+      throw std::invalid_argument("--method " + std::string{method.name} +
+                                  " needs --gradients FILE, which `qad gradients --model MODEL "
+                                  "--output FILE` writes");
+    }
+    gradients.emplace(options.gradients, places, threads);
+  }
   const std::size_t besides = bytes_besides(input);
   const auto whole =
       static_cast<std::size_t>(options.bits * static_cast<double>(result.weights) / 8);
@@ -278,18 +255,21 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                                      : static_cast<double>(few.tokens.size() * places.size()) *
                                            static_cast<double>(layers) / 2;
   const double layer_work = static_cast<double>(windows.tokens.size()) * 2;
+  const double rounds = gradients ? 2 : 1;
   constexpr double fine = 1024;
   progress_bar progress(
       "calibrating",
-      static_cast<std::size_t>(fine * (probe_work + layer_work * static_cast<double>(layers + 2))));
+      static_cast<std::size_t>(
+          fine * (probe_work + rounds * layer_work * static_cast<double>(layers + 2))));
   const auto advance = [&](double work) {
     progress.advance(static_cast<std::size_t>(fine * work));
   };
 
   const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
   const std::vector<er::format> uniform =
-      method.keeps ? two_level_candidates()
-                   : candidates(options.group, method.name == "rtn", method.name != "rtn");
+      method.keeps == kept_weights::outliers
+          ? two_level_candidates()
+          : candidates(options.group, method.name == "rtn", method.name != "rtn");
   std::vector<er::format> formats;
   if (automatic) {
     if (!sensitivity) {
@@ -299,23 +279,31 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     formats = fitting_formats(places, candidates(options.group, true, true), *sensitivity, probe,
                               budget, threads);
   } else {
-    formats = uniform_formats(places, uniform, budget);
+    formats = uniform_formats(places, uniform, method.keeps, budget);
   }
   if (formats.empty()) {
     std::size_t smallest = besides;
     for (const matrix_place& place : places) {
       std::size_t least = place.matrix->bytes().size();
       for (const er::format& fmt : automatic ? candidates(options.group, true, true) : uniform)
-        least = std::min(least, bytes_of(fmt, *place.matrix));
+        least = std::min(least, bytes_of(fmt, place, method.keeps));
       smallest += least;
     }
     refuse_budget(options.bits, smallest, result.weights);
   }
 
   result.matrices.resize(places.size());
+  std::vector<er::any_matrix> others(gradients ? places.size() : 0);  // real ones, then rounded
+  std::optional<task_choice> choice;
   const auto round = [&](std::size_t i, const shared_input& from) {
     const matrix_place& place = places[i];
-    rounded one = round_matrix(*place.matrix, formats[i], method, from, threads);
+    mask_source kept;
+    if (choice && place.layer != matrix_place::no_layer) {
+      kept = [&, i](er::row_range rows, er::matrix_view<const float> w) {
+        return choice->mask(i, rows, w);
+      };
+    }
+    rounded one = round_matrix(*place.matrix, formats[i], method, from, threads, kept);
     result.matrices[i] = {place.name,
                           place.layer,
                           one.matrix.fmt().name(),
@@ -325,34 +313,41 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                           automatic ? (*sensitivity)[i].divergence : 0,
                           one.error,
                           one.energy};
-    *place.matrix = std::move(one.matrix);
+    std::swap(*place.matrix, one.matrix);
+    if (gradients && !choice) others[i] = std::move(one.matrix);
   };
-
-  layer_walk walk(weights, threads, windows, kernel);
   const auto index_of = [&](const er::any_matrix& matrix) {
     return static_cast<std::size_t>(std::ranges::find(places, &matrix, &matrix_place::matrix) -
                                     places.begin());
   };
-  for (std::size_t l = 0; l < layers; ++l) {
-    layer& one = weights.layers[l];
-    std::vector<shared_input> inputs = inputs_of(walk, l, threads);
-    advance(layer_work / 2);
-    if (method.scales_columns) {
-      scale_columns(one, formats[index_of(one.query.weights)], inputs, threads);
-      inputs = inputs_of(walk, l, threads);
+  const auto round_all = [&] {
+    layer_walk walk(weights, threads, windows, kernel);
+    for (std::size_t l = 0; l < layers; ++l) {
+      layer& one = weights.layers[l];
+      std::vector<shared_input> inputs = inputs_of(walk, l, threads);
+      advance(layer_work / 2);
+      if (method.scales_columns) {
+        scale_columns(one, formats[index_of(one.query.weights)], inputs, threads);
+        inputs = inputs_of(walk, l, threads);
+      }
+      for (std::size_t i = index_of(one.query.weights); i < places.size() && places[i].layer == l;
+           ++i)
+        round(i, inputs[static_cast<std::size_t>(places[i].input)]);
+      walk.pass(l);
+      advance(layer_work / 2);
     }
-    for (std::size_t i = index_of(one.query.weights); i < places.size() && places[i].layer == l;
-         ++i)
-      round(i, inputs[static_cast<std::size_t>(places[i].input)]);
-    walk.pass(l);
-    advance(layer_work / 2);
+    collected head(weights.shape.hidden);
+    walk.look_at_head([&](er::matrix_view<const float> in) { head.add(in, threads); });
+    round(index_of(weights.head()), std::move(head).shared());
+    if (weights.own_head) round(index_of(weights.embedding), looked_up(weights.shape.hidden));
+    advance(layer_work);
+  };
+  round_all();
+  if (gradients) {
+    for (std::size_t i = 0; i < places.size(); ++i) std::swap(*places[i].matrix, others[i]);
+    choice.emplace(*gradients, places, std::move(others), threads);
+    round_all();
   }
-  collected head(weights.shape.hidden);
-  walk.look_at_head([&](er::matrix_view<const float> in) { head.add(in, threads); });
-  round(index_of(weights.head()), std::move(head).shared());
-  if (weights.own_head) round(index_of(weights.embedding), looked_up(weights.shape.hidden));
-  advance(layer_work);
-
   result.file_bytes =
       write_model(input, weights, places, "calibrated by " + options.method, output);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -58,7 +58,4 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                             const std::filesystem::path& output, thread_pool& threads,
                             known_sensitivity& sensitivity);
 
-/// The text of that file, or the built-in one.
-std::string calibration_text_of(const std::string& path);
-
 }  // namespace llm

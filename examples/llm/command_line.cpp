@@ -183,14 +183,18 @@ void add_calibrate(CLI::App& program) {
       ->required()
       ->type_name("FILE");
   command
-      .add_option(
-          "--method", options.method,
-          "rtn, mse, gptq, refined, awq, hqq or spqr: one format for all; auto: to each matrix the "
-          "format that the cost of rounding it asks for, and refined")
+      .add_option("--method", options.method,
+                  "rtn, mse, gptq, refined, awq, hqq, spqr or tacq: one format for all; auto: to "
+                  "each matrix "
+                  "the format that the cost of rounding it asks for, and refined")
       ->capture_default_str();
   command
       .add_option("--text", options.text,
                   "Text whose activations are looked at [a built-in one of some 14,000 tokens]")
+      ->type_name("FILE");
+  command
+      .add_option("--gradients", options.gradients,
+                  "tacq: what a loss says of the weights, as qad gradients writes it")
       ->type_name("FILE");
   add_number(command, "--windows", options.windows, {1, 1 << 16}, "Pieces of the text");
   add_number(command, "--window", options.window, {16, 1 << 20}, "Tokens of each");
@@ -249,6 +253,10 @@ void add_compare(CLI::App& program) {
   command
       .add_option("--calibration-text", options.calibration_text,
                   "Text to calibrate on [a built-in one; never the text measured on]")
+      ->type_name("FILE");
+  command
+      .add_option("--gradients", options.gradients,
+                  "Of the method tacq: what a loss says of the weights, as qad gradients writes it")
       ->type_name("FILE");
   add_number(command, "--calibration-windows", options.calibration_windows, {1, 1 << 16},
              "Pieces of it, of 512 tokens");

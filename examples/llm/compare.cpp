@@ -79,6 +79,7 @@ void add_calibrated(std::vector<row>& rows, const compare_options& options, cons
       how.text = options.calibration_text;
       how.windows = options.calibration_windows;
       how.method = method;
+      how.gradients = options.gradients;
       how.bits = bits;
       how.run = options.run;
       if (options.quantize.group != 0) how.group = options.quantize.group;

@@ -5,7 +5,17 @@
 #include <stdexcept>
 #include <string>
 
+#include "calibration_text.hpp"
+#include "support/system.hpp"
+
 namespace llm {
+
+std::string calibration_text_of(const std::string& path) {
+  if (!path.empty()) return support::read_text(path);
+  std::string text;
+  for (const std::string_view part : calibration_texts) text.append(part).append("\n\n");
+  return text;
+}
 
 token_windows cut_windows(std::span<const token_id> text, std::size_t count, std::size_t length,
                           std::optional<token_id> beginning) {

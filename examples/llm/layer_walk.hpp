@@ -31,6 +31,9 @@ struct token_windows {
   }
 };
 
+/// The text of that file, or where there is no name the built-in one.
+std::string calibration_text_of(const std::string& path);
+
 /// At most `count` windows of `length` tokens, spread evenly over the text; of a shorter text as
 /// many as it has, at least one. `beginning`, where the model has such a token, is the first of
 /// each. Throws std::invalid_argument where the text has fewer than 16 tokens.

@@ -10,9 +10,11 @@
 #include <string>
 #include <utility>
 
+#include "decoder.hpp"
 #include <edgerazor/calibrate/awq.hpp>
 #include <edgerazor/calibrate/fit.hpp>
 #include <edgerazor/calibrate/half_quadratic.hpp>
+#include <edgerazor/calibrate/kept_weights.hpp>
 #include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
@@ -62,25 +64,23 @@ std::vector<float> some_rows(er::matrix_view<const float> all, std::size_t step)
 
 /// Packs, and judges every eighth row: an output error costs as much as an eighth of rounding.
 /// `values`: those of `chosen`, and what is kept beside it.
-rounded judged(er::matrix_view<const float> weights, const er::format& fmt,
-               const er::rounded_matrix& chosen, const std::vector<float>& values,
-               const shared_input& input, thread_pool& threads) {
+rounded judged(const rounding_job& job, const er::rounded_matrix& chosen,
+               const std::vector<float>& values) {
   constexpr std::size_t step = 8;
-  const std::vector<float> w = some_rows(weights, step),
+  const std::vector<float> w = some_rows(job.weights, step),
                            q = some_rows({values.data(), chosen.rows, chosen.cols}, step),
                            none(w.size());
   const auto view = [&](const std::vector<float>& rows) {
-    return er::matrix_view<const float>{rows.data(), rows.size() / weights.cols, weights.cols};
+    return er::matrix_view<const float>{rows.data(), rows.size() / chosen.cols, chosen.cols};
   };
-  return {pack(fmt, chosen),
+  return {pack(job.fmt, chosen),
           {},
-          er::output_error(view(w), view(q), input.moments, threads),
-          er::output_error(view(w), view(none), input.moments, threads)};
+          er::output_error(view(w), view(q), job.input.moments, job.threads),
+          er::output_error(view(w), view(none), job.input.moments, job.threads)};
 }
 
-rounded judged(er::matrix_view<const float> weights, const er::format& fmt,
-               const er::rounded_matrix& chosen, const shared_input& input, thread_pool& threads) {
-  return judged(weights, fmt, chosen, chosen.values(), input, threads);
+rounded judged(const rounding_job& job, const er::rounded_matrix& chosen) {
+  return judged(job, chosen, chosen.values());
 }
 
 /// Entries of the longest row of each tile, added up: the steps of the sparse matrix.
@@ -129,64 +129,86 @@ er::spqr_result round_by_spqr(er::matrix_view<const float> w, const er::level_gr
 }
 
 template <class Fit>
-rounded to_nearest(er::matrix_view<const float> weights, const er::format& fmt, const Fit& fit,
-                   std::span<const float> importance, const shared_input& input,
-                   thread_pool& threads) {
-  return judged(weights, fmt, er::round_to_nearest(weights, grid_of(fmt), fit, importance, threads),
-                input, threads);
+rounded to_nearest(const rounding_job& job, const Fit& fit,
+                   std::span<const float> importance = {}) {
+  return judged(job,
+                er::round_to_nearest(job.weights, grid_of(job.fmt), fit, importance, job.threads));
+}
+
+er::feedback_result feedback(const rounding_job& job) {
+  return er::round_by_feedback(job.weights, job.input.factor, grid_of(job.fmt),
+                               er::fit_squared_error{}, {.executor = job.threads});
+}
+
+/// What a method keeps beside its codes.
+rounded with_kept(const rounding_job& job, er::kept_result chosen) {
+  rounded result = judged(job, chosen.rounded, chosen.values());
+  result.kept = std::move(chosen.kept);
+  return result;
 }
 
 const std::array methods = std::to_array<rounding_method>({
-    {"rtn",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       return to_nearest(w, fmt, er::fit_extremes{}, {}, input, threads);
-     }},
+    {"rtn", [](const rounding_job& job) { return to_nearest(job, er::fit_extremes{}); }},
     {"mse",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
+     [](const rounding_job& job) {
+       return to_nearest(job, er::fit_squared_error{}, job.input.importance);
      }},
-    {"gptq",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       return judged(w, fmt,
-                     er::round_by_feedback(w, input.factor, grid_of(fmt), er::fit_squared_error{},
-                                           {.executor = threads})
-                         .rounded,
-                     input, threads);
-     }},
+    {"gptq", [](const rounding_job& job) { return judged(job, feedback(job).rounded); }},
     {"refined",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       const er::level_grid grid = grid_of(fmt);
-       er::rounded_matrix chosen =
-           er::round_by_feedback(w, input.factor, grid, er::fit_squared_error{},
-                                 {.executor = threads})
-               .rounded;
-       er::refine(w, chosen, grid, input.moments, {.executor = threads});
-       return judged(w, fmt, chosen, input, threads);
+     [](const rounding_job& job) {
+       er::rounded_matrix chosen = feedback(job).rounded;
+       er::refine(job.weights, chosen, grid_of(job.fmt), job.input.moments,
+                  {.executor = job.threads});
+       return judged(job, chosen);
      }},
     {"awq",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       return to_nearest(w, fmt, er::fit_squared_error{}, input.importance, input, threads);
+     [](const rounding_job& job) {
+       return to_nearest(job, er::fit_squared_error{}, job.input.importance);
      },
      true},
-    {"hqq",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool&
-            threads) { return to_nearest(w, fmt, er::fit_half_quadratic{}, {}, input, threads); }},
+    {"hqq", [](const rounding_job& job) { return to_nearest(job, er::fit_half_quadratic{}); }},
     {"spqr",
-     [](er::matrix_view<const float> w, const er::format& fmt, const shared_input& input,
-        thread_pool& threads) {
-       er::spqr_result chosen = round_by_spqr(w, grid_of(fmt), input, threads);
-       rounded result = judged(w, fmt, chosen.rounded, chosen.values(), input, threads);
-       result.kept = std::move(chosen.kept);
-       return result;
+     [](const rounding_job& job) {
+       return with_kept(job, round_by_spqr(job.weights, grid_of(job.fmt), job.input, job.threads));
      },
-     false, true},
+     false, kept_weights::outliers},
+    {"tacq",
+     [](const rounding_job& job) {
+       if (job.kept.data == nullptr) return judged(job, feedback(job).rounded);
+       return with_kept(job, er::round_by_feedback_keeping(
+                                 job.weights, job.kept, job.input.factor, grid_of(job.fmt),
+                                 er::fit_squared_error{}, {.executor = job.threads}));
+     },
+     false, kept_weights::of_task},
 });
+
+/// AWQ's scales of the columns of matrices that share an input.
+std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
+                                 const er::format& fmt, const shared_input& input,
+                                 thread_pool& threads) {
+  std::vector<std::vector<float>> values;
+  std::vector<er::matrix_view<const float>> views;
+  for (const er::any_matrix* matrix : matrices) {
+    values.push_back(values_of(*matrix, threads));
+    views.emplace_back(values.back().data(), matrix->rows(), matrix->cols());
+  }
+  return er::awq_scales(views, input.columns, input.moments, grid_of(fmt), er::fit_squared_error{},
+                        {.rows = 128, .executor = threads})
+      .scales;
+}
+
+/// The matrix as floats, rows and columns times these factors; empty: 1.
+er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows,
+                      std::span<const float> cols, thread_pool& threads) {
+  std::vector<float> values = values_of(weights, threads);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!rows.empty()) values[i] *= rows[i / weights.cols()];
+    if (!cols.empty()) values[i] *= cols[i % weights.cols()];
+  }
+  return er::any_matrix::pack(
+      er::matrix_format{},
+      er::matrix_view<const float>{values.data(), weights.rows(), weights.cols()});
+}
 
 }  // namespace
 
@@ -196,10 +218,14 @@ shared_input::shared_input(er::second_moments sums, er::column_statistics statis
       factor(er::damped_inverse_factor(moments)),
       importance(moments.mean_squares()) {}
 
+std::size_t sparse_room(std::size_t rows, std::size_t cols) {
+  return (rows + er::tile_rows - 1) / er::tile_rows * steps_of(cols);
+}
+
 std::size_t sparse_bytes(std::size_t rows, std::size_t cols) {
   const std::size_t tiles = (rows + er::tile_rows - 1) / er::tile_rows;
   const std::size_t head = (4 * (tiles + 1) + 63) / 64 * 64;
-  return head + tiles * steps_of(cols) * sizeof(er::sparse_step);
+  return head + sparse_room(rows, cols) * sizeof(er::sparse_step);
 }
 
 const rounding_method& method_by_name(std::string_view name) {
@@ -213,20 +239,26 @@ const rounding_method& method_by_name(std::string_view name) {
 }
 
 rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
-                     const rounding_method& method, const shared_input& input,
-                     thread_pool& threads) {
+                     const rounding_method& method, const shared_input& input, thread_pool& threads,
+                     const mask_source& kept) {
   constexpr std::size_t block_elements = std::size_t{1} << 21;
   const std::size_t block =
       std::max<std::size_t>(1, block_elements / (weights.cols() * er::tile_rows)) * er::tile_rows;
   er::packed_storage storage(er::tile_layout(fmt, weights.rows(), weights.cols()));
   rounded result;
   std::vector<float> values;
+  std::vector<std::uint8_t> mask;
   for (std::size_t begin = 0; begin < weights.rows(); begin += block) {
     const std::size_t count = std::min(block, weights.rows() - begin);
     values.resize(count * weights.cols());
     const er::matrix_view<float> view{values.data(), count, weights.cols()};
     threads.run(count, [&](std::size_t r) { er::look_up_row(weights, begin + r, view.row(r)); });
-    const rounded part = method.round(view, fmt, input, threads);
+    rounding_job job{view, fmt, input, threads};
+    if (kept) {
+      mask = kept({begin, begin + count}, view);
+      job.kept = {mask.data(), count, weights.cols()};
+    }
+    const rounded part = method.round(job);
     // Tiles stand one after the other, and a block is whole tiles.
     const std::span<const std::byte> bytes = part.matrix.bytes();
     std::memcpy(storage.data() + begin / er::tile_rows * storage.layout().tile_bytes(),
@@ -245,30 +277,28 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
   return result;
 }
 
-std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
-                                 const er::format& fmt, const shared_input& input,
-                                 thread_pool& threads) {
-  std::vector<std::vector<float>> values;
-  std::vector<er::matrix_view<const float>> views;
-  for (const er::any_matrix* matrix : matrices) {
-    values.push_back(values_of(*matrix, threads));
-    views.emplace_back(values.back().data(), matrix->rows(), matrix->cols());
-  }
-  return er::awq_scales(views, input.columns, input.moments, grid_of(fmt), er::fit_squared_error{},
-                        {.rows = 128, .executor = threads})
-      .scales;
-}
-
-er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows,
-                      std::span<const float> cols, thread_pool& threads) {
-  std::vector<float> values = values_of(weights, threads);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!rows.empty()) values[i] *= rows[i / weights.cols()];
-    if (!cols.empty()) values[i] *= cols[i % weights.cols()];
-  }
-  return er::any_matrix::pack(
-      er::matrix_format{},
-      er::matrix_view<const float>{values.data(), weights.rows(), weights.cols()});
+void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
+                   thread_pool& threads) {
+  const auto scale_group = [&](std::span<linear* const> parts, layer_input which,
+                               std::vector<float>* norm) {
+    std::vector<const er::any_matrix*> matrices;
+    for (const linear* part : parts) matrices.push_back(&part->weights);
+    const std::vector<float> s =
+        column_scales(matrices, fmt, inputs[static_cast<std::size_t>(which)], threads);
+    std::vector<float> inverse;
+    for (const float x : s) inverse.push_back(1 / x);
+    for (linear* part : parts) part->weights = scaled(part->weights, {}, s, threads);
+    if (norm != nullptr) {
+      for (std::size_t c = 0; c < s.size(); ++c) (*norm)[c] *= inverse[c];
+    } else {
+      one.up.weights = scaled(one.up.weights, inverse, {}, threads);
+      for (std::size_t r = 0; r < one.up.bias.size(); ++r) one.up.bias[r] *= inverse[r];
+    }
+  };
+  scale_group(std::array{&one.down}, layer_input::down, nullptr);
+  scale_group(std::array{&one.gate, &one.up}, layer_input::ffn, &one.ffn_norm);
+  scale_group(std::array{&one.query, &one.key, &one.value}, layer_input::attention,
+              &one.attention_norm);
 }
 
 double sampled_error(const er::any_matrix& weights, const er::format& fmt,

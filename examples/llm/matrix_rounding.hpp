@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -37,6 +38,22 @@ struct rounded {
   double energy = 0;                        ///< of the same rows: |W x|^2
 };
 
+/// What a method rounds: some rows of a matrix, all columns.
+struct rounding_job {
+  er::matrix_view<const float> weights;
+  const er::format& fmt;
+  const shared_input& input;
+  thread_pool& threads;
+  er::matrix_view<const std::uint8_t> kept = {};  ///< of the weights' shape: not 0, stays; or none
+};
+
+/// Which weights a method keeps in a sparse matrix beside the codes.
+enum class kept_weights {
+  none,
+  outliers,  ///< its own choice; formats have two levels
+  of_task    ///< the host's choice, by what a loss says of them; of the layers' matrices
+};
+
 /// A way of choosing levels, scales and zeros, by name:
 ///
 ///     rtn     round to nearest, scales by the extremes
@@ -47,36 +64,43 @@ struct rounded {
 ///     hqq     round to nearest, zeros by half-quadratic splitting; needs no text
 ///     spqr    gptq in groups of 16 columns whose scales and zeros are codes of 3 bits, the weights
 ///             that hurt most kept in a sparse matrix (arXiv 2306.03078)
+///     tacq    gptq, the weights that matter most for a task kept in a sparse matrix (arXiv
+///             2504.07389); needs gradients
 struct rounding_method {
   std::string_view name;
-  std::function<rounded(er::matrix_view<const float> weights, const er::format& fmt,
-                        const shared_input& input, thread_pool& threads)>
-      round;
-  bool scales_columns = false;  ///< the host first multiplies columns by `column_scales`
-  bool keeps = false;           ///< formats have two levels, and a sparse matrix stands beside
+  std::function<rounded(const rounding_job& job)> round;
+  bool scales_columns = false;  ///< the host first calls `scale_columns`
+  kept_weights keeps = kept_weights::none;
 };
 
-/// At most the bytes of the sparse matrix of a method that keeps weights: 64 for each 16 rows and
-/// 1.5 % of the columns, which is 0.48 bits a weight. Rows of a tile are as long as its longest, so
-/// that a percent of the weights is kept or less.
+/// Steps of the sparse matrix of a method that keeps weights, each of one entry for each of 16
+/// rows: 1.5 % of the columns for each 16 rows.
+std::size_t sparse_room(std::size_t rows, std::size_t cols);
+/// At most the bytes of that matrix: 64 for each step, which is 0.48 bits a weight. Rows of a tile
+/// are as long as its longest, so that a percent of the weights is kept or less.
 std::size_t sparse_bytes(std::size_t rows, std::size_t cols);
 
 /// Throws std::invalid_argument, naming all, where there is none of that name.
 const rounding_method& method_by_name(std::string_view name);
 
-/// A matrix of any type, rounded a block of rows at a time, so that of an embedding only some
-/// thousand rows are floats.
-rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
-                     const rounding_method& method, const shared_input& input,
-                     thread_pool& threads);
+/// For some rows of a matrix, given their weights, a mask of their shape: not 0, stays.
+using mask_source = std::function<std::vector<std::uint8_t>(er::row_range rows,
+                                                            er::matrix_view<const float> weights)>;
 
-/// AWQ's scales of the columns of matrices that share an input.
-std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
-                                 const er::format& fmt, const shared_input& input,
-                                 thread_pool& threads);
-/// The matrix as floats, rows and columns times these factors; empty: 1.
-er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows,
-                      std::span<const float> cols, thread_pool& threads);
+/// A matrix of any type, rounded a block of rows at a time, so that of an embedding only some
+/// thousand rows are floats. `kept`: what a method that keeps weights of a task is told; may be
+/// empty.
+rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
+                     const rounding_method& method, const shared_input& input, thread_pool& threads,
+                     const mask_source& kept = {});
+
+/// AWQ: columns of a layer's matrices that share an input times scales found for it, and what they
+/// are multiplied with divided by them: the norm before them, of down the rows of up, whose bias
+/// too. The layer computes what it did, in real numbers. The attention's output keeps its columns:
+/// with fewer heads of values than of queries no rows stand for them alone. `inputs`: by
+/// layer_input.
+void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
+                   thread_pool& threads);
 
 /// sum over some of the rows of importance * (w - q)^2 where the matrix is rounded to nearest with
 /// scales by least squares: what formats of one matrix are compared by, at little cost.

@@ -53,7 +53,7 @@ struct inspect_options {
 };
 
 struct calibrate_options {
-  std::string model, output, text, method = "auto", picture, json;
+  std::string model, output, text, method = "auto", gradients, picture, json;
   double bits = 4.6;  ///< a weight, the whole file counted
   std::size_t windows = 32, window = 512, group = 64;
   run_options run;
@@ -70,7 +70,7 @@ struct compare_options {
   std::vector<std::string> also;     ///< files of the same model, quantized before
   std::vector<std::string> methods;  ///< of calibration, in place of recipes
   std::vector<double> bits{4.63};    ///< for each of them
-  std::string calibration_text;
+  std::string calibration_text, gradients;
   std::size_t calibration_windows = 32;
   std::size_t window = 512, prompt_tokens = 256, decoded_tokens = 32, rounds = 3;
   quantize_options quantize;

@@ -15,6 +15,7 @@
 #include "llm/model.hpp"
 #include "progress.hpp"
 #include "support/command_line.hpp"
+#include "task_gradients.hpp"
 #include "windows.hpp"
 #include "write_data.hpp"
 
@@ -164,6 +165,35 @@ void add_inspect_data(CLI::App& program) {
   });
 }
 
+void add_gradients(CLI::App& program) {
+  const auto asked = std::make_shared<task_gradient_options>();
+  task_gradient_options& o = *asked;
+  o.threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 2);
+  CLI::App& command = *program.add_subcommand(
+      "gradients",
+      "Write how much a model's loss on a text depends on each of its weights, for llm calibrate "
+      "--method tacq");
+  command.add_option("--model", o.model, "A GGUF file or a Hugging Face folder")
+      ->required()
+      ->type_name("PATH");
+  command
+      .add_option("--text", o.text, "Text of the task [the built-in one that llm calibrate has]")
+      ->type_name("FILE");
+  command.add_option("--output", o.output, "safetensors file to write, 4 bytes a weight")
+      ->required()
+      ->type_name("FILE");
+  add_number(command, "--windows", o.windows, {1, 1 << 16},
+             "Pieces of the text: the samples whose gradients are added as magnitudes");
+  add_number(command, "--window", o.window, {2, 1 << 20}, "Tokens of each");
+  add_number(command, "--threads", o.threads, {1, 1024},
+             "Windows at a time, each of which takes 4 bytes a weight; they change no number");
+  command.callback([asked] {
+    const std::size_t tokens = write_task_gradients(*asked);
+    std::printf("%s: gradients of %zu tokens of text\n",
+                er::printable(asked->output, er::longest_path).c_str(), tokens);
+  });
+}
+
 }  // namespace
 
 void add_rules(CLI::App& command, conversation_rules& rules) {
@@ -180,6 +210,7 @@ void add_rules(CLI::App& command, conversation_rules& rules) {
 void add_data_commands(CLI::App& program) {
   add_write_data(program);
   add_inspect_data(program);
+  add_gradients(program);
 }
 
 }  // namespace qad

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The sub-commands about data: write-data and inspect-data.
+/// The sub-commands about data: write-data, inspect-data and gradients.
 #pragma once
 
 namespace CLI {

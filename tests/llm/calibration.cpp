@@ -18,6 +18,9 @@
 #include "llm/matrix_rounding.hpp"
 #include "llm/quality.hpp"
 #include "llm/temporary_folder.hpp"
+#include <edgerazor/io/safetensors_writer.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
+#include <edgerazor/matrix/sparse_matrix.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
 namespace er = edgerazor;
@@ -31,14 +34,45 @@ struct demo {
 
   demo() { llm::make_demo_model(path); }
   [[nodiscard]] llm::calibration calibrate(const std::string& method, double bits,
-                                           const std::string& output) {
+                                           const std::string& output,
+                                           const std::string& gradients = "") {
     llm::calibrate_options options;
     options.method = method;
+    options.gradients = gradients;
     options.bits = bits;
     options.windows = 4;
     options.window = 128;
     const llm::model_file file(path);
     return llm::calibrate_model(file, options, folder.path() / output, threads, known);
+  }
+  /// A file of gradients: value(name, row, column) for each matrix of a layer.
+  template <class Value>
+  [[nodiscard]] std::string write_gradients(const std::string& name, const Value& value) {
+    const llm::model_file file(path);
+    llm::model weights = file.load(er::recipe{}, threads);
+    er::safetensors_writer writer;
+    for (const llm::matrix_place& place : llm::places_of(weights)) {
+      if (place.layer == llm::matrix_place::no_layer) continue;
+      const std::size_t rows = place.matrix->rows(), cols = place.matrix->cols();
+      std::vector<float> values(rows * cols);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = value(place.name, i / cols, i % cols);
+      writer.add(place.name, er::safetensors_dtype::f32, {rows, cols},
+                 [values = std::move(values)](er::tensor_sink& sink) {
+                   sink.write(std::as_bytes(std::span{values}));
+                 });
+    }
+    writer.write(folder.path() / name);
+    return (folder.path() / name).string();
+  }
+  /// The sparse parts of a calibrated model's layers, by matrix; null where it has none.
+  [[nodiscard]] static std::vector<const er::matrix_sum::part*> sparse_parts(llm::model& model) {
+    std::vector<const er::matrix_sum::part*> result;
+    for (const llm::matrix_place& place : llm::places_of(model)) {
+      if (place.layer == llm::matrix_place::no_layer) continue;
+      result.push_back(place.matrix->sum() ? &place.matrix->sum()->parts()[1] : nullptr);
+    }
+    return result;
   }
   /// KL of a calibrated model to the demo model.
   [[nodiscard]] double divergence(const std::string& output) {
@@ -110,6 +144,161 @@ TEST_SUITE("calibration") {
     }
   }
 
+  TEST_CASE("TaCQ keeps the weights that gradients name, wherever they are") {
+    demo made;
+    // One weight a row of a single matrix: its sparse part has a step a tile, and no other exists.
+    const auto named = [](std::size_t row) { return row * 7 % 512; };
+    const std::string gradients =
+        made.write_gradients("g", [&](const std::string& name, std::size_t row, std::size_t col) {
+          return name == "blk.1.ffn_down.weight" && col == named(row) ? 1.0f : 0.0f;
+        });
+    const llm::calibration done = made.calibrate("tacq", 5, "m", gradients);
+    CHECK(done.bits_per_weight() <= 5);
+    llm::model model = llm::model_file(made.folder.path() / "m").load(er::recipe{}, made.threads);
+    const auto parts = demo::sparse_parts(model);
+    REQUIRE(parts.size() == 14);
+    for (std::size_t i = 0; i < parts.size(); ++i) CHECK((parts[i] != nullptr) == (i == 13));
+    const er::sparse_view kept = er::sparse_view::from_bytes(512, 512, parts[13]->matrix.bytes());
+    for (std::size_t tile = 0; tile < kept.tiles(); ++tile) {
+      REQUIRE(kept.steps(tile).size() == 1);
+      for (std::size_t r = 0; r < er::tile_rows; ++r)
+        CHECK(kept.steps(tile)[0].columns[r] == named(tile * er::tile_rows + r));
+    }
+    CHECK(done.matrices.back().format.ends_with("z_g64+sparse"));
+    CHECK(made.divergence("m") > 0);
+  }
+
+  TEST_CASE("TaCQ takes the room there is, and none that is not") {
+    demo made;
+    const std::string gradients =
+        made.write_gradients("g", [](const std::string& name, std::size_t row, std::size_t col) {
+          const auto x = static_cast<double>(row * 517 + col * 31 % 509);
+          return static_cast<float>(1.5 + std::sin(x)) * (name.starts_with("blk.0") ? 4.0f : 1.0f);
+        });
+    const llm::calibration done = made.calibrate("tacq", 5, "m", gradients);
+    CHECK(done.bits_per_weight() <= 5);
+    CHECK(done.file_bytes == std::filesystem::file_size(made.folder.path() / "m"));
+    llm::model model = llm::model_file(made.folder.path() / "m").load(er::recipe{}, made.threads);
+    const auto parts = demo::sparse_parts(model);
+    std::size_t steps = 0, room = 0, first = 0, at = 0;
+    for (const llm::matrix_place& place : llm::places_of(model)) {
+      if (place.layer == llm::matrix_place::no_layer) continue;
+      const std::size_t rows = place.matrix->rows(), cols = place.matrix->cols();
+      room += llm::sparse_room(rows, cols);
+      const er::matrix_sum::part* const part = parts[at++];
+      if (part == nullptr) continue;
+      const er::sparse_view kept = er::sparse_view::from_bytes(rows, cols, part->matrix.bytes());
+      const std::size_t bytes = kept.bytes().size() - er::sparse_view::header_bytes(kept.tiles());
+      steps += bytes / sizeof(er::sparse_step);
+      if (place.layer == 0) first += bytes / sizeof(er::sparse_step);
+    }
+    // Scores that equal the first one left out are left out, and entries that fp16 makes 0: few.
+    CHECK(steps <= room);
+    CHECK(steps >= room - room / 50);
+    CHECK(first >
+          2 * (steps - first));  // the layer whose gradients are larger has the others' room
+  }
+
+  TEST_CASE("AWQ's scales are folded into what comes before: the model computes what it did") {
+    demo made;
+    llm::model model = llm::model_file(made.path).load(er::recipe{}, made.threads);
+    const llm::model_file file(made.path);
+    const llm::token_windows text =
+        llm::cut_windows(file.read_tokenizer().encode(llm::default_text.substr(0, 600),
+                                                      llm::tokenizer::markup::plain, false),
+                         1, 32, std::nullopt);
+    const auto states = [&] {
+      llm::layer_walk walk(model, made.threads, text, er::best_kernel());
+      for (std::size_t i = 0; i < model.layers.size(); ++i) walk.pass(i);
+      return walk.stream();
+    };
+    const std::vector<float> before = states();
+    // Of each group one column 50 times as large as the others.
+    std::vector<float> x(64 * 512);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      x[i] = std::sin(static_cast<float>(i * i % 977)) * (i % 64 == 0 ? 10.0f : 0.2f);
+    std::vector<llm::shared_input> inputs;
+    for (std::size_t i = 0; i < llm::layer_inputs; ++i) {
+      er::second_moments moments(512);
+      er::column_statistics columns(512);
+      moments.add({x.data(), 64, 512});
+      columns.add({x.data(), 64, 512});
+      inputs.emplace_back(std::move(moments), std::move(columns));
+    }
+    const er::format fmt = er::format::parse("int3z_g64").value();
+    double moved = 0;
+    for (llm::layer& one : model.layers) {
+      std::vector<float> up(512), down(512), is(512);
+      er::look_up_row(one.up.weights, 0, up);
+      er::look_up_row(one.down.weights, 0, down);
+      llm::scale_columns(one, fmt, inputs, made.threads);
+      for (const auto* norm : {&one.attention_norm, &one.ffn_norm}) {
+        const auto [least, most] = std::ranges::minmax(*norm);
+        moved = std::max(moved, static_cast<double>(most / least));
+      }
+      er::look_up_row(one.up.weights, 0, is);
+      CHECK(is != up);
+      er::look_up_row(one.down.weights, 0, is);
+      CHECK(is != down);
+    }
+    CHECK(moved > 1.5);  // else nothing was to be folded
+    const std::vector<float> after = states();
+    double differences = 0, squares = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      differences += std::pow(static_cast<double>(after[i]) - static_cast<double>(before[i]), 2);
+      squares += std::pow(static_cast<double>(before[i]), 2);
+    }
+    // Each product and scale rounds once more, 2^-24, in sums of 512: below 512 x 2^-24 = 3e-5.
+    CHECK(std::sqrt(differences / squares) < 3e-5);
+  }
+
+  TEST_CASE("gradients that are not of the model are refused by name") {
+    demo made;
+    const auto refused = [&](const std::string& gradients) {
+      try {
+        (void)made.calibrate("tacq", 5, "m", gradients);
+      } catch (const std::exception& error) {
+        return std::string{error.what()};
+      }
+      return std::string{"nothing"};
+    };
+    const auto one_is = [&](float bad) {
+      return made.write_gradients("g", [&](const std::string& name, std::size_t row, std::size_t) {
+        return name == "blk.1.attn_v.weight" && row == 3 ? bad : 1.0f;
+      });
+    };
+    CHECK(refused("") ==
+          "--method tacq needs --gradients FILE, which `qad gradients --model MODEL --output FILE` "
+          "writes");
+    CHECK(refused((made.folder.path() / "none").string()).find("none") != std::string::npos);
+    CHECK(refused(one_is(-1))
+              .ends_with("/g': the gradients of 'blk.1.attn_v.weight' have a negative number, "
+                         "expected sums of magnitudes"));
+    for (const float bad : {std::nanf(""), HUGE_VALF}) {
+      CHECK(refused(one_is(bad))
+                .ends_with("/g': the gradients of 'blk.1.attn_v.weight' have a NaN or an infinity, "
+                           "expected sums of magnitudes"));
+    }
+    const auto write = [&](const er::safetensors_dtype type, std::size_t rows, std::size_t cols) {
+      er::safetensors_writer writer;
+      const std::vector<std::byte> zeros(rows * cols * 4);
+      writer.add("blk.0.attn_q.weight", type, {rows, cols}, zeros);
+      writer.write(made.folder.path() / "g");
+      return (made.folder.path() / "g").string();
+    };
+    const std::string expected =
+        "/g' has no gradients of this model: of 'blk.0.attn_q.weight' floats of [512, 512] are "
+        "expected, there are ";
+    CHECK(
+        refused(write(er::safetensors_dtype::f32, 256, 512)).ends_with(expected + "F32[256, 512]"));
+    CHECK(
+        refused(write(er::safetensors_dtype::i32, 512, 512)).ends_with(expected + "I32[512, 512]"));
+    CHECK(refused(write(er::safetensors_dtype::f32, 512, 512))
+              .ends_with("of 'blk.0.attn_k.weight' floats of [256, 512] are expected, there are "
+                         "none"));
+    CHECK(!std::filesystem::exists(made.folder.path() / "m"));
+  }
+
   TEST_CASE("more bits cost fewer nats") {
     demo made;
     double last = 1e9;
@@ -138,7 +327,7 @@ TEST_SUITE("calibration") {
     CHECK(made.calibrate("auto", least + 0.01, "m").bits_per_weight() <= least + 0.01);
     CHECK_THROWS_WITH_AS((void)made.calibrate("best", 4, "m"),
                          "no method is called 'best'; there are rtn, mse, gptq, refined, awq, hqq, "
-                         "spqr and auto",
+                         "spqr, tacq and auto",
                          std::invalid_argument);
   }
 
@@ -161,7 +350,7 @@ TEST_SUITE("calibration") {
     const er::format fmt = er::format::parse("int4z_g64").value();
     const llm::rounded got = llm::round_matrix(w, fmt, llm::method_by_name("mse"), input, threads);
     const llm::rounded whole = llm::method_by_name("mse").round(
-        er::matrix_view<const float>{values.data(), rows, cols}, fmt, input, threads);
+        {er::matrix_view<const float>{values.data(), rows, cols}, fmt, input, threads});
     CHECK(std::ranges::equal(got.matrix.bytes(), whole.matrix.bytes()));
     CHECK(got.error == doctest::Approx(whole.error).epsilon(1e-9));
   }
