@@ -10,6 +10,8 @@
 
 namespace qad {
 
+namespace er = edgerazor;
+
 void write_text_file(const std::filesystem::path& path, std::string_view text) {
   er::atomic_file file(path);
   file.write(std::as_bytes(std::span{text}));
