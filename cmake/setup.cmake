@@ -20,6 +20,7 @@ endfunction()
 #   qemu                                   user emulation of both, and of x86
 #   venv pip                               modules of python3
 #   ctags                                  Universal Ctags
+#   mpi                                    compiler and launcher of an MPI
 #   sanitizers                             clang++'s runtime for libFuzzer and AddressSanitizer
 #   xsimd eigen doctest cli11 nlohmann_json utf8proc yaml_cpp benchmark
 function(edgerazor_has need result)
@@ -38,6 +39,11 @@ function(edgerazor_has need result)
         set(found FALSE)
       endif()
     endforeach()
+  elseif(need STREQUAL "mpi")
+    find_program(compiler NAMES mpicxx mpic++ NO_CACHE)
+    if(compiler)
+      find_program(program NAMES mpirun mpiexec NO_CACHE)
+    endif()
   elseif(need STREQUAL "ctags")
     find_program(program NAMES ctags-universal universal-ctags ctags NO_CACHE)
   elseif(need MATCHES "^(g\\+\\+|clang\\+\\+|ninja|git)$")
@@ -189,6 +195,7 @@ set(package_aarch64-g++ g++-aarch64-linux-gnu)
 set(package_riscv64-g++ g++-riscv64-linux-gnu)
 set(package_qemu qemu-user)
 set(package_ctags universal-ctags)
+set(package_mpi libopenmpi-dev openmpi-bin)
 set(package_venv python3-venv)
 set(package_pip python3-pip)
 set(package_sanitizers libclang-rt-dev)

@@ -71,10 +71,14 @@ void add_shape(CLI::App& command, shape& s) {
   add_number(command, "--context", s.context, {0, 1 << 20, true}, "Tokens of a training window");
 }
 
-void add_training(CLI::App& command, training_options& t) {
+void add_training(CLI::App& command, run_options& o) {
+  training_options& t = o.training;
   add_number(command, "--steps", t.steps, support::positive, "Batches to learn from");
   add_number(command, "--learning-rate", t.learning_rate, support::positive_real<double>,
              "AdamW's, after the warm-up; then a cosine to a tenth");
+  add_number(command, "--resume-with-learning-rate", o.resume_learning_rate,
+             support::positive_real<double>,
+             "Go on from the last checkpoint at this rate, which options.json notes");
   add_number(command, "--warmup", t.warmup_fraction, support::fraction,
              "Part of the steps in which the rate rises");
   add_number(command, "--weight-decay", t.weight_decay, support::not_negative_real<double>,
@@ -82,13 +86,16 @@ void add_training(CLI::App& command, training_options& t) {
   add_number(command, "--clip", t.clip, support::positive_real<double>,
              "Largest norm of a gradient");
   add_number(command, "--sequences", t.sequences, {2, 0xffffffffu}, "Windows of a batch");
+  add_number(command, "--shards", t.shards, {1, 1024},
+             "Parts of a batch that threads and processes share; divides --sequences");
   add_number(command, "--seed", t.seed, support::any_seed, "The same seed trains the same model");
 }
 
 void add_threads(CLI::App& command, training_options& t) {
-  t.threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, trainer::shards);
-  add_number(command, "--threads", t.threads, {1, trainer::shards},
-             "Threads; they change no number");
+  t.threads = std::clamp<std::size_t>(std::thread::hardware_concurrency() / t.processes(), 1,
+                                      default_shards);
+  add_number(command, "--threads", t.threads, {1, 64},
+             "Threads of a process, of use as many as it has shards; they change no number");
 }
 
 void add_bookkeeping(CLI::App& command, run_options& o) {
@@ -139,9 +146,10 @@ corpus new_corpus(run_options& o) {
   return result;
 }
 
-void add_teacher(CLI::App& program) {
+void add_teacher(CLI::App& program, process_group* group) {
   const auto asked = std::make_shared<request>();
   run_options& options = asked->options;
+  options.training.ranks = group;
   options.training.steps = 1500;
   CLI::App& command =
       *program.add_subcommand("teacher", "Train a model in float32, or go on with it");
@@ -150,7 +158,7 @@ void add_teacher(CLI::App& program) {
       ->type_name("FOLDER");
   add_text(command, options);
   add_shape(command, options.model);
-  add_training(command, options.training);
+  add_training(command, options);
   add_threads(command, options.training);
   add_bookkeeping(command, options);
   command.callback([asked] {
@@ -223,10 +231,11 @@ void configure(const std::string& file, const shape& model, training_options& t)
   t.feature_layers = told.feature_layers;
 }
 
-void add_student(CLI::App& program) {
+void add_student(CLI::App& program, process_group* group) {
   const auto asked = std::make_shared<request>();
   run_options& options = asked->options;
   training_options& t = options.training;
+  t.ranks = group;
   asked->recipe = "w1_88";
   t.learning_rate = 2e-3;
   t.group = 0;
@@ -306,7 +315,7 @@ void add_student(CLI::App& program) {
     config->excludes(command.get_option(name));
   for (const char* const name : {"--feature-weight", "--feature-form", "--feature-layers"})
     command.get_option("--top-k-file")->excludes(command.get_option(name));
-  add_training(command, t);
+  add_training(command, options);
   add_threads(command, t);
   add_bookkeeping(command, options);
   command.callback([asked, &options, &command] {
@@ -463,19 +472,29 @@ void add_experiment(CLI::App& program) {
 
 }  // namespace
 
-support::outcome run(std::vector<std::string> arguments) {
+support::outcome run(std::vector<std::string> arguments, process_group* group) {
   CLI::App program{
       "Trains a small Llama decoder, and low-bit students of it by rounding, QAT and QAD.", "qad"};
   program.set_version_flag("--version", EDGERAZOR_VERSION);
   program.require_subcommand(1);
-  add_teacher(program);
-  add_student(program);
+  add_teacher(program, group);
+  add_student(program, group);
   add_evaluate(program);
   add_export(program);
   add_experiment(program);
   add_data_commands(program);
   add_inspect_config(program);
   add_plot(program);
+  if (group != nullptr && group->size() > 1) {
+    for (CLI::App* const command : program.get_subcommands({})) {
+      if (const std::string& name = command->get_name(); name != "teacher" && name != "student") {
+        command->callback([name, size = group->size()] {
+          throw std::invalid_argument(name + " is the work of one process, and " +
+                                      std::to_string(size) + " were started");
+        });
+      }
+    }
+  }
   return support::run(program, std::move(arguments));
 }
 

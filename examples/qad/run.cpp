@@ -4,7 +4,11 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "checkpoint.hpp"
 #include "loss_plot.hpp"
@@ -23,9 +27,8 @@ namespace {
 using json = nlohmann::ordered_json;
 
 /// The options by which a folder goes: the file's, or those of a new run, which are written.
-void claim_folder(const std::filesystem::path& folder, const run_options& options) {
-  require_valid(options);
-  const json wanted = to_json(options);
+/// Changes of the rate that the folder knows of are taken over where none are given.
+void claim_folder(const std::filesystem::path& folder, run_options& options) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)
@@ -33,31 +36,51 @@ void claim_folder(const std::filesystem::path& folder, const run_options& option
                        ": " + error.message());
   const std::filesystem::path path = folder / "options.json";
   if (!std::filesystem::exists(path)) {
-    write_text_file(path, wanted.dump(2) + "\n");
+    write_text_file(path, to_json(options).dump(2) + "\n");
     return;
   }
-  const json there = read_json(path).value("run", json::object());
-  json keys = wanted["run"];
+  const json file = read_json(path), there = file.value("run", json::object());
+  if (options.training.rate_changes.empty() && there.contains("rate_changes"))
+    options.training.rate_changes = run_options_from_json(file).training.rate_changes;
+  const json wanted = to_json(options)["run"];
+  json keys = wanted;
   keys.update(there);
   for (const auto& [key, unused] : keys.items()) {
-    const json other = there.value(key, json()), value = wanted["run"].value(key, json());
+    const json other = there.value(key, json()), value = wanted.value(key, json());
     if (other == value) continue;
     const auto shown = [](const json& one) {
       return er::printable(one.dump(-1, ' ', false, json::error_handler_t::replace));
     };
-    throw std::invalid_argument(er::quoted(folder.string(), er::longest_path) +
-                                " holds a run with another " + key + " (" + shown(other) +
-                                ", asked for is " + shown(value) +
-                                "): name another folder, or remove that one");
+    throw std::invalid_argument(
+        er::quoted(folder.string(), er::longest_path) + " holds a run with another " + key + " (" +
+        shown(other) + ", asked for is " + shown(value) +
+        "): name another folder, or remove that one" +
+        (key == "learning_rate" ? "; --resume-with-learning-rate goes on with another" : ""));
   }
 }
 
-/// The trainer as the checkpoint of a folder left it, or at its beginning. The numbers come from the
-/// mapped file: a copy of them beside the trainer would be the run's peak of memory.
-void resume(trainer& run, const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return;
-  const mapped_checkpoint file(path);
-  const checkpoint_view saved = file.view();
+/// From `step` on, that of the last checkpoint, options.resume_learning_rate holds: noted in
+/// options.json before anything is trained by it. The same call again changes nothing.
+void change_rate(const std::filesystem::path& folder, run_options& options, std::uint64_t step) {
+  std::vector<rate_change>& changes = options.training.rate_changes;
+  const double rate = options.resume_learning_rate, now = changes.empty()
+                                                              ? options.training.learning_rate
+                                                              : changes.back().learning_rate;
+  if (rate == now) return;
+  std::erase_if(changes, [&](const rate_change& one) { return one.from_step >= step; });
+  changes.push_back({step, rate});
+  // The best weights may be of the steps that are not taken again.
+  if (const std::filesystem::path best = folder / "best";
+      std::filesystem::exists(best) && mapped_checkpoint(best).view().step > step)
+    std::filesystem::remove(best);
+  json file = read_json(folder / "options.json");
+  file["run"]["rate_changes"] = to_json(options)["run"]["rate_changes"];
+  write_text_file(folder / "options.json", file.dump(2) + "\n");
+}
+
+/// The trainer as a checkpoint left it. The numbers come from the mapped file: a copy of them beside
+/// the trainer would be the run's peak of memory.
+void resume(trainer& run, const checkpoint_view& saved, const std::filesystem::path& path) {
   const trainer::state state = run.checkpoint();
   const bool finished = saved.first_moments.empty() && saved.second_moments.empty();
   if (saved.weights.size() != state.weights.size() ||
@@ -74,6 +97,16 @@ void resume(trainer& run, const std::filesystem::path& path) {
               state.second_moments.begin());
   }
   run.restore(saved.step);
+}
+
+/// All processes get the state of the first.
+void share_state(trainer& run, process_group& group) {
+  const trainer::state state = run.checkpoint();
+  std::uint64_t step = state.steps_done;
+  group.broadcast(std::as_writable_bytes(std::span{&step, 1}));
+  for (const std::span<float> values : {state.weights, state.first_moments, state.second_moments})
+    group.broadcast(std::as_writable_bytes(values));
+  run.restore(step);
 }
 
 void save(trainer& run, const std::filesystem::path& path, const llm::vocabulary& words,
@@ -102,6 +135,110 @@ void plot_run(const run_options& options, const std::filesystem::path& folder) {
   plot.curves.push_back({"task loss", 0, false, read_log(folder, "task", 100)});
   write_text_file(folder / "loss.svg", to_svg(plot));
 }
+
+/// What is beside the training of a run: its records, its checkpoints, and how far it has come.
+class run_records {
+ public:
+  /// Refers to all it is given.
+  run_records(const run_options& options, const corpus& text, const weight_pages<float>* teacher,
+              const std::filesystem::path& folder, trainer& run, bool shared)
+      : options_(options),
+        text_(text),
+        teacher_(options.training.how == method::teacher ? nullptr : teacher),
+        folder_(folder),
+        run_(run),
+        description_(to_json(options)),
+        first_(run.steps_done()),
+        tokens_a_step_(options.training.sequences * window_of(options.model, options.training)),
+        log_(folder / "log.csv", first_),
+        found_(folder, first_),
+        progress_(std::in_place,
+                  name_of(options) + " seed " + std::to_string(options.training.seed), first_,
+                  options.training.steps, tokens_a_step_, shared) {}
+
+  /// After a step.
+  void add(const step_result& one) {
+    const std::size_t done = run_.steps_done();
+    log_.add(done, one);
+    progress_->report(done, one);
+    if (options_.evaluate_every != 0 && done % options_.evaluate_every == 0) {
+      const auto pause = progress_->paused();
+      const quality now = measure_now();
+      progress_->note("step " + std::to_string(done) + ": validation perplexity " +
+                      support::number_text(now.perplexity) + ", KL " +
+                      support::number_text(now.divergence));
+      if (found_.add({done, done * tokens_a_step_, now}))
+        save(run_, folder_ / "best", text_.tokenizer.data(), description_, true);
+    }
+    if (done % options_.checkpoint_every == 0 && done < options_.training.steps) {
+      const auto pause = progress_->paused();
+      log_.flush();
+      save(run_, folder_ / "checkpoint", text_.tokenizer.data(), description_, false);
+    }
+  }
+
+  /// After the last step.
+  run_result finish(bool profile) {
+    const training_options& how = options_.training;
+    log_.flush();
+    run_result result;
+    result.training_seconds = progress_->seconds();
+    if (how.steps > first_) {
+      const std::size_t tokens = (how.steps - first_) * tokens_a_step_;
+      result.tokens_per_second = static_cast<double>(tokens) / result.training_seconds;
+      if (profile) print_times(run_.times(), result.training_seconds, how.threads, tokens);
+    }
+    progress_.reset();
+    save(run_, folder_ / "checkpoint", text_.tokenizer.data(), description_, true);
+    plot_run(options_, folder_);
+    result.measured = measure_now();
+    return result;
+  }
+
+ private:
+  quality measure_now() {
+    return measure({&run_.weights_in_use(), run_.states()}, teacher_, options_, text_);
+  }
+
+  const run_options& options_;
+  const corpus& text_;
+  const weight_pages<float>* teacher_;
+  const std::filesystem::path& folder_;
+  trainer& run_;
+  nlohmann::ordered_json description_;
+  std::size_t first_, tokens_a_step_;
+  run_log log_;
+  quality_log found_;
+  std::optional<training_progress> progress_;
+};
+
+/// result.json of a run that is finished.
+run_result read_result(const std::filesystem::path& path) {
+  const json there = read_json(path);
+  // JSON has no infinity: it is written as null.
+  const auto number = [&](const char* key) {
+    const json value = there.value(key, json(0.0));
+    return value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
+  };
+  return {{number("perplexity"), number("divergence")},
+          number("training_seconds"),
+          number("tokens_per_second")};
+}
+
+void write_result(const std::filesystem::path& path, const run_result& result) {
+  json report;
+  report["perplexity"] = result.measured.perplexity;
+  report["divergence"] = result.measured.divergence;
+  report["training_seconds"] = result.training_seconds;
+  report["tokens_per_second"] = result.tokens_per_second;
+  write_text_file(path, report.dump(2) + "\n");
+}
+
+/// What the first process has found in a run's folder, for all of them.
+struct folder_state {
+  bool finished = false;
+  std::uint64_t rate_changes = 0;
+};
 
 }  // namespace
 
@@ -139,90 +276,68 @@ std::uint64_t batch_seed(const training_options& options) noexcept {
   return 2 * options.seed + (options.how == method::teacher ? 0 : 1);
 }
 
-run_result perform_run(const run_options& options, const corpus& text,
+run_result perform_run(const run_options& asked, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
                        bool shared, bool profile, packed_batches* data,
                        const weight_pages<float>* start) {
-  if (options.data.empty() != (data == nullptr) || (options.training.stored_teacher && !data))
+  if (asked.data.empty() != (data == nullptr) || (asked.training.stored_teacher && !data))
     throw std::invalid_argument("a run of data needs it, and another takes none");
-  claim_folder(folder, options);
+  require_valid(asked);
+  run_options options = asked;
+  training_options& how = options.training;
+  process_group* const group = how.ranks;
+  const bool first_process = group == nullptr || group->rank() == 0;
   const std::filesystem::path result_path = folder / "result.json",
                               checkpoint_path = folder / "checkpoint";
-  if (std::filesystem::exists(result_path)) {
-    const json there = read_json(result_path);
-    // JSON has no infinity: it is written as null.
-    const auto number = [&](const char* key) {
-      const json value = there.value(key, json(0.0));
-      return value.is_number() ? value.get<double>() : std::numeric_limits<double>::infinity();
-    };
-    return {{number("perplexity"), number("divergence")},
-            number("training_seconds"),
-            number("tokens_per_second")};
+  folder_state state;
+  std::optional<mapped_checkpoint> saved;
+  if (first_process) {
+    claim_folder(folder, options);
+    state.finished = std::filesystem::exists(result_path);
+    if (!state.finished && std::filesystem::exists(checkpoint_path)) saved.emplace(checkpoint_path);
+    if (options.resume_learning_rate != 0) {
+      if (state.finished) {
+        throw std::invalid_argument(er::quoted(folder.string(), er::longest_path) +
+                                    " holds a run that is finished: no rate can change it");
+      }
+      change_rate(folder, options, saved ? saved->view().step : 0);
+    }
+    state.rate_changes = how.rate_changes.size();
   }
-  const training_options& how = options.training;
-  const bool is_teacher = how.how == method::teacher;
+  if (group != nullptr) {
+    group->broadcast(std::as_writable_bytes(std::span{&state, 1}));
+    how.rate_changes.resize(state.rate_changes);
+    group->broadcast(std::as_writable_bytes(std::span{how.rate_changes}));
+  }
+  if (state.finished) return first_process ? read_result(result_path) : run_result{};
   run_result result;
   if (how.how == method::rounding) {
     if (teacher == nullptr) throw std::invalid_argument("rounding needs a teacher");
+    if (!first_process) return result;
     result.measured = measure(parameters(start != nullptr ? *start : *teacher), how.recipe, teacher,
                               options, text);
   } else {
     trainer run(options.model, how, teacher, start);
-    resume(run, checkpoint_path);
-    const json description = to_json(options);
-    const std::size_t first = run.steps_done(), length = window_of(options.model, how),
-                      tokens_a_step = how.sequences * length;
-    const auto measure_now = [&] {
-      return measure({&run.weights_in_use(), run.states()}, is_teacher ? nullptr : teacher, options,
-                     text);
-    };
-    {
-      std::optional<batches> windows;
-      if (data == nullptr) windows.emplace(text.training, how.sequences, length, batch_seed(how));
-      run_log log(folder / "log.csv", first);
-      quality_log found(folder, first);
-      training_progress progress(name_of(options) + " seed " + std::to_string(how.seed), first,
-                                 how.steps, tokens_a_step, shared);
-      while (run.steps_done() < how.steps) {
-        const std::size_t step = run.steps_done();
-        const packed_batches::batch packed =
-            data == nullptr ? packed_batches::batch{(*windows)(step), {}, {}} : (*data)(step);
-        const step_result one = run.step(packed.windows, packed.labels, packed.packed);
-        log.add(step + 1, one);
-        progress.report(step + 1, one);
-        if (options.evaluate_every != 0 && (step + 1) % options.evaluate_every == 0) {
-          const auto pause = progress.paused();
-          const quality now = measure_now();
-          progress.note("step " + std::to_string(step + 1) + ": validation perplexity " +
-                        support::number_text(now.perplexity) + ", KL " +
-                        support::number_text(now.divergence));
-          if (found.add(step + 1, (step + 1) * tokens_a_step, now))
-            save(run, folder / "best", text.tokenizer.data(), description, true);
-        }
-        if ((step + 1) % options.checkpoint_every == 0 && step + 1 < how.steps) {
-          const auto pause = progress.paused();
-          log.flush();
-          save(run, checkpoint_path, text.tokenizer.data(), description, false);
-        }
-      }
-      log.flush();
-      result.training_seconds = progress.seconds();
-      if (how.steps > first) {
-        const std::size_t tokens = (how.steps - first) * tokens_a_step;
-        result.tokens_per_second = static_cast<double>(tokens) / result.training_seconds;
-        if (profile) print_times(run.times(), result.training_seconds, how.threads, tokens);
-      }
+    if (saved) resume(run, saved->view(), checkpoint_path);
+    saved.reset();
+    if (group != nullptr) share_state(run, *group);
+    std::optional<batches> windows;
+    if (data == nullptr) {
+      windows.emplace(text.training, how.sequences, window_of(options.model, how), batch_seed(how));
     }
-    save(run, checkpoint_path, text.tokenizer.data(), description, true);
-    plot_run(options, folder);
-    result.measured = measure_now();
+    std::optional<run_records> records;
+    if (first_process) records.emplace(options, text, teacher, folder, run, shared);
+    while (run.steps_done() < how.steps) {
+      const std::size_t step = run.steps_done();
+      const packed_batches::batch packed =
+          data == nullptr ? packed_batches::batch{(*windows)(step), {}, {}} : (*data)(step);
+      const step_result one = run.step(packed.windows, packed.labels, packed.packed);
+      if (records) records->add(one);
+    }
+    if (!records) return result;
+    result = records->finish(profile);
   }
-  json report;
-  report["perplexity"] = result.measured.perplexity;
-  report["divergence"] = result.measured.divergence;
-  report["training_seconds"] = result.training_seconds;
-  report["tokens_per_second"] = result.tokens_per_second;
-  write_text_file(result_path, report.dump(2) + "\n");
+  write_result(result_path, result);
   return result;
 }
 

@@ -51,7 +51,9 @@ quality measure(const parameters& master, std::string_view recipe,
 /// not valid are refused before the folder is made. `shared`: other runs draw on the terminal too.
 /// `profile`: the table of where the time went goes to standard error. Throws
 /// std::invalid_argument where the folder holds a run of other options, naming the first one that
-/// differs.
+/// differs. With options.resume_learning_rate a run goes on from its last checkpoint at another
+/// rate, which options.json notes with the step. Of options.training.ranks the first process alone
+/// touches the folder, and the result of the others is empty.
 run_result perform_run(const run_options& options, const corpus& text,
                        const weight_pages<float>* teacher, const std::filesystem::path& folder,
                        bool shared, bool profile = false, packed_batches* data = nullptr,

@@ -15,12 +15,17 @@
 namespace qad {
 
 run_log::run_log(const std::filesystem::path& path, std::uint64_t steps) : path_(path) {
-  std::string kept = "step,loss,task,logits,features,gradient_norm,learning_rate\n";
+  const std::string header = "step,loss,task,logits,features,gradient_norm,learning_rate,gamma\n";
+  std::string kept = header;
   if (steps > 0 && std::filesystem::exists(path)) {
     std::istringstream lines(support::read_text(path));
     std::string line;
     std::getline(lines, line);
-    for (std::uint64_t i = 0; i < steps && std::getline(lines, line); ++i) kept += line + "\n";
+    for (std::uint64_t i = 0; i < steps && std::getline(lines, line); ++i) {
+      // An older file has no gamma.
+      if (std::ranges::count(line, ',') < std::ranges::count(header, ',')) line += ',';
+      kept += line + "\n";
+    }
   }
   write_text_file(path, kept);
   file_.reset(std::fopen(path.string().c_str(), "ab"));
@@ -33,9 +38,11 @@ void run_log::add(std::uint64_t step, const step_result& result) {
                                  [&](const auto& p) { return p.name == name; });
     return at == result.parts.end() ? 0.0 : at->value;
   };
-  std::fprintf(file_.get(), "%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n",
+  std::fprintf(file_.get(), "%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,",
                static_cast<unsigned long long>(step), result.loss, part("task"), part("logits"),
                part("features"), result.gradient_norm, result.learning_rate);
+  if (result.gamma) std::fprintf(file_.get(), "%.9g", *result.gamma);
+  std::fputc('\n', file_.get());
 }
 
 void run_log::flush() {
@@ -45,20 +52,30 @@ void run_log::flush() {
 
 quality_log::quality_log(const std::filesystem::path& folder, std::uint64_t steps)
     : path_(folder / "quality.csv"), text_("step,tokens,perplexity,divergence\n") {
-  if (steps == 0 || !std::filesystem::exists(path_)) return;
+  if (!std::filesystem::exists(path_)) return;
   for (const evaluation& one : read_quality(folder)) {
-    if (one.step <= steps) add(one.step, one.tokens, one.measured);
+    if (one.step <= steps) note(one);
   }
+  // Without its weights no evaluation is the best.
+  if (!std::filesystem::exists(folder / "best")) best_ = std::numeric_limits<double>::infinity();
+  write_text_file(path_, text_);
 }
 
-bool quality_log::add(std::uint64_t step, std::uint64_t tokens, const quality& found) {
-  char line[160];
-  std::snprintf(line, sizeof line, "%llu,%llu,%.17g,%.17g\n", static_cast<unsigned long long>(step),
-                static_cast<unsigned long long>(tokens), found.perplexity, found.divergence);
-  text_ += line;
+bool quality_log::add(const evaluation& found) {
+  const bool best = note(found);
   write_text_file(path_, text_);
-  const bool best = score(found) < best_;
-  best_ = std::min(best_, score(found));
+  return best;
+}
+
+bool quality_log::note(const evaluation& found) {
+  char line[160];
+  std::snprintf(line, sizeof line, "%llu,%llu,%.17g,%.17g\n",
+                static_cast<unsigned long long>(found.step),
+                static_cast<unsigned long long>(found.tokens), found.measured.perplexity,
+                found.measured.divergence);
+  text_ += line;
+  const bool best = score(found.measured) < best_;
+  best_ = std::min(best_, score(found.measured));
   return best;
 }
 

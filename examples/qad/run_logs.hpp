@@ -18,7 +18,8 @@
 namespace qad {
 
 /// log.csv, continued after step `steps`: lines of later steps, and one that a kill cut off, are
-/// dropped. Members throw edgerazor::io_error where the file can't be written.
+/// dropped. Where no loss blends by gamma, its cell is empty. Members throw edgerazor::io_error
+/// where the file can't be written.
 class run_log {
  public:
   run_log(const std::filesystem::path& path, std::uint64_t steps);
@@ -35,16 +36,23 @@ class run_log {
   std::unique_ptr<std::FILE, file_closer> file_;
 };
 
-/// quality.csv and which weights are the best. Evaluations of steps that a run has not done, or has
-/// to do again, are dropped.
+/// One line of quality.csv.
+struct evaluation {
+  std::uint64_t step = 0, tokens = 0;  ///< learned from
+  quality measured;
+};
+
+/// quality.csv and which weights are the best. Evaluations of steps after `steps`, which a run has
+/// not done or has to do again, are dropped.
 class quality_log {
  public:
   quality_log(const std::filesystem::path& folder, std::uint64_t steps);
 
   /// Whether it is the best so far.
-  bool add(std::uint64_t step, std::uint64_t tokens, const quality& found);
+  bool add(const evaluation& found);
 
  private:
+  bool note(const evaluation& found);
   /// The distance to the teacher; for want of one the perplexity.
   static double score(const quality& found) {
     return found.divergence > 0 ? found.divergence : found.perplexity;
@@ -53,12 +61,6 @@ class quality_log {
   std::filesystem::path path_;
   std::string text_;
   double best_ = std::numeric_limits<double>::infinity();
-};
-
-/// One line of quality.csv.
-struct evaluation {
-  std::uint64_t step = 0, tokens = 0;  ///< learned from
-  quality measured;
 };
 
 /// The evaluations of a run so far, in order. Throws edgerazor::io_error where the file is not

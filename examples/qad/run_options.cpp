@@ -100,7 +100,14 @@ json to_json(const run_options& o) {
   if (o.start != 0) run["start"] = hex(o.start);  // like data, where there is one
   run["validation_tokens"] = o.validation_tokens;
   run["evaluate_every"] = o.evaluate_every;
-  // Runs of a text alone have neither, as ever.
+  // Most runs have none of these, as ever.
+  if (t.shards != default_shards) run["shards"] = t.shards;
+  if (!t.rate_changes.empty()) {
+    for (const rate_change& one : t.rate_changes) {
+      run["rate_changes"].push_back(
+          {{"from_step", one.from_step}, {"learning_rate", one.learning_rate}});
+    }
+  }
   if (!o.data.empty()) {
     run["data"] = o.data;
     run["stored_teacher"] = t.stored_teacher;
@@ -134,6 +141,8 @@ T member(const json& object, const char* key) {
     fits = there && found->is_number();
   } else if constexpr (std::same_as<T, std::string>) {
     fits = there && found->is_string();
+  } else if constexpr (std::same_as<T, json::array_t>) {
+    fits = there && found->is_array();
   } else {
     fits = there && found->is_array() &&
            std::all_of(found->begin(), found->end(), [](const json& e) { return e.is_string(); });
@@ -144,11 +153,12 @@ T member(const json& object, const char* key) {
       (there ? er::printable(found->dump(-1, ' ', false, json::error_handler_t::replace))
              : std::string{"missing"}) +
       ", expected " +
-      (std::same_as<T, bool>          ? "true or false"
-       : std::integral<T>             ? "a whole number"
-       : std::floating_point<T>       ? "a number"
-       : std::same_as<T, std::string> ? "text"
-                                      : "a list of texts"));
+      (std::same_as<T, bool>            ? "true or false"
+       : std::integral<T>               ? "a whole number"
+       : std::floating_point<T>         ? "a number"
+       : std::same_as<T, std::string>   ? "text"
+       : std::same_as<T, json::array_t> ? "a list"
+                                        : "a list of texts"));
 }
 
 template <class T>
@@ -182,6 +192,9 @@ void require_valid(const run_options& o) {
   const training_options& t = o.training;
   using support::not_negative_real, support::positive_real;
   require("learning_rate", t.learning_rate, positive_real<double>);
+  for (const rate_change& one : t.rate_changes)
+    require("learning_rate", one.learning_rate, positive_real<double>);
+  require("resume_learning_rate", o.resume_learning_rate, not_negative_real<double>);
   require("warmup_fraction", t.warmup_fraction, support::fraction);
   require("weight_decay", t.weight_decay, not_negative_real<double>);
   require("clip", t.clip, positive_real<double>);
@@ -204,11 +217,7 @@ void require_valid(const run_options& o) {
   }
   require("norm_epsilon", o.model.norm_epsilon, {1e-30f, 1.0f});
   require_valid(o.model);
-  if (t.sequences % trainer::shards != 0) {
-    throw std::invalid_argument("a batch of " + std::to_string(t.sequences) +
-                                " sequences, expected a multiple of " +
-                                std::to_string(trainer::shards));
-  }
+  require_shares(t);
   if (t.how == method::qad) {
     const bool logits = t.logits_loss != "none" && t.logits_weight > 0;
     if (t.logits_loss == "eakld") require("confidence_k", t.confidence_k, {2, o.model.vocabulary});
@@ -230,8 +239,8 @@ void require_valid(const run_options& o) {
                                 " learns from no data but the text");
   }
   if (!o.data.empty()) require("window", window_of(o.model, t), {2, o.model.context});
-  // At least: weights, as they are and rounded, gradients of both shards and moments, and what the
-  // passes keep of a batch.
+  // At least: weights, as they are and rounded, gradients of the shards and moments, and what the
+  // passes keep of a process's part of a batch.
   const auto size = [](std::size_t n) { return static_cast<double>(n); };
   const shape& m = o.model;
   const double block =
@@ -242,10 +251,10 @@ void require_valid(const run_options& o) {
   const double states =
       4 * size(m.hidden) + 3 * size(m.feed_forward) + size(m.heads) * size(window_of(m, t));
   const double kept =
-      size(t.sequences) * size(window_of(m, t)) *
+      size(t.sequences / t.processes()) * size(window_of(m, t)) *
       (size(m.layers) * size(m.hidden) + (t.recompute ? 1 : size(m.layers)) * states);
-  support::require_memory(4 * (6 * weights + kept), "training a model and batches of this size",
-                          "");
+  support::require_memory(4 * ((4 + size(t.own_shards())) * weights + kept),
+                          "training a model and batches of this size", "");
   for (const std::string& path : o.text_files) require_utf8(path);
   for (const std::string& path : o.data_files) require_utf8(path);
   require_utf8(o.teacher_folder);
@@ -304,6 +313,14 @@ run_options run_options_from_json(const json& data) {
     }
     take(run, "validation_tokens", o.validation_tokens);
     take(run, "evaluate_every", o.evaluate_every);
+    if (run.contains("shards")) take(run, "shards", t.shards);
+    if (run.contains("rate_changes")) {
+      for (const json& one : member<json::array_t>(run, "rate_changes")) {
+        rate_change& change = t.rate_changes.emplace_back();
+        take(one, "from_step", change.from_step);
+        take(one, "learning_rate", change.learning_rate);
+      }
+    }
     if (run.contains("data") || run.contains("stored_teacher")) {
       take(run, "data", o.data);
       take(run, "stored_teacher", t.stored_teacher);

@@ -34,13 +34,16 @@ struct run_options {
   std::size_t checkpoint_every = 100;   ///< steps
   std::size_t validation_tokens = 0;    ///< of the validation text that are measured; 0: all
   std::size_t evaluate_every = 0;       ///< steps; 0: at the end alone
+  /// Of a run that goes on: from its last checkpoint on this rate holds; 0: that it has.
+  double resume_learning_rate = 0;
 };
 
 /// Throws std::invalid_argument, naming the field, where a number is none or means nothing, the
 /// machine has no memory for the run, or a path is not UTF-8.
 void require_valid(const run_options& options);
 
-/// All fields but training.threads. Members of "run" decide the course of the run, others do not.
+/// All fields but training.threads, training.ranks and resume_learning_rate. Members of "run"
+/// decide the course of the run, others do not.
 nlohmann::ordered_json to_json(const run_options& options);
 /// Throws edgerazor::io_error naming what is missing, has another type or is not valid.
 run_options run_options_from_json(const nlohmann::ordered_json& json);

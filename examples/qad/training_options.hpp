@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "parameters.hpp"
+#include "process_group.hpp"
 #include "quantization.hpp"
 
 namespace qad {
@@ -15,6 +17,15 @@ namespace qad {
 /// qat: quantized weights and states, cross-entropy. qad: the same with distillation from the
 /// teacher.
 enum class method { teacher, rounding, qat, qad };
+
+/// From a step on, counted from 0, another rate holds.
+struct rate_change {
+  std::size_t from_step = 0;
+  double learning_rate = 0;
+  friend bool operator==(const rate_change&, const rate_change&) = default;
+};
+
+inline constexpr std::size_t default_shards = 2;
 
 struct training_options {
   method how = method::teacher;
@@ -31,18 +42,31 @@ struct training_options {
   std::size_t feature_layers = 3;  ///< how many layers the feature loss selects
   /// qad: what the teacher says is in the steps' `packing`, and it does not run; without features.
   bool stored_teacher = false;
-  double learning_rate = 3e-3;    ///< at the end of the warmup; then a cosine down to a tenth of it
-  double warmup_fraction = 0.05;  ///< of the steps
-  double weight_decay = 0.1;      ///< of matrices, not of norms
-  double clip = 1;                ///< largest norm of the gradient
-  std::size_t steps = 300;        ///< of the whole run
-  std::uint64_t seed = 1;         ///< of the teacher's weights before training
-  std::size_t sequences = 8;      ///< of a batch
-  std::size_t window = 0;         ///< tokens of a sequence; 0: the model's context
+  double learning_rate = 3e-3;  ///< at the end of the warmup; then a cosine down to a tenth of it
+  /// Of a run that was taken up with another rate, in the order of their steps: the schedule goes
+  /// on, at another height.
+  std::vector<rate_change> rate_changes;
+  double warmup_fraction = 0.05;      ///< of the steps
+  double weight_decay = 0.1;          ///< of matrices, not of norms
+  double clip = 1;                    ///< largest norm of the gradient
+  std::size_t steps = 300;            ///< of the whole run
+  std::uint64_t seed = 1;             ///< of the teacher's weights before training
+  std::size_t sequences = 8;          ///< of a batch
+  std::size_t window = 0;             ///< tokens of a sequence; 0: the model's context
   std::size_t group = group_columns;  ///< columns that share a scale
-  bool recompute = false;   ///< less memory for more time: states of blocks are computed twice
-  std::size_t threads = 1;  ///< 1 or 2; results do not depend on it
+  bool recompute = false;  ///< less memory for more time: states of blocks are computed twice
+  /// Parts of a batch, whose gradients are added in a fixed order: threads and processes share
+  /// them.
+  std::size_t shards = default_shards;
+  // Results do not depend on what follows.
+  std::size_t threads = 1;         ///< of one process
+  process_group* ranks = nullptr;  ///< that shares every batch; null: this process alone
 
+  [[nodiscard]] std::size_t processes() const noexcept {
+    return ranks == nullptr ? 1 : ranks->size();
+  }
+  /// Shards that each process has; the first is that of its rank times as many.
+  [[nodiscard]] std::size_t own_shards() const noexcept { return shards / processes(); }
   [[nodiscard]] bool distills() const noexcept { return how == method::qad; }
   [[nodiscard]] bool distills_logits() const noexcept {
     return distills() && logits_loss != "none";
@@ -57,5 +81,9 @@ struct training_options {
 [[nodiscard]] inline std::size_t window_of(const shape& s, const training_options& o) noexcept {
   return o.window == 0 ? s.context : o.window;
 }
+
+/// Throws std::invalid_argument where the shards do not share the sequences of a batch evenly, or
+/// the processes the shards.
+void require_shares(const training_options& options);
 
 }  // namespace qad

@@ -30,10 +30,7 @@ struct trainer::parts {
         quantizer(s, o.how == method::teacher ? "none" : o.recipe, o.group),
         teacher(teacher_weights) {
     if (o.how == method::rounding) throw std::invalid_argument("rounding trains nothing");
-    if (o.sequences == 0 || o.sequences % shards != 0) {
-      throw std::invalid_argument("a batch of " + std::to_string(o.sequences) +
-                                  " sequences, expected a multiple of " + std::to_string(shards));
-    }
+    require_shares(o);
     if (o.how == method::teacher) {
       master.initialise(o.seed);
     } else {
@@ -56,8 +53,8 @@ struct trainer::parts {
       throw std::invalid_argument(
           "a stored teacher says what qad takes of its predictions, and has no hidden states");
     }
-    for (std::size_t i = 0; i < shards; ++i)
-      pieces.push_back(std::make_unique<shard>(s, o, shards));
+    for (std::size_t i = 0; i < o.own_shards(); ++i)
+      pieces.push_back(std::make_unique<shard>(s, o, o.shards));
   }
 
   [[nodiscard]] const parameters& in_use() const noexcept {
@@ -78,6 +75,27 @@ struct trainer::parts {
     });
     shared_seconds[static_cast<std::size_t>(part)] +=
         std::accumulate(used.begin(), used.end(), 0.0);
+  }
+
+  /// What is known of every shard of the batch, `count` numbers each, in their order.
+  std::vector<double> of_all(std::span<const double> own, std::size_t count) const {
+    std::vector<double> all(options.shards * count);
+    if (options.ranks == nullptr) {
+      std::ranges::copy(own, all.begin());
+    } else {
+      options.ranks->gather(own, all);
+    }
+    return all;
+  }
+  /// Adds entry `e` of the shards [begin, end) up, in that of the first.
+  void add_shards(const weight_entry& e, std::size_t begin, std::size_t end) {
+    if (end - begin < 2) return;
+    const std::size_t middle = (begin + end) / 2;
+    add_shards(e, begin, middle);
+    add_shards(e, middle, end);
+    float* const total = pieces[begin]->gradient().values().data() + e.offset;
+    const float* const other = pieces[middle]->gradient().values().data() + e.offset;
+    for (std::size_t k = 0; k < e.size(); ++k) total[k] += other[k];
   }
 
   training_options options;
@@ -106,9 +124,9 @@ void trainer::on_confidence(std::function<void(er::confidence_sums&)> merge) {
 void trainer::compute_gradients(std::span<const std::int32_t> windows,
                                 std::span<const std::int64_t> labels, const packing& packed) {
   parts& p = *parts_;
-  const std::size_t sequences = p.options.sequences / shards, share = sequences * (p.length + 1),
-                    tokens = sequences * p.length, whole = shards * tokens,
-                    stored = p.options.stored_teacher ? whole : 0;
+  const std::size_t shards = p.options.shards, sequences = p.options.sequences / shards,
+                    share = sequences * (p.length + 1), tokens = sequences * p.length,
+                    whole = shards * tokens, stored = p.options.stored_teacher ? whole : 0;
   if (windows.size() != shards * share || (!labels.empty() && labels.size() != whole)) {
     throw std::invalid_argument("a step of " + std::to_string(windows.size()) + " tokens and " +
                                 std::to_string(labels.size()) + " labels, expected " +
@@ -122,39 +140,45 @@ void trainer::compute_gradients(std::span<const std::int32_t> windows,
                                 " rows, expected none or " + std::to_string(whole) + " and " +
                                 std::to_string(stored));
   }
-  std::size_t samples = 0;
-  for (std::size_t i = 0; i < shards; ++i) {
-    p.pieces[i]->read(windows.subspan(i * share, share),
-                      labels.empty() ? labels : labels.subspan(i * tokens, tokens));
-    p.pieces[i]->place(i * tokens, packed);
-    samples += p.pieces[i]->samples();
+  const std::size_t own = p.pieces.size(),
+                    first = p.options.ranks == nullptr ? 0 : p.options.ranks->rank() * own;
+  for (std::size_t i = 0; i < own; ++i) {
+    const std::size_t at = first + i;
+    p.pieces[i]->read(windows.subspan(at * share, share),
+                      labels.empty() ? labels : labels.subspan(at * tokens, tokens));
+    p.pieces[i]->place(at * tokens, packed);
   }
+  std::size_t samples = p.options.sequences;
+  for (std::size_t t = 0; t < packed.positions.size(); ++t)
+    samples += t % p.length != 0 && packed.positions[t] == 0 ? 1 : 0;
   static_cast<void>(weights_in_use());
   const std::size_t threads = p.options.threads;
   const models_in_use models = p.models();
-  support::run_parts(shards, threads, [&](std::size_t i) { p.pieces[i]->forward(models); });
+  support::run_parts(own, threads, [&](std::size_t i) { p.pieces[i]->forward(models); });
   double gamma = 0;
   if (p.options.measures_gamma()) {
-    er::confidence_sums all;
-    for (const auto& piece : p.pieces) all.merge(piece->confidence());
+    std::vector<double> known;
+    for (const auto& piece : p.pieces) {
+      known.push_back(piece->confidence().sum);
+      known.push_back(static_cast<double>(piece->samples()));
+    }
+    er::confidence_sums all{.without = 1};
+    const std::vector<double> everywhere = p.of_all(known, 2);
+    for (std::size_t i = 0; i < everywhere.size(); i += 2)
+      all.merge({everywhere[i], static_cast<std::size_t>(everywhere[i + 1]), all.without});
     if (p.merge_confidence) p.merge_confidence(all);
     gamma = all.gamma();
   }
-  support::run_parts(shards, threads,
+  support::run_parts(own, threads,
                      [&](std::size_t i) { p.pieces[i]->backward(models, gamma, samples); });
 }
 
 std::span<float> trainer::reduce_gradients() {
   parts& p = *parts_;
   parameters& sum = p.pieces[0]->gradient();
-  p.share(step_part::update, sum.entries().size(), [&](std::size_t at) {
-    const weight_entry& e = sum.entries()[at];
-    float* const total = sum.values().data() + e.offset;
-    for (std::size_t i = 1; i < shards; ++i) {
-      const float* const other = p.pieces[i]->gradient().values().data() + e.offset;
-      for (std::size_t k = 0; k < e.size(); ++k) total[k] += other[k];
-    }
-  });
+  p.share(step_part::update, sum.entries().size(),
+          [&](std::size_t at) { p.add_shards(sum.entries()[at], 0, p.pieces.size()); });
+  if (p.options.ranks != nullptr) p.options.ranks->add_up(sum.values());
   return sum.values();
 }
 
@@ -170,17 +194,27 @@ step_result trainer::update() {
   result.gradient_norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
   result.learning_rate = learning_rate(p.steps_done);
   result.parts = p.pieces[0]->parts();
-  for (std::size_t i = 0; i < result.parts.size(); ++i) {
+  std::vector<double> found;
+  for (const auto& piece : p.pieces) {
+    for (const er::objective_part& part : piece->parts()) found.push_back(part.value);
+    found.push_back(piece->gamma());
+  }
+  const std::size_t numbers = result.parts.size() + 1;
+  const std::vector<double> everywhere = p.of_all(found, numbers);
+  const auto mean = [&](std::size_t which) {
     double all = 0;
-    for (const auto& piece : p.pieces) all += piece->parts()[i].value;
-    result.parts[i].value = all / static_cast<double>(shards);
+    for (std::size_t i = which; i < everywhere.size(); i += numbers) all += everywhere[i];
+    return all / static_cast<double>(p.options.shards);
+  };
+  for (std::size_t i = 0; i < result.parts.size(); ++i) {
+    result.parts[i].value = mean(i);
     result.loss += result.parts[i].weight * result.parts[i].value;
   }
-  for (const auto& piece : p.pieces) result.gamma += piece->gamma() / static_cast<double>(shards);
+  if (p.options.blends()) result.gamma = mean(result.parts.size());
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
-    throw std::invalid_argument(
-        "the training diverged: in step " + std::to_string(p.steps_done) +
-        " the loss or its gradient is not finite; a lower learning rate may help");
+    throw std::invalid_argument("the training diverged: in step " + std::to_string(p.steps_done) +
+                                " the loss or its gradient is not finite; a lower rate may help "
+                                "(--resume-with-learning-rate)");
   }
 
   const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
@@ -229,11 +263,15 @@ const state_quantization& trainer::states() const noexcept { return parts_->quan
 
 double trainer::learning_rate(std::size_t step) const noexcept {
   const training_options& o = parts_->options;
+  double highest = o.learning_rate;
+  for (const rate_change& change : o.rate_changes) {
+    if (change.from_step <= step) highest = change.learning_rate;
+  }
   const double steps = static_cast<double>(o.steps), at = static_cast<double>(step);
   const double warmup = std::max(1.0, std::ceil(o.warmup_fraction * steps));
-  if (at < warmup) return o.learning_rate * (at + 1) / warmup;
+  if (at < warmup) return highest * (at + 1) / warmup;
   const double progress = std::min(1.0, (at - warmup) / std::max(1.0, steps - warmup));
-  return o.learning_rate * (0.1 + 0.9 * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
+  return highest * (0.1 + 0.9 * 0.5 * (1 + std::cos(std::numbers::pi * progress)));
 }
 
 trainer::state trainer::checkpoint() noexcept {

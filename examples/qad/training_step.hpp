@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,23 +24,27 @@ namespace qad {
 struct step_result {
   double loss = 0;                        ///< the weighted sum
   std::vector<er::objective_part> parts;  ///< those the method has: "task", "logits", "features"
-  double gamma = 0;                       ///< eakld: of the batch, or the mean of its scopes'
+  std::optional<double> gamma;            ///< eakld: of the batch, or the mean of its scopes'
   double gradient_norm = 0;               ///< before clipping
   double learning_rate = 0;
 };
 
-/// One training run. A step splits its batch into a fixed number of shards whose gradients are
-/// added in order, so that results depend on the seed, not on the threads.
+/// One training run. A step splits its batch into options.shards shards whose gradients are added
+/// in an order of their own, halves of halves,
 ///
-/// A step is three calls, so that a host may stand between: gradients of the batch, their sum, to
-/// which it may bring those of other processes, and the update.
+///     (g_0 + g_1) + (g_2 + g_3)
+///
+/// so that results depend on the seed and the shards, not on the threads and processes that compute
+/// them. Each process of options.ranks computes some shards, and adds up with the others: all are
+/// given the same batches, call the same functions, and have the same weights after each step.
+///
+/// A step is three calls, so that a host may stand between: gradients of the batch, their sum, and
+/// the update.
 class trainer {
  public:
-  /// Shards of a batch.
-  static constexpr std::size_t shards = 2;
-
   /// A student starts from the weights of `start`, null: the teacher's; a teacher is initialised by
-  /// the seed. Refers to `teacher`. Fails where the options contradict each other, or qat or qad has no teacher.
+  /// the seed. Refers to `teacher`. Fails where the options contradict each other, or qat or qad has
+  /// no teacher.
   trainer(const shape& s, const training_options& options,
           const weight_pages<float>* teacher = nullptr, const weight_pages<float>* start = nullptr);
   ~trainer();
@@ -53,16 +58,15 @@ class trainer {
   step_result step(std::span<const std::int32_t> windows, std::span<const std::int64_t> labels = {},
                    const packing& packed = {});
 
-  /// The gradients of the batch, by shard.
+  /// The gradients of the batch, by shard: of those shards that this process has.
   void compute_gradients(std::span<const std::int32_t> windows,
                          std::span<const std::int64_t> labels = {}, const packing& packed = {});
-  /// Their sum, one number a weight, which a host may change before `update`: that of a batch that
-  /// several processes share is the mean of theirs.
+  /// Their sum over all shards, one number a weight, which a host may change before `update`.
   std::span<float> reduce_gradients();
   /// Clips the gradient, moves the weights and counts the step.
   step_result update();
-  /// eakld: called once in compute_gradients with the teacher's confidence in this process's part
-  /// of the batch, to which a host merges the others'.
+  /// eakld: called once in compute_gradients with the teacher's confidence in the batch, to which a
+  /// host may merge what it has from elsewhere.
   void on_confidence(std::function<void(er::confidence_sums&)> merge);
 
   /// The trained float weights.

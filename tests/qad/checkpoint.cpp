@@ -2,11 +2,8 @@
 #include "qad/checkpoint.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
-#include <iterator>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -14,12 +11,6 @@
 #include "io/temporary_folder.hpp"
 #include "small_run.hpp"
 #include <edgerazor/core/contract.hpp>
-
-#if EDGERAZOR_POSIX
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#endif
 
 namespace {
 
@@ -169,55 +160,3 @@ TEST_CASE("a student knows its teacher and starts from it") {
   const auto learned = qad::perform_run(options, text, &teacher.weights, folder / "learned", true);
   CHECK(learned.measured.divergence < rounded.measured.divergence);
 }
-
-#if EDGERAZOR_POSIX
-TEST_CASE("a run that is killed goes on as if it had not been") {
-  const temporary_folder folder;
-  qad::run_options options = small_options();
-  options.training.steps = 300;
-  options.evaluate_every = 7;
-  options.validation_tokens = 100;
-  const qad::corpus text = small_corpus(options);
-  const auto whole = qad::perform_run(options, text, nullptr, folder / "whole", true);
-  const std::filesystem::path killed = folder / "killed";
-
-  bool interrupted = false;
-  for (int kills = 0; kills < 3; ++kills) {
-    std::error_code none;
-    const auto before = std::filesystem::last_write_time(killed / "checkpoint", none);
-    const ::pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-      try {
-        qad::perform_run(options, text, nullptr, killed, true);
-      } catch (...) {
-        ::_exit(1);
-      }
-      ::_exit(0);
-    }
-    // Until it has written another checkpoint, or has ended.
-    int status = 0;
-    while (::waitpid(child, &status, WNOHANG) == 0) {
-      if (std::filesystem::exists(killed / "checkpoint") &&
-          std::filesystem::last_write_time(killed / "checkpoint", none) != before) {
-        ::kill(child, SIGKILL);
-        ::waitpid(child, &status, 0);
-        break;
-      }
-      std::this_thread::sleep_for(std::chrono::microseconds{200});
-    }
-    interrupted = interrupted || WIFSIGNALED(status);
-  }
-  if (!interrupted) MESSAGE("the run was faster than the kills: nothing was interrupted");
-  const auto resumed = qad::perform_run(options, text, nullptr, killed, true);
-  CHECK(resumed.measured.perplexity == whole.measured.perplexity);
-  CHECK(read_bytes(killed / "checkpoint") == read_bytes(folder / "whole" / "checkpoint"));
-  for (const char* file : {"log.csv", "quality.csv", "best"})
-    CHECK(read_bytes(killed / file) == read_bytes(folder / "whole" / file));
-  // Nothing else is left of the kills, on resume too.
-  const auto files = [](const std::filesystem::path& path) {
-    return std::distance(std::filesystem::directory_iterator(path), {});
-  };
-  CHECK(files(killed) == files(folder / "whole"));
-}
-#endif
