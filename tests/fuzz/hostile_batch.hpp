@@ -85,6 +85,7 @@ struct batch {
   std::vector<float> before;
 
   elements student_as, teacher_as, gradient_as;
+  bool merged = false;  ///< the answer is that of merged pieces
 
   [[nodiscard]] er::token_rows student_rows() const {
     return student_as.rows<er::token_rows>(student.data(), tokens, cols, stride);
@@ -295,10 +296,13 @@ inline void compare(const char* loss, batch& b, double value, const std::vector<
     for (const real g : tokens[i].gradient) {
       if (std::isfinite(g)) largest = std::max(largest, std::fabs(g * share));
     }
-    // A gradient is a difference of probabilities, which near 1 are an ulp of double apart.
+    // A gradient is a difference of probabilities, which near 1 are an ulp of double apart. Merged
+    // pieces know the mean of u from their references alone, a sum over all columns of numbers as
+    // large as `scale`, rounded at each addition of a lane.
+    const real mean = b.merged ? 0x1p-55L * static_cast<real>(b.cols) : 0;
     const real floor = (in_float ? 2e-6L : 1e-6L) * largest +
                        std::fabs(share) * square / temperature *
-                           (8e-16L * tokens[i].scale + (in_float ? 1e-10L : 0) + 2.3e-16L) +
+                           ((8e-16L + mean) * tokens[i].scale + (in_float ? 1e-10L : 0) + 2.3e-16L) +
                        std::fabs(share) * square * tokens[i].undecided + 1e-37L;
     for (std::size_t c = 0; c < b.cols; ++c) {
       const std::size_t at = i * b.stride + c;

@@ -98,6 +98,7 @@ void run_pieces(const char* name, random_source& random, batch& b, const Loss& l
     }
     batch one = b;
     one.tokens = one.length = 1;
+    one.merged = true;
     one.weights.clear();
     one.labels.clear();
     one.mask.clear();

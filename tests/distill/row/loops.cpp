@@ -61,7 +61,7 @@ void check_sums(const row::loops& by, bool guarded) {
   for (Real& x : s) x = draw(random);
   for (Real& x : t) x = draw(random);
   if (guarded) s[5] = t[5] = t[9] = -std::numeric_limits<Real>::infinity();
-  const row::logit_scaling scaling{0.5, 1.25, -0.75, 2.25};
+  const row::logit_scaling scaling{0.5, 1.25, -0.75, 1.5, -0.75};
   const row::blend_coefficients blend{.slope = 0.3, .student = -0.2, .teacher = 0.7};
   real teacher = 0, weighted = 0, student = 0, excess = 0, forward = 0, largest = 0, error = 0;
   std::vector<real> expected(block);

@@ -44,18 +44,27 @@ void for_each_pair(const logit_pair& rows, std::size_t cols, const loops& by,
   return sums;
 }
 
-/// Both divergences, and the gradient of their blend, in double. The reverse part of a row whose
+/// The mean of u seen from the references, of which statistics of all columns are enough.
+[[nodiscard]] inline pair_slopes slopes_from_references(const logit_statistics& seen) noexcept {
+  const logit_scaling by = pair_scale{seen}.by;
+  return {.student_origin = by.student_reference,
+          .teacher_origin = by.teacher_reference,
+          .mean = (seen.difference + seen.student_excess) / seen.student_sum};
+}
+
+/// Both divergences, and the gradient of their blend, in double, with `slopes` of which origin and
+/// mean are set. The reverse part of a row whose
 /// KL(q||p) is infinite has no direction and is left out.
 inline kl_divergences compare_rows(const logit_pair& rows, const logit_statistics& seen,
-                                   const kl_blend& blend, const output_row& out) noexcept {
+                                   pair_slopes slopes, const kl_blend& blend,
+                                   const output_row& out) noexcept {
   const loops& by = loops_of(rows.by);
   const pair_scale scale{seen};
-  const double mean = (seen.difference + seen.student_excess) / seen.student_sum;
-  const bool directed = !std::isinf(mean);
+  const bool directed = !std::isinf(slopes.mean);
   // d KL(q||p) / ds = q (u - sum of q u) / T        d KL(p||q) / ds = (q - p) / T
-  const pair_slopes slopes{.mean = directed ? mean : 0,
-                           .forward = blend.forward * rows.inverse_temperature,
-                           .reverse = directed ? blend.reverse * rows.inverse_temperature : 0};
+  if (!directed) slopes.mean = 0;
+  slopes.forward = blend.forward * rows.inverse_temperature;
+  slopes.reverse = directed ? blend.reverse * rows.inverse_temperature : 0;
   const std::size_t cols = std::max(rows.student.size, rows.teacher.size);
   kl_divergences result;
   for_each_pair(rows, cols, by,

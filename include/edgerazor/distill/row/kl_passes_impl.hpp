@@ -70,7 +70,7 @@ class kl_passes {
           const bool is_first = seen.student_reference == logit_statistics::unset;
           const auto raise = [&] {
             if (!raise_student(seen, first, count)) return false;
-            seen.move_apart(typical_difference(student, teacher, count));
+            move_origin(seen, student, teacher, count);
             kept.change_reference(first, seen.student_reference);
             return true;
           };
@@ -317,15 +317,27 @@ class kl_passes {
     std::copy(teacher, teacher + count, wide[1]);
     return by_.of_doubles.sum_forward(wide[0], wide[1], pad(count), by, true);
   }
-  /// s - t of the block's column that the student finds most likely, as floats hold its whole part
-  /// and the rest; 0 if that is infinite.
-  static double typical_difference(const Real* student, const Real* teacher,
-                                   std::size_t count) noexcept {
+  /// To the block's column that the student finds most likely. Floats take s - t, which is exact
+  /// where the two are near each other, and then what that column has of it, its whole part and the
+  /// rest as floats hold them. Doubles hold what a float logit is beside another's: they take each
+  /// row's own part first, so that nothing is lost however far apart the rows are.
+  static void move_origin(pass_sums& seen, const Real* student, const Real* teacher,
+                          std::size_t count) noexcept {
     const auto at = static_cast<std::size_t>(std::max_element(student, student + count) - student);
-    const double apart = static_cast<double>(student[at]) - static_cast<double>(teacher[at]);
-    if (!(std::fabs(apart) < 1e30)) return 0;
-    const double whole = std::nearbyint(apart);
-    return whole + static_cast<double>(static_cast<float>(apart - whole));
+    const auto s = static_cast<double>(student[at]), t = static_cast<double>(teacher[at]);
+    if constexpr (std::is_same_v<Real, double>) {
+      if (std::isfinite(s) && std::isfinite(t)) {
+        seen.move_origin(s, t);
+      } else {
+        seen.move_origin(0, 0);
+      }
+    } else {
+      const double apart = s - t, whole = std::nearbyint(apart);
+      seen.move_origin(std::fabs(apart) < 1e30
+                           ? whole + static_cast<double>(static_cast<float>(apart - whole))
+                           : 0,
+                       0);
+    }
   }
   /// Makes the block's largest logit the reference, if that is larger.
   bool raise_teacher(pass_sums& seen, std::size_t first, std::size_t count) const noexcept {

@@ -18,11 +18,16 @@ namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
 namespace detail::row {
 
-/// Statistics of both rows in double, with what may be known of the teacher. E_t is there if
-/// `forward` asks for it.
-[[nodiscard]] inline logit_statistics observe_rows(const logit_pair& rows,
-                                                   const logit_statistics& known,
-                                                   bool forward) noexcept {
+/// Statistics of both rows, and the origin and mean of their slopes.
+struct observed_rows {
+  logit_statistics seen;
+  pair_slopes slopes;
+};
+
+/// In double, with what may be known of the teacher. E_t is there if `forward` asks for it.
+[[nodiscard]] inline observed_rows observe_rows(const logit_pair& rows,
+                                                const logit_statistics& known,
+                                                bool forward) noexcept {
   kl_passes<double> passes{rows};
   pass_sums sums{known, rows.inverse_temperature};
   if (sums.teacher_sum == 0) passes.observe_teacher(sums);
@@ -31,7 +36,13 @@ namespace detail::row {
   passes.observe_student(sums, none);
   logit_statistics seen = sums.statistics();
   const bool close = are_close(sums);
-  if (!close && !are_far_apart(sums) && !forward) return seen;
+  if (!close && !forward) {
+    // From the references u is of no use where they are many nats apart: its mean would cancel.
+    return {seen,
+            {.student_origin = sums.student_origin,
+             .teacher_origin = sums.teacher_origin,
+             .mean = sums.student_excess / sums.student_sum}};
+  }
   // References that stand for the same logit leave no common part in u.
   if (const double apart = sums.log_ratio() - sums.shift(); close && std::fabs(apart) > 1e-9)
     seen.student_reference += apart / rows.inverse_temperature;
@@ -40,7 +51,7 @@ namespace detail::row {
   seen.difference = differences.sum;
   seen.student_excess = differences.student_excess;
   seen.teacher_excess = differences.teacher_excess;
-  return seen;
+  return {seen, slopes_from_references(seen)};
 }
 
 /// kl_row in float; nothing where that is not enough.
@@ -81,7 +92,7 @@ EDGERAZOR_FUNCTION logit_statistics teacher_statistics(const input_row& teacher,
 }
 
 EDGERAZOR_FUNCTION logit_statistics row_statistics(const logit_pair& rows, bool forward) noexcept {
-  return observe_rows(rows, {}, forward);
+  return observe_rows(rows, {}, forward).seen;
 }
 
 EDGERAZOR_FUNCTION kl_divergences kl_row(const logit_pair& rows, const logit_statistics& known,
@@ -91,13 +102,13 @@ EDGERAZOR_FUNCTION kl_divergences kl_row(const logit_pair& rows, const logit_sta
     if (const auto result = kl_row_in_float(rows, known, blend, out)) return *result;
   }
   // What float has seen of a long row's teacher is not enough here.
-  return compare_rows(rows, observe_rows(rows, is_long ? logit_statistics{} : known, false), blend,
-                      out);
+  const observed_rows both = observe_rows(rows, is_long ? logit_statistics{} : known, false);
+  return compare_rows(rows, both.seen, both.slopes, blend, out);
 }
 
 EDGERAZOR_FUNCTION void kl_gradient(const logit_pair& rows, const logit_statistics& whole,
                                     const kl_blend& blend, const output_row& out) noexcept {
-  compare_rows(rows, whole, blend, out);
+  compare_rows(rows, whole, slopes_from_references(whole), blend, out);
 }
 
 }  // namespace detail::row

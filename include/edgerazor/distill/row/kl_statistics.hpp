@@ -173,8 +173,10 @@ struct logit_scaling {
   double inverse_temperature = 1;
   double student_reference = 0;
   double teacher_reference = 0;
-  /// What is subtracted from s - t: about what the rows are shifted by.
-  double apart = student_reference - teacher_reference;
+  /// What is subtracted from s and from t before the two are compared: their logits of a likely
+  /// column, or two numbers that are as far from each other.
+  double student_origin = student_reference;
+  double teacher_origin = teacher_reference;
 };
 
 /// KL(p||q) and KL(q||p) of a row.

@@ -97,9 +97,10 @@ struct pair_scale {
   }
 };
 
-/// A gradient in double: reverse * q (u - mean) + forward * (q - p).
+/// A gradient in double: reverse * q (u - mean) + forward * (q - p), u seen from this origin.
 struct pair_slopes {
-  double mean = 0;
+  double student_origin = 0, teacher_origin = 0;
+  double mean = 0;  ///< sum of q u
   double forward = 0;
   double reverse = 0;
 };

@@ -18,10 +18,11 @@ namespace detail::row {
 inline constexpr std::size_t float_cols = 8192;
 
 /// The sums of logit_statistics as single passes make them, with the excess of each row as it is.
-/// u is seen from a reference r of its own, what s - t is for a likely column, so that it is as
+/// u is seen from an origin of its own, o_s and o_t, the logits of a likely column, so that it is as
 /// small as student and teacher differ, wherever r_s and r_t are at that time:
 ///
-///     u = (s - t - r) / T        x = ln q - ln p = u - c        c = ln S_s - ln S_t + (r_s - r_t - r) / T
+///     u = ((s - o_s) - (t - o_t)) / T        x = ln q - ln p = u - c
+///     c = ln S_s - ln S_t + ((r_s - o_s) - (r_t - o_t)) / T
 ///     U = sum e^a u              KL(q||p) = U / S_s - c
 ///     W = sum e^b (-u)           KL(p||q) = W / S_t + c
 struct pass_sums {
@@ -34,7 +35,7 @@ struct pass_sums {
   double teacher_weighted = 0;
   bool teacher_guarded = false;
   double inverse_temperature = 1;
-  double apart = 0;  ///< r
+  double student_origin = 0, teacher_origin = 0;  ///< o_s, o_t
 
   explicit pass_sums(double of_temperature) noexcept : inverse_temperature(of_temperature) {}
   /// What is known of the teacher.
@@ -49,7 +50,8 @@ struct pass_sums {
     const auto set = [](double reference) noexcept {
       return reference == logit_statistics::unset ? 0 : reference;
     };
-    return {inverse_temperature, set(student_reference), set(teacher_reference), apart};
+    return {inverse_temperature, set(student_reference), set(teacher_reference), student_origin,
+            teacher_origin};
   }
   /// With D = S_s - S_t, and W left out.
   [[nodiscard]] logit_statistics statistics() const noexcept {
@@ -67,10 +69,11 @@ struct pass_sums {
     result.teacher_guarded = teacher_guarded;
     return result;
   }
-  /// (r_s - r_t - r) / T
+  /// ((r_s - o_s) - (r_t - o_t)) / T
   [[nodiscard]] double shift() const noexcept {
     const logit_scaling by = scaling();
-    return (by.student_reference - by.teacher_reference - apart) * inverse_temperature;
+    return ((by.student_reference - student_origin) - (by.teacher_reference - teacher_origin)) *
+           inverse_temperature;
   }
   /// c
   [[nodiscard]] double log_ratio() const noexcept {
@@ -91,10 +94,13 @@ struct pass_sums {
     }
     teacher_reference = reference;
   }
-  void move_apart(double to) noexcept {
-    if (student_sum != 0 && !std::isinf(student_excess))
-      student_excess += (apart - to) * inverse_temperature * student_sum;
-    apart = to;
+  void move_origin(double student, double teacher) noexcept {
+    if (student_sum != 0 && !std::isinf(student_excess)) {
+      const double moved = (student_origin - student) - (teacher_origin - teacher);
+      student_excess += moved * inverse_temperature * student_sum;
+    }
+    student_origin = student;
+    teacher_origin = teacher;
   }
   void move_student(double reference) noexcept {
     if (student_sum != 0) {
@@ -147,13 +153,6 @@ class kept_exponentials {
 /// D.
 [[nodiscard]] inline bool are_close(const pass_sums& seen) noexcept {
   return std::fabs(seen.log_ratio() - seen.shift()) < 1e-4 || seen.reverse_kl() < 1e-9;
-}
-
-/// Whether r, or what is left of the references beside it, is so many nats that u and the shift,
-/// which cancel, have lost more than 1e-12 of one.
-[[nodiscard]] inline bool are_far_apart(const pass_sums& seen) noexcept {
-  constexpr double nats = 4096;  // times 2^-52
-  return std::fabs(seen.apart * seen.inverse_temperature) > nats || std::fabs(seen.shift()) > nats;
 }
 
 }  // namespace detail::row

@@ -25,11 +25,21 @@ EDGERAZOR_LANES doubles divergence_gap(const doubles& from, const doubles& to,
                 to - from - expected(from, absent, x));
 }
 
+/// ((s - o_s) - (t - o_t)) / T. s - t is exact where the two are near each other; else it may lose
+/// the smaller.
+EDGERAZOR_LANES doubles nats_apart(const doubles& s, const doubles& t, double student_origin,
+                                   double teacher_origin, const doubles& inverse) noexcept {
+  const doubles apart = s - t;
+  const double_mask is_near = abs(apart) <= doubles{0.5} * abs(t);
+  return select(is_near, apart - doubles{student_origin - teacher_origin},
+                (s - doubles{student_origin}) - (t - doubles{teacher_origin})) *
+         inverse;
+}
+
 /// One vector of columns.
 struct probability_pair {
   double_mask absent_p, absent_q;  ///< impossible
   doubles p, q;
-  doubles u;            ///< a - b; 0 where both are impossible
   doubles x;            ///< ln q - ln p; 0 where both are impossible
   double_mask is_small;  ///< |x| <= small_difference
   doubles excess;       ///< e^x - 1 - x where small
@@ -48,13 +58,8 @@ struct probability_pair {
     q = exponential(from_s * inverse) * doubles{1 / scale.student_sum};
     p = exponential(from_t * inverse) * doubles{1 / scale.teacher_sum};
     const double_mask absent = absent_p && absent_q;
-    // s - t is exact where the two are near each other; else it may lose the smaller.
-    const doubles apart = s - t;
-    const double_mask is_near = abs(apart) <= doubles{0.5} * abs(t);
-    u = select(is_near, apart - doubles{scale.by.student_reference - scale.by.teacher_reference},
-               from_s - from_t) *
-        inverse;
-    u = select(absent, none, u);
+    const doubles u = nats_apart(s, t, scale.by.student_reference, scale.by.teacher_reference,
+                                 inverse);
     x = select(absent, none, u - doubles{scale.log_ratio});
     is_small = abs(x) <= doubles{small_difference};
     excess = excess_of(x);
@@ -94,15 +99,19 @@ EDGERAZOR_ISA inline kl_divergences compare_blend(const double* student, const d
                                                   std::size_t count, const pair_scale& scale,
                                                   const pair_slopes& slopes,
                                                   double* gradient) noexcept {
-  const doubles along{slopes.mean}, reverse_slope{slopes.reverse}, forward_slope{slopes.forward};
-  const doubles none{0.0}, unbounded{std::numeric_limits<double>::infinity()};
+  const doubles along{slopes.mean}, reverse_slope{slopes.reverse}, forward_slope{slopes.forward},
+    inverse{scale.by.inverse_temperature};
+  const doubles none{0.0}, greatest{std::numeric_limits<double>::max()};
   doubles forward{0.0}, reverse{0.0};
   for (std::size_t i = 0; i < count; i += doubles::size) {
     const probability_pair x{student + i, teacher + i, scale};
     forward = forward + x.forward();
     reverse = reverse + x.reverse();
     if (gradient == nullptr) continue;
-    const doubles u = select(abs(x.u) == unbounded, none, x.u);
+    const doubles far_from_origin =
+      nats_apart(doubles::load_unaligned(student + i), doubles::load_unaligned(teacher + i),
+                 slopes.student_origin, slopes.teacher_origin, inverse);
+    const doubles u = select(abs(far_from_origin) <= greatest, far_from_origin, none);
     fma(reverse_slope * x.q, u - along, forward_slope * x.difference)
         .store_unaligned(gradient + i);
   }

@@ -2,20 +2,26 @@
 // Text, see kernel/vector/each.inl: the sums of `logit_statistics`, and the gradient of a blend,
 // over one block of columns, in vectors of Real. What each function does is said in loops.hpp.
 
-/// u = (s - t - r) / T of some columns, in nats, r = by.apart. s - t comes first, because it is
-/// exact where the two are near each other; before it the whole part of r leaves whichever is
-/// larger, which is exact too.
+/// u = ((s - o_s) - (t - o_t)) / T of some columns, in nats. In doubles as it is written. In floats
+/// s - t comes first, because it is exact where the two are near each other; before it the whole
+/// part of o_s - o_t leaves whichever is larger, which is exact too.
 template <class Real>
 struct logit_differences {
   using reals = vector<Real>;
   reals student_part, teacher_part, rest, scale;
 
   EDGERAZOR_LANES explicit logit_differences(const logit_scaling& by) noexcept {
-    const double whole = std::nearbyint(by.apart);
-    const bool from_student = std::fabs(by.student_reference) > std::fabs(by.teacher_reference);
-    student_part = reals{static_cast<Real>(from_student ? whole : 0)};
-    teacher_part = reals{static_cast<Real>(from_student ? 0 : -whole)};
-    rest = reals{static_cast<Real>(by.apart - whole)};
+    if constexpr (std::is_same_v<Real, double>) {
+      student_part = reals{by.student_origin};
+      teacher_part = reals{by.teacher_origin};
+      rest = reals{0.0};
+    } else {
+      const double apart = by.student_origin - by.teacher_origin, whole = std::nearbyint(apart);
+      const bool from_student = std::fabs(by.student_reference) > std::fabs(by.teacher_reference);
+      student_part = reals{static_cast<Real>(from_student ? whole : 0)};
+      teacher_part = reals{static_cast<Real>(from_student ? 0 : -whole)};
+      rest = reals{static_cast<Real>(apart - whole)};
+    }
     scale = reals{static_cast<Real>(by.inverse_temperature)};
   }
   EDGERAZOR_LANES reals operator()(const Real* student, const Real* teacher) const noexcept {
