@@ -35,14 +35,12 @@ struct observed_rows {
   kept_exponentials<double> none;
   passes.observe_student(sums, none);
   logit_statistics seen = sums.statistics();
+  // Not about the references: where those are many nats apart, u - mean would cancel.
+  const pair_slopes slopes{.student_origin = sums.student_origin,
+                           .teacher_origin = sums.teacher_origin,
+                           .mean = sums.student_excess / sums.student_sum};
   const bool close = are_close(sums);
-  if (!close && !forward) {
-    // From the references u is of no use where they are many nats apart: its mean would cancel.
-    return {seen,
-            {.student_origin = sums.student_origin,
-             .teacher_origin = sums.teacher_origin,
-             .mean = sums.student_excess / sums.student_sum}};
-  }
+  if (!close && !forward) return {seen, slopes};
   // References that stand for the same logit leave no common part in u.
   if (const double apart = sums.log_ratio() - sums.shift(); close && std::fabs(apart) > 1e-9)
     seen.student_reference += apart / rows.inverse_temperature;
@@ -51,7 +49,7 @@ struct observed_rows {
   seen.difference = differences.sum;
   seen.student_excess = differences.student_excess;
   seen.teacher_excess = differences.teacher_excess;
-  return {seen, slopes_from_references(seen)};
+  return {seen, slopes};
 }
 
 /// kl_row in float; nothing where that is not enough.
