@@ -95,10 +95,10 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
                      const rounding_method& method, const shared_input& input, thread_pool& threads,
                      const mask_source& kept = {});
 
-/// Columns of a layer's matrices that share an input (attention, ffn or down) times s, and what they
-/// are multiplied with divided by it: the norm before them; of down the rows of up and its bias. The
-/// layer computes what it did, in real numbers. The attention's output keeps its columns: with fewer
-/// heads of values than of queries no rows stand for them alone.
+/// Columns of a layer's matrices that share an input (attention, ffn or down) times s, and what
+/// they are multiplied with divided by it: the norm before them; of down the rows of up and its
+/// bias. The layer computes what it did, in real numbers. The attention's output keeps its columns:
+/// with fewer heads of values than of queries no rows stand for them alone.
 void fold_column_scales(layer& one, layer_input which, std::span<const float> s,
                         thread_pool& threads);
 /// That with AWQ's scales, of all three. `inputs`: by layer_input.

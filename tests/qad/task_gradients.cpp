@@ -188,7 +188,7 @@ TEST_CASE("weights kept by their score save more of the task than as many others
     return loss(result) - loss(trained);
   };
   // A fifth: of so small a model the rest counts too. By score it saves some 60 % of what rounding
-  // costs, drawn 13 to 31 %, in training that the seeds fix; sums in another order move that little.
+  // costs, drawn 13 to 31 %, in training that seeds fix; sums in another order move that little.
   const double plain = kept_by(scores, 0), by_score = kept_by(scores, 0.2);
   CAPTURE(plain);
   CAPTURE(by_score);
