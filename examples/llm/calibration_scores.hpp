@@ -16,8 +16,8 @@
 namespace llm {
 
 /// What a loss on a text says of the matrices of a model's layers: a safetensors file, as `qad
-/// gradients` writes it, which has for each of them, by its GGUF name and in its shape, the sum over
-/// samples of |dL/dw|. Other tensors are ignored.
+/// gradients` writes it, which has for each of them, by its GGUF name and in its shape, the sum
+/// over samples of |dL/dw|. Other tensors are ignored.
 class task_gradients {
  public:
   /// Maps the file, and reads all of it once. Throws edgerazor::io_error where it is none, a matrix
@@ -35,7 +35,7 @@ class task_gradients {
 
 /// The choice of what stays: of all layers' matrices together the weights of the largest scores
 ///
-///     |sum over samples of |dL/dw| * (w - Q(w)) * w|        Q(w): w once rounded by the same method
+///     |sum over samples of |dL/dw| * (w - Q(w)) * w|       Q(w): w once rounded by the same method
 ///
 /// as many as have room where every matrix may add `sparse_bytes` to its own: one that matters
 /// little leaves its room to others. Those above one threshold stay; of equal scores at the

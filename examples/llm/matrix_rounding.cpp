@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "decoder.hpp"
 #include <edgerazor/calibrate/awq.hpp>
 #include <edgerazor/calibrate/fit.hpp>
 #include <edgerazor/calibrate/half_quadratic.hpp>
@@ -182,6 +181,13 @@ const std::array methods = std::to_array<rounding_method>({
      false, kept_weights::of_task},
 });
 
+/// Of those whose columns are scaled.
+std::vector<linear*> sharing(layer& one, layer_input which) {
+  if (which == layer_input::down) return {&one.down};
+  if (which == layer_input::ffn) return {&one.gate, &one.up};
+  return {&one.query, &one.key, &one.value};
+}
+
 /// AWQ's scales of the columns of matrices that share an input.
 std::vector<float> column_scales(std::span<const er::any_matrix* const> matrices,
                                  const er::format& fmt, const shared_input& input,
@@ -277,28 +283,29 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
   return result;
 }
 
+void fold_column_scales(layer& one, layer_input which, std::span<const float> s,
+                        thread_pool& threads) {
+  std::vector<float> inverse;
+  for (const float x : s) inverse.push_back(1 / x);
+  for (linear* part : sharing(one, which)) part->weights = scaled(part->weights, {}, s, threads);
+  if (which == layer_input::down) {
+    one.up.weights = scaled(one.up.weights, inverse, {}, threads);
+    for (std::size_t r = 0; r < one.up.bias.size(); ++r) one.up.bias[r] *= inverse[r];
+    return;
+  }
+  std::vector<float>& norm = which == layer_input::ffn ? one.ffn_norm : one.attention_norm;
+  for (std::size_t c = 0; c < s.size(); ++c) norm[c] *= inverse[c];
+}
+
 void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
                    thread_pool& threads) {
-  const auto scale_group = [&](std::span<linear* const> parts, layer_input which,
-                               std::vector<float>* norm) {
+  for (const layer_input which : {layer_input::down, layer_input::ffn, layer_input::attention}) {
     std::vector<const er::any_matrix*> matrices;
-    for (const linear* part : parts) matrices.push_back(&part->weights);
-    const std::vector<float> s =
-        column_scales(matrices, fmt, inputs[static_cast<std::size_t>(which)], threads);
-    std::vector<float> inverse;
-    for (const float x : s) inverse.push_back(1 / x);
-    for (linear* part : parts) part->weights = scaled(part->weights, {}, s, threads);
-    if (norm != nullptr) {
-      for (std::size_t c = 0; c < s.size(); ++c) (*norm)[c] *= inverse[c];
-    } else {
-      one.up.weights = scaled(one.up.weights, inverse, {}, threads);
-      for (std::size_t r = 0; r < one.up.bias.size(); ++r) one.up.bias[r] *= inverse[r];
-    }
-  };
-  scale_group(std::array{&one.down}, layer_input::down, nullptr);
-  scale_group(std::array{&one.gate, &one.up}, layer_input::ffn, &one.ffn_norm);
-  scale_group(std::array{&one.query, &one.key, &one.value}, layer_input::attention,
-              &one.attention_norm);
+    for (const linear* part : sharing(one, which)) matrices.push_back(&part->weights);
+    fold_column_scales(
+        one, which, column_scales(matrices, fmt, inputs[static_cast<std::size_t>(which)], threads),
+        threads);
+  }
 }
 
 double sampled_error(const er::any_matrix& weights, const er::format& fmt,

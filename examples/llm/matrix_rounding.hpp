@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "decoder.hpp"
 #include "model.hpp"
 #include "thread_pool.hpp"
 #include <edgerazor/calibrate/inverse_factor.hpp>
@@ -94,11 +95,13 @@ rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
                      const rounding_method& method, const shared_input& input, thread_pool& threads,
                      const mask_source& kept = {});
 
-/// AWQ: columns of a layer's matrices that share an input times scales found for it, and what they
-/// are multiplied with divided by them: the norm before them, of down the rows of up, whose bias
-/// too. The layer computes what it did, in real numbers. The attention's output keeps its columns:
-/// with fewer heads of values than of queries no rows stand for them alone. `inputs`: by
-/// layer_input.
+/// Columns of a layer's matrices that share an input (attention, ffn or down) times s, and what
+/// they are multiplied with divided by it: the norm before them; of down the rows of up and its
+/// bias. The layer computes what it did, in real numbers. The attention's output keeps its columns:
+/// with fewer heads of values than of queries no rows stand for them alone.
+void fold_column_scales(layer& one, layer_input which, std::span<const float> s,
+                        thread_pool& threads);
+/// That with AWQ's scales, of all three. `inputs`: by layer_input.
 void scale_columns(layer& one, const er::format& fmt, std::span<const shared_input> inputs,
                    thread_pool& threads);
 

@@ -19,6 +19,7 @@
 #include "qad/stored_weights.hpp"
 #include "small_run.hpp"
 #include "small_teacher.hpp"
+#include <edgerazor/calibrate/fit.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
 #include <edgerazor/io/mapped_file.hpp>
 #include <edgerazor/io/safetensors_reader.hpp>
@@ -176,9 +177,9 @@ TEST_CASE("weights kept by their score save more of the task than as many others
     scores.push_back(er::tacq_scores(one.sums, w, {values.back().data(), w.rows, w.cols}));
     places.push_back(trained.find(one.name).offset);
   }
-  const auto kept_by = [&](const std::vector<std::vector<float>>& order) {
+  const auto kept_by = [&](const std::vector<std::vector<float>>& order, double fraction) {
     const std::vector<std::span<const float>> all(order.begin(), order.end());
-    const auto masks = er::keep_largest(all, 0.02);
+    const auto masks = er::keep_largest(all, fraction);
     qad::parameters result = trained;
     for (std::size_t m = 0; m < masks.size(); ++m) {
       for (std::size_t i = 0; i < masks[m].size(); ++i)
@@ -186,17 +187,18 @@ TEST_CASE("weights kept by their score save more of the task than as many others
     }
     return loss(result) - loss(trained);
   };
-  const double by_score = kept_by(scores);
+  // A fifth: of so small a model the rest counts too. By score it saves some 60 % of what rounding
+  // costs, drawn 13 to 31 %, in training that seeds fix; sums in another order move that little.
+  const double plain = kept_by(scores, 0), by_score = kept_by(scores, 0.2);
+  CAPTURE(plain);
   CAPTURE(by_score);
-  double least = 1e9;
+  CHECK(by_score > 0);
+  CHECK(by_score < 0.5 * plain);
   std::mt19937 random(1);
   for (int i = 0; i < 5; ++i) {
     std::vector<std::vector<float>> drawn = scores;
     for (std::vector<float>& one : drawn)
       for (float& x : one) x = static_cast<float>(random() >> 8);
-    least = std::min(least, kept_by(drawn));
+    CHECK(kept_by(drawn, 0.2) > 0.6 * plain);
   }
-  CAPTURE(least);
-  CHECK(by_score > 0);
-  CHECK(by_score < 0.8 * least);
 }

@@ -242,8 +242,10 @@ class safetensors_writer {
     for (const pending* const tensor : tensors) {
       next(tensor->name);
       text += "{\"dtype\":\"" + std::string{info_of(tensor->dtype).name} + "\",\"shape\":[";
-      for (std::size_t i = 0; i < tensor->shape.size(); ++i)
-        text += (i == 0 ? "" : ",") + std::to_string(tensor->shape[i]);
+      for (std::size_t i = 0; i < tensor->shape.size(); ++i) {
+        if (i != 0) text += ',';
+        text += std::to_string(tensor->shape[i]);
+      }
       text += "],\"data_offsets\":[" + std::to_string(offset);
       if (tensor->size > std::numeric_limits<std::uint64_t>::max() - offset)
         detail::core::fail("safetensors_writer: the size overflows");
