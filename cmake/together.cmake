@@ -35,7 +35,7 @@ endfunction()
 
 # edgerazor_files_together(<target> <source>...): of the target's sources these, units of one size. Files stand in namespaces of
 # their own, so that names of one are none of another's. g++ then takes them for headers, whose types should have no members from
-# unnamed namespaces.
+# unnamed namespaces. clang++ parses what they include once for all units; g++ 12 would forget in which of it warnings are off.
 function(edgerazor_files_together target)
   list(LENGTH ARGN files)
   edgerazor_unit_size(${files} size)
@@ -46,6 +46,9 @@ function(edgerazor_files_together target)
     UNITY_BUILD_CODE_BEFORE_INCLUDE "#include \"${first}\"\nnamespace EDGERAZOR_FILE {"
     UNITY_BUILD_CODE_AFTER_INCLUDE "}")
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND files GREATER size)
+    target_precompile_headers(${target} PRIVATE ${first})
+  endif()
 endfunction()
 
 # edgerazor_programs(<name> <source>...): a program a file, the target <name>_<stem>; or, where several files make a unit, programs
