@@ -6,7 +6,7 @@
 #   arm64     the kernels' tests, cross-compiled, on emulated processors with and without dotprod, i8mm, SVE
 #   riscv64   the same on a machine whose vectors xsimd has to emulate
 #
-# Each is a workflow preset (cmake --workflow --preset gcc) that compiles up to a dozen test files as one unit; this script sets
+# Each is a workflow preset (cmake --workflow --preset gcc) in which up to two dozen test files make one unit; this script sets
 # up, runs them and counts. The last two are skipped, and counted so, where a cross compiler or qemu is not to be had. QUICK: gcc
 # alone, without what needs a package index.
 # INSTALL=OFF: names what is missing instead of installing it. JOBS: compilers and tests that run at once. The last line counts

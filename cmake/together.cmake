@@ -1,7 +1,7 @@
 # Several files as one translation unit. Where everything is compiled at once, as cmake/check.cmake does, what they include is
 # parsed, and what they instantiate alike is compiled, once. At a desk, where one file changes, each is a unit of its own.
 include_guard(DIRECTORY)
-set(EDGERAZOR_FILES_A_UNIT 1 CACHE STRING "So many files of a test program, or example programs, are compiled as one unit, at most")
+set(EDGERAZOR_FILES_A_UNIT 1 CACHE STRING "So many test files, or examples, are compiled as one unit, at most")
 
 # What several files of one translation unit include, first: inside their namespaces those lines then bring nothing more.
 # edgerazor_first_includes(<file> <source>...)
@@ -33,9 +33,10 @@ function(edgerazor_unit_size files result)
   set(${result} ${size} PARENT_SCOPE)
 endfunction()
 
-# edgerazor_files_together(<target> <source>...): of the target's sources these, units of one size. Files stand in namespaces of
-# their own, so that names of one are none of another's. g++ then takes them for headers, whose types should have no members from
-# unnamed namespaces.
+# edgerazor_files_together(<target> <source>...): of the target's sources these, units of one size. Files stand in namespaces
+# of their own, so that names of one are none of another's. g++ then takes them for headers, whose types should have no members
+# from unnamed namespaces. clang++ parses what they include once for all units; g++ 12 would forget in which of it warnings are
+# off.
 function(edgerazor_files_together target)
   list(LENGTH ARGN files)
   edgerazor_unit_size(${files} size)
@@ -46,10 +47,13 @@ function(edgerazor_files_together target)
     UNITY_BUILD_CODE_BEFORE_INCLUDE "#include \"${first}\"\nnamespace EDGERAZOR_FILE {"
     UNITY_BUILD_CODE_AFTER_INCLUDE "}")
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND files GREATER size)
+    target_precompile_headers(${target} PRIVATE ${first})
+  endif()
 endfunction()
 
-# edgerazor_programs(<name> <source>...): a program a file, the target <name>_<stem>; or, where several files make a unit, programs
-# <name>_1 ... that are told by their first argument whose main to run. <name>_targets are then all of them, and
+# edgerazor_programs(<name> <source>...): a program a file, the target <name>_<stem>; or, where several files make a unit,
+# programs <name>_1 ... that are told by their first argument whose main to run. <name>_targets are then all of them, and
 # <name>_command_<stem> is how one is started.
 function(edgerazor_programs name)
   set(targets "")
