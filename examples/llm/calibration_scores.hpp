@@ -16,8 +16,8 @@
 namespace llm {
 
 /// What a loss on a text says of the matrices of a model's layers: a safetensors file, as `qad
-/// gradients` writes it, which has for each of them, by its GGUF name and in its shape, the sum over
-/// samples of |dL/dw|. Other tensors are ignored.
+/// gradients` writes it, which has for each of them, by its GGUF name and in its shape, the sum
+/// over samples of |dL/dw|. Other tensors are ignored.
 class task_gradients {
  public:
   /// Maps the file, and reads all of it once. Throws edgerazor::io_error where it is none, a matrix
