@@ -13,9 +13,9 @@
 
 #include "loss_plot.hpp"
 #include "run.hpp"
-#include "text_file.hpp"
 #include "support/command_line.hpp"
 #include "support/system.hpp"
+#include "text_file.hpp"
 
 namespace qad {
 

@@ -78,8 +78,8 @@ void change_rate(const std::filesystem::path& folder, run_options& options, std:
   write_text_file(folder / "options.json", file.dump(2) + "\n");
 }
 
-/// The trainer as a checkpoint left it. The numbers come from the mapped file: a copy of them beside
-/// the trainer would be the run's peak of memory.
+/// The trainer as a checkpoint left it. The numbers come from the mapped file: a copy of them
+/// beside the trainer would be the run's peak of memory.
 void resume(trainer& run, const checkpoint_view& saved, const std::filesystem::path& path) {
   const trainer::state state = run.checkpoint();
   const bool finished = saved.first_moments.empty() && saved.second_moments.empty();

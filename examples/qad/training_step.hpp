@@ -43,8 +43,8 @@ struct step_result {
 class trainer {
  public:
   /// A student starts from the weights of `start`, null: the teacher's; a teacher is initialised by
-  /// the seed. Refers to `teacher`. Fails where the options contradict each other, or qat or qad has
-  /// no teacher.
+  /// the seed. Refers to `teacher`. Fails where the options contradict each other, or qat or qad
+  /// has no teacher.
   trainer(const shape& s, const training_options& options,
           const weight_pages<float>* teacher = nullptr, const weight_pages<float>* start = nullptr);
   ~trainer();
