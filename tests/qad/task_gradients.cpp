@@ -17,6 +17,8 @@
 #include "qad/decoder.hpp"
 #include "qad/evaluate.hpp"
 #include "qad/stored_weights.hpp"
+#include "qad/text.hpp"
+#include "qad/training_step.hpp"
 #include "small_run.hpp"
 #include "small_teacher.hpp"
 #include <edgerazor/calibrate/fit.hpp>
