@@ -108,6 +108,12 @@ std::string to_svg(const loss_plot& plot) {
       svg += point;
     }
     svg += "\"/>\n";
+    for (const auto& [x, y] : curve.points) {
+      if (!curve.marked) break;
+      svg += "<circle clip-path=\"url(#frame)\" cx=\"" + number(x_axis(x)) + "\" cy=\"" +
+             number(y_axis(y)) + "\" r=\"3.5\" fill=\"" + colors[curve.color % colors.size()] +
+             "\"/>\n";
+    }
     svg += line(right + 18, legend_y, right + 52, legend_y, style);
     svg += text_at(right + 60, legend_y + 4.5, "start", curve.name);
     legend_y += 22;

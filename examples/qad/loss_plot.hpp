@@ -15,6 +15,7 @@ struct loss_plot {
     std::size_t color = 0;  ///< curves of one color belong together; there are 8
     bool dashed = false;
     std::vector<std::pair<double, double>> points;  ///< x rising
+    bool marked = false;                            ///< a dot at each point, where they are few
   };
 
   std::string title, x_label, y_label;

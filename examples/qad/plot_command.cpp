@@ -59,7 +59,7 @@ void plot(const plot_request& asked) {
   std::vector<std::pair<std::string, double>> levels;  // of runs that learn from nothing
   for (const std::string& run : asked.runs) {
     if (std::filesystem::exists(std::filesystem::path{run} / "quality.csv")) {
-      loss_plot::curve curve{name_of(run), picture.curves.size(), false, {}};
+      loss_plot::curve curve{name_of(run), picture.curves.size(), false, {}, true};
       for (const evaluation& one : read_quality(run)) {
         curve.points.emplace_back(static_cast<double>(one.tokens),
                                   value_of(one.measured, asked.what));

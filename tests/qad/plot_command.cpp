@@ -47,6 +47,7 @@ TEST_CASE("runs with evaluations are curves, one that learned nothing is a level
   const std::size_t points = svg.find("points=\"", dashed) + 8;
   CHECK(svg.substr(points, svg.find('"', points) - points) == "70.0,81.7 700.0,81.7 ");
   CHECK(svg.find("points=\"385.0,240.0 700.0,398.3 \"") != std::string::npos);
+  CHECK(svg.find("cx=\"385\" cy=\"240\"") != std::string::npos);  // each measurement is a dot
 }
 
 TEST_CASE("runs that have nothing to draw are named") {
