@@ -300,10 +300,11 @@ inline void compare(const char* loss, batch& b, double value, const std::vector<
     // pieces know the mean of u from their references alone, a sum over all columns of numbers as
     // large as `scale`, rounded at each addition of a lane.
     const real mean = b.merged ? 0x1p-55L * static_cast<real>(b.cols) : 0;
-    const real floor = (in_float ? 2e-6L : 1e-6L) * largest +
-                       std::fabs(share) * square / temperature *
-                           ((8e-16L + mean) * tokens[i].scale + (in_float ? 1e-10L : 0) + 2.3e-16L) +
-                       std::fabs(share) * square * tokens[i].undecided + 1e-37L;
+    const real of_scale = (8e-16L + mean) * tokens[i].scale;
+    const real floor =
+        (in_float ? 2e-6L : 1e-6L) * largest +
+        std::fabs(share) * square / temperature * (of_scale + (in_float ? 1e-10L : 0) + 2.3e-16L) +
+        std::fabs(share) * square * tokens[i].undecided + 1e-37L;
     for (std::size_t c = 0; c < b.cols; ++c) {
       const std::size_t at = i * b.stride + c;
       const real before = b.options.accumulate ? static_cast<real>(b.before[at]) : 0;

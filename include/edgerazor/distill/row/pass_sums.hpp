@@ -18,8 +18,8 @@ namespace detail::row {
 inline constexpr std::size_t float_cols = 8192;
 
 /// The sums of logit_statistics as single passes make them, with the excess of each row as it is.
-/// u is seen from an origin of its own, o_s and o_t, the logits of a likely column, so that it is as
-/// small as student and teacher differ, wherever r_s and r_t are at that time:
+/// u is seen from an origin of its own, o_s and o_t, the logits of a likely column, so that it is
+/// as small as student and teacher differ, wherever r_s and r_t are at that time:
 ///
 ///     u = ((s - o_s) - (t - o_t)) / T        x = ln q - ln p = u - c
 ///     c = ln S_s - ln S_t + ((r_s - o_s) - (r_t - o_t)) / T
