@@ -14,7 +14,6 @@
 #include "loss_plot.hpp"
 #include "run.hpp"
 #include "support/command_line.hpp"
-#include "support/system.hpp"
 #include "text_file.hpp"
 
 namespace qad {
@@ -36,8 +35,8 @@ double value_of(const quality& found, const std::string& what) {
 std::optional<quality> end_of(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "result.json";
   if (!std::filesystem::exists(path)) return std::nullopt;
-  const auto told = nlohmann::json::parse(support::read_text(path), nullptr, false);
-  if (!told.is_object() || !told.contains("perplexity") || !told["perplexity"].is_number() ||
+  const auto told = read_json(path);
+  if (!told.contains("perplexity") || !told["perplexity"].is_number() ||
       !told.contains("divergence") || !told["divergence"].is_number()) {
     throw er::io_error(er::quoted(path.string(), er::longest_path) +
                        " has no perplexity and divergence, which are numbers");

@@ -71,7 +71,8 @@ LLM = {
     ],
     "calibrate": [
         option("--model", *MODELS), option("--bits", "5", "3.5", "1", "16"), option("--output", "out.gguf", "old.gguf"),
-        option("--method", "auto", "rtn", "mse", "gptq", "refined", "awq", "hqq", "best"),
+        option("--method", "auto", "rtn", "mse", "gptq", "refined", "awq", "hqq", "tacq", "best"),
+        option("--gradients", "../gradients.safetensors", "../text.txt"),
         option("--text", "../text.txt", "../short.txt"), option("--windows", "1", "2"),
         option("--window", "16", "32"), option("--group", "4", "64", "5"), option("--picture", "out.svg", "old.gguf"),
         option("--json", "out.json", "old.json"), *RUN,
@@ -92,7 +93,7 @@ TEXT = [option("--text", "../text.txt"), option("--split-block", "200"), option(
 TRAINING = [
     option("--steps", "1", "3"), option("--learning-rate", *REALS), option("--warmup", *REALS),
     option("--weight-decay", *REALS), option("--clip", *REALS), option("--sequences", "2", "4", "3"),
-    option("--seed", *NUMBERS),
+    option("--seed", *NUMBERS), option("--shards", "2", "1", "4"), option("--resume-with-learning-rate", *REALS),
 ]  # fmt: skip
 KEEPING = [
     option("--checkpoint-every", "1", "2"), option("--validation-tokens", "0", "64"), option("--evaluate-every", "0", "1"),
@@ -112,7 +113,7 @@ QAD = {
         option("--recompute"), option("--profile"), *TRAINING, option("--threads", "1", "2"), *KEEPING,
     ],
     "student ": [  # of a model that exists, from data
-        option("--folder", "run"), option("--teacher", *MODELS), option("--method", "qad", "qat"),
+        option("--folder", "run"), option("--teacher", *MODELS), option("--start", *MODELS), option("--method", "qad", "qat"),
         option("--recipe", "w4", "w1_58"), option("--data", *SOURCES), option("--top-k-file", "../chats.topk", "../text.txt"),
         option("--window", "16", "32"), option("--recompute"), *PREPARING, *TEXT, *TRAINING, *KEEPING,
     ],
@@ -135,6 +136,10 @@ QAD = {
         option(None, "../teacher", "missing"), option("--output", "out.gguf", "old.gguf"),
         option("--recipe", "w1_58", "int2", "none"), option("--name", "mine"),
     ],
+    "gradients": [
+        option("--model", *MODELS), option("--text", "../short.txt", "../text.txt"), option("--windows", "1", "2"),
+        option("--window", "16", "8", "1"), option("--output", "out.safetensors", "old.gguf"), option("--threads", "1", "2"),
+    ],
     "plot": [
         option(None, "../teacher", "../teacher", "missing"), option("--output", "out.svg", "old.gguf"),
         option("--what", "divergence", "perplexity"), option("--title", "A run"),
@@ -145,7 +150,7 @@ QAD = {
 NEEDED = {"--model", "--input", "--output", "--folder", "--teacher", "--prompt", None}
 # Without these there is much work to do.
 CHEAP = {"--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text", "--windows", "--window"}
-ALLOWED = {"out.jsonl", "out.topk", "out.jsonl.partial", "out.topk.partial", "out.gguf", "out.json", "out.svg", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
+ALLOWED = {"out.safetensors", "out.jsonl", "out.topk", "out.jsonl.partial", "out.topk.partial", "out.gguf", "out.json", "out.svg", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
 
 
 def value(rng, good):
@@ -280,6 +285,9 @@ def prepare(folder, llm, qad):
         if llm:
             subprocess.run([qad, "write-data", "--model", "demo.gguf", "--input", "short.txt", "--output", "told.jsonl", "--raw",
                             "--tokens", "8", "--top-k", "4"], cwd=folder, check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)  # fmt: skip
+            subprocess.run([qad, "gradients", "--model", "demo.gguf", "--windows", "1", "--window", "16", "--output",
+                            "gradients.safetensors"], cwd=folder, check=True, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)  # fmt: skip
             os.rename(os.path.join(folder, "told.topk"), os.path.join(folder, "chats.topk"))
         with open(os.path.join(folder, "config.yaml"), "w") as file:

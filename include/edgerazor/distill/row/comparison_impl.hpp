@@ -53,8 +53,8 @@ void for_each_pair(const logit_pair& rows, std::size_t cols, const loops& by,
 }
 
 /// Both divergences, and the gradient of their blend, in double, with `slopes` of which origin and
-/// mean are set. The reverse part of a row whose
-/// KL(q||p) is infinite has no direction and is left out.
+/// mean are set. The reverse part of a row whose KL(q||p) is infinite has no direction and is left
+/// out.
 inline kl_divergences compare_rows(const logit_pair& rows, const logit_statistics& seen,
                                    pair_slopes slopes, const kl_blend& blend,
                                    const output_row& out) noexcept {
