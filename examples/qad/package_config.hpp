@@ -11,24 +11,13 @@
 #include <variant>
 #include <vector>
 
+#include "package_function.hpp"
 #include <edgerazor/distill/layer_selection.hpp>
 #include <edgerazor/distill/published_objectives.hpp>
 #include <edgerazor/distill/tokens.hpp>
 #include <edgerazor/policy/recipe.hpp>
 
 namespace qad {
-
-/// How a module's weights and inputs are quantized (`function`).
-struct package_function {
-  std::string weights;      ///< name of the package's function
-  double factor = -1;       ///< w_scale_factor; -1: the function's own
-  long long group = -1;     ///< w_block_size: columns that share a scale
-  double proportion = -1;   ///< w_mixed_precision_prop
-  std::string activations;  ///< empty: not quantized
-  long long activation_group = -1;
-  std::string cache;  ///< of keys and values; empty: not quantized
-  long long cache_group = -1;
-};
 
 /// What `qat_configuration` says of a decoder's matrices. Names are those of modules in a
 /// checkpoint, without ".weight"; patterns match from where a name begins (Python's re.match).
