@@ -6,19 +6,42 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
+#include <variant>
+#include <vector>
 
+#include "moment_type.hpp"
 #include "parameters.hpp"
+#include <edgerazor/core/float16.hpp>
 
 namespace qad {
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2, w -= rate * (m / (1 - b1^t) / (sqrt(v / (1 -
 /// b2^t)) + epsilon) + decay w), where t counts steps from 1; vectors do not decay.
+///
+/// As bfloat16, m and v are rounded to nearest after the step that used them. Rounding moves a
+/// number by at most 2^-8 of itself, a step moves v by a twentieth of g^2 - v and m by a tenth of
+/// g - m: v stands still only where g^2 is within 8 % of it, m where g is within 4 %. At b2 = 0.999
+/// rounding to nearest would not do: v would never fall.
 class adamw {
  public:
-  explicit adamw(const shape& s) : first_(s), second_(s) {}
+  explicit adamw(const shape& s, moment_type type = moment_type::float32) {
+    const weight_entry last = weight_layout(s).back();
+    const std::size_t count = last.offset + last.size();
+    if (type == moment_type::bfloat16) {
+      moments_.emplace<buffers<er::bfloat16>>(count);
+    } else {
+      moments_.emplace<buffers<float>>(count);
+    }
+  }
 
-  [[nodiscard]] parameters& first_moments() noexcept { return first_; }
-  [[nodiscard]] parameters& second_moments() noexcept { return second_; }
+  /// Their bytes, in the order of the weights.
+  [[nodiscard]] std::span<std::byte> first_moments() noexcept {
+    return bytes([](auto& both) { return std::span{both.first}; });
+  }
+  [[nodiscard]] std::span<std::byte> second_moments() noexcept {
+    return bytes([](auto& both) { return std::span{both.second}; });
+  }
 
   /// g is `gradient` times `gradient_scale`.
   void step(parameters& weights, const parameters& gradient, float gradient_scale, double rate,
@@ -34,28 +57,47 @@ class adamw {
     const auto second_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)));
     const weight_entry& e = weights.entries()[i];
     const auto kept = static_cast<float>(e.is_vector() ? 1.0 : 1.0 - rate * decay);
-    update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
-           first_.values().data() + e.offset, second_.values().data() + e.offset, e.size(),
-           gradient_scale, kept, first_scale, second_scale);
+    std::visit(
+        [&](auto& both) {
+          update(weights.values().data() + e.offset, gradient.values().data() + e.offset,
+                 both.first.data() + e.offset, both.second.data() + e.offset, e.size(),
+                 gradient_scale, kept, first_scale, second_scale);
+        },
+        moments_);
   }
 
  private:
   static constexpr double beta1 = 0.9, beta2 = 0.95;
   static constexpr float epsilon = 1e-8f;
 
-  static void update(float* __restrict w, const float* __restrict gradient, float* __restrict m,
-                     float* __restrict v, std::size_t size, float scale, float kept,
+  template <class Moment>
+  struct buffers {
+    buffers() = default;
+    explicit buffers(std::size_t count) : first(count), second(count) {}
+    std::vector<Moment> first, second;
+  };
+
+  template <class Which>
+  std::span<std::byte> bytes(const Which& which) noexcept {
+    return std::visit([&](auto& both) { return std::as_writable_bytes(which(both)); }, moments_);
+  }
+
+  template <class Moment>
+  static void update(float* __restrict w, const float* __restrict gradient, Moment* __restrict m,
+                     Moment* __restrict v, std::size_t size, float scale, float kept,
                      float first_scale, float second_scale) noexcept {
     constexpr auto b1 = static_cast<float>(beta1), b2 = static_cast<float>(beta2);
     for (std::size_t i = 0; i < size; ++i) {
       const float g = gradient[i] * scale;
-      m[i] = b1 * m[i] + (1 - b1) * g;
-      v[i] = b2 * v[i] + (1 - b2) * g * g;
-      w[i] = kept * w[i] - first_scale * m[i] / (second_scale * std::sqrt(v[i]) + epsilon);
+      const float first = b1 * static_cast<float>(m[i]) + (1 - b1) * g;
+      const float second = b2 * static_cast<float>(v[i]) + (1 - b2) * g * g;
+      m[i] = Moment(first);
+      v[i] = Moment(second);
+      w[i] = kept * w[i] - first_scale * first / (second_scale * std::sqrt(second) + epsilon);
     }
   }
 
-  parameters first_, second_;
+  std::variant<buffers<float>, buffers<er::bfloat16>> moments_;
 };
 
 }  // namespace qad

@@ -27,9 +27,9 @@ std::uint64_t fingerprint_of(const checkpoint_view& state) {
   for (const std::string& merge : state.words->merges) hash = fingerprint(merge, hash);
   hash = fingerprint(std::as_bytes(std::span{state.words->types}), hash);
   hash = fingerprint(std::to_string(state.words->eos.value_or(-1)), hash);
-  for (const auto& values : {state.weights, state.first_moments, state.second_moments}) {
-    hash = fingerprint(values, hash + values.size());
-  }
+  for (const std::span<const std::byte> bytes :
+       {std::as_bytes(state.weights), state.first_moments, state.second_moments})
+    hash = fingerprint(bytes, hash + bytes.size() / sizeof(float));
   return hash;
 }
 
@@ -43,6 +43,24 @@ std::span<const float> numbers(const er::gguf_reader& file, std::string_view nam
   if (reinterpret_cast<std::uintptr_t>(first) % alignof(float) != 0)
     throw er::io_error("tensor " + er::quoted(name) + " does not lie at a multiple of four bytes");
   return {reinterpret_cast<const float*>(first), tensor->bytes.size() / sizeof(float)};
+}
+
+/// That of the optimizer's state: float32 where there is none.
+moment_type moment_type_of(const er::gguf_reader& file) {
+  const er::tensor_info *const first = file.find("first_moments"), *const second =
+                                                                       file.find("second_moments");
+  if (first == nullptr && second == nullptr) return moment_type::float32;
+  if (first == nullptr || second == nullptr || first->type != second->type)
+    throw er::io_error("first_moments and second_moments are not of one type");
+  for (const moment_form& form : moment_forms) {
+    if (first->type == form.tensor) return form.type;
+  }
+  throw er::io_error("tensor first_moments is neither F32 nor BF16");
+}
+
+std::span<const std::byte> bytes_of(const er::gguf_reader& file, std::string_view name) {
+  const er::tensor_info* const tensor = file.find(name);
+  return tensor == nullptr ? std::span<const std::byte>{} : tensor->bytes;
 }
 
 }  // namespace
@@ -66,11 +84,12 @@ void write_checkpoint(const std::filesystem::path& path, const checkpoint_view& 
   writer.set_string(options_key, state.options);
   writer.set_u64(hash_key, fingerprint_of(state));
   llm::write_vocabulary(writer, *state.words);
-  for (const auto& [name, values] : {std::pair{"weights", state.weights},
-                                     {"first_moments", state.first_moments},
-                                     {"second_moments", state.second_moments}}) {
-    if (!values.empty())
-      writer.add_tensor(name, er::ggml_type::f32, {values.size()}, std::as_bytes(values));
+  const moment_form& form = form_of(state.moments);
+  writer.add_tensor("weights", er::ggml_type::f32, {state.weights.size()},
+                    std::as_bytes(state.weights));
+  for (const auto& [name, bytes] : {std::pair{"first_moments", state.first_moments},
+                                    {"second_moments", state.second_moments}}) {
+    if (!bytes.empty()) writer.add_tensor(name, form.tensor, {bytes.size() / form.bytes}, bytes);
   }
   writer.write(path);
 }
@@ -88,8 +107,9 @@ mapped_checkpoint::mapped_checkpoint(const std::filesystem::path& path)
     options_ = file_.get_string(options_key);
     words_ = llm::read_vocabulary(file_);
     weights_ = numbers(file_, "weights");
-    first_moments_ = numbers(file_, "first_moments");
-    second_moments_ = numbers(file_, "second_moments");
+    moments_ = moment_type_of(file_);
+    first_moments_ = bytes_of(file_, "first_moments");
+    second_moments_ = bytes_of(file_, "second_moments");
     if (file_.get_u64(hash_key) != fingerprint_of(view()))
       throw er::io_error("its bytes are not the ones that were written");
   } catch (const er::io_error& reason) {
@@ -101,11 +121,14 @@ mapped_checkpoint::mapped_checkpoint(const std::filesystem::path& path)
 checkpoint read_checkpoint(const std::filesystem::path& path) {
   const mapped_checkpoint file(path);
   const checkpoint_view there = file.view();
-  const auto copy = [](std::span<const float> values) {
-    return std::vector<float>(values.begin(), values.end());
-  };
-  return {there.step,          std::string{there.options}, *there.words,
-          copy(there.weights), copy(there.first_moments),  copy(there.second_moments)};
+  const auto copy = [](auto values) { return std::vector(values.begin(), values.end()); };
+  return {there.step,
+          std::string{there.options},
+          *there.words,
+          copy(there.weights),
+          there.moments,
+          copy(there.first_moments),
+          copy(there.second_moments)};
 }
 
 }  // namespace qad

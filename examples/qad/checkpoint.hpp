@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "llm/tokenizer.hpp"
+#include "moment_type.hpp"
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
 
@@ -24,17 +25,21 @@ struct checkpoint_view {
   std::string_view options;  ///< what decides the course of the run
   const llm::vocabulary* words = nullptr;
   std::span<const float> weights;
-  std::span<const float> first_moments, second_moments;  ///< empty for a run that is finished
+  moment_type moments = moment_type::float32;
+  /// Of the optimizer, a number of that type each; empty for a run that is finished.
+  std::span<const std::byte> first_moments, second_moments;
 };
 
 struct checkpoint {
   std::uint64_t step = 0;
   std::string options;
   llm::vocabulary words;
-  std::vector<float> weights, first_moments, second_moments;
+  std::vector<float> weights;
+  moment_type moments = moment_type::float32;
+  std::vector<std::byte> first_moments, second_moments;
 
   [[nodiscard]] checkpoint_view view() const {
-    return {step, options, &words, weights, first_moments, second_moments};
+    return {step, options, &words, weights, moments, first_moments, second_moments};
   }
 };
 
@@ -47,7 +52,7 @@ class mapped_checkpoint {
 
   /// Refers to this object and its file.
   [[nodiscard]] checkpoint_view view() const noexcept {
-    return {step_, options_, &words_, weights_, first_moments_, second_moments_};
+    return {step_, options_, &words_, weights_, moments_, first_moments_, second_moments_};
   }
 
  private:
@@ -55,7 +60,9 @@ class mapped_checkpoint {
   std::uint64_t step_ = 0;
   std::string options_;
   llm::vocabulary words_;
-  std::span<const float> weights_, first_moments_, second_moments_;
+  std::span<const float> weights_;
+  moment_type moments_ = moment_type::float32;
+  std::span<const std::byte> first_moments_, second_moments_;
 };
 
 /// Replaces the file in one step: a kill at any time leaves the old one or the new one. Throws

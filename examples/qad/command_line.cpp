@@ -89,6 +89,13 @@ void add_training(CLI::App& command, run_options& o) {
   add_number(command, "--shards", t.shards, {1, 1024},
              "Parts of a batch that threads and processes share; divides --sequences");
   add_number(command, "--seed", t.seed, support::any_seed, "The same seed trains the same model");
+  command
+      .add_option_function<std::string>(
+          "--optimizer-state",
+          [&t](const std::string& name) { t.moments = find_moment_type(name).value(); },
+          "How AdamW keeps its means; bfloat16 takes half of their memory")
+      ->check(CLI::IsMember({"float", "bfloat16"}))
+      ->default_str("float");
 }
 
 void add_threads(CLI::App& command, training_options& t) {

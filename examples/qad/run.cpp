@@ -84,11 +84,16 @@ void resume(trainer& run, const checkpoint_view& saved, const std::filesystem::p
   const trainer::state state = run.checkpoint();
   const bool finished = saved.first_moments.empty() && saved.second_moments.empty();
   if (saved.weights.size() != state.weights.size() ||
-      (!finished && (saved.first_moments.size() != state.first_moments.size() ||
+      (!finished && (saved.moments != state.moments ||
+                     saved.first_moments.size() != state.first_moments.size() ||
                      saved.second_moments.size() != state.second_moments.size()))) {
+    const auto text = [](std::size_t weights, moment_type moments) {
+      return std::to_string(weights) + " weights with an optimizer's state of " +
+             std::string{form_of(moments).name};
+    };
     throw er::io_error(er::quoted(path.string(), er::longest_path) + " holds " +
-                       std::to_string(saved.weights.size()) + " weights, expected " +
-                       std::to_string(state.weights.size()));
+                       text(saved.weights.size(), saved.moments) + ", expected " +
+                       text(state.weights.size(), state.moments));
   }
   std::copy(saved.weights.begin(), saved.weights.end(), state.weights.begin());
   if (!finished) {
@@ -104,8 +109,9 @@ void share_state(trainer& run, process_group& group) {
   const trainer::state state = run.checkpoint();
   std::uint64_t step = state.steps_done;
   group.broadcast(std::as_writable_bytes(std::span{&step, 1}));
-  for (const std::span<float> values : {state.weights, state.first_moments, state.second_moments})
-    group.broadcast(std::as_writable_bytes(values));
+  for (const std::span<std::byte> bytes :
+       {std::as_writable_bytes(state.weights), state.first_moments, state.second_moments})
+    group.broadcast(bytes);
   run.restore(step);
 }
 
@@ -113,7 +119,7 @@ void save(trainer& run, const std::filesystem::path& path, const llm::vocabulary
           const json& options, bool finished) {
   const trainer::state state = run.checkpoint();
   const std::string text = options["run"].dump();
-  checkpoint_view view{state.steps_done, text, &words, state.weights, {}, {}};
+  checkpoint_view view{state.steps_done, text, &words, state.weights, state.moments, {}, {}};
   if (!finished) {
     view.first_moments = state.first_moments;
     view.second_moments = state.second_moments;

@@ -37,6 +37,11 @@ llm::architecture architecture_from_json(const std::string& name) {
   throw er::io_error("no architecture is called " + er::quoted(name));
 }
 
+moment_type moments_from_json(const std::string& name) {
+  if (const auto type = find_moment_type(name)) return *type;
+  throw er::io_error("no optimizer's state is kept as " + er::quoted(name));
+}
+
 /// 64-bit integers pass JSON readers as text only.
 std::string hex(std::uint64_t value) {
   char text[17];
@@ -102,6 +107,7 @@ json to_json(const run_options& o) {
   run["evaluate_every"] = o.evaluate_every;
   // Most runs have none of these, as ever.
   if (t.shards != default_shards) run["shards"] = t.shards;
+  if (t.moments != moment_type::float32) run["optimizer_state"] = form_of(t.moments).name;
   if (!t.rate_changes.empty()) {
     for (const rate_change& one : t.rate_changes) {
       run["rate_changes"].push_back(
@@ -253,7 +259,8 @@ void require_valid(const run_options& o) {
   const double kept =
       size(t.sequences / t.processes()) * size(window_of(m, t)) *
       (size(m.layers) * size(m.hidden) + (t.recompute ? 1 : size(m.layers)) * states);
-  support::require_memory(4 * ((4 + size(t.own_shards())) * weights + kept),
+  const double moments = 2 * size(form_of(t.moments).bytes);
+  support::require_memory((4 * (2 + size(t.own_shards())) + moments) * weights + 4 * kept,
                           "training a model and batches of this size", "");
   for (const std::string& path : o.text_files) require_utf8(path);
   for (const std::string& path : o.data_files) require_utf8(path);
@@ -314,6 +321,8 @@ run_options run_options_from_json(const json& data) {
     take(run, "validation_tokens", o.validation_tokens);
     take(run, "evaluate_every", o.evaluate_every);
     if (run.contains("shards")) take(run, "shards", t.shards);
+    if (run.contains("optimizer_state"))
+      t.moments = moments_from_json(member<std::string>(run, "optimizer_state"));
     if (run.contains("rate_changes")) {
       for (const json& one : member<json::array_t>(run, "rate_changes")) {
         rate_change& change = t.rate_changes.emplace_back();

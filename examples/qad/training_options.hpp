@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "moment_type.hpp"
 #include "parameters.hpp"
 #include "process_group.hpp"
 #include "quantization.hpp"
@@ -54,6 +55,8 @@ struct training_options {
   std::size_t sequences = 8;          ///< of a batch
   std::size_t window = 0;             ///< tokens of a sequence; 0: the model's context
   std::size_t group = group_columns;  ///< columns that share a scale
+  /// How the optimizer keeps its means: bfloat16 takes half of the memory.
+  moment_type moments = moment_type::float32;
   bool recompute = false;  ///< less memory for more time: states of blocks are computed twice
   /// Parts of a batch, whose gradients are added in a fixed order: threads and processes share
   /// them.

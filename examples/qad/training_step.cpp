@@ -26,7 +26,7 @@ struct trainer::parts {
         master(teacher_weights == nullptr || o.how == method::teacher
                    ? parameters(s)
                    : parameters(start != nullptr ? *start : *teacher_weights)),
-        optimizer(s),
+        optimizer(s, o.moments),
         quantizer(s, o.how == method::teacher ? "none" : o.recipe, o.group),
         teacher(teacher_weights) {
     if (o.how == method::rounding) throw std::invalid_argument("rounding trains nothing");
@@ -275,8 +275,8 @@ double trainer::learning_rate(std::size_t step) const noexcept {
 }
 
 trainer::state trainer::checkpoint() noexcept {
-  return {parts_->master.values(), parts_->optimizer.first_moments().values(),
-          parts_->optimizer.second_moments().values(), parts_->steps_done};
+  return {parts_->master.values(), parts_->options.moments, parts_->optimizer.first_moments(),
+          parts_->optimizer.second_moments(), parts_->steps_done};
 }
 
 void trainer::restore(std::uint64_t steps_done) { parts_->steps_done = steps_done; }

@@ -78,10 +78,13 @@ class trainer {
   /// Learning rate of a step, counted from 0.
   [[nodiscard]] double learning_rate(std::size_t step) const noexcept;
 
-  /// All of the state that a checkpoint saves: three buffers of one float a weight, and the steps
-  /// done. After writing to the buffers call restore.
+  /// All of the state that a checkpoint saves: the weights, two buffers of the optimizer, of one
+  /// number of `moments` a weight each, and the steps done. After writing to the buffers call
+  /// restore.
   struct state {
-    std::span<float> weights, first_moments, second_moments;
+    std::span<float> weights;
+    moment_type moments;
+    std::span<std::byte> first_moments, second_moments;
     std::uint64_t steps_done;
   };
   [[nodiscard]] state checkpoint() noexcept;

@@ -94,6 +94,7 @@ TRAINING = [
     option("--steps", "1", "3"), option("--learning-rate", *REALS), option("--warmup", *REALS),
     option("--weight-decay", *REALS), option("--clip", *REALS), option("--sequences", "2", "4", "3"),
     option("--seed", *NUMBERS), option("--shards", "2", "1", "4"), option("--resume-with-learning-rate", *REALS),
+    option("--optimizer-state", "float", "bfloat16", "half"),
 ]  # fmt: skip
 KEEPING = [
     option("--checkpoint-every", "1", "2"), option("--validation-tokens", "0", "64"), option("--evaluate-every", "0", "1"),

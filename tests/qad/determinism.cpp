@@ -72,18 +72,22 @@ TEST_CASE("qad trainer: threads change nothing, the seed does") {
 
 TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted one") {
   const qad::parameters teacher = some_teacher();
-  const qad::training_options options = options_of(qad::method::qad, "w1_58_a8_kv8");
-  qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher),
-      second(tiny, options, &teacher);
-  train(first, 3);
-  const auto from = first.checkpoint(), to = second.checkpoint();
-  CHECK(from.steps_done == 3);
-  std::ranges::copy(from.weights, to.weights.begin());
-  std::ranges::copy(from.first_moments, to.first_moments.begin());
-  std::ranges::copy(from.second_moments, to.second_moments.begin());
-  second.restore(from.steps_done);
-  CHECK(second.learning_rate(second.steps_done()) == whole.learning_rate(3));
-  CHECK(train(second, 3) == train(whole, 6));
+  for (const qad::moment_form& form : qad::moment_forms) {
+    qad::training_options options = options_of(qad::method::qad, "w1_58_a8_kv8");
+    options.moments = form.type;
+    qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher),
+        second(tiny, options, &teacher);
+    train(first, 3);
+    const auto from = first.checkpoint(), to = second.checkpoint();
+    CHECK(from.steps_done == 3);
+    CHECK(from.first_moments.size() == form.bytes * from.weights.size());
+    std::ranges::copy(from.weights, to.weights.begin());
+    std::ranges::copy(from.first_moments, to.first_moments.begin());
+    std::ranges::copy(from.second_moments, to.second_moments.begin());
+    second.restore(from.steps_done);
+    CHECK(second.learning_rate(second.steps_done()) == whole.learning_rate(3));
+    CHECK(train(second, 3) == train(whole, 6));
+  }
 }
 
 TEST_CASE("qad trainer: a host may stand between the calls of a step") {

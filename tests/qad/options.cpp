@@ -35,6 +35,7 @@ TEST_CASE("every number of the command line is refused by name, with what was ex
         {"teacher", "--threads", "65", "expected 1 to 64"},
         {"teacher", "--shards", "0", "expected 1 to 1024"},
         {"teacher", "--resume-with-learning-rate", "0", "expected more than 0"},
+        {"teacher", "--optimizer-state", "half", "not in {float,bfloat16}"},
         {"teacher", "--vocabulary", "10", "expected 257 to"},
         {"teacher", "--hidden", "4294967296", "expected more than 0 and at most 1048576"},
         {"teacher", "--checkpoint-every", "0", "expected more than 0"},

@@ -40,7 +40,8 @@ qad::training_data some_texts() {
 }
 
 struct trained {
-  std::vector<float> weights, moments;
+  std::vector<float> weights;
+  std::vector<std::byte> moments;
   std::vector<double> numbers;  ///< of every step
   friend bool operator==(const trained&, const trained&) = default;
 };

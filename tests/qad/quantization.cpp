@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -205,8 +206,9 @@ TEST_CASE(
   for (std::size_t i = 0; i < gradient.values().size(); ++i) {
     const auto at = [i](std::span<const float> values) { return static_cast<double>(values[i]); };
     largest = std::max(largest, std::fabs(at(gradient.values())));
-    gradients_differ = std::max(gradients_differ, std::fabs(at(run.checkpoint().first_moments) -
-                                                            0.1 * at(gradient.values())));
+    float moment;
+    std::memcpy(&moment, run.checkpoint().first_moments.data() + i * sizeof moment, sizeof moment);
+    gradients_differ = std::max(gradients_differ, std::fabs(moment - 0.1 * at(gradient.values())));
     weights_differ =
         std::max(weights_differ, std::fabs(at(run.master().values()) - at(expected.values())));
   }

@@ -109,9 +109,9 @@ TEST_CASE("a student learns from two conversations, and goes on where it was kil
   std::filesystem::create_directory(f.folder / "killed");
   std::filesystem::copy_file(f.folder / "whole" / "options.json",
                              f.folder / "killed" / "options.json");
-  qad::write_checkpoint(
-      f.folder / "killed" / "checkpoint",
-      {10, "", &teacher.words, state.weights, state.first_moments, state.second_moments});
+  qad::write_checkpoint(f.folder / "killed" / "checkpoint",
+                        {10, "", &teacher.words, state.weights, state.moments, state.first_moments,
+                         state.second_moments});
   CHECK(f.student("killed", data).code == 0);
   CHECK(read_bytes(f.folder / "killed" / "checkpoint") ==
         read_bytes(f.folder / "whole" / "checkpoint"));
