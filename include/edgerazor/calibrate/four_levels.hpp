@@ -25,6 +25,7 @@
 #include <edgerazor/core/executor.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/bitmap_levels.hpp>
+#include <edgerazor/policy/lloyd_max.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
@@ -61,51 +62,14 @@ struct four_level_options {
 };
 
 namespace detail::calibrate {
-/// The nearest level, the lower of two as near.
-[[nodiscard]] inline std::uint8_t nearest_of(const std::array<double, 4>& levels,
-                                             double weight) noexcept {
-  std::uint8_t best = 0;
-  for (std::uint8_t k = 1; k < 4; ++k)
-    if (std::fabs(weight - levels[k]) < std::fabs(weight - levels[best])) best = k;
-  return best;
-}
-
 /// Levels of one group, and the codes of its weights; returns the rounds. `sorted` is room.
 inline int fit_four_levels_of(std::span<const float> weights, std::span<const float> importance,
                               int most_rounds, std::span<std::uint8_t> codes, four_levels& out,
                               std::vector<float>& sorted) {
-  sorted.assign(weights.begin(), weights.end());
-  std::sort(sorted.begin(), sorted.end());
-  std::array<double, 4> levels{};
-  for (std::size_t k = 0; k < 4; ++k) {
-    const double place =
-        (0.125 + 0.25 * static_cast<double>(k)) * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(place);
-    const std::size_t above = std::min(below + 1, sorted.size() - 1);
-    const auto low = static_cast<double>(sorted[below]), high = static_cast<double>(sorted[above]);
-    levels[k] = low + (high - low) * (place - static_cast<double>(below));
-  }
-  double counted = 0;
-  for (const float a : importance) counted += static_cast<double>(a);
-  int rounds = 0;
-  for (bool moved = true; moved && rounds < most_rounds; ++rounds) {
-    std::array<double, 4> sums{}, counts{};
-    moved = false;
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const auto w = static_cast<double>(weights[i]);
-      const std::uint8_t code = nearest_of(levels, w);
-      moved = moved || rounds == 0 || code != codes[i];
-      codes[i] = code;
-      const double a = counted > 0 ? static_cast<double>(importance[i]) : 1;
-      sums[code] += a * w;
-      counts[code] += a;
-    }
-    if (!moved) break;
-    for (std::size_t k = 0; k < 4; ++k)
-      if (counts[k] > 0) levels[k] = sums[k] / counts[k];
-  }
-  for (std::size_t k = 0; k < 4; ++k) out[k] = static_cast<float>(levels[k]);
-  return rounds;
+  const policy::four_classes classes =
+      policy::lloyd_classes(weights, importance, most_rounds, codes, sorted);
+  for (std::size_t k = 0; k < 4; ++k) out[k] = static_cast<float>(classes.levels[k]);
+  return classes.rounds;
 }
 }  // namespace detail::calibrate
 
@@ -195,9 +159,9 @@ struct integer_levels {
       const four_levels& own =
           matrix.levels[r * groups + (matrix.group == 0 ? 0 : c / matrix.group)];
       matrix.codes[r * matrix.cols + c] =
-          here::nearest_of({static_cast<double>(own[0]), static_cast<double>(own[1]),
-                            static_cast<double>(own[2]), static_cast<double>(own[3])},
-                           static_cast<double>(weights.row(r)[c]));
+          detail::policy::nearest_of({static_cast<double>(own[0]), static_cast<double>(own[1]),
+                                      static_cast<double>(own[2]), static_cast<double>(own[3])},
+                                     static_cast<double>(weights.row(r)[c]));
     }
   }
   return result;
