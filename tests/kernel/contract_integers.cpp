@@ -61,9 +61,8 @@ struct tile {
   [[nodiscard]] int part(std::size_t row, std::size_t col) const {
     const unsigned fields = tile_places::fields_of(plane);
     const std::size_t slot = col / 4;
-    const int digit =
-        tile_places::digit_of(plane, chunks[64 * (slot / fields) + 4 * row + col % 4],
-                              static_cast<unsigned>(slot % fields));
+    const int digit = tile_places::digit_of(plane, chunks[64 * (slot / fields) + 4 * row + col % 4],
+                                            static_cast<unsigned>(slot % fields));
     if (tables.empty()) return digit << shift;
     const std::size_t entry = 64 * (slot / group_slots) + 4 * row + static_cast<std::size_t>(digit);
     return tables[entry] % 32 << shift;

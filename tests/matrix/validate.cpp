@@ -113,9 +113,9 @@ TEST_CASE("find_fault: every byte of a table, padding's too") {
       }
       CHECK(wrong == 0);
       changed = std::byte{31};
-      CHECK(fault_of(fmt, 20, 90, bytes) ==
-            "entry 2 of the table of row " + std::to_string(row) + ", group " +
-                std::to_string(group) + " is 31: expected a code of table2, 0 to 30");
+      CHECK(fault_of(fmt, 20, 90, bytes) == "entry 2 of the table of row " + std::to_string(row) +
+                                                ", group " + std::to_string(group) +
+                                                " is 31: expected a code of table2, 0 to 30");
       changed = before;
     }
   }

@@ -62,12 +62,21 @@ struct four_level_options {
 };
 
 namespace detail::calibrate {
-/// Levels of one group, and the codes of its weights; returns the rounds. `sorted` is room.
+/// The nearest level, the lower of two as near.
+[[nodiscard]] inline std::uint8_t nearest_of(const std::array<double, 4>& levels,
+                                             double weight) noexcept {
+  std::uint8_t best = 0;
+  for (std::uint8_t k = 1; k < 4; ++k)
+    if (std::fabs(weight - levels[k]) < std::fabs(weight - levels[best])) best = k;
+  return best;
+}
+
+/// Levels of one group, and the codes of its weights; returns the rounds. `room` is scratch.
 inline int fit_four_levels_of(std::span<const float> weights, std::span<const float> importance,
                               int most_rounds, std::span<std::uint8_t> codes, four_levels& out,
-                              std::vector<float>& sorted) {
+                              policy::lloyd_room& room) {
   const policy::four_classes classes =
-      policy::lloyd_classes(weights, importance, most_rounds, codes, sorted);
+      policy::lloyd_classes(weights, importance, most_rounds, codes, room);
   for (std::size_t k = 0; k < 4; ++k) out[k] = static_cast<float>(classes.levels[k]);
   return classes.rounds;
 }
@@ -99,7 +108,7 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
   result.levels.resize(weights.rows * groups);
   result.rounds.resize(result.levels.size());
   here::for_row_grains(weights.rows, options.executor, [&](row_range rows) noexcept {
-    std::vector<float> sorted;
+    detail::policy::lloyd_room room;
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
       for (std::size_t g = 0; g < groups; ++g) {
         const std::size_t c = g * columns, count = std::min(columns, weights.cols - c);
@@ -107,8 +116,7 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
         result.rounds[at] = here::fit_four_levels_of(
             weights.row(r).subspan(c, count),
             importance.empty() ? importance : importance.subspan(c, count), options.rounds,
-            std::span{result.codes}.subspan(r * weights.cols + c, count), result.levels[at],
-            sorted);
+            std::span{result.codes}.subspan(r * weights.cols + c, count), result.levels[at], room);
       }
     }
   });
@@ -159,9 +167,9 @@ struct integer_levels {
       const four_levels& own =
           matrix.levels[r * groups + (matrix.group == 0 ? 0 : c / matrix.group)];
       matrix.codes[r * matrix.cols + c] =
-          detail::policy::nearest_of({static_cast<double>(own[0]), static_cast<double>(own[1]),
-                                      static_cast<double>(own[2]), static_cast<double>(own[3])},
-                                     static_cast<double>(weights.row(r)[c]));
+          here::nearest_of({static_cast<double>(own[0]), static_cast<double>(own[1]),
+                            static_cast<double>(own[2]), static_cast<double>(own[3])},
+                           static_cast<double>(weights.row(r)[c]));
     }
   }
   return result;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <edgerazor/core/config.hpp>
@@ -26,57 +27,79 @@ struct four_classes {
   int rounds = 0;  ///< that it took
 };
 
-/// The nearest level, the lower of two as near.
-[[nodiscard]] inline std::uint8_t nearest_of(const std::array<double, 4>& levels,
-                                             double weight) noexcept {
-  std::uint8_t best = 0;
-  for (std::uint8_t k = 1; k < 4; ++k)
-    if (std::fabs(weight - levels[k]) < std::fabs(weight - levels[best])) best = k;
-  return best;
-}
+/// Room for `lloyd_classes`, reused from group to group.
+struct lloyd_room {
+  std::vector<std::pair<float, float>> sorted;         ///< weights and their importance
+  std::vector<std::pair<double, double>> sums_before;  ///< of importance * weight, of importance
+};
 
 /// (Weighted) means of four classes of a group of at least one finite weight, in double:
 ///
 ///     1  levels at the quantiles 1/8, 3/8, 5/8, 7/8, interpolated
 ///     2  each weight gets the nearest level, the lower of two as near
 ///     3  each level becomes the mean of its weights, by importance; one without weights stays
-///     4  from 2 on, until no code changes, or most_rounds times
+///     4  from 2 on, until no weight changes its class, or most_rounds times
 ///
-/// importance: empty, or one a weight, at least 0; all 0 counts as none. `codes` are written, one a
-/// weight. `sorted` is room.
+/// On sorted weights, where a class is a run, with sums from the first on. importance: empty, or
+/// one a weight, at least 0; all 0 counts as none. `codes`, of which each weight gets one: may be
+/// empty.
 inline four_classes lloyd_classes(std::span<const float> weights, std::span<const float> importance,
                                   int most_rounds, std::span<std::uint8_t> codes,
-                                  std::vector<float>& sorted) {
+                                  lloyd_room& room) {
   four_classes result;
   std::array<double, 4>& levels = result.levels;
-  sorted.assign(weights.begin(), weights.end());
-  std::sort(sorted.begin(), sorted.end());
-  for (std::size_t k = 0; k < 4; ++k) {
-    const double place =
-        (0.125 + 0.25 * static_cast<double>(k)) * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(place);
-    const std::size_t above = std::min(below + 1, sorted.size() - 1);
-    const auto low = static_cast<double>(sorted[below]), high = static_cast<double>(sorted[above]);
-    levels[k] = low + (high - low) * (place - static_cast<double>(below));
-  }
+  const std::size_t count = weights.size();
   double counted = 0;
   for (const float a : importance) counted += static_cast<double>(a);
-  for (bool moved = true; moved && result.rounds < most_rounds; ++result.rounds) {
-    std::array<double, 4> sums{}, counts{};
-    moved = false;
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const auto w = static_cast<double>(weights[i]);
-      const std::uint8_t code = nearest_of(levels, w);
-      moved = moved || result.rounds == 0 || code != codes[i];
-      codes[i] = code;
-      const double a = counted > 0 ? static_cast<double>(importance[i]) : 1;
-      sums[code] += a * w;
-      counts[code] += a;
+  room.sorted.resize(count);
+  for (std::size_t i = 0; i < count; ++i)
+    room.sorted[i] = {weights[i], counted > 0 ? importance[i] : 1.0f};
+  std::sort(room.sorted.begin(), room.sorted.end());
+  room.sums_before.assign(1, {});
+  for (const auto& [weight, a] : room.sorted) {
+    const auto [sum, all] = room.sums_before.back();
+    room.sums_before.push_back(
+        {sum + static_cast<double>(a) * static_cast<double>(weight), all + static_cast<double>(a)});
+  }
+  for (std::size_t k = 0; k < 4; ++k) {
+    const double place = (0.125 + 0.25 * static_cast<double>(k)) * static_cast<double>(count - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const auto low = static_cast<double>(room.sorted[below].first),
+               high = static_cast<double>(room.sorted[std::min(below + 1, count - 1)].first);
+    levels[k] = low + (high - low) * (place - static_cast<double>(below));
+  }
+  std::array<double, 3> middles{};
+  std::array<std::size_t, 5> runs{};  // class k is sorted[runs[k]] .. sorted[runs[k + 1]]
+  for (; result.rounds < most_rounds; ++result.rounds) {
+    std::array<std::size_t, 5> next{0, 0, 0, 0, count};
+    for (std::size_t k = 0; k < 3; ++k) {
+      middles[k] = (levels[k] + levels[k + 1]) / 2;
+      const auto above = [&middles, k](const std::pair<float, float>& one) {
+        return !(static_cast<double>(one.first) > middles[k]);
+      };
+      const auto first = std::partition_point(room.sorted.begin(), room.sorted.end(), above);
+      next[k + 1] = static_cast<std::size_t>(first - room.sorted.begin());
     }
-    if (!moved) break;
-    result.counts = counts;
+    if (result.rounds > 0 && next == runs) break;
+    runs = next;
+    std::array<std::pair<double, double>, 4> classes{};
+    for (std::size_t k = 0; k < 4; ++k) {
+      const auto [sum_before, all_before] = room.sums_before[runs[k]];
+      const auto [sum, all] = room.sums_before[runs[k + 1]];
+      const bool counts = runs[k + 1] > runs[k] && all > all_before;
+      classes[k] = {counts ? (sum - sum_before) / (all - all_before) : levels[k],
+                    counts ? all - all_before : 0.0};
+    }
+    // A level that stayed may have been passed by.
+    std::stable_sort(classes.begin(), classes.end(),
+                     [](const auto& one, const auto& other) { return one.first < other.first; });
     for (std::size_t k = 0; k < 4; ++k)
-      if (counts[k] > 0) levels[k] = sums[k] / counts[k];
+      levels[k] = classes[k].first, result.counts[k] = classes[k].second;
+  }
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    codes[i] = 0;
+    for (const double middle : middles)
+      codes[i] = static_cast<std::uint8_t>(codes[i] + (static_cast<double>(weights[i]) > middle));
   }
   return result;
 }
@@ -136,10 +159,9 @@ struct lloyd_max {
   template <class Group = std::span<const float>>
   [[nodiscard]] table_fit fit(const Group& group) const noexcept {
     const std::span<const float> weights(group.data(), group.size());
-    std::vector<float> sorted;
-    std::vector<std::uint8_t> codes(weights.size());
+    detail::policy::lloyd_room room;
     return detail::policy::round_classes(
-        detail::policy::lloyd_classes(weights, {}, rounds, codes, sorted), largest_level, epsilon);
+        detail::policy::lloyd_classes(weights, {}, rounds, {}, room), largest_level, epsilon);
   }
 };
 
