@@ -54,11 +54,9 @@ void expect_row(std::span<const float> row, std::size_t group_cols, expectation&
       result.scales.push_back(fit.scale);
       for (const float w : group) {
         int best = fit.levels[0];
-        const auto distance = [&](int level) {
-          return std::fabs(static_cast<double>(w) - static_cast<double>(fit.scale) * level);
-        };
-        for (const int level : fit.levels)
-          if (distance(level) < distance(best)) best = level;
+        for (const int level : fit.levels)  // double holds both sides exactly
+          if (2.0 * static_cast<double>(w) > static_cast<double>(fit.scale) * (best + level))
+            best = std::max(best, level);
         result.levels.push_back(best);
       }
     } else {

@@ -123,6 +123,52 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
   return result;
 }
 
+/// The same as a packed matrix with tables holds it (`table2`): of every group, the scale and
+/// integers -15 .. 15 that `lloyd_max` would round its levels to, each level counted by the
+/// importance of the columns that have it; the scale rounded as `storage` says; then every weight
+/// gets the nearest of what the levels have become. Ready for pack_levels.
+///
+/// Fails where the weights have another shape, or importances are not one a column.
+[[nodiscard]] inline rounded_matrix round_to_tables(matrix_view<const float> weights,
+                                                    const four_level_matrix& matrix,
+                                                    std::span<const float> importance = {},
+                                                    scale_kind storage = scale_kind::float16) {
+  namespace here = detail::calibrate;
+  using table = lloyd_max<per_channel>;
+  here::check_weights(weights, importance, "round_to_tables");
+  if (weights.rows != matrix.rows || weights.cols != matrix.cols) {
+    detail::core::fail("round_to_tables: weights " +
+                       detail::core::shape_text(weights.rows, weights.cols) + ", levels of " +
+                       detail::core::shape_text(matrix.rows, matrix.cols));
+  }
+  rounded_matrix result(matrix.rows, matrix.cols,
+                        level_grid{.min_level = -table::largest_level,
+                                   .max_level = table::largest_level,
+                                   .group = matrix.group,
+                                   .storage = storage});
+  const std::size_t groups = matrix.groups();
+  const std::size_t columns = matrix.group == 0 ? matrix.cols : matrix.group;
+  for (std::size_t i = 0; i < matrix.levels.size(); ++i) {
+    const std::size_t row = i / groups * matrix.cols, first = row + i % groups * columns,
+                      past = std::min(first + columns, row + matrix.cols);
+    detail::policy::four_classes classes;
+    for (std::size_t k = 0; k < 4; ++k)
+      classes.levels[k] = static_cast<double>(matrix.levels[i][k]);
+    for (std::size_t at = first; at < past; ++at) {
+      classes.counts[matrix.codes[at]] +=
+          importance.empty() ? 1.0 : static_cast<double>(importance[at - row]);
+    }
+    table_fit fit = detail::policy::round_classes(classes, table::largest_level, table{}.epsilon);
+    fit.scale = here::as_stored(fit.scale, storage);
+    std::sort(fit.levels.begin(), fit.levels.end());  // levels that were trained may cross
+    result.scales[i] = fit.scale;
+    const detail::policy::table_line level(fit);
+    for (std::size_t at = first; at < past; ++at)
+      result.levels[at] = static_cast<std::int16_t>(level(weights.row(i / groups)[at - row]));
+  }
+  return result;
+}
+
 /// Levels as small integers times a scale of the group, as tables of a packed matrix hold them.
 struct integer_levels {
   std::vector<std::array<std::int8_t, 4>> levels;  ///< rows x groups, ascending
