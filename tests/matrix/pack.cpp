@@ -189,7 +189,9 @@ TEST_CASE("pack: every codec, group and shape gives the policy's levels and scal
     for (const std::uint32_t group : shapes::groups) {
       for (const std::size_t rows : shapes::rows) {
         std::size_t wrong = 0;
-        for (const std::size_t cols : shapes::cols(70)) {
+        const bool is_slow = er::codec_of(code).of_table();  // groups are sorted
+        for (const std::size_t cols : shapes::cols(is_slow ? 20 : 70)) {
+          if (is_slow && cols > 257) break;
           const std::vector<float> w = samples::draw(samples::nth_kind(i), rows * cols, random);
           wrong += count_wrong({code, group, shapes::kinds[i / 2 % 3]}, {w.data(), rows, cols});
           ++i;
@@ -208,6 +210,7 @@ TEST_CASE("pack: rows of more chunks than are written at once") {
   std::mt19937 random(seed);
   const std::size_t rows = 18;
   for (const er::code_type code : shapes::codes) {
+    if (er::codec_of(code).of_table()) continue;  // rows are written whole
     for (const std::uint32_t group : {0u, 20u, 256u}) {
       const er::format fmt{code, group, er::scale_kind::float32};
       const std::size_t chunk_cols = er::codec_of(code).chunk_slots() * er::slot_cols;
