@@ -114,7 +114,8 @@ void require_few_levels(const tile_layout& layout, const matrix_view<Level>& lev
 /// Values are then level * scale, scale * (code - z) or scale * code + m, as `dequantize` gives
 /// them. Fails, before anything is made, where the shapes differ, a level is none of the format's
 /// (naming row and column), a group has too many of them, a scale or zero is not finite or out of
-/// its type's range (naming row and group). Scales may be negative. `memory`: where the bytes come from, see byte_storage.
+/// its type's range (naming row and group). Scales may be negative. `memory`: where the bytes come
+/// from, see byte_storage.
 template <class Level>
   requires std::integral<Level> && (sizeof(Level) <= 4)
 [[nodiscard]] any_matrix pack_levels(const format& fmt, matrix_view<Level> levels,
