@@ -80,6 +80,8 @@ int main(int argc, char** argv) {
       for (const char* code : {"ternary2", "ternary5", "int4"})
         products.add(std::string{code} + group, {4096, 4096});
     }
+    for (const char* format : {"ternary2_g128", "table2_g64", "table2_g128", "table2_g256"})
+      products.add(format, {4096, 4096});
     for (const char* format : {"int2z_g64", "int3z_g64", "int4z_g64", "int4m_g64", "int4z_g16"})
       products.add(format, {4096, 4096});
     // Small groups, also as SpQR has them, and one weight in a hundred in 16 bits.

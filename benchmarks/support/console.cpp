@@ -120,6 +120,10 @@ void console::ReportRuns(const std::vector<Run>& runs) {
         byte_rate < 0 ? "" : shown(three_digits(byte_rate * 1e-9)).c_str(),
         rate < 0 ? "" : shown(with_prefix(rate) + unit).c_str(), shown(limit_text(of)).c_str(),
         (text("%.0f", counter(of, "spread_percent", 0)) + " %").c_str());
+    for (const auto& [which, ratio] : of.counters) {
+      if (which.starts_with("of_"))
+        std::printf("  %.2f of %s", static_cast<double>(ratio), which.c_str() + 3);
+    }
     if (is_busy) std::printf(" busy %.0f %%", others);
     std::printf("\n");
     ++rows_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <set>
 
 #include "random_values.hpp"
@@ -75,13 +76,29 @@ er::sparse_matrix outliers(shape size) {
 er::any_matrix made(const er::matrix_format& fmt, shape size) {
   if (fmt.type != er::matrix_format::kind::sum) return packed(fmt, size);
   std::vector<er::any_matrix> matrices;
-  matrices.reserve(fmt.parts.size());
+  matrices.reserve(fmt.parts.size() * (1 + fmt.stages.size()));
+  const std::vector<float> factors = random_values(size.cols, 8);
+  std::vector<std::uint32_t> columns(size.cols);
+  std::iota(columns.rbegin(), columns.rend(), 0u);
   const er::sparse_matrix sparse = outliers(size);
   er::matrix_sum sum;
   for (const er::matrix_format::part& p : fmt.parts) {
     const bool is_sparse = p.fmt.type == er::matrix_format::kind::sparse;
-    if (!is_sparse) matrices.push_back(packed(p.fmt, size));
-    const er::matrix_sum one = is_sparse ? er::sum_of{sparse} : er::sum_of{matrices.back()};
+    if (!is_sparse) matrices.push_back(packed(p.fmt, {size.rows, fmt.cols_of(p.input, size.cols)}));
+    er::matrix_sum one = is_sparse ? er::sum_of{sparse} : er::sum_of{matrices.back()};
+    for (std::size_t input = p.input; input != 0; input = fmt.stages[input - 1].from) {
+      const er::matrix_format::stage& what = fmt.stages[input - 1];
+      const std::size_t cols = fmt.cols_of(what.from, size.cols);
+      er::matrix_sum::stage stage{what.kind, 0, {}, {}};
+      if (what.kind == er::input_stage::scaled) stage.factors = std::span{factors}.first(cols);
+      if (what.kind == er::input_stage::permuted) stage.columns = columns;
+      if (what.kind == er::input_stage::rotated) stage.block = what.size;
+      if (what.kind == er::input_stage::projected) {
+        matrices.push_back(packed(what.matrix, {what.size, cols}));
+        stage.matrix = matrices.back().part();
+      }
+      one.precede(stage);
+    }
     if (sum.parts().empty()) {
       sum = one;
     } else {

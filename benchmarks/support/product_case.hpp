@@ -30,7 +30,7 @@ class product_case {
  public:
   product_case(const std::string& format, shape size, std::size_t tokens);
 
-  /// A sum is of packed matrices and of sparse ones, with one weight in a hundred.
+  /// Parts of a sum are packed, or sparse with one weight in a hundred.
   [[nodiscard]] const std::string& format() const noexcept { return format_; }
   [[nodiscard]] shape size() const noexcept { return size_; }
   [[nodiscard]] std::size_t tokens() const noexcept { return reals_.size() / size_.cols; }

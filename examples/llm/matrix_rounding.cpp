@@ -29,6 +29,11 @@ namespace {
 /// The grid that a format stores.
 er::level_grid grid_of(const er::format& fmt) {
   const er::codec_info& codec = er::codec_of(fmt.code);
+  if (codec.of_table()) {
+    throw std::invalid_argument(fmt.name() +
+                                " has levels of each group's own, expected a format whose levels "
+                                "are those of its codec");
+  }
   if (fmt.zero != er::zero_kind::none) {
     return {0, static_cast<int>(codec.largest_code()), er::group_zero::real, fmt.group, fmt.scale};
   }

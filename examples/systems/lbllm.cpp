@@ -4,7 +4,8 @@
 //
 //     w = c1 + cs S + ct T + cst S T
 //
-// is stored as three planes of one bit, and c1 times the sum of a group's activations as U (V x).
+// The levels are stored as a table of the group, integers times its scale, and 2 bits a weight; or
+// as three planes of one bit, and c1 times the sum of a group's activations as U (V x).
 #include "problem.hpp"
 
 using namespace systems;
@@ -12,7 +13,7 @@ using namespace systems;
 namespace {
 constexpr std::size_t group = 128;
 
-er::any_matrix stored(const er::four_level_matrix& m) {
+er::any_matrix in_planes(const er::four_level_matrix& m) {
   const er::level_grid grid = grid_of("binary_g128");
   er::rounded_matrix s(m.rows, m.cols, grid), t = s, st = s;
   std::vector<float> offsets;
@@ -48,8 +49,9 @@ int main(int argc, char** argv) {
     return er::any_matrix::pack(er::matrix_format::parse(format).value(), p.view());
   };
   const std::vector<float> squares = p.moments.mean_squares();
-  const er::any_matrix lbllm = stored(er::fit_four_levels(p.view(), group, squares));
-  const er::any_matrix alike = stored(er::fit_four_levels(p.view(), group));
+  const er::four_level_matrix fit = er::fit_four_levels(p.view(), group, squares);
+  const er::any_matrix lbllm = pack("table2_g128", er::round_to_tables(p.view(), fit, squares));
+  const er::any_matrix planes = in_planes(fit);
   bool better = true;
   for (const auto& [name, options] : {std::pair{"real activations:", real}, {"4 bits:", four}}) {
     std::printf("%s\n", name);
@@ -61,7 +63,8 @@ int main(int argc, char** argv) {
                                                     grid_of("int2z_g128"), er::fit_squared_error{})
                                   .rounded),
            options);
-    report(p, "four levels, weights alike", alike, options);
+    report(p, "four levels, columns alike", packed("table2_g128"), options);
+    report(p, "LBLLM: four levels, in planes", planes, options);
     const double levels = report(p, "LBLLM: four levels", lbllm, options);
     better = better && levels < binary && levels < ternary && levels < extremes;
   }

@@ -23,6 +23,7 @@
 #include <edgerazor/policy/fake_quantize.hpp>
 #include <edgerazor/policy/learned_step.hpp>
 #include <edgerazor/policy/level_schedule.hpp>
+#include <edgerazor/policy/lloyd_max.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/precision_map.hpp>
 #include <edgerazor/policy/quantize_group.hpp>

@@ -44,6 +44,7 @@ bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
 
 /// One of every kind: codes, groups, scales, mixed and dense.
 const std::vector<const char*> formats{"ternary2_g64",
+                                       "table2_g64",
                                        "ternary5_g32_bf16",
                                        "int4_row",
                                        "int8_g128_f32",

@@ -34,7 +34,7 @@ struct tile {
   unsigned shift = 0;
   bool first = true;
   int zero_code = 0;
-  std::vector<std::uint8_t> chunks;
+  std::vector<std::uint8_t> chunks, tables;  ///< no tables but of a plane that has them
 
   tile(er::plane_type type, std::size_t slot_count, std::size_t slots_a_group,
        operands::content what, std::mt19937& random)
@@ -42,22 +42,30 @@ struct tile {
     const unsigned fields = tile_places::fields_of(plane);
     chunks.resize((slots + fields - 1) / fields * er::chunk_bytes);
     for (std::uint8_t& byte : chunks) byte = operands::draw_byte(er::plane_of(plane), what, random);
-    const unsigned bits = plane == er::plane_type::base3 ? 2 : 8 / fields;
+    unsigned bits = plane == er::plane_type::base3 ? 2 : 8 / fields;
+    if (er::plane_of(plane).of_table) {
+      bits = 5;
+      tables.resize(64 * groups());
+      for (std::uint8_t& byte : tables)
+        byte = operands::draw_byte(er::plane_of(er::plane_type::bits8), what, random);
+    }
     shift = static_cast<unsigned>(random()) % (9 - bits);
     first = random() % 3 != 0;
     zero_code = static_cast<int>(random() % 129);
   }
   [[nodiscard]] std::size_t groups() const { return (slots + group_slots - 1) / group_slots; }
   [[nodiscard]] er::detail::kernel::plane_codes view(const std::uint8_t* at) const {
-    return {at, slots, group_slots, shift, first, zero_code};
+    return {at, slots, group_slots, shift, first, zero_code, tables.data()};
   }
   /// What the digit counts in the code.
   [[nodiscard]] int part(std::size_t row, std::size_t col) const {
     const unsigned fields = tile_places::fields_of(plane);
     const std::size_t slot = col / 4;
-    return tile_places::digit_of(plane, chunks[64 * (slot / fields) + 4 * row + col % 4],
-                                 static_cast<unsigned>(slot % fields))
-           << shift;
+    const int digit = tile_places::digit_of(plane, chunks[64 * (slot / fields) + 4 * row + col % 4],
+                                            static_cast<unsigned>(slot % fields));
+    if (tables.empty()) return digit << shift;
+    const std::size_t entry = 64 * (slot / group_slots) + 4 * row + static_cast<std::size_t>(digit);
+    return tables[entry] % 32 << shift;
   }
 };
 
@@ -102,13 +110,14 @@ std::vector<std::int32_t> exact_sums(const tile& w, const token& t, std::size_t 
 /// dot of one kernel on guarded arrays.
 std::vector<std::int32_t> run_dot(const er::kernel& k, const tile& w, const token& t,
                                   std::size_t begin, std::size_t end, guarded::edge edge) {
-  const guarded::array<std::uint8_t> chunks(w.chunks, edge);
+  const guarded::array<std::uint8_t> chunks(w.chunks, edge), tables(w.tables, edge);
   const guarded::array<std::int8_t> x(t.x, edge);
   const guarded::array<std::int32_t> sums(t.sums, edge);
   const guarded::array<std::int32_t> isum(
       std::vector<std::int32_t>(16 * (end - begin), held_before), edge);
-  k.functions->dot[index(w.plane)](w.view(chunks.data()), x.data(), sums.data(), begin, end,
-                                   isum.data());
+  er::detail::kernel::plane_codes codes = w.view(chunks.data());
+  codes.tables = tables.data();
+  k.functions->dot[index(w.plane)](codes, x.data(), sums.data(), begin, end, isum.data());
   return isum.copy();
 }
 
@@ -164,6 +173,7 @@ TEST_CASE("kernel: dot of the largest group there is, at its extremes") {
              random);
       w.zero_code = 128, w.first = true;  // the largest there are, of one plane
       w.shift = plane.type == er::plane_type::base3 ? 6 : 8 - 8 / plane.fields();
+      if (plane.of_table) w.shift = 3;
       for (const operands::codes activations :
            {operands::codes::largest, operands::codes::smallest, operands::codes::alternating}) {
         const token t(w, activations, random);
@@ -215,9 +225,10 @@ TEST_CASE("kernel: unpack gives the codes of any run of slots") {
   std::size_t i = 0;
   for (const er::plane_info& plane : er::plane_list) {
     for (const std::size_t slots : slot_counts) {
-      const tile w(plane.type, slots, slots, operands::content::any_bytes, random);
+      const std::size_t group_slots = plane.of_table ? 1 + random() % slots : slots;
+      const tile w(plane.type, slots, group_slots, operands::content::any_bytes, random);
       // Bits that no digit of this plane sets.
-      const unsigned top = (plane.type == er::plane_type::base3 ? 3u : plane.radix - 1) << w.shift;
+      const unsigned top = (plane.type == er::plane_type::base3 ? 3u : plane.largest()) << w.shift;
       const auto before = static_cast<std::uint8_t>(0x9d & ~top);
       const guarded::edge edge = i++ % 3 == 0 ? guarded::edge::begin : guarded::edge::end;
       const guarded::array<std::uint8_t> chunks(w.chunks, edge);

@@ -21,7 +21,7 @@ TEST_SUITE("matrix/codec") {
       names.insert(std::string{er::codec_list[i].name});
     }
     CHECK(names == std::set<std::string>{"ternary2", "ternary3", "ternary5", "int2", "int3", "int4",
-                                         "int5", "int6", "int8", "binary"});
+                                         "int5", "int6", "int8", "binary", "table2"});
     std::set<std::string> planes;
     for (const er::plane_info& plane : er::plane_list) planes.insert(std::string{plane.name});
     CHECK(planes.size() == er::plane_list.size());
@@ -59,9 +59,15 @@ TEST_SUITE("matrix/codec") {
       for (std::size_t p = 0; p < planes.size(); ++p) {
         CHECK(planes[p].type == codec.digits[p].plane);
         CHECK(planes[p].weight == 1 << codec.digits[p].shift);
-        largest += (codec.plane(p).radix - 1) * static_cast<unsigned>(planes[p].weight);
+        const unsigned digit = codec.plane(p).of_table ? 31 : codec.plane(p).radix - 1;
+        largest += digit * static_cast<unsigned>(planes[p].weight);
       }
       CHECK(codec.largest_code() == largest);
+      CHECK(codec.of_table() == (codec.type == er::code_type::table2));
+      if (codec.of_table()) {
+        CHECK(codec.most_levels() == 4);
+        continue;
+      }
       for (int level = codec.min_level; level <= codec.max_level(); level += codec.level_step) {
         int code = 0;
         for (std::size_t p = 0; p < planes.size(); ++p)
@@ -74,7 +80,7 @@ TEST_SUITE("matrix/codec") {
   TEST_CASE("codec: the zero byte holds zero levels; what a packer writes fits a byte") {
     for (const er::codec_info& codec : er::codec_list) {
       CAPTURE(codec.name);
-      int level = -codec.zero_code;
+      int level = codec.of_table() ? 0 : -codec.zero_code;  // the table's first place
       for (std::size_t p = 0; p < codec.plane_count; ++p) {
         const int digit =
             tile_places::digit_of(codec.digits[p].plane, codec.byte_of(codec.zero_code, p), 0);

@@ -81,6 +81,8 @@ TEST_CASE("format: anything else is refused") {
                                       "ternary5z_g64",
                                       "ternary5m_g64",
                                       "binarym_g64",
+                                      "table2z_g64",
+                                      "table_g64",
                                       "int4zz_g64",
                                       "int4zm_g64",
                                       "int4a_g64",

@@ -41,7 +41,7 @@ struct choice {
   choice(const er::format& fmt, std::size_t rows, std::size_t cols, std::mt19937& random)
       : layout(fmt, rows, cols) {
     for (std::size_t i = 0; i < rows * cols; ++i) {
-      const int code = operands::draw_packed_code(layout, random);
+      const int code = operands::draw_packed_code(layout, i / cols, i % cols, random);
       levels.push_back(static_cast<Level>(code - layout.zero_code()));
     }
     for (std::size_t i = 0; i < rows * layout.groups(); ++i) {
@@ -114,6 +114,48 @@ TEST_CASE("pack_levels: what goes in comes out, in every format and shape") {
       CHECK(wrong == 0);
     }
   }
+}
+
+TEST_CASE("pack_levels: a table has the levels that occur, ascending") {
+  const er::format fmt = *er::format::parse("table2_g4");
+  const std::vector<int> levels{15, -15, 3, 15, /**/ 7, 7, 7, 7, /**/ 2, -2, 1, -1, /**/ 0, 9};
+  const std::vector<float> scales{1, 2, 3, 4};
+  const auto pack = [&](const std::vector<int>& some) {
+    return er::pack_levels(fmt, er::matrix_view<const int>{some.data(), 1, some.size()},
+                           {scales.data(), 1, 4});
+  };
+  const er::any_matrix matrix = pack(levels);
+  const er::tile_layout& layout = matrix.packed()->layout();
+  const auto bytes_at = [&](std::size_t offset) {
+    std::vector<int> result;
+    for (std::size_t i = 0; i < 4; ++i)
+      result.push_back(std::to_integer<int>(matrix.bytes()[offset + i]));
+    return result;
+  };
+  using ints = std::vector<int>;
+  CHECK(bytes_at(layout.table_offset(0, 0)) == ints{0, 18, 30, 30});
+  CHECK(bytes_at(layout.table_offset(0, 1)) == ints{22, 22, 22, 22});
+  CHECK(bytes_at(layout.table_offset(0, 2)) == ints{13, 14, 16, 17});
+  CHECK(bytes_at(layout.table_offset(0, 3)) == ints{15, 24, 24, 24});
+  CHECK(bytes_at(layout.table_offset(1, 3)) == ints{15, 15, 15, 15});
+  // Places 2, 0, 1, 2 in field 0, 0 in field 1; 3, 0, 2, 1 in field 2; 0, 1 and padding in field 3.
+  CHECK(bytes_at(layout.row_offset(0, 0)) == ints{2 + 16 * 3, 64, 1 + 16 * 2, 2 + 16});
+  CHECK(er::find_fault(matrix) == std::nullopt);
+
+  std::vector<int> five = levels;
+  five.resize(16);
+  five[12] = 1, five[13] = 2, five[14] = 3, five[15] = 4;
+  CHECK_NOTHROW(pack(five));
+  const er::format whole = *er::format::parse("table2_g8");
+  CHECK_THROWS_WITH_AS(
+      er::pack_levels(whole, er::matrix_view<const int>{five.data(), 2, 8}, {scales.data(), 2, 1}),
+      "pack_levels: row 1, group 0 has 6 different levels, expected at most 4 for table2_g8",
+      error);
+  five[3] = 16;
+  CHECK_THROWS_WITH_AS(pack(five),
+                       "pack_levels: the level at row 0, column 3 is 16, expected -15 to 15 for "
+                       "table2_g4",
+                       error);
 }
 
 TEST_CASE("pack_levels: values as two roundings make them") {

@@ -10,6 +10,7 @@
 #include "support/samples.hpp"
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/lloyd_max.hpp>
 #include <edgerazor/policy/mixed_precision.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
@@ -45,6 +46,17 @@ std::size_t count_wrong(const er::matrix_view<const float>& weights, const Map& 
   const er::mixed_matrix base3 =
       er::pack_mixed<high, low, er::codecs::int8, er::codecs::ternary5>(weights, map);
   wrong += samples::count_differences(dequantized(base3), expected);
+  using table = er::lloyd_max<Granularity, float>;
+  er::fake_quantize_mixed<table, low>(
+      weights, er::matrix_view<float>{expected.data(), weights.rows, weights.cols}, map);
+  wrong +=
+      samples::count_differences(dequantized(er::pack_mixed<table, low>(weights, map)), expected);
+  er::fake_quantize_mixed<high, table>(
+      weights, er::matrix_view<float>{expected.data(), weights.rows, weights.cols}, map);
+  wrong +=
+      samples::count_differences(dequantized(er::pack_mixed<high, table>(weights, map)), expected);
+  er::fake_quantize_mixed<high, low>(
+      weights, er::matrix_view<float>{expected.data(), weights.rows, weights.cols}, map);
   // The bytes alone, with formats and shape, are the matrix.
   const er::mixed_matrix again = er::mixed_matrix::from_bytes(
       packed.high(), packed.low(), packed.rows(), packed.cols(), packed.bytes());

@@ -101,6 +101,7 @@ TEST_CASE("tile_layout: stored bits for each weight") {
   CHECK(bits(er::code_type::int6, 64) == 6 + 16.0 / 64);
   CHECK(bits(er::code_type::binary, 64) == 1 + 16.0 / 64);
   CHECK(bits(er::code_type::int2, 64) == 2 + 16.0 / 64);
+  CHECK(bits(er::code_type::table2, 128) == 2 + 48.0 / 128);
   CHECK(bits(er::code_type::int4, 64, er::scale_kind::float16, er::zero_kind::point) ==
         4 + 32.0 / 64);
   CHECK(bits(er::code_type::int4, 32, er::scale_kind::float32, er::zero_kind::minimum) ==
@@ -135,8 +136,9 @@ TEST_CASE("tile_layout: shapes and groups that can't be are refused") {
     CHECK_THROWS_AS(layout(64, many, many), error);
   }
   CHECK_THROWS_AS(layout(64, std::size_t{1} << 32, std::size_t{1} << 32), error);
-  for (const er::code_type code : {er::code_type::ternary2, er::code_type::ternary3,
-                                   er::code_type::ternary5, er::code_type::binary}) {
+  for (const er::code_type code :
+       {er::code_type::ternary2, er::code_type::ternary3, er::code_type::ternary5,
+        er::code_type::binary, er::code_type::table2}) {
     CHECK_THROWS_WITH_AS(
         er::tile_layout({code, 64, er::scale_kind::float16, er::zero_kind::point}, 1, 64),
         ("packed matrix: " + std::string{er::codec_of(code).name} +

@@ -40,6 +40,7 @@ std::optional<std::string> fault_of(const er::matrix_format& fmt, std::size_t ro
 /// Whether every code that a byte of plane p stands for, the other planes zero, is the codec's.
 bool is_code_byte(const er::codec_info& codec, std::size_t p, unsigned byte) {
   const er::plane_info& plane = codec.plane(p);
+  if (plane.of_table) return true;
   if (byte >= plane.weight(plane.fields())) return false;
   for (unsigned f = 0; f < plane.fields(); ++f) {
     const unsigned code = byte / plane.weight(f) % plane.radix << codec.digits[p].shift;
@@ -93,6 +94,30 @@ TEST_CASE("find_fault: every byte of every codec, at the places of a tile's chun
       }
     }
     CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("find_fault: every byte of a table, padding's too") {
+  const er::format fmt{er::code_type::table2, 36};
+  const er::tile_layout layout(fmt, 20, 90);
+  std::vector<std::byte> bytes = packed_bytes_of(fmt, 20, 90);
+  REQUIRE(layout.table_bytes() == 3 * 64);
+  for (const std::size_t row : {0u, 17u, 19u, 31u}) {
+    for (const std::size_t group : {0u, 1u, 2u}) {
+      std::byte& changed = bytes[layout.table_offset(row, group) + 2];
+      const std::byte before = changed;
+      std::size_t wrong = 0;
+      for (unsigned byte = 0; byte < 256; ++byte) {
+        changed = static_cast<std::byte>(byte);
+        wrong += fault_of(fmt, 20, 90, bytes).has_value() != (byte > 30);
+      }
+      CHECK(wrong == 0);
+      changed = std::byte{31};
+      CHECK(fault_of(fmt, 20, 90, bytes) == "entry 2 of the table of row " + std::to_string(row) +
+                                                ", group " + std::to_string(group) +
+                                                " is 31: expected a code of table2, 0 to 30");
+      changed = before;
+    }
   }
 }
 

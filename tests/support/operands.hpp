@@ -58,9 +58,14 @@ inline std::uint8_t draw_triples(content what, std::mt19937& random) {
   return static_cast<std::uint8_t>(random());
 }
 
-/// One code that packers write.
-inline int draw_packed_code(const edgerazor::tile_layout& layout, std::mt19937& random) {
+/// One code that packers write there. Where groups have tables, one of four of its row and group.
+inline int draw_packed_code(const edgerazor::tile_layout& layout, std::size_t row, std::size_t col,
+                            std::mt19937& random) {
   const edgerazor::codec_info& codec = layout.codec();
+  if (codec.of_table()) {
+    const std::size_t first = 5 * (row + 3 * (col / layout.group_cols()));
+    return static_cast<int>((first + 8 * (random() % 4)) % 31);
+  }
   if (layout.has_zeros()) return static_cast<int>(random() % (codec.largest_code() + 1));
   const int levels = (codec.max_level() - codec.min_level) / codec.level_step + 1;
   return codec.min_level + codec.zero_code +
@@ -121,7 +126,7 @@ inline std::vector<std::byte> draw_matrix(const edgerazor::tile_layout& layout, 
     for (std::size_t r = 0; r < edgerazor::tile_rows && what == content::levels; ++r) {
       edgerazor::detail::matrix::row_codes codes(layout);
       for (std::size_t c = 0; c < layout.cols(); ++c)
-        *codes.at(c) = static_cast<std::uint8_t>(draw_packed_code(layout, random));
+        *codes.at(c) = static_cast<std::uint8_t>(draw_packed_code(layout, r, c, random));
       codes.write(bytes.data(), tile * edgerazor::tile_rows + r);
     }
     for (std::size_t g = 0; g < layout.groups() && layout.two_level(); ++g)

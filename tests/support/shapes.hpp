@@ -16,11 +16,11 @@ namespace shapes {
 inline constexpr std::array recorded_codes{edgerazor::code_type::ternary2,
                                            edgerazor::code_type::ternary5,
                                            edgerazor::code_type::int4, edgerazor::code_type::int8};
-inline constexpr std::array codes{edgerazor::code_type::ternary2, edgerazor::code_type::ternary5,
-                                  edgerazor::code_type::int4,     edgerazor::code_type::int8,
-                                  edgerazor::code_type::int3,     edgerazor::code_type::int5,
-                                  edgerazor::code_type::int6,     edgerazor::code_type::binary,
-                                  edgerazor::code_type::int2,     edgerazor::code_type::ternary3};
+inline constexpr std::array codes{
+    edgerazor::code_type::ternary2, edgerazor::code_type::ternary5, edgerazor::code_type::int4,
+    edgerazor::code_type::int8,     edgerazor::code_type::int3,     edgerazor::code_type::int5,
+    edgerazor::code_type::int6,     edgerazor::code_type::binary,   edgerazor::code_type::int2,
+    edgerazor::code_type::ternary3, edgerazor::code_type::table2};
 
 /// A codec, and what its groups have beside a scale.
 struct coding {

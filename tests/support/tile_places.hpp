@@ -43,6 +43,8 @@ inline std::vector<plane> planes_of(edgerazor::code_type code) {
       return {{plane_type::bits2, 1}};
     case code_type::ternary3:  // triples, see below
       return {};
+    case code_type::table2:
+      return {{plane_type::levels2, 1}};
   }
   return {};
 }
@@ -64,6 +66,8 @@ inline int zero_of(edgerazor::code_type code,
       return 4;
     case code_type::int4:
       return 8;
+    case code_type::table2:
+      return 15;
     case code_type::int5:
       return 16;
     case code_type::int6:
@@ -80,6 +84,7 @@ constexpr unsigned fields_of(edgerazor::plane_type type) {
     case edgerazor::plane_type::bits1:
       return 8;
     case edgerazor::plane_type::bits2:
+    case edgerazor::plane_type::levels2:
       return 4;
     case edgerazor::plane_type::bits4:
       return 2;
@@ -91,12 +96,14 @@ constexpr unsigned fields_of(edgerazor::plane_type type) {
   return 0;
 }
 
-/// A stored byte's digit, from the table in codec.hpp. Every byte has one.
+/// A stored byte's digit, from the table in codec.hpp. Every byte has one. Of a plane with tables
+/// it is a place in one.
 inline int digit_of(edgerazor::plane_type type, std::uint8_t byte, unsigned field) {
   switch (type) {
     case edgerazor::plane_type::bits1:
       return byte >> field & 1;
     case edgerazor::plane_type::bits2:
+    case edgerazor::plane_type::levels2:
       return byte >> (2 * field) & 3;
     case edgerazor::plane_type::bits4:
       return field == 0 ? byte & 15 : byte >> 4;
@@ -153,6 +160,7 @@ struct map {
   std::size_t padded_rows = 0, groups = 0, bytes = 0;
   std::vector<plane_map> planes;
   std::vector<std::size_t> scales, zeros;  ///< of two levels both are at the row's byte of codes
+  std::vector<std::size_t> tables;         ///< of codecs that have them: a group's four codes
   std::vector<std::size_t> numbers;        ///< of two levels: the four of a row's tile and group
   std::size_t units = 0;                   ///< of codes in threes: a row's
   std::vector<triple> triples;             ///< those, `padded_rows x units`
@@ -239,6 +247,13 @@ inline map walk(const edgerazor::format& fmt, std::size_t rows, std::size_t cols
         result.zeros[(tile + r) * result.groups + g] = at;
     }
     while (at % 64 != 0) ++at;
+    if (fmt.code == edgerazor::code_type::table2) {
+      result.tables.resize(result.scales.size());
+      for (std::size_t g = 0; g < result.groups; ++g) {
+        for (std::size_t r = 0; r < 16; ++r, at += 4)
+          result.tables[(tile + r) * result.groups + g] = at;
+      }
+    }
     for (std::size_t p = 0; p < result.planes.size(); ++p) {
       plane_map& places = result.planes[p];
       const unsigned fields = fields_of(planes_of(fmt.code)[p].type);
@@ -301,7 +316,14 @@ struct matrix {
           const std::uint8_t byte = std::to_integer<std::uint8_t>(bytes[at.byte]);
           const int digit = digit_of(planes[p].type, byte, at.field);
           if (r < rows && c < cols) {
-            levels[r * cols + c] += digit * planes[p].weight;
+            levels[r * cols + c] +=
+                places.tables.empty()
+                    ? digit * planes[p].weight
+                    : std::to_integer<int>(bytes[places.tables[r * groups + c / group_cols] +
+                                                 static_cast<std::size_t>(digit)]) %
+                          32;
+          } else if (!places.tables.empty()) {
+            padding_is_zero = padding_is_zero && digit == 0;
           } else {  // binary has no level zero: its padding is the lowest level
             const int zero =
                 fmt.code == edgerazor::code_type::binary ? 0 : zero_of(fmt.code, fmt.zero);
@@ -338,6 +360,9 @@ struct matrix {
           zeros.push_back(two_level_of(numbers, 1, (byte - low) / 8));
           continue;
         }
+        for (std::size_t k = 0; k < 4 && r >= rows && !places.tables.empty(); ++k)
+          padding_is_zero =
+              padding_is_zero && bytes[places.tables[r * groups + g] + k] == std::byte{15};
         const float scale = scale_of(fmt.scale, bytes.data() + places.scales[r * groups + g]);
         if (r < rows) {
           scales.push_back(scale);

@@ -25,6 +25,7 @@
 #include <edgerazor/core/executor.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/bitmap_levels.hpp>
+#include <edgerazor/policy/lloyd_max.hpp>
 #include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
@@ -70,42 +71,14 @@ namespace detail::calibrate {
   return best;
 }
 
-/// Levels of one group, and the codes of its weights; returns the rounds. `sorted` is room.
+/// Levels of one group, and the codes of its weights; returns the rounds. `room` is scratch.
 inline int fit_four_levels_of(std::span<const float> weights, std::span<const float> importance,
                               int most_rounds, std::span<std::uint8_t> codes, four_levels& out,
-                              std::vector<float>& sorted) {
-  sorted.assign(weights.begin(), weights.end());
-  std::sort(sorted.begin(), sorted.end());
-  std::array<double, 4> levels{};
-  for (std::size_t k = 0; k < 4; ++k) {
-    const double place =
-        (0.125 + 0.25 * static_cast<double>(k)) * static_cast<double>(sorted.size() - 1);
-    const auto below = static_cast<std::size_t>(place);
-    const std::size_t above = std::min(below + 1, sorted.size() - 1);
-    const auto low = static_cast<double>(sorted[below]), high = static_cast<double>(sorted[above]);
-    levels[k] = low + (high - low) * (place - static_cast<double>(below));
-  }
-  double counted = 0;
-  for (const float a : importance) counted += static_cast<double>(a);
-  int rounds = 0;
-  for (bool moved = true; moved && rounds < most_rounds; ++rounds) {
-    std::array<double, 4> sums{}, counts{};
-    moved = false;
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const auto w = static_cast<double>(weights[i]);
-      const std::uint8_t code = nearest_of(levels, w);
-      moved = moved || rounds == 0 || code != codes[i];
-      codes[i] = code;
-      const double a = counted > 0 ? static_cast<double>(importance[i]) : 1;
-      sums[code] += a * w;
-      counts[code] += a;
-    }
-    if (!moved) break;
-    for (std::size_t k = 0; k < 4; ++k)
-      if (counts[k] > 0) levels[k] = sums[k] / counts[k];
-  }
-  for (std::size_t k = 0; k < 4; ++k) out[k] = static_cast<float>(levels[k]);
-  return rounds;
+                              policy::lloyd_room& room) {
+  const policy::four_classes classes =
+      policy::lloyd_classes(weights, importance, most_rounds, codes, room);
+  for (std::size_t k = 0; k < 4; ++k) out[k] = static_cast<float>(classes.levels[k]);
+  return classes.rounds;
 }
 }  // namespace detail::calibrate
 
@@ -135,7 +108,7 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
   result.levels.resize(weights.rows * groups);
   result.rounds.resize(result.levels.size());
   here::for_row_grains(weights.rows, options.executor, [&](row_range rows) noexcept {
-    std::vector<float> sorted;
+    detail::policy::lloyd_room room;
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
       for (std::size_t g = 0; g < groups; ++g) {
         const std::size_t c = g * columns, count = std::min(columns, weights.cols - c);
@@ -143,11 +116,56 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
         result.rounds[at] = here::fit_four_levels_of(
             weights.row(r).subspan(c, count),
             importance.empty() ? importance : importance.subspan(c, count), options.rounds,
-            std::span{result.codes}.subspan(r * weights.cols + c, count), result.levels[at],
-            sorted);
+            std::span{result.codes}.subspan(r * weights.cols + c, count), result.levels[at], room);
       }
     }
   });
+  return result;
+}
+
+/// The same as a packed matrix with tables holds it (`table2`): of every group, the scale and
+/// integers -15 .. 15 that `lloyd_max` would round its levels to, each level counted by the
+/// importance of the columns that have it; the scale rounded as `storage` says; then every weight
+/// gets the nearest of what the levels have become. Ready for pack_levels.
+///
+/// Fails where the weights have another shape, or importances are not one a column.
+[[nodiscard]] inline rounded_matrix round_to_tables(matrix_view<const float> weights,
+                                                    const four_level_matrix& matrix,
+                                                    std::span<const float> importance = {},
+                                                    scale_kind storage = scale_kind::float16) {
+  namespace here = detail::calibrate;
+  using table = lloyd_max<per_channel>;
+  here::check_weights(weights, importance, "round_to_tables");
+  if (weights.rows != matrix.rows || weights.cols != matrix.cols) {
+    detail::core::fail("round_to_tables: weights " +
+                       detail::core::shape_text(weights.rows, weights.cols) + ", levels of " +
+                       detail::core::shape_text(matrix.rows, matrix.cols));
+  }
+  rounded_matrix result(matrix.rows, matrix.cols,
+                        level_grid{.min_level = -table::largest_level,
+                                   .max_level = table::largest_level,
+                                   .group = matrix.group,
+                                   .storage = storage});
+  const std::size_t groups = matrix.groups();
+  const std::size_t columns = matrix.group == 0 ? matrix.cols : matrix.group;
+  for (std::size_t i = 0; i < matrix.levels.size(); ++i) {
+    const std::size_t row = i / groups * matrix.cols, first = row + i % groups * columns,
+                      past = std::min(first + columns, row + matrix.cols);
+    detail::policy::four_classes classes;
+    for (std::size_t k = 0; k < 4; ++k)
+      classes.levels[k] = static_cast<double>(matrix.levels[i][k]);
+    for (std::size_t at = first; at < past; ++at) {
+      classes.counts[matrix.codes[at]] +=
+          importance.empty() ? 1.0 : static_cast<double>(importance[at - row]);
+    }
+    table_fit fit = detail::policy::round_classes(classes, table::largest_level, table{}.epsilon);
+    fit.scale = here::as_stored(fit.scale, storage);
+    std::sort(fit.levels.begin(), fit.levels.end());  // levels that were trained may cross
+    result.scales[i] = fit.scale;
+    const detail::policy::table_line level(fit);
+    for (std::size_t at = first; at < past; ++at)
+      result.levels[at] = static_cast<std::int16_t>(level(weights.row(i / groups)[at - row]));
+  }
   return result;
 }
 

@@ -33,6 +33,9 @@ struct plane_codes {
   bool first =
       true;  ///< whether results are set by this plane, or those of the ones before are added to
   int zero_code = 0;  ///< code - level
+  /// Of a plane with a table: the code of digit d of row r in group g is byte 64 * g + 4 * r + d,
+  /// modulo table_codes.
+  const std::uint8_t* tables = nullptr;
 
   [[nodiscard]] constexpr std::size_t slot_begin(std::size_t group) const noexcept {
     return group * group_slots;
@@ -48,6 +51,7 @@ struct plane_codes {
 ///     isum[16 * (g - begin) + r] = (the plane is first ? -zero_code * x_sums[g] : what it was)
 ///                                  + 2^shift * sum over columns c of group g of digit(r, c) * x[c]
 ///
+/// where `digit` is what the digit stands for, here and below: of a plane with a table, a code.
 /// `x` are the codes of a whole token, zeros up to a multiple of 4 columns included; `x_sums[g]`
 /// their sum in group g.
 using dot_function = void (*)(const plane_codes& w, const std::int8_t* x,

@@ -17,6 +17,7 @@
 /// | int6     | bits4, bits2 << 4| -32 .. 31 |        32 | 6           |
 /// | binary   | bits1 << 1       | -1 and 1  |         1 | 1           |
 /// | int2     | bits2            | -2 .. 1   |         2 | 2           |
+/// | table2   | levels2          | -15 .. 15 |        15 | 2           |
 ///
 /// A plane is a positional number system: a byte holds the digits of `fields` columns,
 ///
@@ -28,6 +29,11 @@
 /// | bits4 | 1 in 4                |    16 |             2 |
 /// | bits8 | 1 in 8                |   256 |             1 |
 /// | base3 | 5 in 8                |     3 |             5 |
+/// |levels2| 1 in 2                |     4 |             4 |
+///
+/// A digit of `levels2` is no code: it chooses one of the four that the row has in this group, from
+/// a table that lies before the planes (tile_layout.hpp). So table2 takes any levels of its range,
+/// at most four of them in a group of a row.
 ///
 /// Triples are no plane: 5 bits hold the codes of three columns, and products look up three weights
 /// at once instead of decoding them. triples.hpp draws their bytes.
@@ -38,7 +44,7 @@
 /// Codes are stored unsigned, so that u8 x s8 dot-product instructions apply; the offset leaves the
 /// sum again as `-zero_code * sum(x)`, once per group. Bytes that no packer writes have a meaning
 /// too, the same in every kernel: a 2-bit code 3 of ternary2 is level 2, an int8 code 0 is -128,
-/// and a base-3 byte over 242 reads as 242.
+/// a base-3 byte over 242 reads as 242, and of a table's byte the lower 5 bits are the code.
 ///
 /// A format in which each group has a zero of its own (format.hpp) uses the codes 0 .. 2^bits - 1
 /// as they are: zero_code and the levels are then of no concern.
@@ -62,16 +68,26 @@ enum class plane_type : std::uint8_t {
   bits4,
   bits8,
   base3,
+  levels2,
 };
+
+/// Digits of a plane with a table choose among so many codes of a group's row; a byte of the table
+/// is a code modulo `table_codes`.
+inline constexpr unsigned table_size = 4, table_codes = 32;
 
 /// One row of the table of planes.
 struct plane_info {
   std::string_view name;
   plane_type type;
-  unsigned unit;   ///< columns that share `bits` bits
-  unsigned bits;   ///< 1, 2, 4 or 8
-  unsigned radix;  ///< values of a digit; radix^unit <= 2^bits
+  unsigned unit;          ///< columns that share `bits` bits
+  unsigned bits;          ///< 1, 2, 4 or 8
+  unsigned radix;         ///< values of a digit; radix^unit <= 2^bits
+  bool of_table = false;  ///< whether a digit chooses from the group's table
 
+  /// The largest number that a digit stands for.
+  [[nodiscard]] constexpr unsigned largest() const noexcept {
+    return of_table ? table_codes - 1 : radix - 1;
+  }
   /// Digits a byte: slots of 4 columns a chunk of 64 bytes.
   [[nodiscard]] constexpr unsigned fields() const noexcept { return unit * (8 / bits); }
   /// radix^field, the weight of a field in the byte.
@@ -80,6 +96,7 @@ struct plane_info {
     for (unsigned f = 0; f < field; ++f) result *= radix;
     return result;
   }
+  /// The digit in a field; of a plane with a table, the place there.
   [[nodiscard]] constexpr unsigned digit(std::uint8_t byte, unsigned field) const noexcept {
     return std::min<unsigned>(byte, weight(fields()) - 1) / weight(field) % radix;
   }
@@ -93,6 +110,7 @@ inline constexpr std::array plane_list = std::to_array<plane_info>({
     {"bits4", plane_type::bits4, 1, 4, 16},
     {"bits8", plane_type::bits8, 1, 8, 256},
     {"base3", plane_type::base3, 5, 8, 3},
+    {"levels2", plane_type::levels2, 1, 2, 4, true},
 });
 
 [[nodiscard]] constexpr const plane_info& plane_of(plane_type type) noexcept {
@@ -110,6 +128,7 @@ enum class code_type : std::uint8_t {
   binary,
   int2,
   ternary3,
+  table2,
 };
 
 /// One digit of a code: which plane holds it and what it counts.
@@ -135,7 +154,15 @@ struct codec_info {
   [[nodiscard]] constexpr const plane_info& plane(std::size_t p) const noexcept {
     return plane_of(digits[p].plane);
   }
-  /// The digit of a code in plane p.
+  /// Whether each group of a row has a table of its codes.
+  [[nodiscard]] constexpr bool of_table() const noexcept {
+    return plane_count == 1 && plane(0).of_table;
+  }
+  /// Different codes that a group of a row may have.
+  [[nodiscard]] constexpr int most_levels() const noexcept {
+    return of_table() ? static_cast<int>(table_size) : (max_level() - min_level) / level_step + 1;
+  }
+  /// The digit of a code in plane p. Not of a table, where it depends on the group.
   [[nodiscard]] constexpr unsigned digit(int code, std::size_t p) const noexcept {
     return (static_cast<unsigned>(code) >> digits[p].shift) % plane(p).radix;
   }
@@ -143,7 +170,7 @@ struct codec_info {
   [[nodiscard]] constexpr unsigned largest_code() const noexcept {
     if (of_triples()) return 2;
     unsigned sum = 0;
-    for (std::size_t p = 0; p < plane_count; ++p) sum += (plane(p).radix - 1) << digits[p].shift;
+    for (std::size_t p = 0; p < plane_count; ++p) sum += plane(p).largest() << digits[p].shift;
     return sum;
   }
   /// Whether a group's own zero may take the place of zero_code: every combination of digits is a
@@ -160,9 +187,10 @@ struct codec_info {
     return most;
   }
   /// The byte of plane p whose every field holds that code's digit. (`binary` has no code of the
-  /// level zero: the digits are those of its lowest level.)
+  /// level zero: the digits are those of its lowest level. Of a table the first place.)
   [[nodiscard]] constexpr std::uint8_t byte_of(int code, std::size_t p) const noexcept {
     unsigned sum = 0;
+    if (of_table()) return 0;
     for (unsigned f = 0; f < plane(p).fields(); ++f) sum += digit(code, p) * plane(p).weight(f);
     return static_cast<std::uint8_t>(sum);
   }
@@ -181,6 +209,7 @@ inline constexpr std::array codec_list = std::to_array<codec_info>({
     {"binary", code_type::binary, 1, {{{plane_type::bits1, 1}}}, 1, 2, -1, 2},
     {"int2", code_type::int2, 1, {{{plane_type::bits2, 0}}}, 2, 3, -2},
     {"ternary3", code_type::ternary3, 0, {}, 1, 2, -1},
+    {"table2", code_type::table2, 1, {{{plane_type::levels2, 0}}}, 15, 30, -15},
 });
 
 [[nodiscard]] constexpr const codec_info& codec_of(code_type type) noexcept {
@@ -200,7 +229,7 @@ constexpr bool lists_are_consistent() noexcept {
   for (std::size_t i = 0; i < codec_list.size(); ++i) {
     const codec_info& codec = codec_list[i];
     if (static_cast<std::size_t>(codec.type) != i || codec.largest_code() > 255) return false;
-    if (codec.of_triples()) continue;
+    if (codec.of_triples() || codec.of_table()) continue;
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       if (codec.chunk_slots() % codec.plane(p).fields() != 0) return false;
     }
@@ -247,6 +276,7 @@ using int5 = codec<code_type::int5>;
 using int6 = codec<code_type::int6>;
 using int8 = codec<code_type::int8>;
 using binary = codec<code_type::binary>;
+using table2 = codec<code_type::table2>;
 }  // namespace codecs
 
 }  // namespace EDGERAZOR_ABI

@@ -10,6 +10,7 @@
 #include <edgerazor/matrix/format.hpp>
 #include <edgerazor/policy/asymmetric.hpp>
 #include <edgerazor/policy/binary.hpp>
+#include <edgerazor/policy/lloyd_max.hpp>
 #include <edgerazor/policy/symmetric.hpp>
 #include <edgerazor/policy/ternary.hpp>
 
@@ -18,8 +19,8 @@ inline namespace EDGERAZOR_ABI {
 namespace detail::matrix {
 
 /// EdgeRazor (Python)'s default rule for the codes of a codec: clip for ternary, absmax for
-/// integers, the mean magnitude for binary. The rule's own granularity is not used: the group is
-/// the format's.
+/// integers, the mean magnitude for binary; for four levels of the group, which it has not, their
+/// means. The rule's own granularity is not used: the group is the format's.
 template <code_type Type>
 [[nodiscard]] constexpr auto default_rule() noexcept {
   // clang-format off
@@ -33,6 +34,7 @@ template <code_type Type>
   else if constexpr (Type == code_type::int5) return int5<per_channel>{};
   else if constexpr (Type == code_type::int6) return int6<per_channel>{};
   else if constexpr (Type == code_type::int8) return int8<per_channel>{};
+  else if constexpr (Type == code_type::table2) return lloyd_max<per_channel>{};
   // clang-format on
 }
 

@@ -75,8 +75,15 @@ template <real_element T>
   }
 }
 
-/// Appends the scale, or the scale and the zero, of every group of the rows, in order, before it is
-/// rounded for storage. Fails where an element of `weights` is not finite, else where a scale or
+/// Numbers that a group's codes follow from: its scale, and its zero or its levels where it has
+/// them.
+template <group_policy Rule>
+inline constexpr std::size_t fit_numbers = table_quantizer<Rule>  ? 1 + table_size
+                                           : zero_quantizer<Rule> ? 2
+                                                                  : 1;
+
+/// Appends those numbers of every group of the rows, in order, before they are rounded for storage.
+/// Fails where an element of `weights` is not finite, else where a scale or
 /// zero can't be stored.
 template <group_policy Rule, real_element T, class RowOf>
 void append_scales(const Rule& rule, const tile_layout& layout,
@@ -86,7 +93,7 @@ void append_scales(const Rule& rule, const tile_layout& layout,
     policy::check_finite(source.weights, {0, source.weights.rows}, "weight", source.first_row);
   };
   core::buffer<float> buffer;
-  scales.reserve(scales.size() + source.count * layout.numbers());
+  scales.reserve(scales.size() + source.count * layout.groups() * fit_numbers<Rule>);
   for (std::size_t i = 0; i < source.count; ++i) {
     // Row by row, so that what is read twice is read from the nearest cache.
     const T* const row = source.row(i);
@@ -106,6 +113,11 @@ void append_scales(const Rule& rule, const tile_layout& layout,
           require_storable_zero(fit.zero, kind, row_named, group_named);
         }
         scales.insert(scales.end(), {fit.scale, fit.zero});
+      } else if constexpr (table_quantizer<Rule>) {
+        if (!is_storable_scale(fit.scale, kind))
+          require_storable_scale(fit.scale, kind, row_named, group_named);
+        scales.push_back(fit.scale);
+        for (const std::int8_t level : fit.levels) scales.push_back(static_cast<float>(level));
       } else {
         if (!is_storable_scale(fit, kind)) {
           require_finite();
@@ -124,17 +136,21 @@ void quantize_columns(const tile_layout& layout, const float* values, std::size_
                       std::size_t end, const float* scales, row_codes& codes) noexcept {
   [[maybe_unused]] const int zero_code = layout.zero_code();
   const std::size_t group_cols = layout.group_cols(), group = begin / group_cols;
-  scales += group * (zero_quantizer<Rule> ? 2 : 1);
+  scales += group * fit_numbers<Rule>;
   std::size_t group_end = (group + 1) * group_cols;
   for (std::size_t col = begin; col < end; group_end += group_cols) {
     const std::size_t count = std::min(end, group_end) - col;
     if constexpr (zero_quantizer<Rule>) {
       policy::quantize_codes<Rule>(values, count, group_fit{scales[0], scales[1]}, codes.at(col));
-      scales += 2;
+    } else if constexpr (table_quantizer<Rule>) {
+      table_fit fit{scales[0], {}};
+      for (std::size_t k = 0; k < table_size; ++k)
+        fit.levels[k] = static_cast<std::int8_t>(scales[1 + k]);
+      policy::quantize_codes<Rule>(values, count, fit, zero_code, codes.at(col));
     } else {
       policy::quantize_codes<Rule>(values, count, *scales, zero_code, codes.at(col));
-      ++scales;
     }
+    scales += fit_numbers<Rule>;
     values += count;
     col += count;
   }
@@ -178,10 +194,13 @@ inline void write_scales(const tile_layout& layout, std::byte* matrix, std::size
 template <group_policy Rule, real_element T, class RowOf>
 void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::size_t first,
                 const row_selection<T, RowOf>& source, const float* scales) {
-  const std::size_t step = slot_cols * layout.codec().chunk_slots(), numbers = layout.numbers();
-  // 64 KiB of the widest plane; triples are written whole, for their units do not end with a slot.
-  const std::size_t block = layout.codec().of_triples() ? layout.padded_cols() : 1024 * step;
-  core::buffer<float> buffer;
+  const std::size_t step = slot_cols * layout.codec().chunk_slots(),
+                    numbers = layout.groups() * fit_numbers<Rule>;
+  // 64 KiB of the widest plane. Triples are written whole, for their units do not end with a slot;
+  // so are groups with tables, which follow from all their codes.
+  const bool whole = layout.codec().of_triples() || layout.codec().of_table();
+  const std::size_t block = whole ? layout.padded_cols() : 1024 * step;
+  core::buffer<float> buffer, stored(fit_numbers<Rule> > 2 ? layout.groups() : 0);
   row_codes codes(layout);
   for (std::size_t i = 0; i < source.count;) {
     const std::size_t end = std::min(source.count, i + tile_rows - (first + i) % tile_rows);
@@ -194,7 +213,14 @@ void write_rows(const Rule&, const tile_layout& layout, std::byte* matrix, std::
         codes.write(matrix, first + r, col, padded_end);
       }
     }
-    for (; i < end; ++i) write_scales(layout, matrix, first + i, scales + i * numbers);
+    for (; i < end; ++i) {
+      const float* own = scales + i * numbers;
+      if constexpr (table_quantizer<Rule>) {
+        for (std::size_t g = 0; g < layout.groups(); ++g) stored[g] = own[fit_numbers<Rule> * g];
+        own = stored.data();
+      }
+      write_scales(layout, matrix, first + i, own);
+    }
   }
 }
 

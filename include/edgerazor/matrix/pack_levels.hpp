@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -79,12 +80,31 @@ inline void write_two_levels(const tile_layout& layout, std::byte* matrix,
     }
   }
 }
+
+/// Fails where a group of a row has more different levels than a table holds.
+template <class Level>
+void require_few_levels(const tile_layout& layout, const matrix_view<Level>& levels) {
+  for (std::size_t r = 0; r < levels.rows; ++r) {
+    for (std::size_t g = 0; g < layout.groups(); ++g) {
+      const std::size_t first = g * layout.group_cols(),
+                        past = std::min(first + layout.group_cols(), layout.cols());
+      std::uint32_t seen = 0;
+      for (std::size_t c = first; c < past; ++c)
+        seen |= 1u << (static_cast<int>(levels.row(r)[c]) + layout.zero_code());
+      if (std::popcount(seen) <= layout.codec().most_levels()) continue;
+      core::fail("pack_levels: row " + std::to_string(r) + ", group " + std::to_string(g) +
+                 " has " + std::to_string(std::popcount(seen)) +
+                 " different levels, expected at most " +
+                 std::to_string(layout.codec().most_levels()) + " for " + layout.fmt().name());
+    }
+  }
+}
 }  // namespace detail::matrix
 
 /// Packs levels, scales and zeros, each rounded to the format's scale type.
 ///
 ///     levels    rows x cols: of a format without zeros the levels of its codec; of one with zeros
-///               the codes 0 .. 2^bits - 1
+///               the codes 0 .. 2^bits - 1; of table2 at most four different ones in a group
 ///     scales    rows x groups
 ///     zeros     rows x groups, z or m as the format has them (format.hpp); none where it has none
 ///
@@ -93,8 +113,9 @@ inline void write_two_levels(const tile_layout& layout, std::byte* matrix,
 ///
 /// Values are then level * scale, scale * (code - z) or scale * code + m, as `dequantize` gives
 /// them. Fails, before anything is made, where the shapes differ, a level is none of the format's
-/// (naming row and column), a scale or zero is not finite or out of its type's range (naming row
-/// and group). Scales may be negative. `memory`: where the bytes come from, see byte_storage.
+/// (naming row and column), a group has too many of them, a scale or zero is not finite or out of
+/// its type's range (naming row and group). Scales may be negative. `memory`: where the bytes come
+/// from, see byte_storage.
 template <class Level>
   requires std::integral<Level> && (sizeof(Level) <= 4)
 [[nodiscard]] any_matrix pack_levels(const format& fmt, matrix_view<Level> levels,
@@ -122,6 +143,7 @@ template <class Level>
                          " for " + fmt.name());
     }
   }
+  if (layout.codec().of_table()) detail::matrix::require_few_levels(layout, levels);
   detail::matrix::require_storable(layout, scales, zeros);
 
   packed_storage storage(layout, memory);

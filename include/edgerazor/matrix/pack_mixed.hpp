@@ -25,6 +25,11 @@ void require_levels(const Policy&, const format& fmt) {
   core::fail("mixed matrix: levels " + std::to_string(Policy::min_level) + " to " +
              std::to_string(Policy::max_level) + " do not fit " + fmt.name());
 }
+template <table_quantizer Policy>
+void require_levels(const Policy&, const format& fmt) {
+  if (holds_levels<Policy>(codec_of(fmt.code)) && fmt.zero == zero_kind::none) return;
+  core::fail("mixed matrix: a policy with levels of the group does not fit " + fmt.name());
+}
 template <zero_quantizer Policy>
 void require_levels(const Policy&, const format& fmt) {
   if (holds_levels<Policy>(codec_of(fmt.code)) && fmt.zero == Policy::zero) return;
@@ -79,8 +84,9 @@ void mixed_matrix::pack_rows_by(std::size_t first_row, matrix_view<const T> weig
       first_row, weights, [&](const segment& part, std::size_t first, const auto& source) {
         with_rule(part.high, [&](const auto& rule) {
           detail::matrix::write_rows(rule, part.layout, data(part), first, source, next);
+          next += source.count * part.layout.groups() *
+                  detail::matrix::fit_numbers<std::remove_cvref_t<decltype(rule)>>;
         });
-        next += source.count * part.layout.numbers();
       });
 }
 

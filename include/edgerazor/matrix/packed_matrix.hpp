@@ -113,6 +113,7 @@ inline void clear_triples(const tile_layout& layout, std::byte* chunks) noexcept
 inline void clear_tiles(const tile_layout& layout, std::byte* matrix) noexcept {
   for (std::size_t tile = 0; tile < layout.tiles(); ++tile, matrix += layout.tile_bytes()) {
     std::memset(matrix, 0, layout.scale_bytes());
+    std::memset(matrix + layout.scale_bytes(), layout.zero_code(), layout.table_bytes());
     for (std::size_t p = 0; p < layout.codec().plane_count; ++p) {
       std::memset(matrix + layout.plane_offset(p), layout.codec().byte_of(layout.zero_code(), p),
                   layout.chunks(p) * chunk_bytes);
@@ -188,8 +189,15 @@ template <zero_quantizer Policy>
 /// Whether a codec has all levels of a policy.
 template <quantizer Policy>
 [[nodiscard]] constexpr bool holds_levels(const codec_info& codec) noexcept {
+  constexpr int count = (Policy::max_level - Policy::min_level) / policy::level_step<Policy> + 1;
   return Policy::min_level >= codec.min_level && Policy::max_level <= codec.max_level() &&
-         policy::level_step<Policy> % codec.level_step == 0;
+         policy::level_step<Policy> % codec.level_step == 0 &&
+         (!codec.of_table() || count <= codec.most_levels());
+}
+/// Whether a codec has a table for a policy's levels.
+template <table_quantizer Policy>
+[[nodiscard]] constexpr bool holds_levels(const codec_info& codec) noexcept {
+  return codec.of_table() && Policy::largest_level <= codec.max_level();
 }
 
 /// The codec of fewest bits, base 3 and triples aside.
@@ -197,7 +205,7 @@ template <group_policy Policy>
 [[nodiscard]] constexpr code_type narrowest_codec() noexcept {
   for (const code_type type :
        {code_type::binary, code_type::ternary2, code_type::int2, code_type::int3, code_type::int4,
-        code_type::int5, code_type::int6}) {
+        code_type::int5, code_type::int6, code_type::table2}) {
     if (holds_levels<Policy>(codec_of(type))) return type;
   }
   return code_type::int8;

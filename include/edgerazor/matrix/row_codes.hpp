@@ -135,6 +135,49 @@ inline void read_triples(const tile_layout& layout, const std::byte* at,
   });
 }
 
+/// The codes of one row, at most table_size different ones in a group, into tables and digits.
+/// `table` is that of the row's first group, `at` the row's bytes in the first chunk.
+inline void write_tables(const tile_layout& layout, const std::uint8_t* codes, std::byte* table,
+                         std::byte* at) noexcept {
+  const unsigned fields = layout.codec().plane(0).fields(), bits = layout.codec().plane(0).bits;
+  for (std::size_t g = 0; g < layout.groups(); ++g, table += chunk_bytes) {
+    const std::size_t first = g * layout.group_cols(),
+                      past = std::min(first + layout.group_cols(), layout.cols());
+    std::uint32_t seen = 0;
+    for (std::size_t c = first; c < past; ++c) seen |= 1u << codes[c] % table_codes;
+    std::uint8_t places[table_codes] = {};
+    unsigned count = 0, code = 0;
+    for (; seen != 0 && count < table_size; ++code, seen >>= 1) {
+      if ((seen & 1) == 0) continue;
+      places[code] = static_cast<std::uint8_t>(count);
+      table[count++] = static_cast<std::byte>(code);
+    }
+    for (; count > 0 && count < table_size; ++count) table[count] = table[count - 1];
+    for (std::size_t c = first; c < past; c += slot_cols) {
+      const std::size_t slot = c / slot_cols;
+      const auto field = static_cast<unsigned>(slot % fields);
+      std::byte* const bytes = at + chunk_bytes * (slot / fields);
+      for (std::size_t b = 0; b < slot_cols; ++b) {
+        if (field == 0) bytes[b] = std::byte{0};
+        if (c + b < past)
+          bytes[b] |= static_cast<std::byte>(places[codes[c + b] % table_codes] << (bits * field));
+      }
+    }
+  }
+}
+
+/// Digits, which read_chunks has made of a row, into the codes of its tables.
+inline void read_tables(const tile_layout& layout, const std::byte* table,
+                        std::uint8_t* codes) noexcept {
+  for (std::size_t g = 0; g < layout.groups(); ++g, table += chunk_bytes) {
+    const std::size_t first = g * layout.group_cols(),
+                      past = std::min(first + layout.group_cols(), layout.cols());
+    for (std::size_t c = first; c < past; ++c)
+      codes[c] =
+          static_cast<std::uint8_t>(std::to_integer<unsigned>(table[codes[c]]) % table_codes);
+  }
+}
+
 /// The code of one element, by its place alone. `row` is the row's first byte in plane 0.
 [[nodiscard]] inline int code_at(const tile_layout& layout, const std::byte* matrix,
                                  std::size_t row, std::size_t col) noexcept {
@@ -153,9 +196,13 @@ inline void read_triples(const tile_layout& layout, const std::byte* at,
     const plane_info& plane = codec.plane(p);
     const std::byte byte =
         matrix[layout.row_offset(row, p) + chunk_bytes * (slot / plane.fields()) + col % slot_cols];
-    code += plane.digit(std::to_integer<std::uint8_t>(byte),
-                        static_cast<unsigned>(slot % plane.fields()))
-            << codec.digits[p].shift;
+    const unsigned digit = plane.digit(std::to_integer<std::uint8_t>(byte),
+                                       static_cast<unsigned>(slot % plane.fields()));
+    if (plane.of_table) {
+      const std::byte entry = matrix[layout.table_offset(row, col / layout.group_cols()) + digit];
+      return std::to_integer<int>(entry) % static_cast<int>(table_codes);
+    }
+    code += digit << codec.digits[p].shift;
   }
   return static_cast<int>(code);
 }
@@ -180,13 +227,18 @@ class row_codes {
   void write(std::byte* matrix, std::size_t row) const noexcept {
     write(matrix, row, 0, codes_.size());
   }
-  /// Writes columns [begin, end) of the row; both are multiples of 4 * chunk_slots(). Triples are
-  /// written whole.
+  /// Writes columns [begin, end) of the row; both are multiples of 4 * chunk_slots(). Triples, and
+  /// groups with tables, are written whole; of a group with a table, precondition: at most four
+  /// different codes.
   void write(std::byte* matrix, std::size_t row, std::size_t begin,
              std::size_t end) const noexcept {
     const codec_info& codec = layout_.codec();
     if (codec.of_triples())
       return write_triples(layout_, codes_.data(), matrix + layout_.triple_offset(row));
+    if (codec.of_table()) {
+      return write_tables(layout_, codes_.data(), matrix + layout_.table_offset(row, 0),
+                          matrix + layout_.row_offset(row, 0));
+    }
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       with_plane(codec.digits[p].plane, [&](auto plane) {
         constexpr std::size_t chunk_cols = slot_cols * plane_of(plane.type).fields();
@@ -216,6 +268,8 @@ class row_codes {
         }
       });
     }
+    if (codec.of_table())
+      read_tables(layout_, matrix + layout_.table_offset(row, 0), codes_.data());
   }
 
  private:

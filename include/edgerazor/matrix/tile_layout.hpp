@@ -12,19 +12,25 @@
 /// lanes.
 ///
 ///     matrix = tile 0 | tile 1 | ...
-///     tile   = group 0 | group 1 | ..., zero-padded to 64 bytes | plane 0 | plane 1 (where there is one)
+///     tile   = group 0 | group 1 | ..., zero-padded to 64 bytes
+///            | table 0 | table 1 | ... (of a codec with tables)
+///            | plane 0 | plane 1 (where there is one)
 ///     group  = scales[16 rows] | zeros[16 rows] (where the format has them)
 ///     group  = codes[16 rows] | ss, sz, zs, zz         (of a format with two levels: 24 bytes)
+///     table  = codes[16 rows][4]                       (one a group: 64 bytes)
 ///     plane  = chunk 0 | chunk 1 | ...
+///
+/// A digit d of row r in group g stands for the code in byte 4 * r + d of table g; packers write
+/// the codes that occur there, ascending, and the largest again in the places that are left.
 ///
 /// Where codes are stored in threes, their chunks (triples.hpp), zero-padded to 64 bytes, take the
 /// place of the planes.
 ///
-/// Columns past the last are the level zero (of `binary`, which has none, the level -1; where
-/// groups have zeros, the code 0, which may stand for any value: products read no padding, since
-/// activations past the last column are zeros); rows past the last are that with a scale and a zero
-/// of 0. Nothing depends on the address, but whole cache lines are read where it is a multiple of
-/// 64.
+/// Columns past the last are the level zero (of `binary`, which has none, the level -1; of table2
+/// the first of the table; where groups have zeros, the code 0, which may stand for any value:
+/// products read no padding, since activations past the last column are zeros); rows past the last
+/// are that with a scale and a zero of 0, and a table of zero levels. Nothing depends on the
+/// address, but whole cache lines are read where it is a multiple of 64.
 ///
 /// Two levels: a row's byte is code_s + 8 * code_z, each of 3 bits, and its scale and zero are,
 /// with the four float16 numbers that the 16 rows of the tile share,
@@ -59,6 +65,7 @@ inline constexpr std::size_t tile_rows = 16;
 inline constexpr std::size_t slot_cols = 4;
 /// Bytes of a chunk: one byte, of one or several digits, for each row and column of a slot.
 inline constexpr std::size_t chunk_bytes = tile_rows * slot_cols;
+static_assert(table_size == slot_cols, "a table is as large as a chunk");
 
 namespace detail::matrix {
 /// Of a format with two levels: bytes of a group, 16 codes and four numbers.
@@ -169,9 +176,13 @@ class tile_layout {
   [[nodiscard]] std::size_t scale_bytes() const noexcept {
     return (groups() * group_bytes() + 63) / 64 * 64;
   }
+  /// Bytes of all tables of a tile, of a codec that has them.
+  [[nodiscard]] std::size_t table_bytes() const noexcept {
+    return codec().of_table() ? groups() * chunk_bytes : 0;
+  }
   /// Byte offset of plane p from the beginning of its tile; past the last plane the tile's size.
   [[nodiscard]] std::size_t plane_offset(std::size_t p) const noexcept {
-    std::size_t offset = scale_bytes();
+    std::size_t offset = scale_bytes() + table_bytes();
     for (std::size_t i = 0; i < p; ++i) offset += chunks(i) * chunk_bytes;
     return offset;
   }
@@ -196,6 +207,11 @@ class tile_layout {
   /// Byte offset of the zero of a row's group, of a format that has zeros, but not two levels.
   [[nodiscard]] std::size_t zero_offset(std::size_t row, std::size_t group) const noexcept {
     return scale_offset(row, group) + tile_rows * scale_size(fmt_.scale);
+  }
+  /// Byte offset of the table of a row's group, table_size bytes, of a codec that has tables.
+  [[nodiscard]] std::size_t table_offset(std::size_t row, std::size_t group) const noexcept {
+    return row / tile_rows * tile_bytes() + scale_bytes() + chunk_bytes * group +
+           table_size * (row % tile_rows);
   }
   /// Byte offset of the first of a row's digits in plane p; slot s is the 4 bytes at
   /// `+ chunk_bytes * (s / fields)`.

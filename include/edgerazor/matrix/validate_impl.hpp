@@ -213,6 +213,25 @@ template <plane_type Plane>
   return std::nullopt;
 }
 
+/// Every byte of every table, padding's too, for products read them. All digits are places there.
+[[nodiscard]] inline std::optional<std::string> table_fault(const packed_view& matrix) {
+  const tile_layout& layout = matrix.layout();
+  const auto most = static_cast<unsigned>(layout.codec().max_code);
+  for (std::size_t tile = 0; tile < layout.tiles(); ++tile) {
+    const std::byte* const at = matrix.tile(tile) + layout.scale_bytes();
+    for (std::size_t i = 0; i < layout.table_bytes(); ++i) {
+      const auto code = std::to_integer<unsigned>(at[i]);
+      if (code <= most) continue;
+      return "entry " + std::to_string(i % table_size) + " of the table of row " +
+             std::to_string(tile * tile_rows + i % chunk_bytes / table_size) + ", group " +
+             std::to_string(i / chunk_bytes) + " is " + std::to_string(code) +
+             ": expected a code of " + std::string{layout.codec().name} + ", 0 to " +
+             std::to_string(most);
+    }
+  }
+  return std::nullopt;
+}
+
 /// Whole codes, row by row.
 [[nodiscard]] inline std::optional<std::string> row_fault(const packed_view& matrix) {
   const tile_layout& layout = matrix.layout();
@@ -234,6 +253,7 @@ template <plane_type Plane>
   if (matrix.layout().has_zeros()) return std::nullopt;  // all codes are
   const codec_info& codec = matrix.layout().codec();
   if (codec.of_triples()) return triples_fault(matrix);
+  if (codec.of_table()) return table_fault(matrix);
   const auto least = static_cast<unsigned>(codec.min_level + codec.zero_code),
              most = static_cast<unsigned>(codec.max_code);
   const bool all_codes = least == 0 && codec.largest_code() <= most;

@@ -84,6 +84,21 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
   });
 }
 
+/// The same of groups with levels of their own.
+template <table_quantizer Q, real_element U, class Grouping, real_element T>
+void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float,
+                  const Q& policy) {
+  visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
+    const table_fit fit = fit_of(policy, values);
+    const float scale = value_scale<Q>(fit.scale);
+    const int top = std::max(fit.levels.back(), static_cast<std::int8_t>(-fit.levels.front()));
+    if (is_finite(scale) && scale >= 0 && scale * static_cast<float>(top) <= largest_finite<U>)
+      return;
+    core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
+               ", column " + std::to_string(place.col) + " is out of the output's range");
+  });
+}
+
 template <group_policy Q, class Grouping, real_element T, real_element U>
 void fake_quantize_rows(const Grouping& grouping, const matrix_view<T>& in,
                         const matrix_view<U>& out, row_range rows, const Q& policy,

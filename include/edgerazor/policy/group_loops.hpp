@@ -75,6 +75,15 @@ void quantize_codes(const float* weights, std::size_t count, const group_fit& fi
   }
 }
 
+/// codes[i] = level of weights[i] in a group of that fit, plus `zero_code`.
+template <table_quantizer Q>
+void quantize_codes(const float* weights, std::size_t count, const table_fit& fit, int zero_code,
+                    std::uint8_t* codes) noexcept {
+  const table_line line(fit);
+  for (std::size_t i = 0; i < count; ++i)
+    codes[i] = static_cast<std::uint8_t>(line(weights[i]) + zero_code);
+}
+
 /// `loops::values` by the type of `out`.
 inline void line_values(const level_line& line, const value_line& value, const float* values,
                         std::size_t count, float* out) noexcept {
@@ -113,6 +122,14 @@ void write_values(const float* values, std::size_t count, const group_fit& fit, 
       out[i] = U{value_of<Q::zero>(code, stored.scale, stored.zero)};
     }
   }
+}
+
+/// out[i] = level(values[i]) * scale, the same way.
+template <table_quantizer Q, real_element U>
+void write_values(const float* values, std::size_t count, const table_fit& fit, U* out) noexcept {
+  const table_line line(fit);
+  const float unit = value_scale<Q>(fit.scale);
+  for (std::size_t i = 0; i < count; ++i) out[i] = U{static_cast<float>(line(values[i])) * unit};
 }
 
 /// Learned step size: writes the weights' gradients of one group (which may lie where grad_out

@@ -34,6 +34,7 @@
 #include <edgerazor/core/exact.hpp>
 #include <edgerazor/core/float16.hpp>
 #include <edgerazor/policy/granularity.hpp>
+#include <edgerazor/policy/level_table.hpp>
 #include <edgerazor/policy/levels.hpp>
 #include <edgerazor/policy/zero.hpp>
 
@@ -99,14 +100,14 @@ concept row_quantizer = quantizer<Q> && row_granularity<typename Q::granularity>
 ///
 ///     fake_quantize<as_stored<int4<>>>(w, out)  // out = dequantize(pack<int4<>>(w)), bit for bit
 template <class Policy>
-  requires quantizer<Policy> || zero_quantizer<Policy>
+  requires quantizer<Policy> || zero_quantizer<Policy> || table_quantizer<Policy>
 struct as_stored : Policy {
   static constexpr bool rounds_scale = true;
 };
 
 /// What makes codes or levels of groups of weights.
 template <class Q>
-concept group_policy = quantizer<Q> || zero_quantizer<Q>;
+concept group_policy = quantizer<Q> || zero_quantizer<Q> || table_quantizer<Q>;
 
 /// One whose groups stay within a row.
 template <class Q>

@@ -38,7 +38,7 @@ template <quantizer Q>
   return policy.scale(vector_group{group});
 }
 
-/// What the values of a group are made with: a scale, or a scale and a zero.
+/// What the values of a group are made with: a scale, a scale and a zero, or a scale and levels.
 template <quantizer Q>
 [[nodiscard]] float fit_of(const Q& policy, std::span<const float> values) noexcept {
   return scale_of(policy, values);
@@ -46,6 +46,10 @@ template <quantizer Q>
 template <zero_quantizer Q>
 [[nodiscard]] group_fit fit_of(const Q& policy, std::span<const float> values) noexcept {
   return policy.fit(vector_group{values});
+}
+template <table_quantizer Q>
+[[nodiscard]] table_fit fit_of(const Q& policy, std::span<const float> values) noexcept {
+  return policy.fit(values);
 }
 }  // namespace detail::policy
 }  // namespace EDGERAZOR_ABI

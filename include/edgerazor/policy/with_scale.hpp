@@ -18,6 +18,7 @@ inline namespace EDGERAZOR_ABI {
 ///     with_scale<ternary<>>{0.7f}               levels -1, 0, 1 times 0.7
 ///     with_scale<asymmetric<4>>{0.1f, 7.0f}     0.1 * (code - 7)
 template <group_policy Policy>
+  requires(!table_quantizer<Policy>)
 struct with_scale : Policy {
   group_fit given;
 

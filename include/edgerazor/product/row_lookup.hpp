@@ -26,7 +26,7 @@ inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept
   const codec_info& codec = layout.codec();
   const std::size_t cols = layout.cols();
   std::fill_n(out, cols, static_cast<float>(-layout.zero_code()));
-  for (std::size_t p = 0; p < codec.plane_count; ++p) {
+  for (std::size_t p = 0; p < codec.plane_count && !codec.of_table(); ++p) {
     const std::byte* plane = w.bytes().data() + layout.row_offset(row, p);
     const std::size_t fields = codec.plane(p).fields();
     for (std::size_t c = 0; c < cols; ++c) {
@@ -37,7 +37,7 @@ inline void copy_row(const packed_view& w, std::size_t row, float* out) noexcept
       out[c] += static_cast<float>(digit << codec.digits[p].shift);
     }
   }
-  for (std::size_t c = 0; c < cols && codec.of_triples(); ++c)
+  for (std::size_t c = 0; c < cols && (codec.of_triples() || codec.of_table()); ++c)
     out[c] += static_cast<float>(matrix::code_at(layout, w.bytes().data(), row, c));
   for (std::size_t g = 0, c = 0; g < layout.groups(); ++g) {
     const float scale = scale_at(w, row, g);

@@ -52,7 +52,8 @@ struct tile_planes {
           .group_slots = layout.group_slots(),
           .shift = codec.digits[p].shift,
           .first = p == 0,
-          .zero_code = layout.zero_code()};
+          .zero_code = layout.zero_code(),
+          .tables = reinterpret_cast<const std::uint8_t*>(w.tile(tile) + layout.scale_bytes())};
     }
   }
   [[nodiscard]] std::size_t slot_begin(std::size_t group) const noexcept {

@@ -5,7 +5,7 @@
 /// asks for the rest, so that every line of a range of tiles is asked for once:
 ///
 ///     * where the range begins, the first prefetch_distance bytes;
-///     * of each tile, the lines that lie prefetch_distance behind its scales;
+///     * of each tile, the lines that lie prefetch_distance behind its scales and tables;
 ///     * of a second plane that takes turns with the first, and of the second one of two tiles that
 ///       are multiplied side by side, the first prefetch_distance bytes, which lie behind no chunk
 ///       that is read shortly before.
@@ -33,7 +33,7 @@ class weights_ahead {
  public:
   weights_ahead(const kernel::functions& k, const packed_view& w, std::size_t begin,
                 std::size_t end, std::size_t at_once = 1) noexcept
-      : k_(k), w_(w), end_(end), at_once_(at_once), scales_(w.layout().scale_bytes()) {
+      : k_(k), w_(w), end_(end), at_once_(at_once), scales_(w.layout().plane_offset(0)) {
     ask(begin, 0, kernel::prefetch_distance);
     ask_for_heads(begin);
   }

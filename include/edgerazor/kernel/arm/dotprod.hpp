@@ -83,6 +83,15 @@ struct raised_field<plane_type::base3> {
   }
 };
 
+template <>
+struct raised_field<plane_type::levels2> {
+  static constexpr unsigned raised(unsigned) noexcept { return 0; }
+  EDGERAZOR_OP static int8x16_t of(const neon::quarter_codes<plane_type::levels2>& codes,
+                                   unsigned f) noexcept {
+    return vreinterpretq_s8_u8(codes.digits(f));
+  }
+};
+
 /// Sums of 16 rows while chunks go by, apart by how many bits too high their fields are: 0, `step`,
 /// 2 * `step`. Exact: `sdot` does not saturate, and |sum| <= 127 * 128 * largest_group < 2^31.
 template <plane_type Plane>
@@ -96,6 +105,7 @@ struct chunk_sums {
       most = raised_field<Plane>::raised(f) > most ? raised_field<Plane>::raised(f) : most;
     return most / step + 1;
   }();
+  neon::group_table<Plane> table;
   ints sums[heights];
   std::int32_t missing = 0;  ///< see neon::chunk_sums
 
@@ -113,11 +123,14 @@ struct chunk_sums {
       EDGERAZOR_UNROLL
       for (unsigned f = 0; f < fields; ++f) {
         int32x4_t& sum = sums[raised_field<Plane>::raised(f) / step].part[q];
-        sum = dot_all(sum, raised_field<Plane>::of(quarter, f), columns[f]);
+        const int8x16_t digits = raised_field<Plane>::of(quarter, f);
+        sum =
+            dot_all(sum, vreinterpretq_s8_u8(table.of(q, vreinterpretq_u8_s8(digits))), columns[f]);
       }
     }
     if constexpr (!neon::fits_signed(plane.radix - 1)) missing += 128 * (x[0] + x[1] + x[2] + x[3]);
   }
+  EDGERAZOR_OP void take_table(const std::uint8_t* codes) noexcept { table = {codes}; }
   EDGERAZOR_OP ints total() const noexcept {
     ints total = add_ints(sums[0], splat_ints(missing));
     EDGERAZOR_UNROLL

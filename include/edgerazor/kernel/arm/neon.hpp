@@ -90,6 +90,23 @@ struct quarter_codes<plane_type::base3> {
   }
 };
 
+/// What the digits of a group stand for: themselves, or codes of its table. A quarter of a chunk is
+/// of 4 rows, as a quarter of the table is, so that one look-up finds 16 codes.
+template <plane_type Plane>
+struct group_table {
+  EDGERAZOR_OP uint8x16_t of(std::size_t, uint8x16_t digits) const noexcept { return digits; }
+};
+template <>
+struct group_table<plane_type::levels2> {
+  const std::uint8_t* table = nullptr;
+
+  EDGERAZOR_OP uint8x16_t of(std::size_t quarter, uint8x16_t digits) const noexcept {
+    const uint8x16_t codes = masked(vld1q_u8(table + 16 * quarter), table_codes - 1);
+    const uint32x4_t rows = {0, 0x04040404, 0x08080808, 0x0c0c0c0c};
+    return vqtbl1q_u8(codes, vorrq_u8(digits, vreinterpretq_u8_u32(rows)));
+  }
+};
+
 /// A chunk, which is decoded a quarter at a time.
 template <plane_type Plane>
 struct chunk_codes {
@@ -104,6 +121,13 @@ struct chunk_codes {
         {quarter(0).digits(f), quarter(1).digits(f), quarter(2).digits(f), quarter(3).digits(f)}};
   }
 };
+
+EDGERAZOR_OP slot_bytes codes_in_table(const std::uint8_t* table,
+                                       const slot_bytes& digits) noexcept {
+  const group_table<plane_type::levels2> codes{table};
+  return {{codes.of(0, digits.part[0]), codes.of(1, digits.part[1]), codes.of(2, digits.part[2]),
+           codes.of(3, digits.part[3])}};
+}
 
 /// Whether signed bytes hold the codes. An 8-bit code does not fit: its top bit is turned over,
 /// which is code - 128, and 128 times the activations are added to its sums.
@@ -141,9 +165,10 @@ template <plane_type Plane>
 struct chunk_sums {
   static constexpr plane_info plane = plane_of(Plane);
   static constexpr unsigned fields = plane.fields();
-  static constexpr bool fits = fits_signed(plane.radix - 1);
-  static constexpr std::size_t widest = slots_to_widen(plane.radix - 1) / fields;
+  static constexpr bool fits = fits_signed(plane.largest());
+  static constexpr std::size_t widest = slots_to_widen(plane.largest()) / fields;
   static_assert(widest >= 1);
+  group_table<Plane> table;
   products narrow[parts];
   ints wide;
   std::size_t held = 0;      ///< chunks whose products are in `narrow`
@@ -162,11 +187,12 @@ struct chunk_sums {
       const quarter_codes<Plane> quarter = codes.quarter(q);
       EDGERAZOR_UNROLL
       for (unsigned f = 0; f < fields; ++f)
-        narrow[q].add(as_signed<fits>(quarter.digits(f)), columns[f]);
+        narrow[q].add(as_signed<fits>(table.of(q, quarter.digits(f))), columns[f]);
     }
     if constexpr (!fits) missing += 128 * (x[0] + x[1] + x[2] + x[3]);
     if (++held == widest) widen_all();
   }
+  EDGERAZOR_OP void take_table(const std::uint8_t* codes) noexcept { table = {codes}; }
   EDGERAZOR_OP void widen_all() noexcept {
     EDGERAZOR_UNROLL
     for (std::size_t q = 0; q < parts; ++q) {

@@ -8,6 +8,7 @@
 //     ints                      as registers.inl defines it
 //     chunk_codes<Plane>        a chunk, decoded: chunk_codes(const std::uint8_t* chunk)
 //     chunk_sums<Plane>         add(codes, x): sums += digits * the chunk's activations; total()
+//                               of a plane with a table also take_table(64 bytes), before any
 //     chains<Plane>             chunk_sums that take chunks in turn, enough to hide their latency
 //     widest<Plane>           of sums that hold so many chunks in few bits and are then to be told
 //                             to widen(); 0, that of contract.hpp, where they never are
@@ -22,6 +23,13 @@ EDGERAZOR_ISA EDGERAZOR_INLINE void put_sums(const plane_codes& w, std::int32_t 
                                              const ints& total, std::int32_t* isum) noexcept {
   const ints before = w.first ? splat_ints(-w.zero_code * x_sum) : load_ints(isum);
   store_ints(isum, add_ints(before, shift_ints_left(total, w.shift)));
+}
+
+/// Sums of a group begin; where digits choose from its table, they know it.
+template <plane_type Plane>
+EDGERAZOR_ISA EDGERAZOR_INLINE void begin_group(const plane_codes& w, std::size_t group,
+                                                chunk_sums<Plane>& sums) noexcept {
+  if constexpr (plane_of(Plane).of_table) sums.take_table(w.tables + chunk_bytes * group);
 }
 
 /// Groups of half a chunk, two at a time, as long as their chunk lies in the row. Returns the first
@@ -90,6 +98,8 @@ EDGERAZOR_ISA void dot_groups(const plane_codes& w, const std::int8_t* x,
     const std::size_t first = w.slot_begin(g), last = w.slot_end(g);
     const chunk_span<fields> span(first, last);
     chunk_sums<Plane> sums[chains<Plane>];
+    static_assert(!plane_of(Plane).of_table || chains<Plane> == 1);
+    (begin_group<Plane>)(w, g, sums[0]);
     if (span.head) {
       sums[0].add(codes, partial_chunk<fields>(x, span.whole_begin - 1, first, last).x);
     }
@@ -146,6 +156,7 @@ EDGERAZOR_ISA void dot_small_groups(const plane_codes& w, const std::int8_t* x,
   const bool alone = w.first && w.shift == 0;
   for (std::size_t g = begin; g < end; ++g, isum += tile_rows) {
     chunk_sums<Plane> sums;
+    (begin_group<Plane>)(w, g, sums);
     std::size_t left = chunks;
     for (; left >= chunks_a_round; left -= chunks_a_round) {
       EDGERAZOR_UNROLL

@@ -115,6 +115,68 @@ struct chunk_codes {
   }
 };
 
+/// Of a plane with a table: the bytes as they are.
+template <>
+struct chunk_codes<plane_type::levels2> {
+  byte_vector part[parts];
+
+  EDGERAZOR_INLINE explicit chunk_codes(const std::uint8_t* chunk) noexcept {
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i)
+      part[i] = byte_vector::load_unaligned(chunk + slot_cols * lanes * i);
+  }
+  EDGERAZOR_INLINE slot_bytes field(unsigned f) const noexcept {
+    slot_bytes result;
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i) {
+      const auto words = xsimd::bitwise_cast<std::uint16_t>(part[i]) >> static_cast<int>(2 * f);
+      result.part[i] =
+          xsimd::bitwise_cast<std::uint8_t>(words & word_vector(std::uint16_t{0x0303}));
+    }
+    return result;
+  }
+};
+
+/// A group's table, for machines without a byte shuffle. With the codes t0 .. t3 of a row and the
+/// two bits of a digit as masks m0, m1 of all bits,
+///
+///     code = t0 ^ (m0 & (t0 ^ t1)) ^ (m1 & (t0 ^ t2)) ^ (m0 & m1 & (t0 ^ t1 ^ t2 ^ t3))
+struct group_table {
+  byte_vector none[parts], first[parts], second[parts], both[parts];  ///< in all 4 bytes of a row
+
+  group_table() = default;
+  EDGERAZOR_INLINE explicit group_table(const std::uint8_t* table) noexcept {
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i) {
+      byte_vector codes[table_size];
+      const auto rows = xsimd::bitwise_cast<std::uint32_t>(
+          byte_vector::load_unaligned(table + table_size * lanes * i));
+      using row_vector = xsimd::batch<std::uint32_t, arch>;
+      EDGERAZOR_UNROLL
+      for (unsigned k = 0; k < table_size; ++k) {
+        row_vector code = (rows >> static_cast<int>(8 * k)) & row_vector(table_codes - 1);
+        code = code | (code << 8);
+        codes[k] = xsimd::bitwise_cast<std::uint8_t>(code | (code << 16));
+      }
+      none[i] = codes[0], first[i] = codes[0] ^ codes[1], second[i] = codes[0] ^ codes[2];
+      both[i] = first[i] ^ codes[2] ^ codes[3];
+    }
+  }
+  [[nodiscard]] EDGERAZOR_INLINE byte_vector of(std::size_t i,
+                                                const byte_vector& digits) const noexcept {
+    const byte_vector zero(std::uint8_t{0}), one(std::uint8_t{1});
+    const byte_vector m0 = zero - (digits & one), m1 = zero - ((digits & (one + one)) >> 1);
+    return none[i] ^ (m0 & first[i]) ^ (m1 & second[i]) ^ (m0 & m1 & both[i]);
+  }
+};
+EDGERAZOR_INLINE slot_bytes codes_in_table(const std::uint8_t* table,
+                                           const slot_bytes& digits) noexcept {
+  const group_table codes(table);
+  slot_bytes result;
+  for (std::size_t i = 0; i < parts; ++i) result.part[i] = codes.of(i, digits.part[i]);
+  return result;
+}
+
 using short_vector = xsimd::batch<std::int16_t, arch>;
 
 /// Four activations in 16 bits, for every row: columns 0 and 2, and columns 1 and 3.
@@ -202,6 +264,44 @@ struct chunk_sums {
     if constexpr (widest > 0) widen_all();
     ints result;
     EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i) result.part[i] = wide[i];
+    return result;
+  }
+};
+
+/// Of a plane with a table: of a chunk the products fit 16 bits.
+template <>
+struct chunk_sums<plane_type::levels2> {
+  static constexpr unsigned fields = plane_of(plane_type::levels2).fields();
+  static_assert(slots_to_widen(table_codes - 1) >= fields);
+  group_table table;
+  int_vector wide[parts];
+
+  EDGERAZOR_INLINE chunk_sums() noexcept {
+    for (std::size_t i = 0; i < parts; ++i) wide[i] = splat(std::int32_t{0});
+  }
+  EDGERAZOR_INLINE void take_table(const std::uint8_t* codes) noexcept {
+    table = group_table(codes);
+  }
+  EDGERAZOR_INLINE void add(const chunk_codes<plane_type::levels2>& codes,
+                            const std::int8_t* x) noexcept {
+    short_vector narrow[parts];
+    for (std::size_t i = 0; i < parts; ++i) narrow[i] = short_vector(std::int16_t{0});
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < fields; ++f) {
+      const slot_columns columns(x + slot_cols * f);
+      const slot_bytes digits = codes.field(f);
+      EDGERAZOR_UNROLL
+      for (std::size_t i = 0; i < parts; ++i) {
+        const byte_pairs pairs(table.of(i, digits.part[i]));
+        narrow[i] += xsimd::bitwise_cast<std::int16_t>(pairs.even) * columns.even +
+                     xsimd::bitwise_cast<std::int16_t>(pairs.odd) * columns.odd;
+      }
+    }
+    for (std::size_t i = 0; i < parts; ++i) wide[i] += widen(narrow[i]);
+  }
+  EDGERAZOR_INLINE ints total() const noexcept {
+    ints result;
     for (std::size_t i = 0; i < parts; ++i) result.part[i] = wide[i];
     return result;
   }

@@ -25,13 +25,18 @@ namespace detail::kernel::scalar {
 inline constexpr std::string_view name = "scalar";
 inline bool supported() noexcept { return true; }
 
-/// The digit of row r, byte b of a slot: chunk = slot / fields, field = slot % fields
-/// (tile_layout.hpp).
+/// What the digit of row r, byte b of a slot stands for: chunk = slot / fields, field = slot %
+/// fields (tile_layout.hpp).
 template <plane_type Plane>
 int digit_at(const plane_codes& w, std::size_t slot, std::size_t r, std::size_t b) noexcept {
   constexpr plane_info plane = plane_of(Plane);
   const std::uint8_t byte = w.chunks[chunk_bytes * (slot / plane.fields()) + 4 * r + b];
-  return static_cast<int>(plane.digit(byte, static_cast<unsigned>(slot % plane.fields())));
+  const unsigned digit = plane.digit(byte, static_cast<unsigned>(slot % plane.fields()));
+  if constexpr (plane.of_table) {
+    const std::uint8_t* const table = w.tables + chunk_bytes * (slot / w.group_slots);
+    return static_cast<int>(table[table_size * r + digit] % table_codes);
+  }
+  return static_cast<int>(digit);
 }
 
 template <plane_type Plane>

@@ -79,8 +79,29 @@ struct chunk_sums {
     return sum;
   }
 };
+/// Of a plane with a table, one chunk fills 16 bits: its sums are widened at once.
+template <>
+struct chunk_sums<plane_type::levels2> {
+  half_table low_table, high_table;
+  __m256i low, high;
+
+  EDGERAZOR_ISA EDGERAZOR_INLINE chunk_sums() noexcept { low = high = _mm256_setzero_si256(); }
+  EDGERAZOR_ISA EDGERAZOR_INLINE void take_table(const std::uint8_t* table) noexcept {
+    low_table = half_table(load_half(table));
+    high_table = half_table(load_half(table + 32));
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE void add(const chunk_codes<plane_type::levels2>& codes,
+                                          const std::int8_t* x) noexcept {
+    low = _mm256_add_epi32(low, row_sums(low_table.sums(codes.low.bytes, x)));
+    EDGERAZOR_PIN_REGISTER(low);
+    high = _mm256_add_epi32(high, row_sums(high_table.sums(codes.high.bytes, x)));
+    EDGERAZOR_PIN_REGISTER(high);
+  }
+  EDGERAZOR_ISA EDGERAZOR_INLINE ints total() const noexcept { return {{low, high}}; }
+};
+
 template <plane_type Plane>
-inline constexpr std::size_t widest = narrow_chunks<Plane>;
+inline constexpr std::size_t widest = plane_of(Plane).of_table ? 0 : narrow_chunks<Plane>;
 /// With one, g++ 12 copies each sum of a small group back to its register: 28 instructions for a
 /// chunk of int4 in place of 22.
 inline constexpr std::size_t chunks_a_round = 2;
@@ -88,8 +109,8 @@ template <plane_type>
 inline constexpr unsigned chains = 1;
 
 template <plane_type Plane>
-inline constexpr bool has_half_sums =
-    std::has_single_bit(plane_of(Plane).radix) && plane_of(Plane).fields() >= 2;
+inline constexpr bool has_half_sums = std::has_single_bit(plane_of(Plane).radix) &&
+                                      plane_of(Plane).fields() >= 2 && !plane_of(Plane).of_table;
 template <plane_type Plane>
 EDGERAZOR_ISA EDGERAZOR_INLINE void half_sums(const chunk_codes<Plane>& codes, const std::int8_t* x,
                                               ints& lower, ints& upper) noexcept {

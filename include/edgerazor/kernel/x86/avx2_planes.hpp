@@ -179,6 +179,52 @@ struct half_codes<plane_type::base3> {
   }
 };
 
+/// Half of a group's table. A lane of 128 bits holds those of 4 rows, as its bytes of a chunk are
+/// of those rows, so a byte shuffle finds the codes of a field. The two bits of a digit choose
+/// among the four codes, two more of the index among the rows:
+///
+///     digit in bits 0 and 1     index = digit | 4 * row     in the table as it is
+///     digit in bits 2 and 3     index = 4 * digit | row     in the table transposed, no shift
+struct half_table {
+  __m256i direct, turned;
+
+  half_table() = default;
+  EDGERAZOR_OP explicit half_table(__m256i stored) noexcept
+      : direct(masked(stored, table_codes - 1)),
+        turned(_mm256_shuffle_epi8(
+            direct, _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8,
+                                     12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))) {}
+  /// The codes of digits in bits 0 and 1; bits 4 to 6 may be any.
+  EDGERAZOR_OP __m256i lower(__m256i digits) const noexcept {
+    return _mm256_shuffle_epi8(
+        direct, _mm256_or_si256(digits, _mm256_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0,
+                                                         0x0c0c0c0c, 0x08080808, 0x04040404, 0)));
+  }
+  /// Of digits in bits 2 and 3.
+  EDGERAZOR_OP __m256i upper(__m256i digits) const noexcept {
+    return _mm256_shuffle_epi8(
+        turned, _mm256_or_si256(digits, _mm256_set_epi32(0x03030303, 0x02020202, 0x01010101, 0,
+                                                         0x03030303, 0x02020202, 0x01010101, 0)));
+  }
+  /// Sums of 8 rows over the columns of half a chunk, two a row in 16 bits.
+  EDGERAZOR_OP __m256i sums(__m256i bytes, const std::int8_t* x) const noexcept {
+    static_assert(4 * pair_bound(table_codes - 1) <= int16_max);
+    const __m256i shifted = _mm256_srli_epi16(bytes, 4);
+    const __m256i two = _mm256_add_epi16(pair_sums(lower(masked(bytes, 0x03)), x),
+                                         pair_sums(upper(masked(bytes, 0x0c)), x + 4));
+    const __m256i rest = _mm256_add_epi16(pair_sums(lower(masked(shifted, 0x03)), x + 8),
+                                          pair_sums(upper(masked(shifted, 0x0c)), x + 12));
+    return _mm256_add_epi16(two, rest);
+  }
+};
+
+/// The codes of a slot whose digits are those.
+EDGERAZOR_OP slot_bytes codes_in_table(const std::uint8_t* table,
+                                       const slot_bytes& digits) noexcept {
+  return {{half_table(load_half(table)).lower(digits.part[0]),
+           half_table(load_half(table + 32)).lower(digits.part[1])}};
+}
+
 /// A whole chunk, decoded.
 template <plane_type Plane>
 struct chunk_codes {

@@ -124,9 +124,63 @@ struct chunk_sums {
     return {{sum}};
   }
 };
+
+/// The table of a group, and what its digits stand for: avx2::half_table, four lanes at once.
+struct chunk_table {
+  __m512i direct, turned;
+
+  chunk_table() = default;
+  EDGERAZOR_OP explicit chunk_table(const std::uint8_t* table) noexcept
+      : direct(_mm512_and_si512(_mm512_loadu_si512(table), _mm512_set1_epi8(table_codes - 1))),
+        turned(_mm512_shuffle_epi8(
+            direct, _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400))) {}
+  /// Digits in bits 0 and 1 of the bytes.
+  EDGERAZOR_OP __m512i lower(__m512i bytes) const noexcept {
+    const __m512i rows = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    return _mm512_shuffle_epi8(direct, digits_or(bytes, _mm512_set1_epi8(0x03), rows));
+  }
+  /// In bits 2 and 3.
+  EDGERAZOR_OP __m512i upper(__m512i bytes) const noexcept {
+    const __m512i rows = _mm512_set4_epi32(0x03030303, 0x02020202, 0x01010101, 0);
+    return _mm512_shuffle_epi8(turned, digits_or(bytes, _mm512_set1_epi8(0x0c), rows));
+  }
+
+ private:
+  EDGERAZOR_OP static __m512i digits_or(__m512i bytes, __m512i mask, __m512i rows) noexcept {
+    return _mm512_ternarylogic_epi32(bytes, mask, rows, 0xea);  // (bytes & mask) | rows
+  }
+};
+EDGERAZOR_OP slot_bytes codes_in_table(const std::uint8_t* table,
+                                       const slot_bytes& digits) noexcept {
+  return {{chunk_table(table).lower(digits.part[0])}};
+}
+template <>
+struct chunk_sums<plane_type::levels2> {
+  chunk_table table;
+  __m512i sums[4];
+
+  EDGERAZOR_OP chunk_sums() noexcept {
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < 4; ++f) sums[f] = _mm512_setzero_si512();
+  }
+  EDGERAZOR_OP void take_table(const std::uint8_t* bytes) noexcept { table = chunk_table(bytes); }
+  EDGERAZOR_OP void add(const chunk_codes<plane_type::levels2>& codes,
+                        const std::int8_t* x) noexcept {
+    const __m512i shifted = _mm512_srli_epi16(codes.bytes, 4);
+    add_products(sums[0], table.lower(codes.bytes), x);
+    add_products(sums[1], table.upper(codes.bytes), x + 4);
+    add_products(sums[2], table.lower(shifted), x + 8);
+    add_products(sums[3], table.upper(shifted), x + 12);
+  }
+  EDGERAZOR_OP ints total() const noexcept {
+    return {
+        {_mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]))}};
+  }
+};
+
 template <plane_type Plane>
-inline constexpr bool has_half_sums =
-    std::has_single_bit(plane_of(Plane).radix) && plane_of(Plane).fields() >= 2;
+inline constexpr bool has_half_sums = std::has_single_bit(plane_of(Plane).radix) &&
+                                      plane_of(Plane).fields() >= 2 && !plane_of(Plane).of_table;
 template <plane_type Plane>
 EDGERAZOR_OP void half_sums(const chunk_codes<Plane>& codes, const std::int8_t* x, ints& lower,
                             ints& upper) noexcept {

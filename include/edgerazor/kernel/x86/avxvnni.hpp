@@ -83,6 +83,39 @@ struct chunk_sums {
   }
   EDGERAZOR_OP ints total() const noexcept { return {{total(low), total(high)}}; }
 };
+/// Of a plane with a table: codes are looked up as avx2::half_table does.
+template <>
+struct chunk_sums<plane_type::levels2> {
+  avx2::half_table low_table, high_table;
+  __m256i low[2], high[2];
+
+  EDGERAZOR_OP chunk_sums() noexcept {
+    low[0] = low[1] = high[0] = high[1] = _mm256_setzero_si256();
+  }
+  EDGERAZOR_OP void take_table(const std::uint8_t* table) noexcept {
+    low_table = avx2::half_table(avx2::load_half(table));
+    high_table = avx2::half_table(avx2::load_half(table + 32));
+  }
+  EDGERAZOR_OP static void add_half(__m256i (&sums)[2], const avx2::half_table& table,
+                                    __m256i bytes, const std::int8_t* x) noexcept {
+    using avx2::masked, avx2::broadcast4;
+    const __m256i shifted = _mm256_srli_epi16(bytes, 4);
+    sums[0] = add_products(sums[0], table.lower(masked(bytes, 0x03)), broadcast4(x));
+    sums[1] = add_products(sums[1], table.upper(masked(bytes, 0x0c)), broadcast4(x + 4));
+    sums[0] = add_products(sums[0], table.lower(masked(shifted, 0x03)), broadcast4(x + 8));
+    sums[1] = add_products(sums[1], table.upper(masked(shifted, 0x0c)), broadcast4(x + 12));
+    EDGERAZOR_PIN_REGISTER(sums[0]);
+    EDGERAZOR_PIN_REGISTER(sums[1]);
+  }
+  EDGERAZOR_OP void add(const chunk_codes<plane_type::levels2>& codes,
+                        const std::int8_t* x) noexcept {
+    add_half(low, low_table, codes.low.bytes, x);
+    add_half(high, high_table, codes.high.bytes, x);
+  }
+  EDGERAZOR_OP ints total() const noexcept {
+    return {{_mm256_add_epi32(low[0], low[1]), _mm256_add_epi32(high[0], high[1])}};
+  }
+};
 template <plane_type>
 inline constexpr std::size_t widest = 0;
 inline constexpr std::size_t chunks_a_round = 1;
