@@ -355,6 +355,16 @@ TEST_CASE("pack: a NaN or an infinity is named, and nothing is written") {
   CHECK_THROWS_AS(er::pack_rows(matrix, {0, rows}, weights), error);
   CHECK(std::equal(before.begin(), before.end(), matrix.bytes().begin()));
 
+  using table = er::lloyd_max<er::per_group<32>>;
+  CHECK_THROWS_WITH_AS((void)er::pack<table>(weights),
+                       "weight at row 16, column 37 is infinite: expected finite values", error);
+  w[16 * cols + 37] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH_AS((void)er::pack<table>(weights),
+                       "weight at row 16, column 37 is NaN: expected finite values", error);
+  w[16 * cols + 37] = 15 * 131072.0f;
+  CHECK_THROWS_WITH_AS((void)er::pack<table>(weights),
+                       doctest::Contains("of row 16, group 1 is out of the range"), error);
+
   std::vector<er::float16> halves(rows * cols, er::float16{1.0f});
   halves[cols] = er::float16::from_bits(0x7c00);
   CHECK_THROWS_WITH_AS(
