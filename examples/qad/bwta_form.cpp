@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// BWTA (arXiv 2604.03957): binary weights, and activations whose levels go down, 17, 15 ... 3, with
-/// the steps that training goes on.
+/// BWTA (arXiv 2604.03957): binary weights, and activations whose levels go down in training, 17,
+/// 15 ... 3.
 ///
 ///     W    sign(w - mean(w)) mean|w|, of each row; rounding is the identity backward
 ///     x    learned steps, one for each input of a block, from 2 mean|x| / sqrt(8) on; at a change

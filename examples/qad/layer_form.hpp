@@ -44,8 +44,8 @@ class layer_form {
                      std::size_t step) const = 0;
   [[nodiscard]] virtual state_quantization states(std::size_t step) const = 0;
 
-  /// From the gradient of what `apply` made of entry i to that of the trained weights, in place, and
-  /// to those of the vectors beside them, which nobody else writes. Returns the value of a loss
+  /// From the gradient of what `apply` made of entry i to that of the trained weights, in place,
+  /// and to those of the vectors beside them, which nobody else writes. Returns the value of a loss
   /// beside the objective's, whose gradient is added. Here: rounding is the identity.
   virtual double backward(std::size_t, const parameters&, parameters&, std::size_t) const {
     return 0;
@@ -85,7 +85,7 @@ shape student_shape(const shape& teacher, const training_options& options);
 /// weights. Others are left as they are.
 void take_objective(training_options& options, const shape& teacher);
 
-/// A form of the blocks' matrices, with vectors beside each of them; everything else stays as it is.
+/// A form of the blocks' matrices, with vectors beside each of them; all else stays as it is.
 class block_form : public layer_form {
  public:
   [[nodiscard]] shape extended(const shape&) const final { return student_; }

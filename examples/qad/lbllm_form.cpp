@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// LBLLM (arXiv 2604.19167): a sign B and a bit G of which of two scales, four free levels a group of
-/// 128 columns, in three stages:
+/// LBLLM (arXiv 2604.19167): a sign B and a bit G of which of two scales, four free levels a group
+/// of 128 columns, in three stages:
 ///
 ///     1  start        weighted means of four classes, every column alike
 ///     2  3/5 of the steps    W, the levels and a relaxed G by straight-through; states as they are
