@@ -23,7 +23,12 @@ namespace {
 class bwta_form final : public block_form {
  public:
   bwta_form(const shape& teacher, const training_options& options)
-      : block_form(with_steps(teacher), {}), steps_(options.steps) {}
+      : block_form(with_steps(teacher), {}), steps_(options.steps) {
+    if (steps_ >= static_cast<std::size_t>(schedule.stages())) return;
+    throw std::invalid_argument("the method bwta lowers the levels of inputs in " +
+                                std::to_string(schedule.stages()) + " stages, and has " +
+                                std::to_string(steps_) + " steps");
+  }
 
   state_quantization states(std::size_t step) const override {
     const int stage = schedule.stage_at(step, steps_);

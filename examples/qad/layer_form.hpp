@@ -72,7 +72,7 @@ class layer_form {
 };
 
 /// The form of options.how and what else decides it. Throws std::invalid_argument where no recipe
-/// has the name; a method with a form of its own has none.
+/// has the name (a method with a form of its own has none), or the method needs more steps.
 std::unique_ptr<const layer_form> make_form(const shape& teacher, const training_options& options);
 
 /// Whether a method has a form of its own, and so no recipe.

@@ -230,7 +230,7 @@ void require_valid(const run_options& o) {
       throw std::invalid_argument(std::string{"the method "} + name_of(t.how) +
                                   " has a form of its own, and no recipe");
     }
-    if (t.measures_gamma() && make_form(o.model, t)->without_backward()) {
+    if (const auto form = make_form(o.model, t); t.measures_gamma() && form->without_backward()) {
       throw std::invalid_argument(std::string{"the method "} + name_of(t.how) +
                                   " has no backward pass, and no gamma of a batch");
     }

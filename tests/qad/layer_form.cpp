@@ -345,6 +345,16 @@ TEST_CASE("qad forms: options come back, and what contradicts a method is refuse
   CHECK_THROWS_WITH_AS(qad::require_valid(options),
                        "the method onebit has a form of its own, and no recipe",
                        std::invalid_argument);
+  options.training = options_of(qad::method::zeroqat);
+  options.training.logits_loss = "eakld";
+  CHECK_THROWS_WITH_AS(qad::require_valid(options),
+                       "the method zeroqat has no backward pass, and no gamma of a batch",
+                       std::invalid_argument);
+  options.training = options_of(qad::method::bwta);
+  options.training.steps = 7;
+  CHECK_THROWS_WITH_AS(qad::require_valid(options),
+                       "the method bwta lowers the levels of inputs in 8 stages, and has 7 steps",
+                       std::invalid_argument);
   options.training = options_of(qad::method::bwta);
   options.training.output_norms = false;
   CHECK_THROWS_WITH_AS(qad::require_valid(options),
