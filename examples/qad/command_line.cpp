@@ -13,7 +13,9 @@
 #include "evaluate.hpp"
 #include "experiment.hpp"
 #include "export.hpp"
+#include "layer_form.hpp"
 #include "llm/model.hpp"
+#include "method_options.hpp"
 #include "package_config.hpp"
 #include "plot_command.hpp"
 #include "quantization.hpp"
@@ -35,12 +37,12 @@ struct request {
   run_options options;
   experiment_options experiment;
   training_options run;
-  std::string folder, teacher_folder, start_folder, how = "qad", recipe, config, text_output,
-                                                    output, title = "qad";
-  std::string feature_form = "relative";
+  std::string folder, teacher_folder, start_folder, recipe, config, text_output, output,
+      title = "qad";
+  method_options method;
   student_data data;
   std::size_t window = 0, tokens = 0;
-  bool no_features = false, tiny = false, profile = false, best = false;
+  bool tiny = false, profile = false, best = false;
 };
 
 const char* const recipe_help = "w4, w2_79, w1_88 or w1_58 (the paper's), int3, int2 or none";
@@ -230,7 +232,7 @@ void configure(const std::string& file, const shape& model, training_options& t)
   if (told.group != 0) t.recipe = told.recipe, t.group = told.group;
   t.logits_loss = told.logits_loss;
   t.features = told.features;
-  t.features_absolute = true;
+  t.feature_form = features_by::absolute;
   t.task_weight = told.task_weight;
   t.logits_weight = told.logits_weight;
   t.feature_weight = told.feature_weight;
@@ -264,12 +266,7 @@ void add_student(CLI::App& program, process_group* group) {
       ->type_name("PATH");
   add_text(command, options);
   asked->data.add_to(command);
-  command
-      .add_option("--method", asked->how,
-                  "qad: under the teacher; qat: from the text alone; rounding: the teacher's "
-                  "weights as they are")
-      ->check(CLI::IsMember({"qad", "qat", "rounding"}))
-      ->capture_default_str();
+  asked->method.add_to(command);
   command.add_option("--recipe", asked->recipe, recipe_help)
       ->capture_default_str()
       ->type_name("NAME");
@@ -278,8 +275,6 @@ void add_student(CLI::App& program, process_group* group) {
                   "qad: what brings the predictions to the teacher's")
       ->check(CLI::IsMember({"eakld", "forward", "reverse", "none"}))
       ->capture_default_str();
-  command.add_flag("--no-features", asked->no_features,
-                   "qad: without the loss between hidden states");
   add_number(command, "--task-weight", t.task_weight, support::not_negative_real<double>,
              "qad: of the cross-entropy");
   add_number(command, "--logits-weight", t.logits_weight, support::not_negative_real<double>,
@@ -294,12 +289,6 @@ void add_student(CLI::App& program, process_group* group) {
       .add_option("--gamma-scope", t.gamma_scope,
                   "eakld: what shares a gamma, the blend of both divergences")
       ->check(CLI::IsMember({"batch", "sample", "token"}))
-      ->capture_default_str();
-  command
-      .add_option("--feature-form", asked->feature_form,
-                  "qad: errors of hidden states relative to the teacher's mean square, so that a "
-                  "weight means the same on every model; or absolute, as published")
-      ->check(CLI::IsMember({"relative", "absolute"}))
       ->capture_default_str();
   add_number(command, "--window", t.window, support::not_negative,
              "Tokens of a training window; 0: the teacher's, of a model that llm reads 256");
@@ -326,19 +315,12 @@ void add_student(CLI::App& program, process_group* group) {
   add_threads(command, t);
   add_bookkeeping(command, options);
   command.callback([asked, &options, &command] {
-    const std::string& how = asked->how;
     const teacher_model teacher = open_teacher(asked->teacher_folder);
     take_teacher(options, teacher, command, asked->tokens);
     options.teacher_folder = std::filesystem::absolute(asked->teacher_folder).string();
     std::optional<teacher_model> start;
     if (!asked->start_folder.empty()) start.emplace(claim_start(options, *asked, teacher));
-    options.training.how = how == "qad"   ? method::qad
-                           : how == "qat" ? method::qat
-                                          : method::rounding;
-    options.training.recipe = recipe_name(asked->recipe);
-    options.training.stored_teacher = !asked->data.top_k_file.empty();
-    options.training.features = !asked->no_features && !options.training.stored_teacher;
-    options.training.features_absolute = asked->feature_form == "absolute";
+    asked->method.take(options, asked->recipe, !asked->data.top_k_file.empty(), command);
     if (!asked->config.empty()) configure(asked->config, options.model, options.training);
     if (!teacher.has_run) static_cast<void>(claim_text(options));
     const corpus text(text_of(options), teacher.words);
@@ -352,8 +334,13 @@ void add_student(CLI::App& program, process_group* group) {
   });
 }
 
-/// The recipe that the user names, or the one a run was made with.
+/// The recipe that the user names, or the one a run was made with. Throws std::invalid_argument
+/// where a run has none.
 std::string recipe_of(const std::string& asked, const trained_model& model) {
+  if (const method how = model.options.training.how; has_own_form(how) && !asked.empty()) {
+    throw std::invalid_argument(std::string{"--recipe: a student of the method "} + name_of(how) +
+                                " has a form of its own, and no recipe");
+  }
   return asked.empty() ? model.options.training.recipe : recipe_name(asked);
 }
 
@@ -390,11 +377,15 @@ void add_evaluate(CLI::App& program) {
       }
     }
     const std::string how = recipe_of(asked->recipe, model);
+    const bool own = has_own_form(model.options.training.how);
+    const std::unique_ptr<const layer_form> form =
+        own ? make_form(model.options.model, model.options.training) : nullptr;
     const weight_pages<float>* reference = teacher         ? teacher->weights.get()
                                            : how == "none" ? nullptr
                                                            : &model.weights;
-    print_result(folder + ", " + how,
-                 measure(model.weights, how, reference, model.options, text, asked->window),
+    print_result(folder + ", " + (own ? name_of(model.options.training.how) : how),
+                 own ? measure(model.weights, *form, reference, model.options, text, asked->window)
+                     : measure(model.weights, how, reference, model.options, text, asked->window),
                  reference != nullptr);
   });
 }
@@ -417,9 +408,13 @@ void add_export(CLI::App& program) {
       ->type_name("TEXT");
   command.callback([asked] {
     const trained_model model = load_run(asked->folder, asked->best);
+    const std::string recipe = recipe_of(asked->recipe, model);
+    const training_options& how = model.options.training;
     const std::size_t bytes =
-        export_model(model.weights, recipe_of(asked->recipe, model), model.words, asked->title,
-                     asked->output, model.options.training.group);
+        has_own_form(how.how) ? export_model(model.weights, *make_form(model.options.model, how),
+                                             model.words, asked->title, asked->output)
+                              : export_model(model.weights, recipe, model.words, asked->title,
+                                             asked->output, how.group);
     std::printf("%s: %.1f kB\n", er::printable(asked->output, er::longest_path).c_str(),
                 static_cast<double>(bytes) / 1000);
   });

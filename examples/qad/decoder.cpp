@@ -5,28 +5,16 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 
 #include "../support/shape_text.hpp"
 #include "matrix_parts.hpp"
+#include "output_norm.hpp"
 #include "rms_norm.hpp"
 #include <edgerazor/core/contract.hpp>
-#include <edgerazor/policy/fake_quantize.hpp>
-#include <edgerazor/policy/symmetric.hpp>
 
 namespace qad {
 
-namespace {
-
 using Eigen::Index;
-
-/// In place; er::quantize_activations and er::kv_cache hold the same numbers. Fails where one is
-/// not finite.
-void quantize_groups(er::matrix_view<float> states, std::size_t group) {
-  er::fake_quantize<er::int8<>>(states, states, {}, {.group = group});
-}
-
-}  // namespace
 
 template <class Scalar>
 basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std::size_t length,
@@ -48,7 +36,12 @@ basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std:
          .output = offset("attn_output.weight"),
          .feed_norm = offset("ffn_norm.weight"),
          .gate_up = offset("ffn_gate.weight"),
-         .down = offset("ffn_down.weight")};
+         .down = offset("ffn_down.weight"),
+         .input_steps = 0};
+  const bool steps =
+      std::ranges::any_of(s.beside, [](const beside_entry& e) { return e.name == input_steps; });
+  if (steps) at_.input_steps = offset(input_steps);
+  noted_.resize(s.layers * inputs_of_block);
   cosines_.resize(index(length), index(s.rope_pairs()));
   sines_.resize(index(length), index(s.rope_pairs()));
   if (!s.rope_divisors) fill_turns(nullptr);
@@ -69,7 +62,17 @@ basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std:
                        .product = room(s.feed_forward),
                        .attention_factor = vector(index(tokens_)),
                        .feed_factor = vector(index(tokens_)),
-                       .head_factor = vector(index(tokens_ * normed_heads))});
+                       .head_factor = vector(index(tokens_ * normed_heads)),
+                       .raw = {},
+                       .normed = {}});
+    for (std::size_t j = 0; j < inputs_of_block; ++j) {
+      const output_widths parts = widths_of(static_cast<input_of>(j));
+      const std::array in{s.hidden, s.query_size(), s.hidden, s.feed_forward};
+      block_states& states = blocks_.back();
+      if (steps) states.raw[j] = room(in[j]);
+      if (s.output_norms)
+        states.normed[j] = {room(parts[0] + parts[1] + parts[2]), room(parts.size())};
+    }
   }
   output_input_ = room(s.hidden);
   output_factor_.resize(index(tokens_));
@@ -83,6 +86,7 @@ basic_decoder<Scalar>::basic_decoder(const shape& s, std::size_t sequences, std:
   gate_up_gradient_ = room(2 * s.feed_forward);
   product_gradient_ = room(s.feed_forward);
   score_gradient_.resize(index(length), index(length));
+  if (s.output_norms) branch_gradient_ = room(s.hidden);
 }
 
 template <class Scalar>
@@ -122,195 +126,89 @@ er::matrix_view<const Scalar> basic_decoder<Scalar>::hidden(std::size_t i) const
   return {streams_[i].data(), tokens_, shape_.hidden};
 }
 
-/// Each head of query and key: x f weight with f = 1 / rms(x).
 template <class Scalar>
-void basic_decoder<Scalar>::norm_heads(block_states& s, const Scalar* weight) const {
-  const std::size_t size = shape_.head_size, heads = shape_.heads + shape_.kv_heads;
-  const Scalar epsilon = static_cast<Scalar>(shape_.norm_epsilon);
-  for (std::size_t t = 0; t < tokens_; ++t) {
-    for (std::size_t h = 0; h < heads; ++h) {
-      row_array<Scalar> head(&s.qkv(index(t), index(h * size)), index(size));
-      row_array<Scalar> raw(&s.raw_heads(index(t), index(h * size)), index(size));
-      const const_row<Scalar> w(weight + (h < shape_.heads ? 0 : size), index(size));
-      raw = head;
-      Scalar& factor = s.head_factor[index(t * heads + h)];
-      factor = 1 / std::sqrt(raw.square().sum() / static_cast<Scalar>(size) + epsilon);
-      head = raw * factor * w;
-    }
-  }
-}
-
-/// qkv_gradient_ in place; see rms_norm_backward.
-template <class Scalar>
-void basic_decoder<Scalar>::norm_heads_backward(const block_states& s, const Scalar* weight,
-                                                Scalar* weight_gradient) {
-  const std::size_t size = shape_.head_size, heads = shape_.heads + shape_.kv_heads;
-  for (std::size_t t = 0; t < tokens_; ++t) {
-    for (std::size_t h = 0; h < heads; ++h) {
-      row_array<Scalar> gradient(&qkv_gradient_(index(t), index(h * size)), index(size));
-      const const_row<Scalar> raw(&s.raw_heads(index(t), index(h * size)), index(size));
-      const std::size_t own = h < shape_.heads ? 0 : size;
-      const const_row<Scalar> w(weight + own, index(size));
-      const Scalar factor = s.head_factor[index(t * heads + h)];
-      const Scalar mean = (gradient * w * raw).sum() * factor / static_cast<Scalar>(size);
-      row_array<Scalar>(weight_gradient + own, index(size)) += gradient * raw * factor;
-      gradient = factor * (gradient * w - raw * factor * mean);
-    }
-  }
-}
-
-/// Turns queries and keys; direction -1 turns back, which is the transpose.
-template <class Scalar>
-void basic_decoder<Scalar>::turn_heads(matrix& qkv, Scalar direction) const {
-  const std::size_t pairs = shape_.rope_pairs(), heads = shape_.heads + shape_.kv_heads;
-  const bool halves = shape_.arch != llm::architecture::llama;
-  for (std::size_t t = 0; t < tokens_; ++t) {
-    const Scalar* const cosines = &cosines_(index(positions_[t]), 0);
-    const Scalar* const sines = &sines_(index(positions_[t]), 0);
-    Scalar* head = &qkv(index(t), 0);
-    for (std::size_t h = 0; h < heads; ++h, head += shape_.head_size) {
-      for (std::size_t i = 0; i < pairs; ++i) {
-        Scalar& a = head[halves ? i : 2 * i];
-        Scalar& b = head[halves ? i + pairs : 2 * i + 1];
-        const Scalar x = a, y = b, sine = direction * sines[i];
-        a = x * cosines[i] - y * sine;
-        b = x * sine + y * cosines[i];
-      }
-    }
-  }
-}
-
-/// mixed = softmax(queries keys^T / sqrt(head size)) values over the tokens of each query's text up
-/// to its own.
-template <class Scalar>
-void basic_decoder<Scalar>::attention(block_states& s) {
-  const std::size_t size = shape_.head_size, key_column = shape_.query_size();
-  const std::size_t value_column = key_column + shape_.kv_size(),
-                    shared = shape_.heads / shape_.kv_heads;
-  const Scalar scale = 1 / std::sqrt(static_cast<Scalar>(size));
-  for (std::size_t sequence = 0; sequence < sequences_; ++sequence) {
-    const std::size_t first = sequence * length_;
-    for (std::size_t head = 0; head < shape_.heads; ++head) {
-      const auto query = part_of(s.qkv, first, length_, head * size, size);
-      const auto key = part_of(s.qkv, first, length_, key_column + head / shared * size, size);
-      const auto value = part_of(s.qkv, first, length_, value_column + head / shared * size, size);
-      const std::size_t row = (sequence * shape_.heads + head) * length_;
-      Scalar* const scores = &s.probabilities(index(row), 0);
-      multiply_(query, key.transposed(), scores, length_, result::written,
-                skip::above_diagonal_of_result);
-      for (std::size_t t = 0; t < length_; ++t) {
-        Scalar* const begin = scores + t * length_;
-        const std::size_t position = positions_[first + t];
-        row_array<Scalar> seen(begin + t - position, index(position + 1));
-        seen = ((seen - seen.maxCoeff()) * scale).exp();
-        seen *= 1 / seen.sum();
-        std::fill(begin, begin + t - position, Scalar{0});
-        std::fill(begin + t + 1, begin + length_, Scalar{0});
-      }
-      multiply_(part_of(s.probabilities, row, length_, 0, length_), value,
-                &s.mixed(index(first), index(head * size)), shape_.query_size(), result::written,
-                skip::above_diagonal_of_left);
-    }
-  }
-}
-
-/// qkv_gradient_ from mixed_gradient_. With P the probabilities, O = P V and S = Q K^T / sqrt(head
-/// size): dP = dO V^T, dV = P^T dO, dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(head size), dK
-/// = dS^T Q / sqrt(head size).
-template <class Scalar>
-void basic_decoder<Scalar>::attention_backward(const block_states& s) {
-  const std::size_t size = shape_.head_size, key_column = shape_.query_size();
-  const std::size_t value_column = key_column + shape_.kv_size(),
-                    shared = shape_.heads / shape_.kv_heads;
-  const std::size_t step = shape_.qkv_size();
-  const Scalar scale = 1 / std::sqrt(static_cast<Scalar>(size));
-  for (std::size_t sequence = 0; sequence < sequences_; ++sequence) {
-    const std::size_t first = sequence * length_;
-    for (std::size_t head = 0; head < shape_.heads; ++head) {
-      const result sum = head % shared == 0 ? result::written : result::added;
-      const std::size_t key_at = key_column + head / shared * size,
-                        value_at = value_column + head / shared * size;
-      const auto query = part_of(s.qkv, first, length_, head * size, size);
-      const auto key = part_of(s.qkv, first, length_, key_at, size);
-      const auto value = part_of(s.qkv, first, length_, value_at, size);
-      const auto out = part_of(mixed_gradient_, first, length_, head * size, size);
-      const std::size_t row = (sequence * shape_.heads + head) * length_;
-      const auto probabilities = part_of(s.probabilities, row, length_, 0, length_);
-
-      multiply_(probabilities.transposed(), out, &qkv_gradient_(index(first), index(value_at)),
-                step, sum, skip::below_diagonal_of_left);
-      multiply_(out, value.transposed(), score_gradient_.data(), length_, result::written,
-                skip::above_diagonal_of_result);
-      for (std::size_t t = 0; t < length_; ++t) {
-        const std::size_t position = positions_[first + t];
-        Scalar* const begin = &score_gradient_(index(t), 0);
-        const const_row<Scalar> p(probabilities.data + t * length_ + t - position,
-                                  index(position + 1));
-        row_array<Scalar> gradient(begin + t - position, index(position + 1));
-        const Scalar mean = (p * gradient).sum();
-        gradient = p * (gradient - mean) * scale;
-        std::fill(begin, begin + t - position, Scalar{0});
-        std::fill(begin + t + 1, begin + length_, Scalar{0});
-      }
-      multiply_(all_of(score_gradient_), key, &qkv_gradient_(index(first), index(head * size)),
-                step, result::written, skip::above_diagonal_of_left);
-      multiply_(all_of(score_gradient_).transposed(), query,
-                &qkv_gradient_(index(first), index(key_at)), step, sum,
-                skip::below_diagonal_of_left);
-    }
+output_widths basic_decoder<Scalar>::widths_of(input_of which) const noexcept {
+  switch (which) {
+    case input_of::qkv:
+      return {shape_.query_size(), shape_.kv_size(), shape_.kv_size()};
+    case input_of::gate_up:
+      return {shape_.feed_forward, shape_.feed_forward, 0};
+    default:
+      return {shape_.hidden, 0, 0};
   }
 }
 
 template <class Scalar>
-void basic_decoder<Scalar>::quantize_input(matrix& input) const {
-  if constexpr (std::is_same_v<Scalar, float>) {
-    if (quantization_.activation_group != 0) {
-      quantize_groups({input.data(), tokens_, static_cast<std::size_t>(input.cols())},
-                      quantization_.activation_group);
-    }
+void basic_decoder<Scalar>::norm_product(block_states& s, input_of which, matrix& out) {
+  if (!shape_.output_norms) return;
+  normed_outputs<Scalar>& n = s.normed[static_cast<std::size_t>(which)];
+  output_norm(widths_of(which), out, n);
+  n.values = out;
+}
+
+/// sum += input W^T, or its layer norm.
+template <class Scalar>
+void basic_decoder<Scalar>::add_branch(block_states& s, input_of which, const matrix& input,
+                                       const Scalar* w, bool again, matrix& sum) {
+  const auto factors = weight(w, shape_.hidden, static_cast<std::size_t>(input.cols()));
+  if (!shape_.output_norms) {
+    if (!again)
+      multiply_(all_of(input), factors.transposed(), sum.data(), shape_.hidden, result::added);
+    return;
   }
+  normed_outputs<Scalar>& n = s.normed[static_cast<std::size_t>(which)];
+  multiply_(all_of(input), factors.transposed(), n.values.data(), shape_.hidden, result::written);
+  output_norm(widths_of(which), n.values, n);
+  if (!again) sum += n.values;
+}
+
+/// Of the product that add_branch adds, from that of the sum.
+template <class Scalar>
+auto basic_decoder<Scalar>::branch_gradient(const block_states& s, input_of which)
+    -> const matrix& {
+  if (!shape_.output_norms) return stream_gradient_;
+  branch_gradient_ = stream_gradient_;
+  output_norm_backward(s.normed[static_cast<std::size_t>(which)], widths_of(which),
+                       branch_gradient_);
+  return branch_gradient_;
 }
 
 template <class Scalar>
 void basic_decoder<Scalar>::block_forward(std::size_t i, const Scalar* w, bool again) {
   const std::size_t hidden = shape_.hidden, qkv_size = shape_.qkv_size(),
-                    query_size = shape_.query_size(), wide = shape_.feed_forward;
+                    wide = shape_.feed_forward;
   const Scalar epsilon = static_cast<Scalar>(shape_.norm_epsilon);
   block_states& s = states_of(i);
   clock_.enter(step_part::norms);
   rms_norm(streams_[i], w + at_.attention_norm, epsilon, s.attention_input, s.attention_factor);
   clock_.enter(step_part::states);
-  quantize_input(s.attention_input);
+  quantize_input(i, input_of::qkv, w, s.attention_input);
   clock_.enter(step_part::linear);
   multiply_(all_of(s.attention_input), weight(w + at_.qkv, qkv_size, hidden).transposed(),
             s.qkv.data(), qkv_size, result::written);
   clock_.enter(step_part::norms);
+  norm_product(s, input_of::qkv, s.qkv);
   if (shape_.biases) s.qkv.array().rowwise() += const_row<Scalar>(w + at_.bias, index(qkv_size));
   if (shape_.has_head_norms()) norm_heads(s, w + at_.head_norms);
   turn_heads(s.qkv, 1);
   clock_.enter(step_part::states);
-  if constexpr (std::is_same_v<Scalar, float>) {
-    if (quantization_.cache) {
-      quantize_groups({s.qkv.data() + query_size, tokens_, 2 * shape_.kv_size(), qkv_size},
-                      std::min<std::size_t>(shape_.head_size, 128));
-    }
-  }
+  quantize_cache(s.qkv);
   clock_.enter(step_part::attention);
   attention(s);
   clock_.enter(step_part::states);
-  quantize_input(s.mixed);
+  quantize_input(i, input_of::output, w, s.mixed);
   clock_.enter(step_part::linear);
   s.between = streams_[i];
-  multiply_(all_of(s.mixed), weight(w + at_.output, hidden, query_size).transposed(),
-            s.between.data(), hidden, result::added);
+  add_branch(s, input_of::output, s.mixed, w + at_.output, false, s.between);
 
   clock_.enter(step_part::norms);
   rms_norm(s.between, w + at_.feed_norm, epsilon, s.feed_input, s.feed_factor);
   clock_.enter(step_part::states);
-  quantize_input(s.feed_input);
+  quantize_input(i, input_of::gate_up, w, s.feed_input);
   clock_.enter(step_part::linear);
   multiply_(all_of(s.feed_input), weight(w + at_.gate_up, 2 * wide, hidden).transposed(),
             s.gate_up.data(), 2 * wide, result::written);
+  norm_product(s, input_of::gate_up, s.gate_up);
   clock_.enter(step_part::gates);
   for (Index t = 0; t < index(tokens_); ++t) {
     const auto gate = s.gate_up.row(t).head(index(wide)).array(),
@@ -318,13 +216,10 @@ void basic_decoder<Scalar>::block_forward(std::size_t i, const Scalar* w, bool a
     s.product.row(t).array() = gate / (1 + (-gate).exp()) * up;
   }
   clock_.enter(step_part::states);
-  quantize_input(s.product);
+  quantize_input(i, input_of::down, w, s.product);
   clock_.enter(step_part::linear);
-  if (!again) {
-    streams_[i + 1] = s.between;
-    multiply_(all_of(s.product), weight(w + at_.down, hidden, wide).transposed(),
-              streams_[i + 1].data(), hidden, result::added);
-  }
+  if (!again) streams_[i + 1] = s.between;
+  add_branch(s, input_of::down, s.product, w + at_.down, again, streams_[i + 1]);
   clock_.leave();
 }
 
@@ -379,7 +274,7 @@ void basic_decoder<Scalar>::forward(const pages& w, std::span<const std::int32_t
   rms_norm(streams_.back(), w.tail(), static_cast<Scalar>(shape_.norm_epsilon), output_input_,
            output_factor_);
   clock_.enter(step_part::states);
-  quantize_input(output_input_);
+  quantize_head_input();
   clock_.leave();
 }
 
@@ -399,8 +294,9 @@ template <class Scalar>
 void basic_decoder<Scalar>::block_backward(std::size_t i, const Scalar* w, Scalar* sums) {
   const std::size_t wide = shape_.feed_forward;
   const block_states& s = states_of(i);
-  linear_backward(all_of(stream_gradient_), s.product, w + at_.down, sums + at_.down,
-                  product_gradient_);
+  linear_backward(all_of(branch_gradient(s, input_of::down)), s.product, w + at_.down,
+                  sums + at_.down, product_gradient_);
+  quantize_input_backward(s, input_of::down, w, sums, product_gradient_);
   clock_.enter(step_part::gates);
   for (Index t = 0; t < index(tokens_); ++t) {
     const auto gate = s.gate_up.row(t).head(index(wide)).array(),
@@ -412,14 +308,20 @@ void basic_decoder<Scalar>::block_backward(std::size_t i, const Scalar* w, Scala
     gate_gradient = out * up * up_gradient * (1 + gate * (1 - up_gradient));
     up_gradient *= out * gate;
   }
+  if (shape_.output_norms) {
+    output_norm_backward(s.normed[static_cast<std::size_t>(input_of::gate_up)],
+                         widths_of(input_of::gate_up), gate_up_gradient_);
+  }
   linear_backward(all_of(gate_up_gradient_), s.feed_input, w + at_.gate_up, sums + at_.gate_up,
                   normed_gradient_);
+  quantize_input_backward(s, input_of::gate_up, w, sums, normed_gradient_);
   clock_.enter(step_part::norms);
   rms_norm_backward(s.between, s.feed_factor, w + at_.feed_norm, normed_gradient_, stream_gradient_,
                     sums + at_.feed_norm);
 
-  linear_backward(all_of(stream_gradient_), s.mixed, w + at_.output, sums + at_.output,
-                  mixed_gradient_);
+  linear_backward(all_of(branch_gradient(s, input_of::output)), s.mixed, w + at_.output,
+                  sums + at_.output, mixed_gradient_);
+  quantize_input_backward(s, input_of::output, w, sums, mixed_gradient_);
   clock_.enter(step_part::attention);
   attention_backward(s);
   clock_.enter(step_part::norms);
@@ -429,8 +331,13 @@ void basic_decoder<Scalar>::block_backward(std::size_t i, const Scalar* w, Scala
     row_array<Scalar> bias(sums + at_.bias, qkv_gradient_.cols());
     for (Index t = 0; t < index(tokens_); ++t) bias += qkv_gradient_.row(t).array();
   }
+  if (shape_.output_norms) {
+    output_norm_backward(s.normed[static_cast<std::size_t>(input_of::qkv)],
+                         widths_of(input_of::qkv), qkv_gradient_);
+  }
   linear_backward(all_of(qkv_gradient_), s.attention_input, w + at_.qkv, sums + at_.qkv,
                   normed_gradient_);
+  quantize_input_backward(s, input_of::qkv, w, sums, normed_gradient_);
   clock_.enter(step_part::norms);
   rms_norm_backward(streams_[i], s.attention_factor, w + at_.attention_norm, normed_gradient_,
                     stream_gradient_, sums + at_.attention_norm);

@@ -2,6 +2,7 @@
 /// Forward and backward pass of a Llama, Qwen2 or Qwen3 decoder over whole sequences.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,6 +12,7 @@
 
 #include "head.hpp"
 #include "matrix_parts.hpp"
+#include "output_norm.hpp"
 #include "parameters.hpp"
 #include "product.hpp"
 #include "step_clock.hpp"
@@ -18,15 +20,32 @@
 
 namespace qad {
 
-/// What of the states is fake-quantized on the way: int8 by the largest magnitude. The backward
-/// pass takes rounding for the identity.
+/// What is noted of the blocks' inputs on the way: see basic_decoder::noted.
+enum class noted { nothing, magnitude, projection };
+
+/// What of the states is fake-quantized on the way. The backward pass takes rounding for the
+/// identity, but for that under trained steps.
 struct state_quantization {
-  std::size_t activation_group =
-      0;  ///< columns of a linear layer's input that share a scale; 0: not quantized
-  /// Keys (after their turn) and values; 128 elements, or a head's if those are fewer, share a
-  /// scale.
+  /// Columns of a linear layer's input, the head's too, that share a scale of int8 by the largest
+  /// magnitude; 0: not quantized.
+  std::size_t activation_group = 0;
+  /// Keys (after their turn) and values in int8; 128 elements, or a head's if those are fewer,
+  /// share a scale.
   bool cache = false;
+  /// Inputs of the blocks' matrices in 4 bits with a zero, a scale for each token.
+  bool four_bits = false;
+  /// Keys and values so, a scale for each head.
+  bool four_bit_cache = false;
+  /// Inputs of the blocks' matrices on so many levels, an odd number from 3 to 17, under the steps
+  /// that the block has as "input_steps"; 0: none.
+  int input_levels = 0;
+  noted notes = noted::nothing;
 };
+
+/// What matrices of a block are multiplied with; each has a step where steps are trained.
+enum class input_of : std::size_t { qkv, output, gate_up, down };
+inline constexpr std::size_t inputs_of_block = 4;
+inline constexpr const char* input_steps = "input_steps";
 
 /// What is kept of the blocks for a backward pass: all states; their inputs alone, from which the
 /// backward pass computes the rest again; or nothing (a teacher's).
@@ -77,6 +96,10 @@ class basic_decoder {
                 std::span<const er::matrix_view<const Scalar>> hidden_gradients,
                 weights& gradient_sum);
 
+  /// Of the last forward pass, for each block and input: its mean magnitude; or, of input_levels,
+  /// the factor of its step on the way to two levels fewer (er::projection_factor).
+  [[nodiscard]] std::span<const double> noted_of_inputs() const noexcept { return noted_; }
+
   /// Where the time went.
   [[nodiscard]] step_clock& clock() noexcept { return clock_; }
   [[nodiscard]] const step_clock& clock() const noexcept { return clock_; }
@@ -96,13 +119,16 @@ class basic_decoder {
     matrix between;          ///< x after the attention
     matrix feed_input;       ///< n, as quantized
     matrix gate_up;
-    matrix product;                        ///< silu(gate) * up, as quantized
-    vector attention_factor, feed_factor;  ///< 1 / rms of each token
-    vector head_factor;                    ///< 1 / rms of each token's heads; Qwen3
+    matrix product;                           ///< silu(gate) * up, as quantized
+    vector attention_factor, feed_factor;     ///< 1 / rms of each token
+    vector head_factor;                       ///< 1 / rms of each token's heads; Qwen3
+    std::array<matrix, inputs_of_block> raw;  ///< inputs before they were quantized by steps
+    std::array<normed_outputs<Scalar>, inputs_of_block> normed;  ///< with layer norms
   };
   /// Where a block's weights lie in it.
   struct block_offsets {
-    std::size_t attention_norm, qkv, bias, head_norms, output, feed_norm, gate_up, down;
+    std::size_t attention_norm, qkv, bias, head_norms, output, feed_norm, gate_up, down,
+        input_steps;
   };
 
   static factor<Scalar> weight(const Scalar* at, std::size_t out, std::size_t in) noexcept {
@@ -113,7 +139,16 @@ class basic_decoder {
   }
   void fill_turns(const Scalar* divisors);
   void set_positions(std::span<const std::uint32_t> positions);
-  void quantize_input(matrix& input) const;
+  void quantize_input(std::size_t block, input_of which, const Scalar* w, matrix& input);
+  void quantize_input_backward(const block_states& s, input_of which, const Scalar* w, Scalar* sums,
+                               matrix& gradient);
+  void quantize_head_input();
+  void quantize_cache(matrix& qkv) const;
+  [[nodiscard]] output_widths widths_of(input_of which) const noexcept;
+  void norm_product(block_states& s, input_of which, matrix& out);
+  void add_branch(block_states& s, input_of which, const matrix& input, const Scalar* w, bool again,
+                  matrix& sum);
+  const matrix& branch_gradient(const block_states& s, input_of which);
   /// streams_[i + 1] from streams_[i], or where `again` is set the states alone.
   void block_forward(std::size_t i, const Scalar* w, bool again);
   void block_backward(std::size_t i, const Scalar* w, Scalar* sums);
@@ -139,7 +174,9 @@ class basic_decoder {
   vector output_factor_;
   matrix stream_gradient_, normed_gradient_, qkv_gradient_, mixed_gradient_, gate_up_gradient_,
       product_gradient_;
-  matrix score_gradient_;     ///< of one head and sequence
+  matrix score_gradient_;   ///< of one head and sequence
+  matrix branch_gradient_;  ///< before a layer norm
+  std::vector<double> noted_;
   std::vector<Scalar> room_;  ///< of a block's weights
   multiplier<Scalar> multiply_;
   step_clock clock_;

@@ -319,7 +319,7 @@ class experiment {
     t.recipe = r.recipe;
     t.logits_loss = r.logits_loss;
     t.features = r.features;
-    t.features_absolute = true;  // as published
+    t.feature_form = features_by::absolute;  // as published
     if (r.how == method::qad && r.features) t.feature_weight = options_.feature_weight;
     t.seed = seed + 1;
     t.threads = 1;

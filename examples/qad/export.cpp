@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -77,10 +78,11 @@ storage storage_of(const shape& s, std::string_view recipe, std::size_t group) {
   return sum;
 }
 
-std::size_t export_model(const parameters& master, std::string_view recipe,
-                         const llm::vocabulary& words, std::string_view title,
-                         const std::filesystem::path& output, std::size_t group) {
-  const er::recipe how = storage_recipe(recipe, master.shape(), group);
+namespace {
+
+std::size_t write_model(const parameters& master, const layer_form& form, std::string_view recipe,
+                        const llm::vocabulary& words, std::string_view title,
+                        const std::filesystem::path& output) {
   if (words.tokens.size() != master.shape().vocabulary) {
     throw std::invalid_argument("the tokenizer has " + std::to_string(words.tokens.size()) +
                                 " tokens and the model " +
@@ -89,20 +91,24 @@ std::size_t export_model(const parameters& master, std::string_view recipe,
   er::gguf_writer writer;
   writer.set_string("general.name", title);
   writer.set_u32("general.file_type",
-                 er::gguf_file_type(recipe == "none" ? er::ggml_type::f16 : er::ggml_type::i8));
-  writer.set_string(llm::recipe_key, how.name);
-  llm::add_geometry(writer, geometry_of(master.shape()));
+                 er::gguf_file_type(recipe == "w16" ? er::ggml_type::f16 : er::ggml_type::i8));
+  writer.set_string(llm::recipe_key, recipe);
+  llm::add_geometry(writer, geometry_of(master.shape().plain()));
   llm::write_vocabulary(writer, words);
 
   std::deque<er::any_matrix> matrices;  // the writer refers to them
-  for (const parameters::entry& e : master.entries()) {
+  const std::vector<weight_entry> stored = weight_layout(master.shape().plain());
+  for (std::size_t i = 0; i < master.entries().size(); ++i) {
+    const weight_entry& e = master.entries()[i];
+    const bool known = std::ranges::any_of(
+        stored, [&](const weight_entry& other) { return other.name == e.name; });
+    if (!known) continue;  // a part of what is beside it
     if (e.is_vector()) {
       writer.add_tensor(e.name, er::ggml_type::f32, {e.cols},
                         std::as_bytes(master.values().subspan(e.offset, e.cols)));
       continue;
     }
-    const er::any_matrix& m =
-        matrices.emplace_back(er::any_matrix::pack(format_of(how, e.name), master.view(e)));
+    const er::any_matrix& m = matrices.emplace_back(form.packed(i, master));
     if (m.is_dense()) {
       writer.add_tensor(e.name, er::ggml_type::f16, {e.cols, e.rows}, m.bytes());
     } else {
@@ -111,6 +117,30 @@ std::size_t export_model(const parameters& master, std::string_view recipe,
   }
   writer.write(output);
   return std::filesystem::file_size(output);
+}
+
+}  // namespace
+
+er::matrix_format storage_format(const shape& s, std::string_view recipe, const std::string& weight,
+                                 std::size_t group) {
+  return format_of(storage_recipe(recipe, s, group), weight);
+}
+
+std::size_t export_model(const parameters& master, const layer_form& form,
+                         const llm::vocabulary& words, std::string_view title,
+                         const std::filesystem::path& output) {
+  return write_model(master, form, "w16", words, title, output);
+}
+
+std::size_t export_model(const parameters& master, std::string_view recipe,
+                         const llm::vocabulary& words, std::string_view title,
+                         const std::filesystem::path& output, std::size_t group) {
+  const er::recipe how = storage_recipe(recipe, master.shape(), group);
+  training_options options;
+  options.how = method::rounding;
+  options.recipe = recipe;
+  options.group = group;
+  return write_model(master, *make_form(master.shape(), options), how.name, words, title, output);
 }
 
 }  // namespace qad

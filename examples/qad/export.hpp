@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "layer_form.hpp"
 #include "llm/tokenizer.hpp"
 #include "parameters.hpp"
 #include "quantization.hpp"
@@ -33,6 +34,16 @@ struct storage {
 /// Storage under a recipe: packed in groups of so many columns, ternary codes at 1.6 bits. "none"
 /// is stored as float16. Of int3 and int2, which nothing packs, what codes and scales would take.
 storage storage_of(const shape& s, std::string_view recipe, std::size_t group = group_columns);
+
+/// The format of a weight under a recipe, ternary codes at 1.6 bits.
+er::matrix_format storage_format(const shape& s, std::string_view recipe, const std::string& weight,
+                                 std::size_t group);
+
+/// Writes a student of a method with a form of its own: matrices as the form stores them, the rest
+/// in float. As below; throws std::invalid_argument, saying why, where no format holds them.
+std::size_t export_model(const parameters& master, const layer_form& form,
+                         const llm::vocabulary& words, std::string_view title,
+                         const std::filesystem::path& output);
 
 /// Writes the model: every matrix packed from its float weights by the rule
 /// it was trained under, so that levels and scales are the ones of the last step's forward pass.

@@ -58,6 +58,7 @@ std::vector<weight_entry> weight_layout(const shape& s) {
     add(block + "ffn_gate.weight", s.feed_forward, s.hidden);
     add(block + "ffn_up.weight", s.feed_forward, s.hidden);
     add(block + "ffn_down.weight", s.hidden, s.feed_forward);
+    for (const beside_entry& e : s.beside) add(block + e.name, 1, e.size);
   }
   add("output_norm.weight", 1, s.hidden);
   if (!s.tied_head) add("output.weight", s.vocabulary, s.hidden);
@@ -68,8 +69,8 @@ std::vector<weight_entry> weight_layout(const shape& s) {
 std::size_t block_offset(const shape& s, std::size_t i) noexcept {
   const std::size_t vectors =
       2 * s.hidden + (s.biases ? s.qkv_size() : 0) + (s.has_head_norms() ? 2 * s.head_size : 0);
-  const std::size_t block =
-      vectors + s.hidden * (s.qkv_size() + s.query_size() + 3 * s.feed_forward);
+  std::size_t block = vectors + s.hidden * (s.qkv_size() + s.query_size() + 3 * s.feed_forward);
+  for (const beside_entry& e : s.beside) block += e.size;
   return s.vocabulary * s.hidden + i * block;
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,13 @@
 namespace qad {
 
 namespace er = edgerazor;
+
+/// Numbers that every block has beside its weights, trained with them: see layer_form.
+struct beside_entry {
+  std::string name;  ///< "attn_q.input_scale", without the block's
+  std::size_t size;
+  friend bool operator==(const beside_entry&, const beside_entry&) = default;
+};
 
 /// A decoder of one of the architectures that examples/llm runs.
 struct shape {
@@ -32,7 +40,17 @@ struct shape {
   bool tied_head = true;       ///< the embedding is the head's matrix too
   bool biases = false;         ///< of query, key and value
   bool rope_divisors = false;  ///< one for each pair divides its frequency (Llama 3.1's)
+  // A student's alone, of some methods of training.
+  std::vector<beside_entry> beside = {};
+  bool output_norms = false;  ///< a layer norm, before the bias, behind every matrix of the blocks
 
+  /// The same without what only students have.
+  [[nodiscard]] shape plain() const {
+    shape result = *this;
+    result.beside.clear();
+    result.output_norms = false;
+    return result;
+  }
   [[nodiscard]] std::size_t query_size() const noexcept { return heads * head_size; }
   [[nodiscard]] std::size_t kv_size() const noexcept { return kv_heads * head_size; }
   /// Rows of query, key and value together.
@@ -68,6 +86,7 @@ struct weight_entry {
 ///     blk.0.{attn_q, attn_k, attn_v}.bias            with biases
 ///     blk.0.{attn_q_norm, attn_k_norm}.weight        Qwen3
 ///     blk.0.{attn_output, ffn_norm, ffn_gate, ffn_up, ffn_down}.weight
+///     blk.0.*                                        shape::beside, as vectors
 ///     ...
 ///     output_norm.weight
 ///     output.weight                                  where the embedding is not the head
@@ -122,15 +141,21 @@ class basic_parameters final : public weight_pages<Scalar> {
   }
 
   /// A copy of all of them.
-  explicit basic_parameters(const weight_pages<Scalar>& from) : basic_parameters(from.shape()) {
+  explicit basic_parameters(const weight_pages<Scalar>& from)
+      : basic_parameters(from.shape(), from) {}
+  /// A copy into a model of the shape `s`, which differs from theirs by what a block has beside:
+  /// that is 0. Fails where it differs by more.
+  basic_parameters(const qad::shape& s, const weight_pages<Scalar>& from) : basic_parameters(s) {
+    if (!(s == from.shape() || s.plain() == from.shape()))
+      throw std::invalid_argument("decoder: weights of another shape");
     std::vector<Scalar> room;
-    const auto copy = [this](const Scalar* source, std::size_t begin, std::size_t end) {
-      std::copy_n(source, end - begin, values_.data() + begin);
-    };
-    copy(from.embedding(), 0, block_offset(0));
+    const std::size_t block =
+        qad::block_offset(from.shape(), 1) - qad::block_offset(from.shape(), 0);
+    std::copy_n(from.embedding(), block_offset(0), values_.data());
     for (std::size_t i = 0; i < shape_.layers; ++i)
-      copy(from.block(i, room), block_offset(i), block_offset(i + 1));
-    copy(from.tail(), block_offset(shape_.layers), values_.size());
+      std::copy_n(from.block(i, room), block, values_.data() + block_offset(i));
+    const std::size_t tail = block_offset(shape_.layers);
+    std::copy_n(from.tail(), values_.size() - tail, values_.data() + tail);
   }
 
   [[nodiscard]] const qad::shape& shape() const noexcept override { return shape_; }

@@ -129,7 +129,8 @@ void save(trainer& run, const std::filesystem::path& path, const llm::vocabulary
 
 std::string name_of(const run_options& options) {
   std::string name = name_of(options.training.how);
-  if (options.training.how != method::teacher) name += " " + options.training.recipe;
+  if (options.training.recipe != "none" || options.training.how == method::rounding)
+    name += " " + options.training.recipe;
   return name;
 }
 
@@ -272,10 +273,19 @@ quality measure(const running_model& model, const weight_pages<float>* teacher,
 quality measure(const parameters& master, std::string_view recipe,
                 const weight_pages<float>* teacher, const run_options& options, const corpus& text,
                 std::size_t window) {
-  const weight_quantizer rule(master.shape(), recipe, options.training.group);
+  training_options how = options.training;
+  how.how = method::rounding;
+  how.recipe = recipe;
+  return measure(master, *make_form(master.shape(), how), teacher, options, text, window);
+}
+
+quality measure(const parameters& master, const layer_form& form,
+                const weight_pages<float>* teacher, const run_options& options, const corpus& text,
+                std::size_t window) {
+  const std::size_t last = options.training.steps - 1;
   parameters quantized(master.shape());
-  rule.apply(master, quantized);
-  return measure({&quantized, rule.states()}, teacher, options, text, window);
+  for (std::size_t i = 0; i < master.entries().size(); ++i) form.apply(i, master, quantized, last);
+  return measure({&quantized, form.states(last)}, teacher, options, text, window);
 }
 
 std::uint64_t batch_seed(const training_options& options) noexcept {

@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "evaluate.hpp"
+#include "layer_form.hpp"
 #include "packed_batches.hpp"
 #include "parameters.hpp"
 #include "run_logs.hpp"
@@ -41,6 +42,10 @@ divided_text text_of(const run_options& options);
 /// `teacher` may be null.
 quality measure(const running_model& model, const weight_pages<float>* teacher,
                 const run_options& options, const corpus& text, std::size_t window = 0);
+/// The same of trained weights, as the form of their run or of a recipe makes them at the end.
+quality measure(const parameters& master, const layer_form& form,
+                const weight_pages<float>* teacher, const run_options& options, const corpus& text,
+                std::size_t window = 0);
 /// The same of float weights that are rounded by a recipe.
 quality measure(const parameters& master, std::string_view recipe,
                 const weight_pages<float>* teacher, const run_options& options, const corpus& text,

@@ -8,6 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "layer_form.hpp"
 #include "llm/utf8.hpp"
 #include "support/number.hpp"
 #include "support/system.hpp"
@@ -20,17 +21,14 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<method, const char*>, 4> methods{{{method::teacher, "teacher"},
+constexpr std::array<std::pair<method, const char*>, 8> methods{{{method::teacher, "teacher"},
                                                                  {method::rounding, "rounding"},
                                                                  {method::qat, "qat"},
-                                                                 {method::qad, "qad"}}};
-
-method method_from_json(const std::string& name) {
-  for (const auto& [how, known] : methods) {
-    if (name == known) return how;
-  }
-  throw er::io_error("no method is called " + er::quoted(name));
-}
+                                                                 {method::qad, "qad"},
+                                                                 {method::onebit, "onebit"},
+                                                                 {method::bwta, "bwta"},
+                                                                 {method::lbllm, "lbllm"},
+                                                                 {method::zeroqat, "zeroqat"}}};
 
 llm::architecture architecture_from_json(const std::string& name) {
   if (const auto arch = llm::find_architecture(name)) return *arch;
@@ -58,6 +56,13 @@ const char* name_of(method how) {
       ->second;
 }
 
+method method_named(const std::string& name) {
+  for (const auto& [how, known] : methods) {
+    if (name == known) return how;
+  }
+  throw er::io_error("no method is called " + er::quoted(name));
+}
+
 json to_json(const run_options& o) {
   const shape& m = o.model;
   const training_options& t = o.training;
@@ -67,7 +72,9 @@ json to_json(const run_options& o) {
   run["logits_loss"] = t.logits_loss;
   run["gamma_scope"] = t.gamma_scope;
   run["features"] = t.features;
-  run["features_absolute"] = t.features_absolute;
+  run["features_absolute"] = t.feature_form == features_by::absolute;
+  if (t.feature_form == features_by::cosine) run["features_cosine"] = true;
+  if (!t.output_norms) run["output_norms"] = false;
   run["task_weight"] = t.task_weight;
   run["logits_weight"] = t.logits_weight;
   run["feature_weight"] = t.feature_weight;
@@ -224,7 +231,19 @@ void require_valid(const run_options& o) {
   require("norm_epsilon", o.model.norm_epsilon, {1e-30f, 1.0f});
   require_valid(o.model);
   require_shares(t);
-  if (t.how == method::qad) {
+  if (has_own_form(t.how)) {
+    if (t.recipe != "none") {
+      throw std::invalid_argument(std::string{"the method "} + name_of(t.how) +
+                                  " has a form of its own, and no recipe");
+    }
+    if (const auto form = make_form(o.model, t); t.measures_gamma() && form->without_backward()) {
+      throw std::invalid_argument(std::string{"the method "} + name_of(t.how) +
+                                  " has no backward pass, and no gamma of a batch");
+    }
+  }
+  if (!t.output_norms && t.how != method::onebit)
+    throw std::invalid_argument("layer norms behind matrices are the method onebit's alone");
+  if (t.distills()) {
     const bool logits = t.logits_loss != "none" && t.logits_weight > 0;
     if (t.logits_loss == "eakld") require("confidence_k", t.confidence_k, {2, o.model.vocabulary});
     if (t.features) require("feature_layers", t.feature_layers, support::positive);
@@ -236,9 +255,9 @@ void require_valid(const run_options& o) {
           "some weight, and no hidden states");
     }
   }
-  if (t.stored_teacher && (t.how != method::qad || o.data.size() > 1)) {
+  if (t.stored_teacher && (!t.distills() || o.data.size() > 1)) {
     throw std::invalid_argument(
-        "a file of a teacher's top k is for the method qad, as its only data");
+        "a file of a teacher's top k is for a method that distills, as its only data");
   }
   if (!o.data.empty() && (t.how == method::rounding || t.how == method::teacher)) {
     throw std::invalid_argument(std::string{"the method "} + name_of(t.how) +
@@ -274,12 +293,16 @@ run_options run_options_from_json(const json& data) {
     shape& m = o.model;
     training_options& t = o.training;
     const json run = data.value("run", json::object());
-    t.how = method_from_json(member<std::string>(run, "method"));
+    t.how = method_named(member<std::string>(run, "method"));
     take(run, "recipe", t.recipe);
     take(run, "logits_loss", t.logits_loss);
     take(run, "gamma_scope", t.gamma_scope);
     take(run, "features", t.features);
-    take(run, "features_absolute", t.features_absolute);
+    const bool cosine = run.contains("features_cosine") && member<bool>(run, "features_cosine");
+    t.feature_form = member<bool>(run, "features_absolute") ? features_by::absolute
+                     : cosine                               ? features_by::cosine
+                                                            : features_by::relative;
+    if (run.contains("output_norms")) take(run, "output_norms", t.output_norms);
     take(run, "task_weight", t.task_weight);
     take(run, "logits_weight", t.logits_weight);
     take(run, "feature_weight", t.feature_weight);

@@ -50,5 +50,7 @@ run_options run_options_from_json(const nlohmann::ordered_json& json);
 
 /// "qad", as options.json has it.
 const char* name_of(method how);
+/// Throws edgerazor::io_error where no method has the name.
+method method_named(const std::string& name);
 
 }  // namespace qad

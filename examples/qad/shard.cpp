@@ -2,6 +2,7 @@
 #include "shard.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -30,14 +31,13 @@ er::gamma_scope scope_named(const std::string& name) {
 
 }  // namespace
 
-shard::shard(const shape& s, const training_options& options, std::size_t shards)
+shard::shard(const shape& s, const training_options& options, std::size_t shards, pass use)
     : size_(s),
       options_(options),
       length_(window_of(s, options)),
       shards_(shards),
       scope_(scope_named(options.gamma_scope)),
-      model_(s, options.sequences / shards, length_,
-             options.recompute ? pass::recomputed : pass::training),
+      model_(s, options.sequences / shards, length_, use),
       gradient_(s),
       ids_(model_.tokens()),
       labels_(model_.tokens()),
@@ -47,10 +47,12 @@ shard::shard(const shape& s, const training_options& options, std::size_t shards
   workspace_.resize(
       er::fused_head<er::symmetric_kl>{.columns = logit_columns}.workspace_size(model_.tokens()));
   if (!options.distills() || options.stored_teacher) return;
-  teacher_.emplace(s, options.sequences / shards, length_, pass::inference);
+  teacher_.emplace(s.plain(), options.sequences / shards, length_, pass::inference);
   if (!options.features) return;
   hidden_gradients_.resize(s.layers + 1);
-  selected_.resize(std::min(options.feature_layers, s.layers));
+  const bool all = options.feature_form == features_by::cosine;
+  selected_.resize(all ? s.layers : std::min(options.feature_layers, s.layers));
+  if (all) std::iota(selected_.begin(), selected_.end(), std::size_t{0});
   scores_.resize(s.layers + 1);
   for (std::size_t i = 0; i < selected_.size(); ++i) feature_gradients_.push_back(room(s.hidden));
 }
@@ -145,31 +147,35 @@ er::fused_result shard::head_losses(const models_in_use& models, const Loss& los
       .loss_weight = options_.distills_logits() ? options_.logits_weight : 0,
       .columns = logit_columns};
   const er::matrix_view<const float> inputs = model_.head_input();
-  const er::matrix_view<float> gradient{input_gradient_.data(), inputs.rows, inputs.cols};
-  const auto own = model_.head(*models.student, &gradient_);
+  er::matrix_view<float> gradient{};
+  if (gradients_) gradient = {input_gradient_.data(), inputs.rows, inputs.cols};
+  const auto own = model_.head(*models.student, gradients_ ? &gradient_ : nullptr);
   if (!options_.distills()) return losses(inputs, own, inputs, own, tokens, gradient, workspace_);
   return losses(inputs, own, teacher_->head_input(), teacher_->head(*models.teacher), tokens,
                 gradient, workspace_);
 }
 
-/// The mean squared error of a layer's hidden states; relative: divided by the teacher's mean
-/// square.
+/// The distance of a layer's hidden states: see features_by.
 double shard::feature_loss(std::size_t layer, const er::token_batch& tokens) {
   const auto at = static_cast<std::size_t>(std::ranges::find(selected_, layer) - selected_.begin());
   const er::matrix_view<const float> target = hidden_states_[layer];
   const er::matrix_view<float> gradient{feature_gradients_[at].data(), target.rows, target.cols};
+  hidden_gradients_[layer] = gradient;
+  if (options_.feature_form == features_by::cosine)
+    return er::hidden_cosine{}(model_.hidden(layer), target, tokens, gradient).value;
   double scale = 1;
-  if (!options_.features_absolute) {
+  if (options_.feature_form == features_by::relative) {
     // Between tokens with a label is what is given, or padding.
     scale = 1 / std::max(mean_square(target, learned_), 1e-30);
   }
   er::token_batch scaled = tokens;
   scaled.upstream *= scale;
-  hidden_gradients_[layer] = gradient;
   return scale * er::hidden_mse{}(model_.hidden(layer), target, scaled, gradient).value;
 }
 
-void shard::backward(const models_in_use& models, double gamma, std::size_t samples) {
+void shard::measure(const models_in_use& models, double gamma, std::size_t samples,
+                    bool gradients) {
+  gradients_ = gradients;
   step_clock& time = model_.clock();
   time.enter(step_part::head);
   const auto shards = static_cast<double>(shards_);
@@ -208,15 +214,21 @@ void shard::backward(const models_in_use& models, double gamma, std::size_t samp
     hidden_states_.clear();
     for (std::size_t i = 0; i <= size_.layers; ++i) hidden_states_.push_back(teacher_->hidden(i));
     for (matrix& gradient : feature_gradients_) gradient.setZero();
-    const er::adaptive_layers select{.count = selected_.size()};
+    if (options_.feature_form != features_by::cosine) {
+      const er::adaptive_layers select{.count = selected_.size()};
+      select(std::span<const er::matrix_view<const float>>{hidden_states_}, scores_, selected_,
+             learned_);
+    }
     total.add_layers(
-        "features", options_.feature_weight,
-        select(std::span<const er::matrix_view<const float>>{hidden_states_}, scores_, selected_,
-               learned_),
+        "features", options_.feature_weight, selected_,
         [&](std::size_t layer, const er::token_batch& t) { return feature_loss(layer, t); });
   }
   parts_.assign(total.parts().begin(), total.parts().end());
   time.leave();
+}
+
+void shard::backward(const models_in_use& models, double gamma, std::size_t samples) {
+  measure(models, gamma, samples, true);
   model_.backward(*models.student, {input_gradient_.data(), model_.tokens(), size_.hidden},
                   hidden_gradients_, gradient_);
 }

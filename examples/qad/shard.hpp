@@ -41,9 +41,9 @@ struct models_in_use {
 /// a time. Shards of a batch share weights alone, so threads and processes may take one each.
 class shard {
  public:
-  /// `shards`: how many make a batch. Throws std::invalid_argument where options.gamma_scope is
-  /// none.
-  shard(const shape& s, const training_options& options, std::size_t shards);
+  /// `shards`: how many make a batch. `use`: inference for one that measures alone. Throws
+  /// std::invalid_argument where options.gamma_scope is none.
+  shard(const shape& s, const training_options& options, std::size_t shards, pass use);
 
   /// Tokens and labels of the windows: window_of + 1 tokens each, labels as trainer::step has them.
   /// Throws std::invalid_argument where a label is outside of the vocabulary.
@@ -55,6 +55,10 @@ class shard {
   /// Losses and their gradients. `gamma`: of the batch, where it measures one; `samples`: of the
   /// batch.
   void backward(const models_in_use& models, double gamma, std::size_t samples);
+  /// The losses alone.
+  void measure(const models_in_use& models, double gamma, std::size_t samples) {
+    measure(models, gamma, samples, false);
+  }
 
   [[nodiscard]] std::size_t samples() const noexcept { return sample_ends_.size(); }
   /// Of the teacher in this shard's tokens.
@@ -71,6 +75,7 @@ class shard {
   [[nodiscard]] matrix room(std::size_t cols) const {
     return matrix(static_cast<Eigen::Index>(model_.tokens()), static_cast<Eigen::Index>(cols));
   }
+  void measure(const models_in_use& models, double gamma, std::size_t samples, bool gradients);
   void measure_confidence(const models_in_use& models);
   er::fused_result stored_head_losses(const models_in_use& models, double gamma,
                                       const er::token_batch& tokens);
@@ -103,6 +108,7 @@ class shard {
   er::confidence_sums confidence_;
   std::vector<er::objective_part> parts_;
   double gamma_ = 0;
+  bool gradients_ = true;  ///< of the head are wanted
 };
 
 }  // namespace qad

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "layer_form.hpp"
 #include "stored_weights.hpp"
 #include "text_file.hpp"
 #include <edgerazor/core/contract.hpp>
@@ -19,7 +20,7 @@ trained_model load_run(const std::filesystem::path& folder, bool best) {
   }
   run_options options = run_options_from_json(read_json(folder / "options.json"));
   checkpoint saved = read_checkpoint(folder / (best ? "best" : "checkpoint"));
-  parameters weights(options.model);
+  parameters weights(student_shape(options.model, options.training));
   if (saved.weights.size() != weights.values().size()) {
     throw er::io_error(er::quoted(folder.string(), er::longest_path) + ": the checkpoint holds " +
                        std::to_string(saved.weights.size()) + " weights, options.json describes " +
@@ -46,6 +47,11 @@ teacher_model open_teacher(const std::filesystem::path& path) {
   teacher_model teacher;
   if (std::filesystem::exists(path / "options.json")) {
     trained_model run = load_run(path);
+    if (has_own_form(run.options.training.how)) {
+      throw er::io_error(er::quoted(path.string(), er::longest_path) +
+                         " holds a student of the method " + name_of(run.options.training.how) +
+                         ", whose trained weights are no model without its form");
+    }
     teacher.options = std::move(run.options);
     teacher.words = std::move(run.words);
     teacher.weights = std::make_unique<parameters>(std::move(run.weights));

@@ -16,8 +16,14 @@ namespace qad {
 
 /// teacher: float weights, cross-entropy. rounding: no training, the teacher's weights quantized.
 /// qat: quantized weights and states, cross-entropy. qad: the same with distillation from the
-/// teacher.
-enum class method { teacher, rounding, qat, qad };
+/// teacher. The others have a form of weights and states, and an objective, of their own: see
+/// layer_form.
+enum class method { teacher, rounding, qat, qad, onebit, bwta, lbllm, zeroqat };
+
+/// How far hidden states are from the teacher's. relative, absolute: the mean squared error of the
+/// layers that are selected, divided by the teacher's mean square or as published; cosine: 1 - cos
+/// of all layers' inputs.
+enum class features_by { relative, absolute, cosine };
 
 /// From a step on, counted from 0, another rate holds.
 struct rate_change {
@@ -34,13 +40,14 @@ struct training_options {
   std::string logits_loss = "eakld";  ///< qad: "eakld", "forward", "reverse" or "none"
   std::string gamma_scope =
       "batch";  ///< eakld: what shares a gamma: the whole "batch", each "sample" or each "token"
-  bool features = true;            ///< qad: the adaptive feature loss
-  bool features_absolute = false;  ///< as published; else relative to the teacher's mean square
+  bool features = true;  ///< qad: the adaptive feature loss
+  features_by feature_form = features_by::relative;
   double task_weight = 0.1, logits_weight = 2,
          feature_weight = 0.1;  ///< qad; qat and teacher: the task alone, times 1
   std::size_t confidence_k =
       16;  ///< eakld: the teacher's most likely tokens that its entropy is taken of
   std::size_t feature_layers = 3;  ///< how many layers the feature loss selects
+  bool output_norms = true;        ///< onebit: a layer norm behind each matrix
   /// qad: what the teacher says is in the steps' `packing`, and it does not run; without features.
   bool stored_teacher = false;
   double learning_rate = 3e-3;  ///< at the end of the warmup; then a cosine down to a tenth of it
@@ -70,7 +77,9 @@ struct training_options {
   }
   /// Shards that each process has; the first is that of its rank times as many.
   [[nodiscard]] std::size_t own_shards() const noexcept { return shards / processes(); }
-  [[nodiscard]] bool distills() const noexcept { return how == method::qad; }
+  [[nodiscard]] bool distills() const noexcept {
+    return how != method::teacher && how != method::rounding && how != method::qat;
+  }
   [[nodiscard]] bool distills_logits() const noexcept {
     return distills() && logits_loss != "none";
   }

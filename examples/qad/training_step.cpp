@@ -12,9 +12,11 @@
 #include <utility>
 
 #include "adamw.hpp"
+#include "layer_form.hpp"
 #include "sums.hpp"
 #include "support/threads.hpp"
 #include <edgerazor/core/printable.hpp>
+#include <edgerazor/distill/spsa.hpp>
 
 namespace qad {
 
@@ -23,11 +25,9 @@ struct trainer::parts {
         const weight_pages<float>* start)
       : options(o),
         length(window_of(s, o)),
-        master(teacher_weights == nullptr || o.how == method::teacher
-                   ? parameters(s)
-                   : parameters(start != nullptr ? *start : *teacher_weights)),
-        optimizer(s, o.moments),
-        quantizer(s, o.how == method::teacher ? "none" : o.recipe, o.group),
+        form(make_form(s, o)),
+        master(form->extended(s)),
+        optimizer(master.shape(), o.moments),
         teacher(teacher_weights) {
     if (o.how == method::rounding) throw std::invalid_argument("rounding trains nothing");
     require_shares(o);
@@ -38,9 +38,11 @@ struct trainer::parts {
         throw std::invalid_argument("a student needs a teacher to start from");
       if (!(teacher_weights->shape() == s))
         throw std::invalid_argument("the student's shape differs from its teacher's");
-      if (!(master.shape() == s))
+      if (start != nullptr && !(start->shape() == s))
         throw std::invalid_argument("the student starts from weights of another shape");
-      if (o.recipe != "none") quantized.emplace(s);
+      master = parameters(master.shape(), start != nullptr ? *start : *teacher_weights);
+      form->start(master);
+      if (!form->identity()) quantized.emplace(master.shape());
     }
     const auto known = {"eakld", "forward", "reverse", "none"};
     if (std::ranges::find(known, o.logits_loss) == known.end()) {
@@ -49,19 +51,68 @@ struct trainer::parts {
     }
     if (o.features && o.feature_layers == 0)
       throw std::invalid_argument("a feature loss over no layers");
-    if (o.stored_teacher && (o.how != method::qad || o.features)) {
+    if (o.stored_teacher && (!o.distills() || o.features)) {
       throw std::invalid_argument(
           "a stored teacher says what qad takes of its predictions, and has no hidden states");
     }
+    const pass use = form->without_backward() ? pass::inference
+                     : o.recompute            ? pass::recomputed
+                                              : pass::training;
     for (std::size_t i = 0; i < o.own_shards(); ++i)
-      pieces.push_back(std::make_unique<shard>(s, o, o.shards));
+      pieces.push_back(std::make_unique<shard>(master.shape(), o, o.shards, use));
   }
 
   [[nodiscard]] const parameters& in_use() const noexcept {
     return quantized ? *quantized : master;
   }
-  [[nodiscard]] models_in_use models() const noexcept {
-    return {&in_use(), quantizer.states(), teacher};
+  /// What a step runs with: `in_use` of its weights.
+  [[nodiscard]] models_in_use models(const state_quantization& states) const noexcept {
+    return {&in_use(), states, teacher};
+  }
+  /// What `from` becomes in a step, in `quantized`.
+  void apply(const parameters& from, std::size_t step) {
+    if (!quantized) return;
+    share(step_part::weights, from.entries().size(),
+          [&](std::size_t i) { form->apply(i, from, *quantized, step); });
+  }
+  [[nodiscard]] std::size_t last_step() const noexcept { return options.steps - 1; }
+
+  /// Means over all shards of what their last passes noted.
+  [[nodiscard]] std::vector<double> notes() const {
+    std::vector<double> own;
+    for (const auto& piece : pieces)
+      own.insert(own.end(), piece->model().noted_of_inputs().begin(),
+                 piece->model().noted_of_inputs().end());
+    const std::size_t count = own.size() / pieces.size();
+    const std::vector<double> all = of_all(own, count);
+    std::vector<double> means(count);
+    for (std::size_t i = 0; i < all.size(); ++i)
+      means[i % count] += all[i] / static_cast<double>(options.shards);
+    return means;
+  }
+  /// Weights along the random direction of a step, as far as the form moves them, `sign` times
+  /// their perturbation.
+  void perturb(float sign, parameters& out) const {
+    for (std::size_t i = 0; i < amounts.size(); ++i) {
+      const weight_entry& e = master.entries()[i];
+      directions().perturb(master.values().subspan(e.offset, e.size()), steps_done, e.offset,
+                           sign * amounts[i], out.values().subspan(e.offset, e.size()));
+    }
+  }
+  void measure_slope(const models_in_use& models, std::size_t samples);
+  void descend(std::size_t i, double rate);
+  [[nodiscard]] er::spsa directions() const noexcept { return {.seed = options.seed}; }
+  /// The batch's objective, after its shards have measured it.
+  [[nodiscard]] double loss() const {
+    std::vector<double> own;
+    for (const auto& piece : pieces) {
+      own.push_back(0);
+      for (const er::objective_part& part : piece->parts())
+        own.back() += part.weight == 0 ? 0 : part.weight * part.value;
+    }
+    double sum = 0;
+    for (const double one : of_all(own, 1)) sum += one;
+    return sum / static_cast<double>(options.shards);
   }
 
   /// work(i) for i below `count`, by all threads, its time noted.
@@ -100,16 +151,59 @@ struct trainer::parts {
 
   training_options options;
   std::size_t length;
+  std::unique_ptr<const layer_form> form;
   parameters master;
   adamw optimizer;
-  weight_quantizer quantizer;
   std::optional<parameters> quantized;
+  // Of a form without a backward pass.
+  std::optional<parameters> moved;
+  std::vector<float> amounts;  ///< perturbations of this step, by entry
+  double penalty = 0;          ///< of the form
   const weight_pages<float>* teacher;
   std::vector<std::unique_ptr<shard>> pieces;
   std::function<void(er::confidence_sums&)> merge_confidence;
   std::array<double, step_parts> shared_seconds{};  ///< of work that all threads share
   std::uint64_t steps_done = 0;
 };
+
+/// The slope along a random direction, times that direction, as the first shard's gradient.
+void trainer::parts::measure_slope(const models_in_use& models, std::size_t samples) {
+  const std::size_t threads = options.threads;
+  if (!moved) moved.emplace(master.shape());
+  amounts.resize(master.entries().size());
+  share(step_part::update, amounts.size(),
+        [&](std::size_t i) { amounts[i] = form->perturbation(i, master); });
+  double losses[2];
+  for (const int side : {0, 1}) {
+    perturb(side == 0 ? 1.0f : -1.0f, *moved);
+    apply(*moved, steps_done);
+    support::run_parts(pieces.size(), threads, [&](std::size_t i) {
+      pieces[i]->forward(models);
+      pieces[i]->measure(models, 0, samples);
+    });
+    losses[side] = loss();
+  }
+  // In units of the perturbations the direction is one of length 1 a weight.
+  const auto slope = static_cast<float>(er::spsa_slope(losses[0], losses[1], 1));
+  for (const auto& piece : pieces) std::ranges::fill(piece->gradient().values(), 0.0f);
+  if (options.ranks != nullptr && options.ranks->rank() != 0) return;
+  for (std::size_t i = 0; i < amounts.size(); ++i) {
+    if (amounts[i] == 0) continue;
+    const weight_entry& e = master.entries()[i];
+    const auto to = pieces[0]->gradient().values().subspan(e.offset, e.size());
+    directions().perturb(to, steps_done, e.offset, slope / amounts[i], to);
+  }
+}
+
+/// w -= rate * perturbation^2 * gradient.
+void trainer::parts::descend(std::size_t i, double rate) {
+  const auto amount = static_cast<double>(amounts[i]);
+  const auto factor = static_cast<float>(rate * amount * amount);
+  const weight_entry& e = master.entries()[i];
+  const auto gradient = std::as_const(pieces[0]->gradient()).values().subspan(e.offset, e.size());
+  const auto w = master.values().subspan(e.offset, e.size());
+  for (std::size_t k = 0; k < w.size(); ++k) w[k] -= factor * gradient[k];
+}
 
 trainer::trainer(const shape& s, const training_options& options,
                  const weight_pages<float>* teacher, const weight_pages<float>* start)
@@ -151,9 +245,16 @@ void trainer::compute_gradients(std::span<const std::int32_t> windows,
   std::size_t samples = p.options.sequences;
   for (std::size_t t = 0; t < packed.positions.size(); ++t)
     samples += t % p.length != 0 && packed.positions[t] == 0 ? 1 : 0;
-  static_cast<void>(weights_in_use());
   const std::size_t threads = p.options.threads;
-  const models_in_use models = p.models();
+  if (const noted notes = p.form->first_notes(); p.steps_done == 0 && notes != noted::nothing) {
+    p.apply(p.master, 0);
+    const models_in_use models = p.models({.notes = notes});
+    support::run_parts(own, threads, [&](std::size_t i) { p.pieces[i]->forward(models); });
+    p.form->take_notes(p.master, notes, p.notes());
+  }
+  const models_in_use models = p.models(p.form->states(p.steps_done));
+  if (p.form->without_backward()) return p.measure_slope(models, samples);
+  p.apply(p.master, p.steps_done);
   support::run_parts(own, threads, [&](std::size_t i) { p.pieces[i]->forward(models); });
   double gamma = 0;
   if (p.options.measures_gamma()) {
@@ -179,6 +280,11 @@ std::span<float> trainer::reduce_gradients() {
   p.share(step_part::update, sum.entries().size(),
           [&](std::size_t at) { p.add_shards(sum.entries()[at], 0, p.pieces.size()); });
   if (p.options.ranks != nullptr) p.options.ranks->add_up(sum.values());
+  std::vector<double> penalties(sum.entries().size());
+  p.share(step_part::update, penalties.size(), [&](std::size_t at) {
+    penalties[at] = p.form->backward(at, p.master, sum, p.steps_done);
+  });
+  p.penalty = std::accumulate(penalties.begin(), penalties.end(), 0.0);
   return sum.values();
 }
 
@@ -191,6 +297,7 @@ step_result trainer::update() {
     squares[at] = squared_norm(sum.values().subspan(e.offset, e.size()));
   });
   step_result result;
+  result.loss = p.penalty;
   result.gradient_norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
   result.learning_rate = learning_rate(p.steps_done);
   result.parts = p.pieces[0]->parts();
@@ -218,11 +325,18 @@ step_result trainer::update() {
   }
 
   const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
-  ++p.steps_done;
+  const std::size_t step = p.steps_done++;
   p.share(step_part::update, sum.entries().size(), [&](std::size_t i) {
-    p.optimizer.step(i, p.master, sum, static_cast<float>(clip), result.learning_rate,
-                     p.options.weight_decay, p.steps_done);
+    if (!p.form->trains(i, step)) return;
+    if (p.form->without_backward()) {
+      p.descend(i, result.learning_rate);
+    } else {
+      p.optimizer.step(i, p.master, sum, static_cast<float>(clip), result.learning_rate,
+                       p.options.weight_decay, p.steps_done);
+    }
   });
+  if (const noted notes = p.form->states(step).notes; notes != noted::nothing)
+    p.form->take_notes(p.master, notes, p.notes());
   return result;
 }
 
@@ -251,15 +365,11 @@ trainer::time_spent trainer::times() const {
 const parameters& trainer::master() const noexcept { return parts_->master; }
 
 const parameters& trainer::weights_in_use() {
-  parts& p = *parts_;
-  if (p.quantized) {
-    p.share(step_part::weights, p.master.entries().size(),
-            [&](std::size_t i) { p.quantizer.apply(i, p.master, *p.quantized); });
-  }
-  return p.in_use();
+  parts_->apply(parts_->master, parts_->last_step());
+  return parts_->in_use();
 }
 
-const state_quantization& trainer::states() const noexcept { return parts_->quantizer.states(); }
+state_quantization trainer::states() const { return parts_->form->states(parts_->last_step()); }
 
 double trainer::learning_rate(std::size_t step) const noexcept {
   const training_options& o = parts_->options;

@@ -61,7 +61,8 @@ class trainer {
   /// The gradients of the batch, by shard: of those shards that this process has.
   void compute_gradients(std::span<const std::int32_t> windows,
                          std::span<const std::int64_t> labels = {}, const packing& packed = {});
-  /// Their sum over all shards, one number a weight, which a host may change before `update`.
+  /// Their sum over all shards, one number a trained weight, which a host may change before
+  /// `update`.
   std::span<float> reduce_gradients();
   /// Clips the gradient, moves the weights and counts the step.
   step_result update();
@@ -71,10 +72,10 @@ class trainer {
 
   /// The trained float weights.
   [[nodiscard]] const parameters& master() const noexcept;
-  /// The weights and states the model runs with: the master's, or what they become under the
-  /// recipe.
+  /// The weights and states that the trained model runs with: the master's, or what they become
+  /// under the recipe or the method's form at the end of the run.
   [[nodiscard]] const parameters& weights_in_use();
-  [[nodiscard]] const state_quantization& states() const noexcept;
+  [[nodiscard]] state_quantization states() const;
   /// Learning rate of a step, counted from 0.
   [[nodiscard]] double learning_rate(std::size_t step) const noexcept;
 

@@ -153,7 +153,7 @@ TEST_CASE("qad trainer: relative features weigh the same on a model of larger st
   }
   const auto features = [](const qad::parameters& model, bool absolute) {
     qad::training_options options = options_of(qad::method::qad, "w4_a8_kv8");
-    options.features_absolute = absolute;
+    options.feature_form = absolute ? qad::features_by::absolute : qad::features_by::relative;
     qad::trainer run(tiny, options, &model);
     return run.step(windows(0)).parts[2].value;
   };

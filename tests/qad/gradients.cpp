@@ -46,6 +46,9 @@ std::vector<std::pair<const char*, qad::shape>> all_shapes() {
   s.arch = llm::architecture::qwen2;
   s.biases = true;
   shapes.emplace_back("qwen2", s);
+  s.output_norms = true;
+  shapes.emplace_back("qwen2, layer norms behind matrices", s);
+  s.output_norms = false;
   s.biases = false;
   s.arch = llm::architecture::qwen3;
   s.norm_epsilon = 1e-2f;

@@ -185,7 +185,7 @@ TEST_CASE("qad trainer: padding changes nothing") {
   CHECK(changed == 5 + 3 + 2);  // and what would follow the windows
   for (const bool absolute : {false, true}) {
     qad::training_options options = unrounded(2, 12);
-    options.features_absolute = absolute;
+    options.feature_form = absolute ? qad::features_by::absolute : qad::features_by::relative;
     qad::trainer one = student_of(teacher, options), two = student_of(teacher, options);
     CHECK(gradient_of(one, batch).gradient ==
           gradient_of(two, {other, batch.labels, batch.packed}).gradient);

@@ -12,8 +12,10 @@
 #include <doctest/doctest.h>
 
 #include "io/temporary_folder.hpp"
+#include "qad/layer_form.hpp"
 #include "qad/packed_batches.hpp"
 #include "qad/process_group.hpp"
+#include "qad/run_options.hpp"
 #include "qad/training_step.hpp"
 #include "small_run.hpp"
 #include "thread_group.hpp"
@@ -190,4 +192,24 @@ TEST_CASE("processes and shards that do not fit are named") {
   refused(6, three, "3 processes share 6 shards");
   refused(4, four, "a batch of 6 sequences in 4 shards, expected a multiple of their number");
   refused(0, four, "shards");
+}
+
+TEST_CASE("qad forms: two processes train what one does") {
+  const qad::parameters teacher = some_teacher();
+  for (const qad::method how :
+       {qad::method::onebit, qad::method::bwta, qad::method::lbllm, qad::method::zeroqat}) {
+    INFO(qad::name_of(how));
+    qad::training_options options;
+    options.how = how;
+    options.sequences = sequences;
+    options.shards = 4;
+    options.steps = 8;  // bwta's levels change after each
+    qad::take_objective(options, tiny);
+    const trained alone = train(options, teacher, nullptr);
+    std::vector<int> same(2);
+    in_threads(2, [&](thread_group& group) {
+      same[group.rank()] = train(options, teacher, &group) == alone ? 1 : 0;
+    });
+    CHECK(same == std::vector<int>{1, 1});
+  }
 }

@@ -137,7 +137,7 @@ TEST_CASE("a student learns from what its teacher said, which then does not run"
 
   f.refuses({"--top-k-file", rows, "--data", f.chats}, 2, "--data");
   f.refuses({"--top-k-file", rows, "--feature-weight", "1"}, 2, "--feature-weight");
-  f.refuses({"--top-k-file", rows, "--method", "qat"}, 1, "is for the method qad");
+  f.refuses({"--top-k-file", rows, "--method", "qat"}, 1, "is for a method that distills");
   f.refuses({"--top-k-file", rows, "--logits-loss", "none"}, 1, "a loss between predictions");
   f.refuses({"--top-k-file", f.chats}, 1, "is no file of a teacher's top k");
   f.refuses({"--system", "x"}, 2, "--data");
