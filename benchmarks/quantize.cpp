@@ -55,6 +55,11 @@ std::vector<float> plain_row(const Policy& policy, const float* row, const er::f
         values[c + i] = er::detail::policy::value_of<Policy::zero>(
             static_cast<float>(Policy::code(part[i], fit)), stored(fit.scale), stored(fit.zero));
       }
+    } else if constexpr (er::table_quantizer<Policy>) {
+      const er::table_fit fit = policy.fit(part);
+      const er::detail::policy::table_line level(fit);
+      for (std::size_t i = 0; i < part.size(); ++i)
+        values[c + i] = static_cast<float>(level(part[i])) * stored(fit.scale);
     } else {
       const float scale = policy.scale(part);
       for (std::size_t i = 0; i < part.size(); ++i)
