@@ -310,7 +310,7 @@ void tokenizer::encode_word(std::string_view word, std::vector<token_id>& out) c
 std::string tokenizer::normalized(std::string_view text) const {
   std::string result = data_.compose ? composed(text) : std::string{text};
   const bool prefix = data_.space == vocabulary::leading_space::always && !result.empty();
-  if (prefix) result.insert(0, " ");
+  if (prefix) result.insert(result.begin(), ' ');
   if (data_.letters == vocabulary::spelling::bytes) return result;
   return replaced(result, " ", space_character);
 }
