@@ -5,50 +5,29 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "qad/training_step.hpp"
+#include "tiny_batches.hpp"
 #include "tiny_shape.hpp"
 
 namespace {
-
-constexpr std::size_t sequences = 4;
 
 qad::training_options options_of(qad::method how, std::string recipe = "none") {
   qad::training_options options;
   options.how = how;
   options.recipe = std::move(recipe);
-  options.sequences = sequences;
+  options.sequences = tiny_sequences;
   options.steps = 40;
   return options;
 }
 
-/// Windows of counting numbers, every batch different.
-std::vector<std::int32_t> windows(std::uint64_t step) {
-  std::mt19937_64 random(step);
-  std::vector<std::int32_t> tokens;
-  for (std::size_t i = 0; i < sequences; ++i) {
-    const std::size_t first = random() % tiny.vocabulary, stride = 1 + random() % 3;
-    for (std::size_t t = 0; t <= tiny.context; ++t) {
-      tokens.push_back(static_cast<std::int32_t>((first + t * stride) % tiny.vocabulary));
-    }
-  }
-  return tokens;
-}
-
-std::vector<float> train(qad::trainer& run, std::size_t steps) {
-  for (std::size_t i = 0; i < steps; ++i) run.step(windows(run.steps_done()));
-  const auto values = run.master().values();
-  return {values.begin(), values.end()};
-}
-
 qad::parameters some_teacher() {
   qad::trainer run(tiny, options_of(qad::method::teacher));
-  train(run, 20);
+  train_tiny(run, 20);
   return run.master();
 }
 
@@ -61,13 +40,13 @@ TEST_CASE("qad trainer: threads change nothing, the seed does") {
     qad::trainer one(tiny, options, &teacher);
     options.threads = 2;
     qad::trainer two(tiny, options, &teacher);
-    CHECK(train(one, 5) == train(two, 5));
+    CHECK(train_tiny(one, 5) == train_tiny(two, 5));
   }
   qad::training_options options = options_of(qad::method::teacher);
   qad::trainer one(tiny, options);
   options.seed = 2;
   qad::trainer other(tiny, options);
-  CHECK(train(one, 1) != train(other, 1));
+  CHECK(train_tiny(one, 1) != train_tiny(other, 1));
 }
 
 TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted one") {
@@ -77,7 +56,7 @@ TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted o
     options.moments = form.type;
     qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher),
         second(tiny, options, &teacher);
-    train(first, 3);
+    train_tiny(first, 3);
     const auto from = first.checkpoint(), to = second.checkpoint();
     CHECK(from.steps_done == 3);
     CHECK(from.first_moments.size() == form.bytes * from.weights.size());
@@ -86,7 +65,7 @@ TEST_CASE("qad trainer: a run that goes on from its state is the uninterrupted o
     std::ranges::copy(from.second_moments, to.second_moments.begin());
     second.restore(from.steps_done);
     CHECK(second.learning_rate(second.steps_done()) == whole.learning_rate(3));
-    CHECK(train(second, 3) == train(whole, 6));
+    CHECK(train_tiny(second, 3) == train_tiny(whole, 6));
   }
 }
 
@@ -94,22 +73,22 @@ TEST_CASE("qad trainer: a host may stand between the calls of a step") {
   const qad::parameters teacher = some_teacher();
   const qad::training_options options = options_of(qad::method::qad, "w1_88_a8_kv8");
   qad::trainer one(tiny, options, &teacher), two(tiny, options, &teacher);
-  one.step(windows(0));
+  one.step(tiny_windows(0));
   std::size_t asked = 0;
   two.on_confidence([&](edgerazor::confidence_sums& sums) {
     ++asked;
-    CHECK(sums.samples == sequences);  // of the whole batch, not of its shards
+    CHECK(sums.samples == tiny_sequences);  // of the whole batch, not of its shards
     const edgerazor::confidence_sums same = sums;
     sums.merge(same);  // another process with the same tokens
   });
-  two.compute_gradients(windows(0));
+  two.compute_gradients(tiny_windows(0));
   for (float& g : two.reduce_gradients()) g = (g + g) / 2;
   const qad::step_result result = two.update();
   CHECK(asked == 1);
   CHECK(result.gamma.value() >= 0);
   CHECK(std::ranges::equal(one.master().values(), two.master().values()));
   two.on_confidence([](edgerazor::confidence_sums& sums) { sums = {.sum = 3, .samples = 4}; });
-  two.compute_gradients(windows(1));
+  two.compute_gradients(tiny_windows(1));
   two.reduce_gradients();
   CHECK(two.update().gamma.value() == doctest::Approx(0.75));
 }
@@ -121,9 +100,9 @@ TEST_CASE("qad trainer: tokens without a label teach nothing") {
     options.features = false;
     qad::trainer all(tiny, options, &teacher), next(tiny, options, &teacher),
         none(tiny, options, &teacher), some(tiny, options, &teacher);
-    const std::vector<std::int32_t> tokens = windows(0);
+    const std::vector<std::int32_t> tokens = tiny_windows(0);
     std::vector<std::int64_t> labels;
-    for (std::size_t t = 0; t < sequences * tiny.context; ++t)
+    for (std::size_t t = 0; t < tiny_sequences * tiny.context; ++t)
       labels.push_back(tokens[t / tiny.context * (tiny.context + 1) + t % tiny.context + 1]);
     all.step(tokens);
     next.step(tokens, labels);
@@ -155,7 +134,7 @@ TEST_CASE("qad trainer: relative features weigh the same on a model of larger st
     qad::training_options options = options_of(qad::method::qad, "w4_a8_kv8");
     options.feature_form = absolute ? qad::features_by::absolute : qad::features_by::relative;
     qad::trainer run(tiny, options, &model);
-    return run.step(windows(0)).parts[2].value;
+    return run.step(tiny_windows(0)).parts[2].value;
   };
   // The norms' epsilon and the rounding of states see the factor a little.
   CHECK(features(doubled, true) == doctest::Approx(4 * features(teacher, true)).epsilon(0.05));
@@ -170,10 +149,10 @@ TEST_CASE("qad trainer: every scope of gamma trains") {
     options.gamma_scope = scope;
     options.confidence_k = tiny.vocabulary;  // no entropy is above ln k: no gamma is 0
     qad::trainer run(tiny, options, &teacher);
-    const qad::step_result first = run.step(windows(0));
+    const qad::step_result first = run.step(tiny_windows(0));
     CHECK(first.gamma.value() >= 0);
     CHECK(first.gamma.value() <= 1);
-    results.push_back(train(run, 2));
+    results.push_back(train_tiny(run, 2));
   }
   CHECK(results[0] != results[1]);
   CHECK(results[1] != results[2]);
@@ -187,20 +166,20 @@ TEST_CASE("qad trainer: a teacher learns to count, and a student to follow it") 
   options.steps = 150;
   options.learning_rate = 1e-2;
   qad::trainer teacher(tiny, options);
-  const double before = teacher.step(windows(0)).loss;
+  const double before = teacher.step(tiny_windows(0)).loss;
   double after = 0;
   while (teacher.steps_done() < options.steps)
-    after = teacher.step(windows(teacher.steps_done())).loss;
+    after = teacher.step(tiny_windows(teacher.steps_done())).loss;
   CHECK(std::fabs(before - std::log(40.0)) < 0.5);  // it knows nothing
   CHECK(after < 1.2);                               // the stride is known after two tokens only
 
   qad::training_options follow = options_of(qad::method::qad, "w1_58_a8_kv8");
   follow.steps = 150;
   qad::trainer student(tiny, follow, &teacher.master());
-  const qad::step_result start = student.step(windows(1000));
+  const qad::step_result start = student.step(tiny_windows(1000));
   qad::step_result end;
   while (student.steps_done() < follow.steps)
-    end = student.step(windows(1000 + student.steps_done()));
+    end = student.step(tiny_windows(1000 + student.steps_done()));
   REQUIRE(end.parts.size() == 3);
   CHECK(end.parts[1].name == "logits");
   CHECK(end.parts[1].value < 0.5 * start.parts[1].value);
@@ -215,7 +194,7 @@ TEST_CASE("qad trainer: every logits loss trains, and parts can be left out") {
     options.logits_loss = loss;
     options.features = false;
     qad::trainer run(tiny, options, &teacher);
-    const qad::step_result result = run.step(windows(0));
+    const qad::step_result result = run.step(tiny_windows(0));
     CHECK(result.parts.size() == (std::string{loss} == "none" ? 1 : 2));
     CHECK(result.gradient_norm > 0);
   }
@@ -253,12 +232,12 @@ TEST_CASE("qad trainer: bad input is named") {
   CHECK_THROWS_AS(qad::trainer(tiny, options), std::invalid_argument);
 
   qad::trainer run(tiny, options_of(qad::method::teacher));
-  std::vector<std::int32_t> tokens = windows(0);
+  std::vector<std::int32_t> tokens = tiny_windows(0);
   tokens.pop_back();
   CHECK_THROWS_AS(run.step(tokens), std::invalid_argument);
   tokens.push_back(-1);
   CHECK_THROWS_AS(run.step(tokens), std::invalid_argument);
   run.checkpoint().weights[0] = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_AS(run.step(windows(0)), std::invalid_argument);
+  CHECK_THROWS_AS(run.step(tiny_windows(0)), std::invalid_argument);
   CHECK(run.steps_done() == 0);
 }

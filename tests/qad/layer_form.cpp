@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdint>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -16,6 +15,7 @@
 
 #include "qad/run_options.hpp"
 #include "qad/training_step.hpp"
+#include "tiny_batches.hpp"
 #include "tiny_shape.hpp"
 #include <edgerazor/calibrate/four_levels.hpp>
 #include <edgerazor/calibrate/rank_one.hpp>
@@ -25,35 +25,17 @@ namespace {
 
 namespace er = edgerazor;
 
-constexpr std::size_t sequences = 4;
 constexpr std::array own_methods{qad::method::onebit, qad::method::bwta, qad::method::lbllm,
                                  qad::method::zeroqat};
 
 qad::training_options options_of(qad::method how) {
   qad::training_options options;
   options.how = how;
-  options.sequences = sequences;
+  options.sequences = tiny_sequences;
   options.steps = 40;
   qad::take_objective(options, tiny);
   if (how == qad::method::zeroqat) options.learning_rate = 0.1;
   return options;
-}
-
-std::vector<std::int32_t> windows(std::uint64_t step) {
-  std::mt19937_64 random(step);
-  std::vector<std::int32_t> tokens;
-  for (std::size_t i = 0; i < sequences; ++i) {
-    const std::size_t first = random() % tiny.vocabulary, stride = 1 + random() % 3;
-    for (std::size_t t = 0; t <= tiny.context; ++t)
-      tokens.push_back(static_cast<std::int32_t>((first + t * stride) % tiny.vocabulary));
-  }
-  return tokens;
-}
-
-std::vector<float> train(qad::trainer& run, std::size_t steps) {
-  for (std::size_t i = 0; i < steps; ++i) run.step(windows(run.steps_done()));
-  const auto values = run.master().values();
-  return {values.begin(), values.end()};
 }
 
 qad::parameters some_teacher() {
@@ -90,14 +72,14 @@ TEST_CASE("qad forms: neither threads nor an interruption change a run, whatever
     qad::trainer whole(tiny, options, &teacher), first(tiny, options, &teacher);
     options.threads = 2;
     qad::trainer second(tiny, options, &teacher);
-    const std::vector<float> expected = train(whole, 6);
-    CHECK(expected != train(first, 3));
+    const std::vector<float> expected = train_tiny(whole, 6);
+    CHECK(expected != train_tiny(first, 3));
     const auto from = first.checkpoint(), to = second.checkpoint();
     std::ranges::copy(from.weights, to.weights.begin());
     std::ranges::copy(from.first_moments, to.first_moments.begin());
     std::ranges::copy(from.second_moments, to.second_moments.begin());
     second.restore(from.steps_done);
-    CHECK(train(second, 3) == expected);
+    CHECK(train_tiny(second, 3) == expected);
   }
 }
 
@@ -198,14 +180,14 @@ TEST_CASE("qad forms: bwta's levels go down, and its steps follow") {
     const auto all = run.master().view("blk.2.input_steps").row(0);
     return std::vector<float>(all.begin(), all.end());
   };
-  train(run, 1);
+  train_tiny(run, 1);
   const std::vector<float> first = steps();
   for (const float x : first) CHECK(x > 0);
-  train(run, 14);
+  train_tiny(run, 14);
   const std::vector<float> last = steps();
   // From 17 levels of a step to 3: magnitudes that were clipped come back by larger steps.
   for (std::size_t i = 0; i < last.size(); ++i) CHECK(last[i] > 1.2f * first[i]);
-  train(run, 1);
+  train_tiny(run, 1);
   CHECK(steps()[0] == doctest::Approx(last[0]).epsilon(1e-5));
 }
 
@@ -248,9 +230,9 @@ TEST_CASE("qad forms: lbllm starts at its four classes, and rests in its last st
   CHECK(one.form->states(24).four_bits);
   CHECK(one.form->states(24).four_bit_cache);
   qad::trainer run(tiny, options, &teacher);
-  train(run, 24);
+  train_tiny(run, 24);
   const qad::parameters before = run.master();
-  train(run, 2);
+  train_tiny(run, 2);
   const auto moved = [&](const char* name) {
     const auto& e = before.find(name);
     return !std::ranges::equal(before.values().subspan(e.offset, e.size()),
@@ -268,7 +250,7 @@ TEST_CASE("qad forms: zeroqat moves along one direction, by the slope between tw
   options.learning_rate = 10;  // far above what float makes of a small step
   qad::trainer run(tiny, options, &teacher);
   const qad::parameters before = run.master();
-  run.step(windows(0));
+  run.step(tiny_windows(0));
   std::size_t still = 0, matrices = 0;
   for (const auto& e : before.entries()) {
     INFO(e.name);
