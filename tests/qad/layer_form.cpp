@@ -288,7 +288,7 @@ TEST_CASE("qad forms: what is stored is what a pass ran with, or says why it can
     started one(options, teacher);
     const std::size_t at = one.entry("blk.2.ffn_gate.weight");
     if (how == qad::method::bwta || how == qad::method::lbllm) {
-      CHECK_THROWS_AS(one.form->packed(at, one.master), std::invalid_argument);
+      CHECK_THROWS_AS(static_cast<void>(one.form->packed(at, one.master)), std::invalid_argument);
       continue;
     }
     // A row whose factor turned.
@@ -306,7 +306,7 @@ TEST_CASE("qad forms: what is stored is what a pass ran with, or says why it can
   }
   started norms(options_of(qad::method::onebit), teacher);
   CHECK_THROWS_WITH_AS(
-      norms.form->packed(norms.entry("blk.0.attn_q.weight"), norms.master),
+      static_cast<void>(norms.form->packed(norms.entry("blk.0.attn_q.weight"), norms.master)),
       "a student of the method onebit has layer norms behind its matrices, which no model that llm "
       "runs has; --no-output-norms trains one without",
       std::invalid_argument);
