@@ -49,16 +49,16 @@ std::vector<std::size_t> hull_of(std::span<const format_option> options) {
 
 std::vector<std::size_t> spend_bits(std::span<const std::vector<format_option>> matrices,
                                     std::size_t budget) {
-  struct step {
+  struct hull_step {
     double gain;
     std::size_t matrix, place;  ///< place on the hull that it leads to
-    bool operator<(const step& other) const {
+    bool operator<(const hull_step& other) const {
       return gain != other.gain ? gain < other.gain : matrix > other.matrix;
     }
   };
   std::vector<std::vector<std::size_t>> hulls;
   std::vector<std::size_t> chosen;
-  std::priority_queue<step> steps;
+  std::priority_queue<hull_step> steps;
   std::size_t spent = 0;
   const auto offer = [&](std::size_t m, std::size_t place) {
     if (place >= hulls[m].size()) return;
@@ -72,7 +72,7 @@ std::vector<std::size_t> spend_bits(std::span<const std::vector<format_option>> 
   }
   if (spent > budget) return {};
   while (!steps.empty()) {
-    const step best = steps.top();
+    const hull_step best = steps.top();
     steps.pop();
     const std::vector<format_option>& options = matrices[best.matrix];
     const std::size_t to = hulls[best.matrix][best.place];

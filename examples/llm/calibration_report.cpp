@@ -30,7 +30,7 @@ constexpr std::array roles = std::to_array<role>({{"attn_q", "q", "#4477aa"},
                                                   {"ffn_up", "up", "#aa3377"},
                                                   {"ffn_down", "down", "#000000"}});
 
-std::size_t role_of(std::string_view name) {
+std::size_t role_index(std::string_view name) {
   for (std::size_t i = 0; i < roles.size(); ++i) {
     if (name.find(std::string{"."} + std::string{roles[i].name} + ".") != std::string_view::npos)
       return i;
@@ -71,7 +71,7 @@ std::string dots(const calibration& done, std::size_t layers, double bottom,
   std::string svg;
   const double slot = plot_width / static_cast<double>(layers);
   for (const calibrated_matrix& one : done.matrices) {
-    const std::size_t r = role_of(one.name);
+    const std::size_t r = role_index(one.name);
     if (one.layer == matrix_place::no_layer || r == roles.size()) continue;
     // The seven of a layer beside each other.
     const double x = left + slot * (static_cast<double>(one.layer) +
@@ -100,7 +100,7 @@ void print_calibration(const calibration& done) {
     sums of_layer;
     for (const calibrated_matrix& one : done.matrices) {
       if (one.layer != layer) continue;
-      row[1 + role_of(one.name)] = short_name(one.format);
+      row[1 + role_index(one.name)] = short_name(one.format);
       of_layer.add(one);
       all.add(one);
     }

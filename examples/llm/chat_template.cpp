@@ -21,18 +21,10 @@ constexpr chat_layout layouts[] = {
 };
 constexpr std::string_view question_marker = "[INST]", question_end_marker = "[/INST]";
 
-using token = template_token;
-using output = template_output;
-using reader = template_outputs;
-
-bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 /// The rules of read_chat_template over the row of outputs.
 class row_reader {
  public:
-  row_reader(const reader& source, const chat_layout& layout)
+  row_reader(const template_outputs& source, const chat_layout& layout)
       : source_(source), outputs_(source.outputs), layout_(layout) {
     result_.layout = &layout;
   }
@@ -56,7 +48,7 @@ class row_reader {
     }
     result_.unread_tools =
         !result_.tools && std::any_of(outputs_.begin(), outputs_.end(),
-                                      [](const output& one) { return one.for_tools(); });
+                                      [](const template_output& one) { return one.for_tools(); });
     return result_;
   }
 
@@ -65,12 +57,12 @@ class row_reader {
 
   /// What the expressions do, wherever they stand.
   void read_habits() {
-    for (const output& one : outputs_) {
+    for (const template_output& one : outputs_) {
       const bool trims = one.names("trim") || one.names("strip");
       result_.trims = result_.trims || (trims && one.mentions("content"));
       result_.prints_bos = result_.prints_bos || one.names("bos_token");
       if (!one.names("raise_exception")) continue;
-      for (const token& t : one.expression) {
+      for (const template_token& t : one.expression) {
         const bool about_system = t.text.find("ystem") != std::string::npos &&
                                   t.text.find("support") != std::string::npos;
         if (about_system) result_.takes_system = false;
@@ -82,9 +74,9 @@ class row_reader {
   void read_messages() {
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       if (!outputs_[i].literal) {
-        for (const token& t : outputs_[i].expression) {
-          if (t.what == token::kind::string && t.text.find(layout_.start) != std::string::npos &&
-              t.text != header_of_answers())
+        for (const template_token& t : outputs_[i].expression) {
+          if (t.what == template_token::kind::string &&
+              t.text.find(layout_.start) != std::string::npos && t.text != header_of_answers())
             throw refused{"a message begins inside of an expression"};
         }
         continue;
@@ -115,7 +107,7 @@ class row_reader {
     return text == "\n" ? "line feed" : std::string{text.substr(0, text.find('\n'))};
   }
 
-  /// Whether `rest` of output i, and what is printed after it, begins with `wanted`.
+  /// Whether `rest` of template_output i, and what is printed after it, begins with `wanted`.
   [[nodiscard]] bool follows(std::size_t i, std::string_view rest, std::string_view wanted) const {
     while (rest.empty() && !wanted.empty() && ++i < outputs_.size()) {
       if (!outputs_[i].literal) return false;
@@ -124,7 +116,7 @@ class row_reader {
     return rest.starts_with(wanted);
   }
 
-  /// What follows a `start` of output i.
+  /// What follows a `start` of template_output i.
   void message(std::size_t i, std::string_view rest) {
     std::size_t letters = 0;
     while (letters < rest.size() && is_word(rest[letters])) ++letters;
@@ -158,7 +150,7 @@ class row_reader {
     }
     if (!rest.empty()) throw refused{"its system message is put together of parts"};
     if (++i == outputs_.size()) throw refused{"its system message has no end"};
-    const output& next = outputs_[i];
+    const template_output& next = outputs_[i];
     if (next.literal) throw refused{"its system message is put together of parts"};
     if (next.names("messages") || next.names("message")) return;  // the user's own
     const std::string name = next.expression.size() == 1 ? next.expression[0].text : std::string{};
@@ -176,7 +168,7 @@ class row_reader {
     bool found = false;
     result_.system_begin.clear();
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      const output& one = outputs_[i];
+      const template_output& one = outputs_[i];
       if (one.for_tools()) continue;
       if (one.literal) refuse_other_markers(*one.literal);
       if (one.literal && one.literal->find("<<SYS>>") != std::string::npos) system_block(i);
@@ -219,7 +211,7 @@ class row_reader {
                                 !outputs_[i].blocks.empty();
   }
 
-  /// What is printed before an end of text, output i: an answer, and literals around it.
+  /// What is printed before an end of text, template_output i: an answer, and literals around it.
   void answer(std::size_t i) {
     const bool space = i > 0 && outputs_[i - 1].literal;
     result_.answer_end = space ? *outputs_[i - 1].literal : "";
@@ -240,8 +232,8 @@ class row_reader {
       throw refused{"its system message is put together of parts"};
   }
 
-  const reader& source_;
-  const std::vector<output>& outputs_;
+  const template_outputs& source_;
+  const std::vector<template_output>& outputs_;
   const chat_layout& layout_;
   std::set<std::string> systems_;
   bool ends_ = false;
@@ -249,16 +241,18 @@ class row_reader {
 };
 
 /// The layout whose marker is printed.
-const chat_layout& layout_of(const reader& source) {
+const chat_layout& layout_of(const template_outputs& source) {
   const chat_layout* found = nullptr;
   for (const chat_layout& one : layouts) {
     const std::string_view marker = one.start.empty() ? question_marker : one.start;
     const bool there =
-        std::any_of(source.outputs.begin(), source.outputs.end(), [&](const output& o) {
+        std::any_of(source.outputs.begin(), source.outputs.end(), [&](const template_output& o) {
           return (o.literal && o.literal->find(marker) != std::string::npos) ||
-                 std::any_of(o.expression.begin(), o.expression.end(), [&](const token& t) {
-                   return t.what == token::kind::string && t.text.find(marker) != std::string::npos;
-                 });
+                 std::any_of(o.expression.begin(), o.expression.end(),
+                             [&](const template_token& t) {
+                               return t.what == template_token::kind::string &&
+                                      t.text.find(marker) != std::string::npos;
+                             });
         });
     if (!there) continue;
     if (found != nullptr) throw refused{"it has the markers of two layouts"};
@@ -292,7 +286,7 @@ chat_template plain_template(const chat_layout& layout) {
 
 chat_template read_chat_template(std::string_view jinja) {
   try {
-    const reader source(jinja);
+    const template_outputs source(jinja);
     return row_reader(source, layout_of(source)).read();
   } catch (const refused& reason) {
     chat_template result;

@@ -23,8 +23,7 @@ namespace er = edgerazor;
 
 namespace {
 
-constexpr std::size_t layers = 2, hidden = 512, feed_forward = 512, heads = 8, kv_heads = 4,
-                      head_size = 64;
+constexpr std::size_t layers = 2, head_size = 64;
 constexpr std::size_t vocabulary_size = 1024;
 constexpr std::string_view end_of_text = "<|endoftext|>";
 
@@ -95,6 +94,7 @@ class random_numbers {
 std::vector<float> bigram_head(const std::vector<token_id>& text,
                                const std::vector<float>& embedding, std::size_t tokens) {
   constexpr double floor = 1e-4;
+  const std::size_t hidden = embedding.size() / tokens;
   std::vector<double> frequency(tokens);
   std::map<std::pair<token_id, token_id>, double> pairs;
   for (std::size_t i = 1; i < text.size(); ++i) {
@@ -105,7 +105,8 @@ std::vector<float> bigram_head(const std::vector<token_id>& text,
   for (const auto& [pair, count] : pairs) {
     const std::size_t i = static_cast<std::size_t>(pair.first),
                       j = static_cast<std::size_t>(pair.second);
-    const float weight = static_cast<float>(std::log(count / frequency[i] / floor) / hidden);
+    const float weight =
+        static_cast<float>(std::log(count / frequency[i] / floor) / static_cast<double>(hidden));
     for (std::size_t c = 0; c < hidden; ++c)
       head[j * hidden + c] += weight * embedding[i * hidden + c];
   }
@@ -122,16 +123,17 @@ void add_f16(er::gguf_writer& writer, const std::string& name, std::size_t rows,
                     });
 }
 
-void add_ones(er::gguf_writer& writer, const std::string& name) {
-  writer.add_tensor(name, er::ggml_type::f32, {hidden}, [](er::tensor_sink& sink) {
-    const std::vector<float> ones(hidden, 1.0f);
+void add_ones(er::gguf_writer& writer, const std::string& name, std::size_t count) {
+  writer.add_tensor(name, er::ggml_type::f32, {count}, [count](er::tensor_sink& sink) {
+    const std::vector<float> ones(count, 1.0f);
     sink.write(std::as_bytes(std::span{ones}));
   });
 }
 
 }  // namespace
 
-void make_demo_model(const std::filesystem::path& output) {
+void make_demo_model(const std::filesystem::path& output, std::size_t hidden) {
+  const std::size_t feed_forward = hidden, heads = hidden / head_size, kv_heads = heads / 2;
   vocabulary data = learn_vocabulary(default_text);
   const std::size_t tokens = data.tokens.size();
 
@@ -140,10 +142,10 @@ void make_demo_model(const std::filesystem::path& output) {
   writer.set_string("general.name", "made on the spot, untrained");
   writer.set_u32("llama.block_count", layers);
   writer.set_u32("llama.context_length", 2048);
-  writer.set_u32("llama.embedding_length", hidden);
-  writer.set_u32("llama.feed_forward_length", feed_forward);
-  writer.set_u32("llama.attention.head_count", heads);
-  writer.set_u32("llama.attention.head_count_kv", kv_heads);
+  writer.set_u32("llama.embedding_length", static_cast<std::uint32_t>(hidden));
+  writer.set_u32("llama.feed_forward_length", static_cast<std::uint32_t>(feed_forward));
+  writer.set_u32("llama.attention.head_count", static_cast<std::uint32_t>(heads));
+  writer.set_u32("llama.attention.head_count_kv", static_cast<std::uint32_t>(kv_heads));
   writer.set_u32("llama.rope.dimension_count", head_size);
   writer.set_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   write_vocabulary(writer, data);
@@ -155,12 +157,12 @@ void make_demo_model(const std::filesystem::path& output) {
   const std::vector<token_id> text = words.encode(default_text, tokenizer::markup::plain);
   add_f16(writer, "output.weight", tokens, hidden, bigram_head(text, embedding, tokens));
   add_f16(writer, "token_embd.weight", tokens, hidden, std::move(embedding));
-  add_ones(writer, "output_norm.weight");
+  add_ones(writer, "output_norm.weight", hidden);
   for (std::size_t i = 0; i < layers; ++i) {
     const std::string block = "blk." + std::to_string(i) + ".";
-    const float size = std::sqrt(3.0f / hidden),
+    const float size = std::sqrt(3.0f / static_cast<float>(hidden)),
                 weak = 0.1f * size;  // variance 1 / columns; a hundredth of it
-    add_ones(writer, block + "attn_norm.weight");
+    add_ones(writer, block + "attn_norm.weight", hidden);
     add_f16(writer, block + "attn_q.weight", heads * head_size, hidden,
             random.matrix(heads * head_size, hidden, size));
     add_f16(writer, block + "attn_k.weight", kv_heads * head_size, hidden,
@@ -169,7 +171,7 @@ void make_demo_model(const std::filesystem::path& output) {
             random.matrix(kv_heads * head_size, hidden, size));
     add_f16(writer, block + "attn_output.weight", hidden, heads * head_size,
             random.matrix(hidden, heads * head_size, weak));
-    add_ones(writer, block + "ffn_norm.weight");
+    add_ones(writer, block + "ffn_norm.weight", hidden);
     add_f16(writer, block + "ffn_gate.weight", feed_forward, hidden,
             random.matrix(feed_forward, hidden, size));
     add_f16(writer, block + "ffn_up.weight", feed_forward, hidden,

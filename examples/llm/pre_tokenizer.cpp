@@ -16,7 +16,7 @@ namespace llm {
 namespace {
 
 /// The first name of each is the one that is written.
-constexpr std::pair<std::string_view, pre_tokenizer> names[] = {
+constexpr std::pair<std::string_view, pre_tokenizer> pre_tokenizer_names[] = {
     {"gpt-2", pre_tokenizer::gpt2},          {"gpt2", pre_tokenizer::gpt2},
     {"smollm", pre_tokenizer::smollm},       {"llama-bpe", pre_tokenizer::llama_bpe},
     {"llama3", pre_tokenizer::llama_bpe},    {"llama-v3", pre_tokenizer::llama_bpe},
@@ -122,14 +122,14 @@ std::vector<std::string_view> split_at_spaces(std::string_view text) {
 }  // namespace
 
 std::optional<pre_tokenizer> parse_pre_tokenizer(std::string_view name) {
-  for (const auto& [known, rule] : names) {
+  for (const auto& [known, rule] : pre_tokenizer_names) {
     if (known == name) return rule;
   }
   return std::nullopt;
 }
 
 std::string_view name_of(pre_tokenizer rule) {
-  return std::find_if(std::begin(names), std::end(names),
+  return std::find_if(std::begin(pre_tokenizer_names), std::end(pre_tokenizer_names),
                       [rule](const auto& one) { return one.second == rule; })
       ->first;
 }

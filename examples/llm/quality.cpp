@@ -21,7 +21,7 @@ double log_sum(std::span<const float> logits) {
   return largest + std::log(sum);
 }
 
-std::size_t likeliest(std::span<const float> logits) {
+std::size_t top_token(std::span<const float> logits) {
   return static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
@@ -38,7 +38,7 @@ position_cost compare_position(std::span<const float> logits, std::span<const do
                                std::size_t token) {
   const double total = log_sum(logits);
   position_cost cost{total - static_cast<double>(logits[token]), 0,
-                     likeliest(logits) == reference_top};
+                     top_token(logits) == reference_top};
   for (std::size_t i = 0; i < p.size(); ++i) {
     cost.divergence += p[i] * (log_p[i] - (static_cast<double>(logits[i]) - total));
   }
@@ -93,7 +93,7 @@ std::vector<quality> measure_quality(std::span<const model> models, std::span<co
           }
           for (std::size_t m = 0; m < models.size(); ++m) {
             costs[i * models.size() + m] =
-                compare_position(logits[m].row(i), p, log_p, likeliest(reference),
+                compare_position(logits[m].row(i), p, log_p, top_token(reference),
                                  static_cast<std::size_t>(text[target]));
           }
         });

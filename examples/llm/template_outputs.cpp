@@ -11,12 +11,6 @@ namespace llm {
 
 namespace {
 
-using token = template_token;
-using output = template_output;
-
-bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 class reader {
@@ -79,7 +73,7 @@ class reader {
   }
 
   void tag(std::string_view end) {
-    std::vector<token> tokens;
+    std::vector<template_token> tokens;
     std::size_t braces = 0;
     for (;;) {
       while (at_ < source_.size() && is_space(source_[at_])) ++at_;
@@ -92,15 +86,16 @@ class reader {
         break;
       }
       if (rest[0] == '\'' || rest[0] == '"') {
-        tokens.push_back({token::kind::string, string(rest[0])});
+        tokens.push_back({template_token::kind::string, string(rest[0])});
       } else if (is_word(rest[0])) {
         const std::size_t begin = at_;
         while (at_ < source_.size() && is_word(source_[at_])) ++at_;
-        tokens.push_back({token::kind::word, std::string{source_.substr(begin, at_ - begin)}});
+        tokens.push_back(
+            {template_token::kind::word, std::string{source_.substr(begin, at_ - begin)}});
       } else {
         if (rest[0] == '{') ++braces;
         if (rest[0] == '}' && braces > 0) --braces;
-        tokens.push_back({token::kind::sign, std::string{rest[0]}});
+        tokens.push_back({template_token::kind::sign, std::string{rest[0]}});
         ++at_;
       }
     }
@@ -112,7 +107,7 @@ class reader {
   }
 
   /// A statement that begins, turns or ends a block.
-  void block(const std::vector<token>& tokens) {
+  void block(const std::vector<template_token>& tokens) {
     constexpr std::size_t deepest = 64;
     const std::string& name = tokens[0].text;
     const bool turns = name == "else" || name == "elif";
@@ -130,7 +125,7 @@ class reader {
     if (blocks_.size() == deepest) throw refused{"its blocks are nested too deep"};
     if (before.size() == deepest) throw refused{"a condition has too many branches"};
     std::string condition;
-    for (const token& t : tokens) condition += t.text + " ";
+    for (const template_token& t : tokens) condition += t.text + " ";
     blocks_.push_back(condition);
     guards_.push_back(all_blocks_.size());
     all_blocks_.push_back({tokens, std::move(before)});
@@ -177,7 +172,7 @@ class reader {
     return value;
   }
 
-  void add(output one) {
+  void add(template_output one) {
     constexpr std::size_t longest = std::size_t{1} << 24;
     for (const std::string& block : one.blocks) letters_ += block.size();
     if (letters_ > longest) throw refused{"its conditions are too long"};
@@ -196,11 +191,11 @@ class reader {
   }
 
   /// The operands of + and ~ one by one.
-  void add_expression(const std::vector<token>& tokens) {
-    std::vector<token> operand;
+  void add_expression(const std::vector<template_token>& tokens) {
+    std::vector<template_token> operand;
     std::size_t depth = 0;
     const auto finish = [&] {
-      if (operand.size() == 1 && operand[0].what == token::kind::string) {
+      if (operand.size() == 1 && operand[0].what == template_token::kind::string) {
         add_text(operand[0].text);
       } else if (!operand.empty()) {
         add({std::nullopt, operand, blocks_, guards_});
@@ -208,8 +203,8 @@ class reader {
       }
       operand.clear();
     };
-    for (const token& t : tokens) {
-      if (t.what == token::kind::sign) {
+    for (const template_token& t : tokens) {
+      if (t.what == template_token::kind::sign) {
         const char sign = t.text[0];
         if (sign == '(' || sign == '[' || sign == '{') ++depth;
         if ((sign == ')' || sign == ']' || sign == '}') && depth > 0) --depth;
@@ -224,7 +219,7 @@ class reader {
   }
 
   /// set name = value. A value with a message's markers is taken for what is printed: it will be.
-  void set(const std::vector<token>& tokens) {
+  void set(const std::vector<template_token>& tokens) {
     if (tokens.size() < 2) return;
     const std::string& name = tokens[1].text;
     const bool assigns = tokens.size() > 3 && tokens[2].text == "=";
@@ -236,15 +231,15 @@ class reader {
                        outputs_.size()});
     }
     if (!assigns) return;
-    if (tokens.size() == 4 && tokens[3].what == token::kind::string) {
+    if (tokens.size() == 4 && tokens[3].what == template_token::kind::string) {
       literals_[name].insert(tokens[3].text);
       return;
     }
     computed_.insert(name);
-    const std::vector<token> value(tokens.begin() + 3, tokens.end());
-    const bool printed = std::any_of(value.begin(), value.end(), [](const token& t) {
+    const std::vector<template_token> value(tokens.begin() + 3, tokens.end());
+    const bool printed = std::any_of(value.begin(), value.end(), [](const template_token& t) {
       constexpr std::string_view markers[] = {"<|start_header_id|>", "<start_of_turn>", "<<SYS>>"};
-      return t.what == token::kind::string &&
+      return t.what == template_token::kind::string &&
              std::any_of(std::begin(markers), std::end(markers), [&](std::string_view marker) {
                return t.text.find(marker) != std::string::npos;
              });
@@ -253,7 +248,7 @@ class reader {
   }
 
   static constexpr std::size_t npos = std::string_view::npos;
-  std::vector<output>& outputs_;
+  std::vector<template_output>& outputs_;
   std::map<std::string, std::set<std::string>>& literals_;
   std::set<std::string>& computed_;
   std::vector<template_block>& all_blocks_;

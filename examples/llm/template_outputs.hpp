@@ -14,6 +14,11 @@
 
 namespace llm {
 
+/// Whether a word of a template may have it.
+[[nodiscard]] constexpr bool is_word(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 /// Why a template is not understood: the end of a sentence.
 struct refused {
   std::string why;

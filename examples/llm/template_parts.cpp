@@ -14,14 +14,12 @@ namespace llm {
 
 namespace {
 
-using output = template_output;
-
 bool has(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
 /// Whether a block of the output, or one from the `first` on, has that in its condition.
-bool within(const output& one, std::string_view part, std::size_t first = 0) {
+bool within(const template_output& one, std::string_view part, std::size_t first = 0) {
   return std::any_of(
       one.blocks.begin() + static_cast<std::ptrdiff_t>(std::min(first, one.blocks.size())),
       one.blocks.end(), [&](const std::string& block) { return has(block, part); });
@@ -43,9 +41,11 @@ std::vector<std::pair<std::string, bool>> cuts(const std::vector<template_token>
 /// A row of outputs, taken one by one. What is not there makes it fail, and stay so.
 class cursor {
  public:
-  cursor(const std::vector<output>& row, std::size_t at) : row_(row), at_(at) {}
+  cursor(const std::vector<template_output>& row, std::size_t at) : row_(row), at_(at) {}
 
-  [[nodiscard]] const output* peek() const { return at_ < row_.size() ? &row_[at_] : nullptr; }
+  [[nodiscard]] const template_output* peek() const {
+    return at_ < row_.size() ? &row_[at_] : nullptr;
+  }
 
   /// The literals that stand next in exactly `blocks`, put together; empty where there are none.
   std::string literals(const std::vector<std::string>& blocks) {
@@ -86,7 +86,7 @@ class cursor {
   bool failed = false;
 
  private:
-  const std::vector<output>& row_;
+  const std::vector<template_output>& row_;
   std::size_t at_;
 };
 
@@ -105,7 +105,7 @@ bool inside(const std::vector<std::string>& blocks, const std::vector<std::strin
          std::equal(outer.begin(), outer.end(), blocks.begin());
 }
 
-bool in_calls(const output& one) {
+bool in_calls(const template_output& one) {
   return std::any_of(one.blocks.begin(), one.blocks.end(), [](const std::string& block) {
     return block.starts_with("for ") && block.ends_with(" tool_calls ");
   });
@@ -191,7 +191,7 @@ thought_parts template_parts::thoughts() const {
   }
   if (found.end.empty() || found.begin.empty()) found = {};
 
-  const std::vector<output>& row = source_.outputs;
+  const std::vector<template_output>& row = source_.outputs;
   const std::string header =
       std::string{layout_.start} + std::string{layout_.assistant} + std::string{layout_.after_role};
   for (std::size_t i = 1; i < row.size(); ++i) {
@@ -212,14 +212,14 @@ thought_parts template_parts::thoughts() const {
 }
 
 std::optional<tool_parts> template_parts::tools() const {
-  const std::vector<output>& row = source_.outputs;
+  const std::vector<template_output>& row = source_.outputs;
   const std::string end = std::string{layout_.end} + std::string{layout_.after_end};
   const std::string system =
       std::string{layout_.start} + "system" + std::string{layout_.after_role};
   tool_parts found;
   bool list = false, call = false, result = false;
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const output& one = row[i];
+    const template_output& one = row[i];
     if (!one.literal || one.blocks.empty()) continue;
     cursor next(row, i);
     bool* part = nullptr;

@@ -13,8 +13,6 @@ namespace llm {
 
 namespace {
 
-using token = template_token;
-
 /// What an expression is, as far as it is known.
 struct value {
   enum class kind { unknown, undefined, none, boolean, number, several, text, path, function };
@@ -54,7 +52,7 @@ std::optional<std::string> date(const std::tm& now, const std::string& format) {
 }
 
 /// The variables of a scene.
-struct names {
+struct scene_names {
   const template_scene& scene;
   std::map<std::string, value> set = {};
 
@@ -148,7 +146,8 @@ std::optional<bool> is(const value& one, const std::string& test) {
 /// One expression, whole, by recursive descent.
 class evaluation {
  public:
-  evaluation(const std::vector<token>& tokens, std::size_t from, const names& variables)
+  evaluation(const std::vector<template_token>& tokens, std::size_t from,
+             const scene_names& variables)
       : tokens_(tokens), variables_(variables), at_(from) {}
 
   value run() {
@@ -157,21 +156,22 @@ class evaluation {
   }
 
  private:
-  [[nodiscard]] bool next(token::kind what, std::string_view text, std::size_t skip = 0) const {
+  [[nodiscard]] bool next(template_token::kind what, std::string_view text,
+                          std::size_t skip = 0) const {
     return at_ + skip < tokens_.size() && tokens_[at_ + skip].what == what &&
            tokens_[at_ + skip].text == text;
   }
   bool word(std::string_view text) {
-    const bool there = next(token::kind::word, text);
+    const bool there = next(template_token::kind::word, text);
     at_ += there ? 1 : 0;
     return there;
   }
   bool sign(std::string_view text) {
-    const bool there = next(token::kind::sign, text);
+    const bool there = next(template_token::kind::sign, text);
     at_ += there ? 1 : 0;
     return there;
   }
-  std::string any(token::kind what) {
+  std::string any(template_token::kind what) {
     if (at_ < tokens_.size() && tokens_[at_].what == what) return tokens_[at_++].text;
     failed_ = true;
     return {};
@@ -210,15 +210,18 @@ class evaluation {
   }
   value compared() {
     value a = tested();
-    const bool same = next(token::kind::sign, "=") && next(token::kind::sign, "=", 1);
-    const bool differs = next(token::kind::sign, "!") && next(token::kind::sign, "=", 1);
+    const bool same =
+        next(template_token::kind::sign, "=") && next(template_token::kind::sign, "=", 1);
+    const bool differs =
+        next(template_token::kind::sign, "!") && next(template_token::kind::sign, "=", 1);
     if (same || differs) {
       at_ += 2;
       const auto known = equal(a, tested());
       return known ? value::of(*known == same) : value{};
     }
-    const bool absent = next(token::kind::word, "not") && next(token::kind::word, "in", 1);
-    if (!absent && !next(token::kind::word, "in")) return a;
+    const bool absent =
+        next(template_token::kind::word, "not") && next(template_token::kind::word, "in", 1);
+    if (!absent && !next(template_token::kind::word, "in")) return a;
     at_ += absent ? 2 : 1;
     const value b = tested();
     const bool member = a.what == kind::text && b.what == kind::path && b.text == "message";
@@ -231,7 +234,7 @@ class evaluation {
     value result = filtered();
     while (word("is")) {
       const bool turns = word("not");
-      const auto known = is(result, any(token::kind::word));
+      const auto known = is(result, any(template_token::kind::word));
       result = known ? value::of(*known != turns) : value{};
     }
     return result;
@@ -239,7 +242,7 @@ class evaluation {
   value filtered() {
     value result = primary();
     while (sign("|")) {
-      const std::string filter = any(token::kind::word);
+      const std::string filter = any(template_token::kind::word);
       const bool path = result.what == kind::path && !result.json;
       if (filter == "trim" && path) {
         result.trims = true;
@@ -249,7 +252,7 @@ class evaluation {
         result.json = true;
         if (sign("(")) {
           if (!word("indent") || !sign("=")) failed_ = true;
-          const auto indent = number_of(any(token::kind::word));
+          const auto indent = number_of(any(template_token::kind::word));
           failed_ = failed_ || !sign(")") || !indent || *indent > 16 || *indent == 0;
           result.indent = indent.value_or(0);
         }
@@ -264,7 +267,7 @@ class evaluation {
     return result;
   }
   value primary() {
-    if (at_ < tokens_.size() && tokens_[at_].what == token::kind::string)
+    if (at_ < tokens_.size() && tokens_[at_].what == template_token::kind::string)
       return value::text_of(tokens_[at_++].text);
     if (sign("(")) {
       constexpr std::size_t deepest = 64;
@@ -274,15 +277,16 @@ class evaluation {
       failed_ = failed_ || !sign(")");
       return result;
     }
-    const std::string name = any(token::kind::word);
+    const std::string name = any(template_token::kind::word);
     if (failed_) return {};
     if (name == "true" || name == "True") return value::of(true);
     if (name == "false" || name == "False") return value::of(false);
     if (name == "none" || name == "None") return value::of(kind::none);
     if (const auto number = number_of(name)) return value::of(*number);
-    if (next(token::kind::sign, "(")) return called(name);
+    if (next(template_token::kind::sign, "(")) return called(name);
     value result = variables_.root(name);
-    while (at_ < tokens_.size() && (next(token::kind::sign, ".") || next(token::kind::sign, "[")))
+    while (at_ < tokens_.size() &&
+           (next(template_token::kind::sign, ".") || next(template_token::kind::sign, "[")))
       result = member(result);
     return result;
   }
@@ -293,7 +297,7 @@ class evaluation {
       return value::path_of(name);
     }
     (void)sign("(");
-    const std::string format = any(token::kind::string);
+    const std::string format = any(template_token::kind::string);
     failed_ = failed_ || !known || name != "strftime_now" || !sign(")");
     const auto text = failed_ ? std::nullopt : date(variables_.scene.now, format);
     return text ? value::text_of(*text) : value{};
@@ -301,11 +305,11 @@ class evaluation {
   value member(const value& whole) {
     std::string key;
     if (sign(".")) {
-      key = any(token::kind::word);
+      key = any(template_token::kind::word);
     } else {
       (void)sign("[");
-      const bool text = at_ < tokens_.size() && tokens_[at_].what == token::kind::string;
-      key = any(text ? token::kind::string : token::kind::word);
+      const bool text = at_ < tokens_.size() && tokens_[at_].what == template_token::kind::string;
+      key = any(text ? template_token::kind::string : template_token::kind::word);
       const auto number = text ? std::nullopt : number_of(key);
       if (whole.what == kind::path && whole.text == "messages" && number) {
         const std::size_t first = whole.number + *number;
@@ -325,8 +329,8 @@ class evaluation {
     return variables_.at(whole.text + "." + key);
   }
 
-  const std::vector<token>& tokens_;
-  const names& variables_;
+  const std::vector<template_token>& tokens_;
+  const scene_names& variables_;
   std::size_t at_;
   std::size_t depth_ = 0;
   bool failed_ = false;
@@ -391,7 +395,7 @@ class stage {
   std::optional<bool> test(std::size_t block) {
     const auto known = tests_.find(block);
     if (known != tests_.end()) return known->second;
-    const std::vector<token>& statement = source_.blocks[block].statement;
+    const std::vector<template_token>& statement = source_.blocks[block].statement;
     const bool condition = statement[0].text == "if" || statement[0].text == "elif";
     const std::optional<bool> holds =
         condition ? truth(evaluation(statement, 1, variables_).run(), variables_.scene)
@@ -400,7 +404,7 @@ class stage {
     return holds;
   }
   place loop(std::size_t guard, const place& outer) {
-    const std::vector<token>& statement = source_.blocks[guard].statement;
+    const std::vector<template_token>& statement = source_.blocks[guard].statement;
     place found{.there = std::nullopt};
     if (statement.size() < 4 || statement[2].text != "in" || outer.each) return found;
     const value over = evaluation(statement, 3, variables_).run();
@@ -454,7 +458,7 @@ class stage {
   }
 
   const template_outputs& source_;
-  names variables_;
+  scene_names variables_;
   printed_scene result_;
   std::map<std::size_t, place> branches_;
   std::map<std::size_t, std::optional<bool>> tests_;

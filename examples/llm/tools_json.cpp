@@ -23,9 +23,9 @@ std::string to_json(const ordered_json& value) {
   return value.is_object() ? "{" + text + "}" : "[" + text + "]";
 }
 
-std::string indented(std::string_view json, std::size_t indent) {
-  if (indent == 0) return std::string{json};
-  return ordered_json::parse(json).dump(static_cast<int>(indent), ' ', false,
+std::string indented(std::string_view text, std::size_t indent) {
+  if (indent == 0) return std::string{text};
+  return ordered_json::parse(text).dump(static_cast<int>(indent), ' ', false,
                                         ordered_json::error_handler_t::replace);
 }
 

@@ -15,7 +15,7 @@ namespace er = edgerazor;
 
 namespace {
 
-struct inspect_request {
+struct inspect_config_request {
   std::string file;
   std::size_t layers = 28;
 };
@@ -93,7 +93,7 @@ void print_objective(const package_objective& o) {
 }  // namespace
 
 void add_inspect_config(CLI::App& program) {
-  const auto asked = std::make_shared<inspect_request>();
+  const auto asked = std::make_shared<inspect_config_request>();
   CLI::App& command = *program.add_subcommand(
       "inspect-config", "Read a configuration of EdgeRazor (Python), and say what it asks for");
   command.add_option("FILE", asked->file, "YAML or JSON")->required();

@@ -14,7 +14,7 @@
 namespace qad {
 
 namespace er = edgerazor;
-using message = llm::chat_format::message;
+using chat_message = llm::chat_format::message;
 
 namespace {
 
@@ -22,7 +22,7 @@ namespace {
   throw std::invalid_argument("expected " + what);
 }
 
-message parse_message(const nlohmann::json& one, std::size_t index) {
+chat_message parse_message(const nlohmann::json& one, std::size_t index) {
   const std::string which = "message " + std::to_string(index + 1);
   const auto text = [&](const char* key) -> const std::string& {
     const auto at = one.find(key);
@@ -43,7 +43,7 @@ message parse_message(const nlohmann::json& one, std::size_t index) {
 }
 
 /// The messages with the system message that the rules put in front.
-conversation opened(std::span<const message> messages, const llm::chat_format& format,
+conversation opened(std::span<const chat_message> messages, const llm::chat_format& format,
                     const conversation_rules& rules) {
   conversation all;
   const bool given = !messages.empty() && messages[0].role == "system";
@@ -77,9 +77,9 @@ conversation parse_conversation(std::string_view line) {
   return result;
 }
 
-std::string conversation_line(std::span<const message> messages) {
+std::string conversation_line(std::span<const chat_message> messages) {
   std::string line = "{\"messages\": [";
-  for (const message& one : messages) {
+  for (const chat_message& one : messages) {
     if (&one != messages.data()) line += ", ";
     line += "{\"role\": " + llm::json_string(one.role) +
             ", \"content\": " + llm::json_string(one.text) + "}";
@@ -124,8 +124,9 @@ std::size_t labelled_text::learned() const noexcept {
          static_cast<std::size_t>(std::count(labels.begin() + 1, labels.end(), no_label));
 }
 
-labelled_text encode_conversation(std::span<const message> messages, const llm::chat_format& format,
-                                  const llm::tokenizer& words, const conversation_rules& rules) {
+labelled_text encode_conversation(std::span<const chat_message> messages,
+                                  const llm::chat_format& format, const llm::tokenizer& words,
+                                  const conversation_rules& rules) {
   const conversation all = opened(messages, format, rules);
   std::vector<std::size_t> begins;
   const llm::chat_format::pieces pieces = format.render(all, false, begins);
@@ -167,7 +168,7 @@ labelled_text encode_conversation(std::span<const message> messages, const llm::
   return result;
 }
 
-std::vector<token_id> encode_history(std::span<const message> messages,
+std::vector<token_id> encode_history(std::span<const chat_message> messages,
                                      const llm::chat_format& format, const llm::tokenizer& words,
                                      const conversation_rules& rules) {
   const conversation all = opened(messages, format, rules);

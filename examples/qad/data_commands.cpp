@@ -125,7 +125,7 @@ void add_write_data(CLI::App& program) {
   });
 }
 
-struct inspect_request {
+struct inspect_data_request {
   std::string model;
   std::vector<std::string> sources;
   conversation_rules rules;
@@ -133,7 +133,7 @@ struct inspect_request {
 };
 
 void add_inspect_data(CLI::App& program) {
-  const auto asked = std::make_shared<inspect_request>();
+  const auto asked = std::make_shared<inspect_data_request>();
   CLI::App& command = *program.add_subcommand(
       "inspect-data", "Read sources of text as training does, and say what is in them");
   command.add_option("--model", asked->model, "Whose tokenizer and chat template it is")

@@ -40,7 +40,7 @@ std::string known_functions() {
   return text;
 }
 
-[[noreturn]] void refuse(const std::string& sentence) { throw std::invalid_argument(sentence); }
+[[noreturn]] void refuse_key(const std::string& sentence) { throw std::invalid_argument(sentence); }
 
 }  // namespace
 
@@ -52,35 +52,35 @@ std::string format_of_function(const package_function& f) {
       found = &one;
   }
   if (found == nullptr) {
-    refuse("weight_function " + er::quoted(f.weights, 200) +
-           " is none that has a format here, expected " + known_functions());
+    refuse_key("weight_function " + er::quoted(f.weights, 200) +
+               " is none that has a format here, expected " + known_functions());
   }
   if (found->code == "ternary2" && f.factor != 2 && f.factor != -1) {
-    refuse("w_scale_factor is " + support::number_text(f.factor) +
-           ", and ternary formats have a scale of 2 times the mean");
+    refuse_key("w_scale_factor is " + support::number_text(f.factor) +
+               ", and ternary formats have a scale of 2 times the mean");
   }
   const bool mixed = found->name == mixed_rows;
   if (!mixed && f.proportion > 0) {
-    refuse("w_mixed_precision_prop is " + support::number_text(f.proportion) +
-           ", and weight_function " + er::quoted(f.weights, 200) + " mixes nothing");
+    refuse_key("w_mixed_precision_prop is " + support::number_text(f.proportion) +
+               ", and weight_function " + er::quoted(f.weights, 200) + " mixes nothing");
   }
   if (!found->blocks && f.group != -1) {
-    refuse("w_block_size is " + std::to_string(f.group) + ", and weight_function " +
-           er::quoted(f.weights, 200) + " has no blocks");
+    refuse_key("w_block_size is " + std::to_string(f.group) + ", and weight_function " +
+               er::quoted(f.weights, 200) + " has no blocks");
   }
   std::string suffix = "_row";
   if (found->blocks) {
     suffix = "_g" + std::to_string(f.group);
     if (f.group < 1 || !er::matrix_format::parse("int4" + suffix)) {
-      refuse("w_block_size is " + std::to_string(f.group) +
-             ", expected a multiple of 4 up to 65536");
+      refuse_key("w_block_size is " + std::to_string(f.group) +
+                 ", expected a multiple of 4 up to 65536");
     }
   }
   if (!mixed || f.proportion == 0) return std::string{found->code} + suffix;
   const double every = 1 / f.proportion;
   if (!(f.proportion > 0 && f.proportion <= 1) || every != std::round(every) || every > 65536) {
-    refuse("w_mixed_precision_prop is " + support::number_text(f.proportion) +
-           ", expected 0, or 1 divided by a whole number");
+    refuse_key("w_mixed_precision_prop is " + support::number_text(f.proportion) +
+               ", expected 0, or 1 divided by a whole number");
   }
   if (every == 1) return "int4" + suffix;
   return "int4" + suffix + "+ternary2" + suffix + ":every_" + support::number_text(every) + "_rows";

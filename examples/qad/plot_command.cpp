@@ -44,7 +44,7 @@ std::optional<quality> end_of(const std::filesystem::path& folder) {
   return quality{told["perplexity"].get<double>(), told["divergence"].get<double>()};
 }
 
-std::string name_of(const std::filesystem::path& folder) {
+std::string run_name(const std::filesystem::path& folder) {
   const std::filesystem::path clean = std::filesystem::absolute(folder).lexically_normal();
   return (clean.has_filename() ? clean : clean.parent_path()).filename().string();
 }
@@ -58,7 +58,7 @@ void plot(const plot_request& asked) {
   std::vector<std::pair<std::string, double>> levels;  // of runs that learn from nothing
   for (const std::string& run : asked.runs) {
     if (std::filesystem::exists(std::filesystem::path{run} / "quality.csv")) {
-      loss_plot::curve curve{name_of(run), picture.curves.size(), false, {}, true};
+      loss_plot::curve curve{run_name(run), picture.curves.size(), false, {}, true};
       for (const evaluation& one : read_quality(run)) {
         curve.points.emplace_back(static_cast<double>(one.tokens),
                                   value_of(one.measured, asked.what));
@@ -66,7 +66,7 @@ void plot(const plot_request& asked) {
       }
       if (!curve.points.empty()) picture.curves.push_back(std::move(curve));
     } else if (const std::optional<quality> end = end_of(run)) {
-      levels.emplace_back(name_of(run), value_of(*end, asked.what));
+      levels.emplace_back(run_name(run), value_of(*end, asked.what));
     } else {
       throw er::io_error(er::quoted(run, er::longest_path) +
                          " has neither quality.csv, which --evaluate-every writes, nor "

@@ -20,16 +20,16 @@ namespace qad {
 namespace {
 
 using const_view = er::matrix_view<const float>;
-using view = er::matrix_view<float>;
+using float_view = er::matrix_view<float>;
 using mask = std::vector<std::uint8_t>;
 
 template <class Policy>
-void round(const_view in, view out, const mask&, er::column_group group) {
+void round(const_view in, float_view out, const mask&, er::column_group group) {
   er::fake_quantize<er::as_stored<Policy>>(in, out, {}, {.group = group});
 }
 
 template <class High, class Low>
-void round_mixed(const_view in, view out, const mask& high, er::column_group group) {
+void round_mixed(const_view in, float_view out, const mask& high, er::column_group group) {
   er::fake_quantize_mixed<er::as_stored<High>, er::as_stored<Low>>(in, out, high, {}, {},
                                                                    {.group = group});
 }

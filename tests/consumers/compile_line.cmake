@@ -1,6 +1,7 @@
 # A program built by one line a file and run: PROGRAM (a folder beside this file), FLAGS and INCLUDES (separated by |),
-# COMPILER, WORK; in the compiled form LIBRARY, a built library, or LIBRARY_SOURCES, the folder of what it is built from; with PKG_CONFIG, the flags of the package installed to PREFIX instead of INCLUDES. PREFIX_PATH: where else
-# xsimd's package may lie.
+# COMPILER, WORK; TOGETHER, its files as one unit; in the compiled form LIBRARY, a built library, or LIBRARY_SOURCES, the folder
+# of what it is built from; with PKG_CONFIG, the flags of the package installed to PREFIX instead of INCLUDES. PREFIX_PATH: where
+# else xsimd's package may lie.
 cmake_minimum_required(VERSION 3.23)
 
 string(REPLACE "|" ";" flags "${FLAGS}")
@@ -31,6 +32,12 @@ endif()
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 file(GLOB sources ${CMAKE_CURRENT_LIST_DIR}/${PROGRAM}/*.cpp)
+if(TOGETHER)  # each would compile the whole library
+  list(TRANSFORM sources REPLACE "(.+)" "#include \"\\1\"\n")
+  list(JOIN sources "" text)
+  set(sources ${WORK}/together.cpp)
+  file(WRITE ${sources} "${text}")
+endif()
 set(library "")
 if(LIBRARY)
   list(APPEND flags -DEDGERAZOR_COMPILED)

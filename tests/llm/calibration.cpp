@@ -27,12 +27,15 @@ namespace er = edgerazor;
 
 namespace {
 
+/// Narrow, because calibration takes the third power of it.
+constexpr std::size_t width = 256;
+
 struct demo {
   llm::temporary_folder folder{{}};
   llm::thread_pool threads{2};
   std::filesystem::path path = folder.path() / "demo.gguf";
 
-  demo() { llm::make_demo_model(path); }
+  demo() { llm::make_demo_model(path, width); }
   [[nodiscard]] llm::calibration calibrate(const std::string& method, double bits,
                                            const std::string& output,
                                            const std::string& gradients = "") {
@@ -147,7 +150,7 @@ TEST_SUITE("calibration") {
   TEST_CASE("TaCQ keeps the weights that gradients name, wherever they are") {
     demo made;
     // One weight a row of a single matrix: its sparse part has a step a tile, and no other exists.
-    const auto named = [](std::size_t row) { return row * 7 % 512; };
+    const auto named = [](std::size_t row) { return row * 7 % width; };
     const std::string gradients =
         made.write_gradients("g", [&](const std::string& name, std::size_t row, std::size_t col) {
           return name == "blk.1.ffn_down.weight" && col == named(row) ? 1.0f : 0.0f;
@@ -158,7 +161,8 @@ TEST_SUITE("calibration") {
     const auto parts = demo::sparse_parts(model);
     REQUIRE(parts.size() == 14);
     for (std::size_t i = 0; i < parts.size(); ++i) CHECK((parts[i] != nullptr) == (i == 13));
-    const er::sparse_view kept = er::sparse_view::from_bytes(512, 512, parts[13]->matrix.bytes());
+    const er::sparse_view kept =
+        er::sparse_view::from_bytes(width, width, parts[13]->matrix.bytes());
     for (std::size_t tile = 0; tile < kept.tiles(); ++tile) {
       REQUIRE(kept.steps(tile).size() == 1);
       for (std::size_t r = 0; r < er::tile_rows; ++r)
@@ -213,7 +217,7 @@ TEST_SUITE("calibration") {
       return walk.stream();
     };
     const std::vector<float> before = states();
-    std::vector<float> s(512);
+    std::vector<float> s(width);
     for (std::size_t c = 0; c < s.size(); ++c)
       s[c] = std::exp(std::sin(static_cast<float>(c * c % 977)));
     for (llm::layer& one : model.layers) {
@@ -227,8 +231,8 @@ TEST_SUITE("calibration") {
       differences += std::pow(static_cast<double>(after[i]) - static_cast<double>(before[i]), 2);
       squares += std::pow(static_cast<double>(before[i]), 2);
     }
-    // A scaled weight and norm round once each, by 2^-24 of themselves, and sums of 512 in another
-    // order by sqrt(512) of it: near 1e-6 of what the layers add, which is less than the stream.
+    // A scaled weight and norm round once each, by 2^-24 of themselves, and sums of 256 in another
+    // order by sqrt(256) of it: near 1e-6 of what the layers add, which is less than the stream.
     const double relative = std::sqrt(differences / squares);
     CAPTURE(relative);
     CHECK(relative < 1e-5);
@@ -270,14 +274,14 @@ TEST_SUITE("calibration") {
       return (made.folder.path() / "g").string();
     };
     const std::string expected =
-        "/g' has no gradients of this model: of 'blk.0.attn_q.weight' floats of [512, 512] are "
+        "/g' has no gradients of this model: of 'blk.0.attn_q.weight' floats of [256, 256] are "
         "expected, there are ";
     CHECK(
-        refused(write(er::safetensors_dtype::f32, 256, 512)).ends_with(expected + "F32[256, 512]"));
+        refused(write(er::safetensors_dtype::f32, 128, 256)).ends_with(expected + "F32[128, 256]"));
     CHECK(
-        refused(write(er::safetensors_dtype::i32, 512, 512)).ends_with(expected + "I32[512, 512]"));
-    CHECK(refused(write(er::safetensors_dtype::f32, 512, 512))
-              .ends_with("of 'blk.0.attn_k.weight' floats of [256, 512] are expected, there are "
+        refused(write(er::safetensors_dtype::i32, 256, 256)).ends_with(expected + "I32[256, 256]"));
+    CHECK(refused(write(er::safetensors_dtype::f32, width, width))
+              .ends_with("of 'blk.0.attn_k.weight' floats of [128, 256] are expected, there are "
                          "none"));
     CHECK(!std::filesystem::exists(made.folder.path() / "m"));
   }
