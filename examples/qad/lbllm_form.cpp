@@ -6,15 +6,20 @@
 ///     2  3/5 of the steps    W, the levels and a relaxed G by straight-through; states as they are
 ///     3  the rest     the levels; inputs and cache in 4 bits with a zero
 ///
+/// A pass runs with the levels as table2 stores them, integers of -15 to 15 times the group's scale
+/// in 16 bits; the rounding is the identity for gradients. So what is exported is what was trained.
+///
 /// Layers train together by the objective, where the paper goes layer by layer; its knee of the
 /// inputs' codes is not published. Embedding, norms and head stay.
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <stdexcept>
+#include <cstdint>
 #include <vector>
 
 #include "layer_form.hpp"
 #include <edgerazor/calibrate/four_levels.hpp>
+#include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/policy/bitmap_levels.hpp>
 #include <edgerazor/policy/finite.hpp>
 
@@ -82,22 +87,22 @@ class lbllm_form final : public block_form {
     double penalty = 0;
     const std::size_t cols = l->matrix->cols;
     std::vector<std::uint8_t> codes(group);
-    for_each_group(
-        *l, master,
-        [&](std::size_t which, std::span<const float> weights, std::span<const float> levels,
-            std::span<const float> map) {
-          const std::size_t at = which / groups_of(cols) * cols + which % groups_of(cols) * group;
-          const std::span<float> g =
-              gradient.values().subspan(l->matrix->offset + at, weights.size());
-          const std::span<std::uint8_t> own = std::span{codes}.first(weights.size());
-          er::bitmap_codes(weights, map, own);
-          std::ranges::copy(
-              er::level_gradients(own, g),
-              l->numbers(gradient, 0).subspan(which * level_count, level_count).begin());
-          const std::span<float> to_map = l->numbers(gradient, 1).subspan(at, weights.size());
-          er::bitmap_backward(weights, as_levels(levels), g, to_map);
-          penalty += drive(map, to_map);
-        });
+    for_each_group(*l, master,
+                   [&](std::size_t which, std::span<const float> weights,
+                       std::span<const float> levels, std::span<const float> map) {
+                     const std::size_t at = first_of(which, cols);
+                     const std::span<float> g =
+                         gradient.values().subspan(l->matrix->offset + at, weights.size());
+                     const std::span<std::uint8_t> own = std::span{codes}.first(weights.size());
+                     er::bitmap_codes(weights, map, own);
+                     std::ranges::copy(
+                         er::level_gradients(own, g),
+                         l->numbers(gradient, 0).subspan(which * level_count, level_count).begin());
+                     const std::span<float> to_map =
+                         l->numbers(gradient, 1).subspan(at, weights.size());
+                     er::bitmap_backward(weights, as_levels(levels), g, to_map);
+                     penalty += drive(map, to_map);
+                   });
     return penalty;
   }
   /// Weights and map rest in the last stage, the levels never.
@@ -105,28 +110,36 @@ class lbllm_form final : public block_form {
     return step < weight_steps_ || (layer_of(i) == nullptr && !entries()[i].name.ends_with(".map"));
   }
 
-  er::any_matrix packed(std::size_t, const parameters&) const override {
-    throw std::invalid_argument(
-        "a student of the method lbllm has two bits and a table of four levels a group, which no "
-        "packed format holds");
+  er::any_matrix packed(std::size_t i, const parameters& master) const override {
+    const layer* const l = layer_of(i);
+    const auto w = master.view(master.entries()[i]);
+    if (l == nullptr) return er::any_matrix::pack(*er::matrix_format::parse("f16"), w);
+    std::vector<std::int8_t> levels(w.rows * w.cols);
+    std::vector<float> scales(w.rows * groups_of(w.cols));
+    for_each_table(*l, master,
+                   [&](std::size_t which, std::size_t at, const er::table_fit& table,
+                       std::span<const std::uint8_t> codes) {
+                     scales[which] = table.scale;
+                     for (std::size_t c = 0; c < codes.size(); ++c)
+                       levels[at + c] = table.levels[codes[c]];
+                   });
+    return er::pack_levels({er::code_type::table2, group},
+                           er::matrix_view<const std::int8_t>{levels.data(), w.rows, w.cols},
+                           er::matrix_view<const float>{scales.data(), w.rows, groups_of(w.cols)});
   }
 
  protected:
   void quantize(const layer& l, const parameters& master, parameters& out) const override {
     er::detail::policy::check_finite(master.view(*l.matrix));
-    const std::size_t cols = l.matrix->cols;
-    std::vector<std::uint8_t> codes(group);
-    for_each_group(
-        l, master,
-        [&](std::size_t which, std::span<const float> weights, std::span<const float> levels,
-            std::span<const float> map) {
-          const std::size_t at = which / groups_of(cols) * cols + which % groups_of(cols) * group;
-          const std::span<std::uint8_t> own = std::span{codes}.first(weights.size());
-          er::bitmap_codes(weights, map, own);
-          const std::span<float> to = out.values().subspan(l.matrix->offset + at, weights.size());
-          for (std::size_t c = 0; c < to.size(); ++c)
-            to[c] = static_cast<float>(er::float16{levels[own[c]]});
-        });
+    er::detail::policy::check_finite(master.view(*l.beside[0]), "level");
+    for_each_table(l, master,
+                   [&](std::size_t, std::size_t at, const er::table_fit& table,
+                       std::span<const std::uint8_t> codes) {
+                     const std::span<float> to =
+                         out.values().subspan(l.matrix->offset + at, codes.size());
+                     for (std::size_t c = 0; c < to.size(); ++c)
+                       to[c] = table.scale * static_cast<float>(table.levels[codes[c]]);
+                   });
   }
 
  private:
@@ -134,13 +147,34 @@ class lbllm_form final : public block_form {
     return {levels[0], levels[1], levels[2], levels[3]};
   }
 
+  /// visit(group counted row by row, its first weight in the matrix, its levels as stored, the codes
+  /// that choose from them).
+  template <class Visit>
+  static void for_each_table(const layer& l, const parameters& of, Visit&& visit) {
+    const std::size_t cols = l.matrix->cols;
+    std::vector<std::uint8_t> codes(group);
+    for_each_group(l, of,
+                   [&](std::size_t which, std::span<const float> weights,
+                       std::span<const float> levels, std::span<const float> map) {
+                     const std::span<std::uint8_t> own = std::span{codes}.first(weights.size());
+                     er::bitmap_codes(weights, map, own);
+                     std::array<double, level_count> counts{};
+                     for (const std::uint8_t code : own) ++counts[code];
+                     visit(which, first_of(which, cols), er::table_of(as_levels(levels), counts),
+                           std::span<const std::uint8_t>{own});
+                   });
+  }
+  /// Of a group counted row by row, in the matrix.
+  static std::size_t first_of(std::size_t which, std::size_t cols) {
+    return which / groups_of(cols) * cols + which % groups_of(cols) * group;
+  }
   /// visit(group counted row by row, its weights, its levels, its map).
   template <class Parameters, class Visit>
   static void for_each_group(const layer& l, Parameters& of, Visit&& visit) {
     const std::size_t cols = l.matrix->cols, groups = groups_of(cols);
     for (std::size_t which = 0; which < l.matrix->rows * groups; ++which) {
-      const std::size_t first = which % groups * group, size = std::min(group, cols - first),
-                        at = which / groups * cols + first;
+      const std::size_t at = first_of(which, cols),
+                        size = std::min(group, cols - which % groups * group);
       visit(which, of.values().subspan(l.matrix->offset + at, size),
             l.numbers(of, 0).subspan(which * level_count, level_count),
             l.numbers(of, 1).subspan(at, size));

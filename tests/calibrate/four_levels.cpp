@@ -137,6 +137,26 @@ TEST_CASE("golden: tables of integers cost little, and packed matrices give them
   CHECK(er::round_to_tables(p.view(), turned, p.importance).values() == table.values());
 }
 
+TEST_CASE("table_of: integers of the best scale there is, in the order of the levels") {
+  // 1, 5, -13 times 0.25 are exact at t = 13, and at no larger one.
+  const er::table_fit exact = er::table_of({0.25f, 1.25f, -3.25f, 0.25f}, {1, 1, 1, 1});
+  CHECK(exact == er::table_fit{0.25f, {1, 5, -13, 1}});
+  // What nobody has does not count: 0.9 alone decides, which the largest, 1, is not a part of.
+  const std::array<double, 4> counts{0, 0, 7, 0};
+  const er::four_levels levels{-1, -0.3f, 0.9f, 1};
+  const er::table_fit one = er::table_of(levels, counts, er::scale_kind::float32);
+  const auto error = [&](const er::table_fit& fit) {
+    return std::fabs(0.9 - static_cast<double>(fit.scale) * fit.levels[2]);
+  };
+  for (int t = 8; t <= 15; ++t) {
+    const float scale = 1.0f / static_cast<float>(t);
+    const auto place = static_cast<std::int8_t>(std::nearbyint(levels[2] / scale));
+    CHECK(error(one) <= error({scale, {0, 0, place, 0}}));
+  }
+  CHECK(one.levels[2] == 9);
+  CHECK(er::table_of({}, {}).levels == std::array<std::int8_t, 4>{});
+}
+
 TEST_CASE("fit_four_levels: nearest levels and weighted means, as said, in plain loops") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);

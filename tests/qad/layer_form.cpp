@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -44,6 +47,10 @@ qad::parameters some_teacher() {
   return teacher;
 }
 
+std::size_t entry_of(const qad::parameters& of, std::string_view name) {
+  return static_cast<std::size_t>(&of.find(name) - of.entries().data());
+}
+
 /// A form and a student at its start.
 struct started {
   explicit started(const qad::training_options& options, const qad::parameters& teacher)
@@ -53,9 +60,7 @@ struct started {
   void apply(std::size_t step = 0) {
     for (std::size_t i = 0; i < master.entries().size(); ++i) form->apply(i, master, out, step);
   }
-  [[nodiscard]] std::size_t entry(const char* name) const {
-    return static_cast<std::size_t>(&master.find(name) - master.entries().data());
-  }
+  [[nodiscard]] std::size_t entry(const char* name) const { return entry_of(master, name); }
 
   std::unique_ptr<const qad::layer_form> form;
   qad::parameters master, out;
@@ -219,10 +224,15 @@ TEST_CASE("qad forms: lbllm starts at its four classes, and rests in its last st
   const auto w = teacher.view("blk.1.attn_q.weight");
   const er::four_level_matrix fit = er::fit_four_levels(w, 128);
   const auto got = one.out.view("blk.1.attn_q.weight");
+  REQUIRE(fit.groups() == 1);
   std::size_t differing = 0;
   for (std::size_t r = 0; r < w.rows; ++r) {
+    const std::span<const std::uint8_t> codes{fit.codes.data() + r * w.cols, w.cols};
+    std::array<double, 4> counts{};
+    for (const std::uint8_t code : codes) ++counts[code];
+    const er::table_fit table = er::table_of(fit.levels[r], counts);
     for (std::size_t c = 0; c < w.cols; ++c)
-      differing += got.row(r)[c] != static_cast<float>(er::float16{fit.value(r, c)}) ? 1 : 0;
+      differing += got.row(r)[c] != table.scale * static_cast<float>(table.levels[codes[c]]);
   }
   CHECK(differing <= 2);  // halfway between two levels rounding decides
 
@@ -287,7 +297,7 @@ TEST_CASE("qad forms: what is stored is what a pass ran with, or says why it can
     options.output_norms = how != qad::method::onebit;
     started one(options, teacher);
     const std::size_t at = one.entry("blk.2.ffn_gate.weight");
-    if (how == qad::method::bwta || how == qad::method::lbllm) {
+    if (how == qad::method::bwta) {
       CHECK_THROWS_AS(static_cast<void>(one.form->packed(at, one.master)), std::invalid_argument);
       continue;
     }
@@ -310,6 +320,45 @@ TEST_CASE("qad forms: what is stored is what a pass ran with, or says why it can
       "a student of the method onebit has layer norms behind its matrices, which no model that llm "
       "runs has; --no-output-norms trains one without",
       std::invalid_argument);
+}
+
+TEST_CASE("qad forms: what lbllm has trained is stored to the bit, levels that crossed too") {
+  const qad::parameters teacher = some_teacher();
+  const qad::training_options options = options_of(qad::method::lbllm);
+  const auto form = qad::make_form(tiny, options);
+  qad::trainer run(tiny, options, &teacher);
+  qad::parameters master(run.master());
+  for (const std::size_t steps : {3u, 24u}) {  // in the weights' stage, and in that of the levels
+    train_tiny(run, steps);
+    master = run.master();
+    const qad::parameters& in_use = run.weights_in_use();
+    for (const auto& e : teacher.entries()) {
+      if (e.is_vector() || !e.name.starts_with("blk.")) continue;
+      INFO(e.name);
+      const er::any_matrix packed = form->packed(entry_of(master, e.name), master);
+      CHECK(packed.fmt().name() == "table2_g128");
+      const auto expected = in_use.view(e.name);
+      std::vector<float> row(expected.cols);
+      for (std::size_t r = 0; r < expected.rows; ++r) {
+        er::look_up_row(packed, r, row);
+        CHECK(std::ranges::equal(row, expected.row(r)));
+      }
+    }
+  }
+  // The upper two change places: codes stay, and so do the products.
+  const auto numbers = master.view("blk.2.ffn_up.levels").row(0);
+  std::swap(numbers[2], numbers[3]);
+  const std::size_t i = entry_of(master, "blk.2.ffn_up.weight");
+  qad::parameters out(master);
+  form->apply(i, master, out, options.steps - 1);
+  std::vector<float> row(tiny.hidden);
+  er::look_up_row(form->packed(i, master), 0, row);
+  CHECK(std::ranges::equal(row, out.view("blk.2.ffn_up.weight").row(0)));
+  // A level that is no number is named before a pass.
+  numbers[1] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(form->apply(i, master, out, 0),
+                       "level at row 0, column 1 is NaN: expected finite values",
+                       std::invalid_argument);
 }
 
 TEST_CASE("qad forms: options come back, and what contradicts a method is refused") {

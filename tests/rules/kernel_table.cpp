@@ -41,7 +41,7 @@ constexpr std::array descriptions{
     description{"avx2", "x86/avx2.hpp", "AVX2, FMA, F16C: Haswell, Zen and later",
                 "`vpmaddubsw` in 16 bits, no more of them than a `static_assert` allows, then `vpmaddwd`; ternary codes of several tokens are looked up, `look_up`"},
     description{"ssse3", "x86/ssse3.hpp", "SSSE3: Core 2, Bulldozer and later",
-                "codes in threes looked up by `pshufb`; others as `generic` does"},
+                "codes in threes and those of a group's table looked up by `pshufb`, these multiplied by `pmaddubsw`; others as `generic` does"},
     description{"i8mm", "arm/i8mm.hpp", "FEAT_I8MM: Armv8.6, Neoverse V1 and N2, Apple M2 and later",
                 "`usmmla`, 2 rows x 2 tokens x 8 columns"},
     description{"dotprod", "arm/dotprod.hpp", "FEAT_DotProd: Armv8.4, Cortex-A55 and A76 and later",

@@ -123,10 +123,24 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
   return result;
 }
 
-/// The same as a packed matrix with tables holds it (`table2`): of every group, the scale and
-/// integers -15 .. 15 that `lloyd_max` would round its levels to, each level counted by the
-/// importance of the columns that have it; the scale rounded as `storage` says; then every weight
-/// gets the nearest of what the levels have become. Ready for pack_levels.
+/// The levels of one group as a packed matrix with tables holds them (`table2`): the scale and
+/// integers -15 .. 15 that `lloyd_max` would round them to, level k counted counts[k] times; the
+/// scale rounded as `storage` says. levels[k] of the result is that of levels[k], so that codes stay
+/// what they are; in ascending order where these are. Precondition: all finite, no count below 0.
+[[nodiscard]] inline table_fit table_of(const four_levels& levels,
+                                        const std::array<double, 4>& counts,
+                                        scale_kind storage = scale_kind::float16) noexcept {
+  using table = lloyd_max<per_channel>;
+  detail::policy::four_classes classes;
+  for (std::size_t k = 0; k < 4; ++k) classes.levels[k] = static_cast<double>(levels[k]);
+  classes.counts = counts;
+  table_fit fit = detail::policy::round_classes(classes, table::largest_level, table{}.epsilon);
+  fit.scale = detail::calibrate::as_stored(fit.scale, storage);
+  return fit;
+}
+
+/// All of them, `table_of` each level counted by the importance of the columns that have it; then
+/// every weight gets the nearest of what the levels have become. Ready for pack_levels.
 ///
 /// Fails where the weights have another shape, or importances are not one a column.
 [[nodiscard]] inline rounded_matrix round_to_tables(matrix_view<const float> weights,
@@ -151,15 +165,12 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
   for (std::size_t i = 0; i < matrix.levels.size(); ++i) {
     const std::size_t row = i / groups * matrix.cols, first = row + i % groups * columns,
                       past = std::min(first + columns, row + matrix.cols);
-    detail::policy::four_classes classes;
-    for (std::size_t k = 0; k < 4; ++k)
-      classes.levels[k] = static_cast<double>(matrix.levels[i][k]);
+    std::array<double, 4> counts{};
     for (std::size_t at = first; at < past; ++at) {
-      classes.counts[matrix.codes[at]] +=
+      counts[matrix.codes[at]] +=
           importance.empty() ? 1.0 : static_cast<double>(importance[at - row]);
     }
-    table_fit fit = detail::policy::round_classes(classes, table::largest_level, table{}.epsilon);
-    fit.scale = here::as_stored(fit.scale, storage);
+    table_fit fit = table_of(matrix.levels[i], counts, storage);
     std::sort(fit.levels.begin(), fit.levels.end());  // levels that were trained may cross
     result.scales[i] = fit.scale;
     const detail::policy::table_line level(fit);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// SSSE3, for x86-64 without AVX2: `pshufb` looks up products of codes in threes, 16 rows at once.
-/// All else, codes in planes above all, is the build's own (portable/generic.hpp). See contract.hpp
-/// for what each function of the table does, portable/scalar.hpp for the reference implementation.
+/// SSSE3, for x86-64 without AVX2: `pshufb` looks up products of codes in threes, 16 rows at once,
+/// and the codes of a plane with a table, 4 rows at once. All else, the other planes above all, is
+/// the build's own (portable/generic.hpp). See contract.hpp for what each function of the table
+/// does, portable/scalar.hpp for the reference implementation.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +11,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/kernel/contract.hpp>
+#include <edgerazor/kernel/partial_chunk.hpp>
 #include <edgerazor/kernel/portable/generic.hpp>
 #include <edgerazor/kernel/triple_patterns.hpp>
 #include <edgerazor/kernel/vector/cpu_features.hpp>
@@ -57,7 +59,7 @@ EDGERAZOR_OP byte_vector shift_bytes_left(byte_vector v, unsigned count) noexcep
 
 #include <edgerazor/kernel/loops/registers.inl>
 
-using x86::prefetch;
+using x86::prefetch, x86::prefetch_bytes;
 
 /// One register a unit.
 struct unit_bytes {
@@ -175,14 +177,121 @@ EDGERAZOR_ISA inline void triple_tables(const std::int8_t* x, std::size_t cols,
 
 #include <edgerazor/kernel/loops/triples.inl>
 
+EDGERAZOR_OP __m128i masked(__m128i v, unsigned mask) noexcept {
+  return _mm_and_si128(v, _mm_set1_epi8(static_cast<char>(mask)));
+}
+
+/// A chunk of a plane with a table: the bytes as they are.
+template <plane_type Plane>
+struct chunk_codes {
+  static_assert(plane_of(Plane).of_table && plane_of(Plane).fields() == 4);
+  byte_vector part[parts];
+
+  EDGERAZOR_OP explicit chunk_codes(const std::uint8_t* chunk) noexcept {
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i) part[i] = load_16(chunk + slot_cols * lanes * i);
+  }
+  EDGERAZOR_OP slot_bytes field(unsigned f) const noexcept {
+    const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(2 * f));
+    slot_bytes result;
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i)
+      result.part[i] = masked(_mm_srl_epi16(part[i], shift), 3);
+    return result;
+  }
+};
+
+/// The tables of 4 rows of a group, 4 codes each: a byte of the chunk finds its own row's by two
+/// bits of the index, and by the two of a digit the code.
+///
+///     digit in bits 0 and 1     index = digit | 4 * row     byte 4 * row + digit of the table
+///     digit in bits 2 and 3     index = 4 * digit | row     the same transposed, without a shift
+struct row_tables {
+  __m128i direct, turned;
+
+  row_tables() = default;
+  EDGERAZOR_OP explicit row_tables(__m128i stored) noexcept
+      : direct(masked(stored, table_codes - 1)),
+        turned(_mm_shuffle_epi8(
+            direct, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))) {}
+  /// The codes of digits in bits 0 and 1, all else zero.
+  EDGERAZOR_OP __m128i lower(__m128i digits) const noexcept {
+    const __m128i rows = _mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    return _mm_shuffle_epi8(direct, _mm_or_si128(digits, rows));
+  }
+  /// Of digits in bits 2 and 3.
+  EDGERAZOR_OP __m128i upper(__m128i digits) const noexcept {
+    const __m128i rows = _mm_set_epi32(0x03030303, 0x02020202, 0x01010101, 0);
+    return _mm_shuffle_epi8(turned, _mm_or_si128(digits, rows));
+  }
+};
+EDGERAZOR_OP slot_bytes codes_in_table(const std::uint8_t* table,
+                                       const slot_bytes& digits) noexcept {
+  slot_bytes result;
+  EDGERAZOR_UNROLL
+  for (std::size_t i = 0; i < parts; ++i) {
+    result.part[i] = row_tables(load_16(table + table_size * lanes * i)).lower(digits.part[i]);
+  }
+  return result;
+}
+
+/// Sums of 16 rows while chunks go by. `pmaddubsw` adds two products of a row in 16 bits, of which
+/// a lane takes one for each field before `pmaddwd` by ones widens it.
+template <plane_type Plane>
+struct chunk_sums {
+  row_tables tables[parts];
+  ints sums;
+
+  EDGERAZOR_OP chunk_sums() noexcept { sums = splat_ints(0); }
+  EDGERAZOR_OP void take_table(const std::uint8_t* table) noexcept {
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i)
+      tables[i] = row_tables(load_16(table + table_size * lanes * i));
+  }
+  EDGERAZOR_OP void add(const chunk_codes<Plane>& codes, const std::int8_t* x) noexcept {
+    static_assert(plane_of(Plane).fields() * 2 * 128 * (table_codes - 1) <= 32767);
+    __m128i columns[4];
+    EDGERAZOR_UNROLL
+    for (unsigned f = 0; f < 4; ++f) {
+      std::int32_t four;
+      std::memcpy(&four, x + slot_cols * f, sizeof four);
+      columns[f] = splat(four);
+    }
+    EDGERAZOR_UNROLL
+    for (std::size_t i = 0; i < parts; ++i) {
+      const row_tables& t = tables[i];
+      const __m128i bytes = codes.part[i], shifted = _mm_srli_epi16(bytes, 4);
+      const __m128i two =
+          _mm_add_epi16(_mm_maddubs_epi16(t.lower(masked(bytes, 0x03)), columns[0]),
+                        _mm_maddubs_epi16(t.upper(masked(bytes, 0x0c)), columns[1]));
+      const __m128i rest =
+          _mm_add_epi16(_mm_maddubs_epi16(t.lower(masked(shifted, 0x03)), columns[2]),
+                        _mm_maddubs_epi16(t.upper(masked(shifted, 0x0c)), columns[3]));
+      const __m128i wide = _mm_madd_epi16(_mm_add_epi16(two, rest), _mm_set1_epi16(1));
+      sums.part[i] = _mm_add_epi32(sums.part[i], wide);
+    }
+  }
+  EDGERAZOR_OP ints total() const noexcept { return sums; }
+};
+template <plane_type>
+inline constexpr unsigned chains = 1;
+template <plane_type>
+inline constexpr bool has_half_sums = false;
+
+#include <edgerazor/kernel/loops/dot.inl>
+#include <edgerazor/kernel/loops/unpack.inl>
+
 inline constexpr functions table = [] {
   functions k = generic::table;
   k.name = "ssse3";
   k.supported = &supported;
+  constexpr auto levels2 = static_cast<std::size_t>(plane_type::levels2);
+  k.dot[levels2] = &dot<plane_type::levels2>;
+  k.unpack[levels2] = &unpack<plane_type::levels2>;
   k.triple_tables = &triple_tables;
   k.triple_dot = &triple_dot;
   k.triple_unpack = &triple_unpack;
-  k.prefetch = &x86::prefetch_bytes;
+  k.prefetch = &prefetch_bytes;
   return k;
 }();
 
