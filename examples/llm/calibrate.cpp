@@ -16,8 +16,8 @@
 namespace llm {
 
 void calibrate(const calibrate_options& options) {
-  if (!options.gradients.empty() && options.method != "tacq")
-    throw std::invalid_argument("--gradients is for --method tacq; " + options.method +
+  if (!options.gradients.empty() && options.method != "tacq" && options.method != "auto")
+    throw std::invalid_argument("--gradients is for --method auto or tacq; " + options.method +
                                 " reads none");
   const model_file input(options.model);
   input.require_complete();

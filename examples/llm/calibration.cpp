@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "bit_budget.hpp"
+#include "calibration_formats.hpp"
 #include "calibration_scores.hpp"
 #include "matrix_rounding.hpp"
 #include "progress_bar.hpp"
@@ -21,44 +21,6 @@
 namespace llm {
 
 namespace {
-
-/// What a matrix may become, from few bits to many.
-constexpr std::array codes{er::code_type::int2, er::code_type::int3, er::code_type::int4,
-                           er::code_type::int5, er::code_type::int6, er::code_type::int8};
-
-std::vector<er::format> candidates(std::size_t group, bool plain, bool zeros) {
-  std::vector<er::format> result;
-  for (const er::code_type code : codes) {
-    er::format fmt{code, static_cast<std::uint32_t>(group)};
-    if (plain) result.push_back(fmt);
-    if (!zeros || !er::codec_of(code).has_zero_form()) continue;
-    fmt.zero = er::zero_kind::point;
-    result.push_back(fmt);
-  }
-  return result;
-}
-
-/// SpQR's.
-std::vector<er::format> two_level_candidates() {
-  std::vector<er::format> result;
-  for (const er::code_type code : {er::code_type::int2, er::code_type::int3, er::code_type::int4}) {
-    er::format fmt{code, 16};
-    fmt.zero = er::zero_kind::point;
-    fmt.two_level = true;
-    result.push_back(fmt);
-  }
-  return result;
-}
-
-/// At most the bytes of a matrix, with what a sum's own form adds.
-std::size_t bytes_of(const er::format& fmt, const matrix_place& place, kept_weights keeps) {
-  const er::any_matrix& matrix = *place.matrix;
-  const std::size_t packed = er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
-  constexpr std::size_t of_sum = 512;
-  const bool is_sum = keeps == kept_weights::outliers ||
-                      (keeps == kept_weights::of_task && place.layer != matrix_place::no_layer);
-  return is_sum ? packed + sparse_bytes(matrix.rows(), matrix.cols()) + of_sum : packed;
-}
 
 /// At most what a file takes beside its matrices: metadata, norms, biases and what is written of
 /// each tensor.
@@ -78,55 +40,6 @@ std::size_t bytes_besides(const model_file& input) {
       "--bits " + decimal(bits, 2) + " is less than the smallest formats take: " +
       decimal(8 * static_cast<double>(smallest) / static_cast<double>(weights), 2) +
       " bits a weight, the whole file counted");
-}
-
-/// One format for all, and what is left over to embedding and head.
-std::vector<er::format> uniform_formats(const std::vector<matrix_place>& places,
-                                        const std::vector<er::format>& formats, kept_weights keeps,
-                                        std::size_t budget) {
-  const auto total = [&](const er::format& layers, const er::format& others) {
-    std::size_t sum = 0;
-    for (const matrix_place& place : places) {
-      sum += bytes_of(place.layer == matrix_place::no_layer ? others : layers, place, keeps);
-    }
-    return sum;
-  };
-  const auto finest = [&](const auto& bytes) -> const er::format* {
-    const er::format* best = nullptr;
-    for (const er::format& fmt : formats) {
-      if (bytes(fmt) <= budget) best = &fmt;
-    }
-    return best;
-  };
-  const er::format* const all = finest([&](const er::format& fmt) { return total(fmt, fmt); });
-  if (all == nullptr) return {};
-  const er::format* const rest = finest([&](const er::format& fmt) { return total(*all, fmt); });
-  std::vector<er::format> result;
-  for (const matrix_place& place : places)
-    result.push_back(place.layer == matrix_place::no_layer ? *rest : *all);
-  return result;
-}
-
-/// Costs of a format: the probe's divergence, times how much larger or smaller its error is. The
-/// divergence is quadratic in a small change of the outputs.
-std::vector<er::format> fitting_formats(const std::vector<matrix_place>& places,
-                                        const std::vector<er::format>& formats,
-                                        const std::vector<matrix_sensitivity>& known,
-                                        const er::format& probe, std::size_t budget,
-                                        thread_pool& threads) {
-  std::vector<std::vector<format_option>> options(places.size());
-  threads.run(places.size(), [&](std::size_t i) {
-    const er::any_matrix& matrix = *places[i].matrix;
-    const double unit = sampled_error(matrix, probe, known[i].mean_squares);
-    for (const er::format& fmt : formats) {
-      const double error = sampled_error(matrix, fmt, known[i].mean_squares);
-      options[i].push_back({bytes_of(fmt, places[i], kept_weights::none),
-                            unit > 0 ? known[i].divergence * error / unit : error});
-    }
-  });
-  std::vector<er::format> result;
-  for (const std::size_t choice : spend_bits(options, budget)) result.push_back(formats[choice]);
-  return result;
 }
 
 /// Statistics of one input while tokens come.
@@ -225,15 +138,15 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   calibration result;
   for (const matrix_place& place : places)
     result.weights += place.matrix->rows() * place.matrix->cols();
-  std::optional<task_gradients> gradients;
-  if (method.keeps == kept_weights::of_task) {
-    if (options.gradients.empty()) {
-      throw std::invalid_argument("--method " + std::string{method.name} +
-                                  " needs --gradients FILE, which `qad gradients --model MODEL "
-                                  "--output FILE` writes");
-    }
-    gradients.emplace(options.gradients, places, threads);
+  const bool keeps_task = method.keeps == kept_weights::of_task;
+  if (keeps_task && options.gradients.empty()) {
+    throw std::invalid_argument("--method " + std::string{method.name} +
+                                " needs --gradients FILE, which `qad gradients --model MODEL "
+                                "--output FILE` writes");
   }
+  std::optional<task_gradients> gradients;
+  if ((keeps_task || automatic) && !options.gradients.empty())
+    gradients.emplace(options.gradients, places, threads);
   const std::size_t besides = bytes_besides(input);
   const auto whole =
       static_cast<std::size_t>(options.bits * static_cast<double>(result.weights) / 8);
@@ -255,7 +168,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                                      : static_cast<double>(few.tokens.size() * places.size()) *
                                            static_cast<double>(layers) / 2;
   const double layer_work = static_cast<double>(windows.tokens.size()) * 2;
-  const double rounds = gradients ? 2 : 1;
+  const double rounds = keeps_task ? 2 : 1;
   constexpr double fine = 1024;
   progress_bar progress(
       "calibrating",
@@ -266,26 +179,30 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   };
 
   const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
-  const std::vector<er::format> uniform =
-      method.keeps == kept_weights::outliers
-          ? two_level_candidates()
-          : candidates(options.group, method.name == "rtn", method.name != "rtn");
-  std::vector<er::format> formats;
+  const bool plain = automatic || method.name == "rtn", zeros = method.name != "rtn";
+  const std::vector<er::format> candidates = method.keeps == kept_weights::outliers
+                                                 ? two_level_formats()
+                                                 : candidate_formats(options.group, plain, zeros);
+  std::vector<row_formats> formats;
   if (automatic) {
     if (!sensitivity) {
       sensitivity = measure_sensitivity(weights, few, probe, threads, kernel,
                                         [&](double part) { advance(part * probe_work); });
     }
-    formats = fitting_formats(places, candidates(options.group, true, true), *sensitivity, probe,
-                              budget, threads);
+    std::vector<matrix_sensitivity> known = *sensitivity;
+    for (std::size_t i = 0; gradients && i < places.size(); ++i) {
+      if (places[i].layer != matrix_place::no_layer)
+        known[i].row_weights = gradients->row_weights(places[i], threads);
+    }
+    formats = fitting_formats(places, candidates, known, probe, budget, threads);
   } else {
-    formats = uniform_formats(places, uniform, method.keeps, budget);
+    formats = uniform_formats(places, candidates, method.keeps, budget);
   }
   if (formats.empty()) {
     std::size_t smallest = besides;
     for (const matrix_place& place : places) {
       std::size_t least = place.matrix->bytes().size();
-      for (const er::format& fmt : automatic ? candidates(options.group, true, true) : uniform)
+      for (const er::format& fmt : candidates)
         least = std::min(least, bytes_of(fmt, place, method.keeps));
       smallest += least;
     }
@@ -293,7 +210,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   }
 
   result.matrices.resize(places.size());
-  std::vector<er::any_matrix> others(gradients ? places.size() : 0);  // real ones, then rounded
+  std::vector<er::any_matrix> others(keeps_task ? places.size() : 0);  // real ones, then rounded
   std::optional<task_choice> choice;
   const auto round = [&](std::size_t i, const shared_input& from) {
     const matrix_place& place = places[i];
@@ -314,7 +231,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                           one.error,
                           one.energy};
     std::swap(*place.matrix, one.matrix);
-    if (gradients && !choice) others[i] = std::move(one.matrix);
+    if (keeps_task && !choice) others[i] = std::move(one.matrix);
   };
   const auto index_of = [&](const er::any_matrix& matrix) {
     return static_cast<std::size_t>(std::ranges::find(places, &matrix, &matrix_place::matrix) -
@@ -327,7 +244,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
       std::vector<shared_input> inputs = inputs_of(walk, l, threads);
       advance(layer_work / 2);
       if (method.scales_columns) {
-        scale_columns(one, formats[index_of(one.query.weights)], inputs, threads);
+        scale_columns(one, formats[index_of(one.query.weights)].most, inputs, threads);
         inputs = inputs_of(walk, l, threads);
       }
       for (std::size_t i = index_of(one.query.weights); i < places.size() && places[i].layer == l;
@@ -343,7 +260,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     advance(layer_work);
   };
   round_all();
-  if (gradients) {
+  if (keeps_task) {
     for (std::size_t i = 0; i < places.size(); ++i) std::swap(*places[i].matrix, others[i]);
     choice.emplace(*gradients, places, std::move(others), threads);
     round_all();

@@ -57,8 +57,17 @@ struct sums {
   }
 };
 
-/// A format's name without what all share: int4z_g64 as int4z.
-std::string short_name(const std::string& format) { return format.substr(0, format.find('_')); }
+/// A format's name without what all share: int4z_g64 as int4z, int4z_g64+int2z_g64 as int4z+int2z.
+std::string short_name(const std::string& format) {
+  std::string result;
+  for (std::size_t at = 0; at < format.size();) {
+    const std::size_t end = std::min(format.find('+', at), format.size());
+    const std::string part = format.substr(at, end - at);
+    result += (at > 0 ? "+" : "") + part.substr(0, part.find('_'));
+    at = end + 1;
+  }
+  return result;
+}
 
 using support::svg::line, support::svg::number, support::svg::text_at;
 

@@ -53,6 +53,24 @@ er::gradient_magnitudes task_gradients::rows(const matrix_place& place, er::row_
   return result;
 }
 
+std::vector<float> task_gradients::row_weights(const matrix_place& place,
+                                               thread_pool& threads) const {
+  const er::safetensors_tensor& tensor = file_.get(place.name);
+  const std::size_t cols = place.matrix->cols();
+  std::vector<double> sums(place.matrix->rows());
+  threads.run(sums.size(), [&](std::size_t r) {
+    std::vector<float> values(cols);
+    er::decode_floats(tensor, r * cols, values);
+    for (const float x : values) sums[r] += static_cast<double>(x);
+  });
+  // Relative to the largest, whose square might be none of a float.
+  const double largest = *std::ranges::max_element(sums);
+  std::vector<float> result;
+  for (const double x : sums)
+    result.push_back(largest > 0 ? static_cast<float>(x / largest * (x / largest)) : 1.0f);
+  return result;
+}
+
 task_choice::task_choice(const task_gradients& gradients, std::span<const matrix_place> places,
                          std::vector<er::any_matrix> rounded, thread_pool& threads)
     : gradients_(gradients), places_(places), rounded_(std::move(rounded)) {

@@ -29,6 +29,16 @@ class task_gradients {
   /// Of some rows of a matrix of a layer.
   [[nodiscard]] er::gradient_magnitudes rows(const matrix_place& place, er::row_range rows) const;
 
+  /// How much an error of each row of a matrix of a layer counts beside one of the others: the
+  /// square of its gradients' sum. A token's gradient is an outer product, of what the loss says of
+  /// the outputs and of the input,
+  ///
+  ///     |dL/dw_rc| = |dL/dy_r| |x_c|,    so that sum over c ~ mean of |dL/dy_r|,
+  ///
+  /// and the loss is quadratic in a small change of y_r, about by the square of that (Fisher).
+  [[nodiscard]] std::vector<float> row_weights(const matrix_place& place,
+                                               thread_pool& threads) const;
+
  private:
   er::safetensors_reader file_;
 };

@@ -193,8 +193,10 @@ void add_calibrate(CLI::App& program) {
                   "Text whose activations are looked at [a built-in one of some 14,000 tokens]")
       ->type_name("FILE");
   command
-      .add_option("--gradients", options.gradients,
-                  "tacq: what a loss says of the weights, as qad gradients writes it")
+      .add_option(
+          "--gradients", options.gradients,
+          "What a loss says of the weights, as qad gradients writes it: auto decides by row "
+          "then; tacq needs it")
       ->type_name("FILE");
   add_number(command, "--windows", options.windows, {1, 1 << 16}, "Pieces of the text");
   add_number(command, "--window", options.window, {16, 1 << 20}, "Tokens of each");
@@ -256,7 +258,8 @@ void add_compare(CLI::App& program) {
       ->type_name("FILE");
   command
       .add_option("--gradients", options.gradients,
-                  "Of the method tacq: what a loss says of the weights, as qad gradients writes it")
+                  "Of the methods auto and tacq: what a loss says of the weights, as qad gradients "
+                  "writes it")
       ->type_name("FILE");
   add_number(command, "--calibration-windows", options.calibration_windows, {1, 1 << 16},
              "Pieces of it, of 512 tokens");

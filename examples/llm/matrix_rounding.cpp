@@ -19,6 +19,7 @@
 #include <edgerazor/calibrate/rounded_matrix.hpp>
 #include <edgerazor/calibrate/spqr.hpp>
 #include <edgerazor/matrix/matrix_sum.hpp>
+#include <edgerazor/matrix/mixed_matrix.hpp>
 #include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
@@ -221,6 +222,67 @@ er::any_matrix scaled(const er::any_matrix& weights, std::span<const float> rows
       er::matrix_view<const float>{values.data(), weights.rows(), weights.cols()});
 }
 
+/// sum over the columns of importance * (w - q)^2 of some rows, rounded to nearest.
+template <class Fit>
+std::vector<double> errors_of(const er::any_matrix& weights, std::span<const std::uint32_t> rows,
+                              const er::format& fmt, const Fit& fit,
+                              std::span<const float> importance) {
+  const std::size_t cols = weights.cols();
+  std::vector<float> values(rows.size() * cols);
+  const er::matrix_view<float> view{values.data(), rows.size(), cols};
+  for (std::size_t r = 0; r < rows.size(); ++r) er::look_up_row(weights, rows[r], view.row(r));
+  const er::rounded_matrix chosen =
+      er::round_to_nearest(er::matrix_view<const float>{view}, grid_of(fmt), fit, importance);
+  std::vector<double> result(rows.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double error =
+        static_cast<double>(values[i]) - static_cast<double>(chosen.value(i / cols, i % cols));
+    result[i / cols] += static_cast<double>(importance[i % cols]) * error * error;
+  }
+  return result;
+}
+
+/// Some rows of a matrix, all where none are listed, as one packed matrix; what is kept of them in
+/// `kept` of the result.
+rounded round_rows(const er::any_matrix& weights, std::span<const std::uint32_t> rows,
+                   const er::format& fmt, const rounding_method& method, const shared_input& input,
+                   thread_pool& threads, const mask_source& kept) {
+  constexpr std::size_t block_elements = std::size_t{1} << 21;
+  const std::size_t all = rows.empty() ? weights.rows() : rows.size(), cols = weights.cols();
+  const std::size_t block =
+      std::max<std::size_t>(1, block_elements / (cols * er::tile_rows)) * er::tile_rows;
+  er::packed_storage storage(er::tile_layout(fmt, all, cols));
+  rounded result;
+  std::vector<float> values;
+  std::vector<std::uint8_t> mask;
+  for (std::size_t begin = 0; begin < all; begin += block) {
+    const std::size_t count = std::min(block, all - begin);
+    values.resize(count * cols);
+    const er::matrix_view<float> view{values.data(), count, cols};
+    threads.run(count, [&](std::size_t r) {
+      er::look_up_row(weights, rows.empty() ? begin + r : rows[begin + r], view.row(r));
+    });
+    rounding_job job{view, fmt, input, threads};
+    if (kept) {
+      mask = kept({begin, begin + count}, view);
+      job.kept = {mask.data(), count, cols};
+    }
+    const rounded part = method.round(job);
+    // Tiles stand one after the other, and a block is whole tiles.
+    const std::span<const std::byte> bytes = part.matrix.bytes();
+    std::memcpy(storage.data() + begin / er::tile_rows * storage.layout().tile_bytes(),
+                bytes.data(), bytes.size());
+    result.error += part.error;
+    result.energy += part.energy;
+    for (er::sparse_entry one : part.kept) {
+      one.row += begin;
+      result.kept.push_back(one);
+    }
+  }
+  result.matrix = er::any_matrix::owner_of(std::move(storage));
+  return result;
+}
+
 }  // namespace
 
 shared_input::shared_input(er::second_moments sums, er::column_statistics statistics)
@@ -249,42 +311,30 @@ const rounding_method& method_by_name(std::string_view name) {
                               " and auto");
 }
 
-rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
+rounded round_matrix(const er::any_matrix& weights, const row_formats& formats,
                      const rounding_method& method, const shared_input& input, thread_pool& threads,
                      const mask_source& kept) {
-  constexpr std::size_t block_elements = std::size_t{1} << 21;
-  const std::size_t block =
-      std::max<std::size_t>(1, block_elements / (weights.cols() * er::tile_rows)) * er::tile_rows;
-  er::packed_storage storage(er::tile_layout(fmt, weights.rows(), weights.cols()));
-  rounded result;
-  std::vector<float> values;
-  std::vector<std::uint8_t> mask;
-  for (std::size_t begin = 0; begin < weights.rows(); begin += block) {
-    const std::size_t count = std::min(block, weights.rows() - begin);
-    values.resize(count * weights.cols());
-    const er::matrix_view<float> view{values.data(), count, weights.cols()};
-    threads.run(count, [&](std::size_t r) { er::look_up_row(weights, begin + r, view.row(r)); });
-    rounding_job job{view, fmt, input, threads};
-    if (kept) {
-      mask = kept({begin, begin + count}, view);
-      job.kept = {mask.data(), count, weights.cols()};
-    }
-    const rounded part = method.round(job);
-    // Tiles stand one after the other, and a block is whole tiles.
-    const std::span<const std::byte> bytes = part.matrix.bytes();
-    std::memcpy(storage.data() + begin / er::tile_rows * storage.layout().tile_bytes(),
-                bytes.data(), bytes.size());
-    result.error += part.error;
-    result.energy += part.energy;
-    for (er::sparse_entry one : part.kept) {
-      one.row += begin;
-      result.kept.push_back(one);
-    }
+  const std::size_t cols = weights.cols();
+  if (formats.rows.empty()) {
+    rounded result = round_rows(weights, {}, formats.most, method, input, threads, kept);
+    if (result.kept.empty()) return result;
+    const er::sparse_matrix beside(weights.rows(), cols, result.kept);
+    result.matrix = er::any_matrix::joined(er::sum_of{result.matrix, beside});
+    return result;
   }
-  result.matrix = er::any_matrix::owner_of(std::move(storage));
-  if (result.kept.empty()) return result;
-  const er::sparse_matrix beside(weights.rows(), weights.cols(), result.kept);
-  result.matrix = er::any_matrix::joined(er::sum_of{result.matrix, beside});
+  const std::size_t groups = er::tile_layout(formats.most, weights.rows(), cols).groups();
+  std::vector<std::uint8_t> mask;
+  for (const std::uint8_t most : formats.rows) mask.insert(mask.end(), groups, most);
+  er::mixed_matrix mixed(formats.most, formats.fewer, weights.rows(), cols, mask);
+  rounded result;
+  for (const er::mixed_matrix::segment& part : mixed.segments()) {
+    const rounded one = round_rows(weights, {part.rows.data(), part.rows.size()}, part.layout.fmt(),
+                                   method, input, threads, {});
+    std::ranges::copy(one.matrix.bytes(), mixed.data(part));
+    result.error += one.error;
+    result.energy += one.energy;
+  }
+  result.matrix = er::any_matrix::joined(er::matrix_part(mixed));
   return result;
 }
 
@@ -316,22 +366,26 @@ void scale_columns(layer& one, const er::format& fmt, std::span<const shared_inp
 double sampled_error(const er::any_matrix& weights, const er::format& fmt,
                      std::span<const float> importance) {
   const std::size_t step = std::max<std::size_t>(1, weights.rows() / 64);
-  std::vector<float> values;
-  std::size_t rows = 0;
-  for (std::size_t r = 0; r < weights.rows(); r += step, ++rows) {
-    values.resize((rows + 1) * weights.cols());
-    er::look_up_row(weights, r, std::span{values}.last(weights.cols()));
+  std::vector<std::uint32_t> rows;
+  for (std::size_t r = 0; r < weights.rows(); r += step)
+    rows.push_back(static_cast<std::uint32_t>(r));
+  const std::vector<double> each =
+      errors_of(weights, rows, fmt, er::fit_squared_error{}, importance);
+  return std::accumulate(each.begin(), each.end(), 0.0);
+}
+
+std::vector<double> row_errors(const er::any_matrix& weights, const er::format& fmt,
+                               std::span<const float> importance) {
+  constexpr std::size_t block = 256;
+  std::vector<double> result;
+  std::vector<std::uint32_t> rows;
+  for (std::size_t begin = 0; begin < weights.rows(); begin += block) {
+    rows.resize(std::min(block, weights.rows() - begin));
+    std::iota(rows.begin(), rows.end(), static_cast<std::uint32_t>(begin));
+    const std::vector<double> some = errors_of(weights, rows, fmt, er::fit_extremes{}, importance);
+    result.insert(result.end(), some.begin(), some.end());
   }
-  const er::rounded_matrix chosen =
-      er::round_to_nearest(er::matrix_view<const float>{values.data(), rows, weights.cols()},
-                           grid_of(fmt), er::fit_squared_error{}, importance);
-  double sum = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const double error = static_cast<double>(values[i]) -
-                         static_cast<double>(chosen.value(i / weights.cols(), i % weights.cols()));
-    sum += static_cast<double>(importance[i % weights.cols()]) * error * error;
-  }
-  return sum;
+  return result;
 }
 
 }  // namespace llm

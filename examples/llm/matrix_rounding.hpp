@@ -84,14 +84,21 @@ std::size_t sparse_bytes(std::size_t rows, std::size_t cols);
 /// Throws std::invalid_argument, naming all, where there is none of that name.
 const rounding_method& method_by_name(std::string_view name);
 
+/// The format of a matrix, or two: of some rows the one, of the others the other.
+struct row_formats {
+  er::format most, fewer = most;
+  std::vector<std::uint8_t> rows = {};  ///< not 0: of `most`; empty: all are
+};
+
 /// For some rows of a matrix, given their weights, a mask of their shape: not 0, stays.
 using mask_source = std::function<std::vector<std::uint8_t>(er::row_range rows,
                                                             er::matrix_view<const float> weights)>;
 
 /// A matrix of any type, rounded a block of rows at a time, so that of an embedding only some
-/// thousand rows are floats. `kept`: what a method that keeps weights of a task is told; may be
-/// empty.
-rounded round_matrix(const er::any_matrix& weights, const er::format& fmt,
+/// thousand rows are floats; a mixed one where two formats are asked for, the rows of each by
+/// themselves: no method lets a row depend on others. `kept`: what a method that keeps weights of a
+/// task is told; may be empty, and is for matrices of one format.
+rounded round_matrix(const er::any_matrix& weights, const row_formats& formats,
                      const rounding_method& method, const shared_input& input, thread_pool& threads,
                      const mask_source& kept = {});
 
@@ -109,5 +116,9 @@ void scale_columns(layer& one, const er::format& fmt, std::span<const shared_inp
 /// scales by least squares: what formats of one matrix are compared by, at little cost.
 double sampled_error(const er::any_matrix& weights, const er::format& fmt,
                      std::span<const float> importance);
+
+/// That of each row, scales by the extremes: what rows of one matrix are compared by.
+std::vector<double> row_errors(const er::any_matrix& weights, const er::format& fmt,
+                               std::span<const float> importance);
 
 }  // namespace llm

@@ -286,6 +286,94 @@ TEST_SUITE("calibration") {
     CHECK(!std::filesystem::exists(made.folder.path() / "m"));
   }
 
+  TEST_CASE("rows of the head and the embedding count by how likely their tokens are") {
+    demo made;
+    const llm::model_file file(made.path);
+    llm::model model = file.load(er::recipe{}, made.threads);
+    const llm::token_windows text =
+        llm::cut_windows(file.read_tokenizer().encode(llm::default_text.substr(0, 600),
+                                                      llm::tokenizer::markup::plain, false),
+                         2, 16, std::nullopt);
+    const auto known = llm::measure_sensitivity(model, text, er::format{er::code_type::int4, 64},
+                                                made.threads, er::best_kernel(), [](double) {});
+    llm::layer_walk walk(model, made.threads, text, er::best_kernel());
+    for (std::size_t i = 0; i < model.layers.size(); ++i) walk.pass(i);
+    std::vector<double> variances(model.head().rows());
+    walk.look_at_logits([&](er::matrix_view<const float> logits) {
+      for (std::size_t t = 0; t < logits.rows; ++t) {
+        double all = 0;
+        for (const float z : logits.row(t)) all += std::exp(static_cast<double>(z));
+        for (std::size_t v = 0; v < logits.cols; ++v) {
+          const double p = std::exp(static_cast<double>(logits.row(t)[v])) / all;
+          variances[v] += p * (1 - p) / 32;
+        }
+      }
+    });
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      CAPTURE(i);
+      REQUIRE(known[i].row_weights.size() == (i < 2 ? variances.size() : 0));
+      for (std::size_t v = 0; v < known[i].row_weights.size(); ++v) {
+        // Floats of exponentials whose arguments are floats: 1e-6 of the sums' size each.
+        CHECK(static_cast<double>(known[i].row_weights[v]) ==
+              doctest::Approx(std::pow(variances[v], 2.0 / 3)).epsilon(1e-5));
+      }
+    }
+  }
+
+  TEST_CASE("auto gives rows that gradients name more bits, and they stay where they are") {
+    demo made;
+    const std::string name = "blk.1.ffn_down.weight";
+    const auto is_named = [](std::size_t row) { return row * 5 % 13 == 3; };
+    const std::string gradients =
+        made.write_gradients("g", [&](const std::string& of, std::size_t row, std::size_t) {
+          return of == name && is_named(row) ? 100.0f : 1.0f;
+        });
+    const llm::calibration done = made.calibrate("auto", 4.5, "m", gradients);
+    CHECK(done.bits_per_weight() <= 4.5);
+    CHECK(done.file_bytes == std::filesystem::file_size(made.folder.path() / "m"));
+    llm::model before = llm::model_file(made.path).load(er::recipe{}, made.threads);
+    llm::model after = llm::model_file(made.folder.path() / "m").load(er::recipe{}, made.threads);
+    const auto places = llm::places_of(before), changed = llm::places_of(after);
+    std::size_t mixed_ones = 0;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      CAPTURE(places[i].name);
+      const er::any_matrix &w = *places[i].matrix, &q = *changed[i].matrix;
+      CHECK(done.matrices[i].format == q.fmt().name());
+      CHECK(done.matrices[i].bytes == q.bytes().size());
+      mixed_ones += q.mixed() != nullptr ? 1 : 0;
+      if (places[i].layer == llm::matrix_place::no_layer) continue;
+      // Rows in another's place would differ by twice their squares, and 2 bits do by a quarter.
+      std::vector<float> own(w.cols()), got(w.cols());
+      double error = 0, energy = 0;
+      for (std::size_t r = 0; r < w.rows(); ++r) {
+        er::look_up_row(w, r, own);
+        er::look_up_row(q, r, got);
+        for (std::size_t c = 0; c < own.size(); ++c) {
+          error += std::pow(static_cast<double>(own[c]) - static_cast<double>(got[c]), 2);
+          energy += std::pow(static_cast<double>(own[c]), 2);
+        }
+      }
+      CHECK(error < 0.5 * energy);
+      if (places[i].name != name) continue;
+      REQUIRE(q.mixed());
+      CHECK(er::codec_of(q.mixed()->high().code).largest_code() >
+            er::codec_of(q.mixed()->low().code).largest_code());
+      // The named are first of all: either all of them are among the rows of more bits, or none
+      // but them.
+      std::size_t named = 0, both = 0, high = 0;
+      for (std::size_t r = 0; r < w.rows(); ++r) named += is_named(r) ? 1 : 0;
+      for (const er::mixed_matrix::segment& part : q.mixed()->segments()) {
+        if (!part.high) continue;
+        high += part.rows.size();
+        for (const std::uint32_t r : part.rows) both += is_named(r) ? 1 : 0;
+      }
+      CHECK(high > 0);
+      CHECK(both == std::min(named, high));
+    }
+    CHECK(mixed_ones > 0);
+    CHECK(made.divergence("m") > 0);
+  }
+
   TEST_CASE("more bits cost fewer nats") {
     demo made;
     double last = 1e9;
@@ -335,11 +423,32 @@ TEST_SUITE("calibration") {
     columns.add({x.data(), 100, cols});
     const llm::shared_input input(std::move(moments), std::move(columns));
     const er::format fmt = er::format::parse("int4z_g64").value();
-    const llm::rounded got = llm::round_matrix(w, fmt, llm::method_by_name("mse"), input, threads);
+    const llm::rounded got =
+        llm::round_matrix(w, {fmt}, llm::method_by_name("mse"), input, threads);
     const llm::rounded whole = llm::method_by_name("mse").round(
         {er::matrix_view<const float>{values.data(), rows, cols}, fmt, input, threads});
     CHECK(std::ranges::equal(got.matrix.bytes(), whole.matrix.bytes()));
     CHECK(got.error == doctest::Approx(whole.error).epsilon(1e-9));
+
+    // Of two formats every row is what it is where all rows have its own.
+    const er::format less = er::format::parse("int2z_g64").value();
+    llm::row_formats both{fmt, less};
+    for (std::size_t r = 0; r < rows; ++r) both.rows.push_back(r * r % 7 < 3 ? 1 : 0);
+    const llm::rounded mixed =
+        llm::round_matrix(w, both, llm::method_by_name("mse"), input, threads);
+    const llm::rounded small_one =
+        llm::round_matrix(w, {less}, llm::method_by_name("mse"), input, threads);
+    CHECK(mixed.matrix.fmt().name() == "int4z_g64+int2z_g64");
+    std::vector<float> row(cols), expected(cols);
+    std::size_t different = 0;
+    for (std::size_t r = 0; r < rows; ++r) {
+      er::look_up_row(mixed.matrix, r, row);
+      er::look_up_row(both.rows[r] != 0 ? got.matrix : small_one.matrix, r, expected);
+      different += row == expected ? 0 : 1;
+    }
+    CHECK(different == 0);
+    CHECK(mixed.error > got.error);
+    CHECK(mixed.error < small_one.error);
   }
 
   TEST_CASE("the built-in texts differ") {
