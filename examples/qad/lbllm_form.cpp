@@ -27,11 +27,11 @@ namespace qad {
 
 namespace {
 
-constexpr std::size_t group = 128, level_count = 4;
+constexpr std::size_t group_columns = 128, level_count = 4;
 /// What drives the relaxed map to 0 and 1: its factor grows to this, its exponent falls to 2.
 constexpr double largest_factor = 1e-5, first_beta = 20, last_beta = 2;
 
-std::size_t groups_of(std::size_t cols) { return (cols + group - 1) / group; }
+std::size_t groups_of(std::size_t cols) { return (cols + group_columns - 1) / group_columns; }
 
 class lbllm_form final : public block_form {
  public:
@@ -49,7 +49,8 @@ class lbllm_form final : public block_form {
     for (const layer& l : layers()) {
       if (l.matrix == nullptr) continue;
       const auto w = master.view(*l.matrix);
-      const er::four_level_matrix fit = er::fit_four_levels(er::matrix_view<const float>{w}, group);
+      const er::four_level_matrix fit =
+          er::fit_four_levels(er::matrix_view<const float>{w}, group_columns);
       for_each_group(l, master,
                      [&](std::size_t which, std::span<float> weights, std::span<float> levels,
                          std::span<float> map) {
@@ -86,7 +87,7 @@ class lbllm_form final : public block_form {
         .factor = static_cast<float>(step < weight_steps_ ? largest_factor * part : 0)};
     double penalty = 0;
     const std::size_t cols = l->matrix->cols;
-    std::vector<std::uint8_t> codes(group);
+    std::vector<std::uint8_t> codes(group_columns);
     for_each_group(*l, master,
                    [&](std::size_t which, std::span<const float> weights,
                        std::span<const float> levels, std::span<const float> map) {
@@ -123,7 +124,7 @@ class lbllm_form final : public block_form {
                      for (std::size_t c = 0; c < codes.size(); ++c)
                        levels[at + c] = table.levels[codes[c]];
                    });
-    return er::pack_levels({er::code_type::table2, group},
+    return er::pack_levels({er::code_type::table2, group_columns},
                            er::matrix_view<const std::int8_t>{levels.data(), w.rows, w.cols},
                            er::matrix_view<const float>{scales.data(), w.rows, groups_of(w.cols)});
   }
@@ -152,7 +153,7 @@ class lbllm_form final : public block_form {
   template <class Visit>
   static void for_each_table(const layer& l, const parameters& of, Visit&& visit) {
     const std::size_t cols = l.matrix->cols;
-    std::vector<std::uint8_t> codes(group);
+    std::vector<std::uint8_t> codes(group_columns);
     for_each_group(l, of,
                    [&](std::size_t which, std::span<const float> weights,
                        std::span<const float> levels, std::span<const float> map) {
@@ -166,7 +167,7 @@ class lbllm_form final : public block_form {
   }
   /// Of a group counted row by row, in the matrix.
   static std::size_t first_of(std::size_t which, std::size_t cols) {
-    return which / groups_of(cols) * cols + which % groups_of(cols) * group;
+    return which / groups_of(cols) * cols + which % groups_of(cols) * group_columns;
   }
   /// visit(group counted row by row, its weights, its levels, its map).
   template <class Parameters, class Visit>
@@ -174,7 +175,7 @@ class lbllm_form final : public block_form {
     const std::size_t cols = l.matrix->cols, groups = groups_of(cols);
     for (std::size_t which = 0; which < l.matrix->rows * groups; ++which) {
       const std::size_t at = first_of(which, cols),
-                        size = std::min(group, cols - which % groups * group);
+                        size = std::min(group_columns, cols - which % groups * group_columns);
       visit(which, of.values().subspan(l.matrix->offset + at, size),
             l.numbers(of, 0).subspan(which * level_count, level_count),
             l.numbers(of, 1).subspan(at, size));
