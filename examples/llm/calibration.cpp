@@ -150,7 +150,15 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   const std::size_t besides = bytes_besides(input);
   const auto whole =
       static_cast<std::size_t>(options.bits * static_cast<double>(result.weights) / 8);
-  const std::size_t budget = whole > besides ? whole - besides : 0;
+  const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
+  const bool plain = automatic || method.name == "rtn", zeros = method.name != "rtn";
+  const std::vector<er::format> candidates = method.keeps == kept_weights::outliers
+                                                 ? two_level_formats()
+                                                 : candidate_formats(options.group, plain, zeros);
+  // Before anything is measured: with these bytes there is a format for every matrix.
+  const std::size_t smallest = besides + smallest_bytes(places, candidates, method.keeps);
+  if (whole < smallest) refuse_budget(options.bits, smallest, result.weights);
+  const std::size_t budget = whole - besides;
 
   const tokenizer words = input.read_tokenizer();
   const std::optional<token_id> beginning = words.data().add_bos ? words.data().bos : std::nullopt;
@@ -178,11 +186,6 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     progress.advance(static_cast<std::size_t>(fine * work));
   };
 
-  const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
-  const bool plain = automatic || method.name == "rtn", zeros = method.name != "rtn";
-  const std::vector<er::format> candidates = method.keeps == kept_weights::outliers
-                                                 ? two_level_formats()
-                                                 : candidate_formats(options.group, plain, zeros);
   std::vector<row_formats> formats;
   if (automatic) {
     if (!sensitivity) {
@@ -197,16 +200,6 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     formats = fitting_formats(places, candidates, known, probe, budget, threads);
   } else {
     formats = uniform_formats(places, candidates, method.keeps, budget);
-  }
-  if (formats.empty()) {
-    std::size_t smallest = besides;
-    for (const matrix_place& place : places) {
-      std::size_t least = place.matrix->bytes().size();
-      for (const er::format& fmt : candidates)
-        least = std::min(least, bytes_of(fmt, place, method.keeps));
-      smallest += least;
-    }
-    refuse_budget(options.bits, smallest, result.weights);
   }
 
   result.matrices.resize(places.size());

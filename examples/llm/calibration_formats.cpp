@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 
 #include "bit_budget.hpp"
@@ -106,6 +107,17 @@ std::size_t bytes_of(const er::format& fmt, const matrix_place& place, kept_weig
   const bool is_sum = keeps == kept_weights::outliers ||
                       (keeps == kept_weights::of_task && place.layer != matrix_place::no_layer);
   return is_sum ? packed + sparse_bytes(matrix.rows(), matrix.cols()) + of_sum : packed;
+}
+
+std::size_t smallest_bytes(std::span<const matrix_place> places,
+                           std::span<const er::format> formats, kept_weights keeps) {
+  std::size_t sum = 0;
+  for (const matrix_place& place : places) {
+    std::size_t least = std::numeric_limits<std::size_t>::max();
+    for (const er::format& fmt : formats) least = std::min(least, bytes_of(fmt, place, keeps));
+    sum += least;
+  }
+  return sum;
 }
 
 std::vector<row_formats> uniform_formats(std::span<const matrix_place> places,

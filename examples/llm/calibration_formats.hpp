@@ -23,6 +23,10 @@ std::vector<er::format> two_level_formats();
 /// At most the bytes of a matrix, with what a sum's own form adds.
 std::size_t bytes_of(const er::format& fmt, const matrix_place& place, kept_weights keeps);
 
+/// At most the bytes of all matrices, each in the format that takes least.
+std::size_t smallest_bytes(std::span<const matrix_place> places,
+                           std::span<const er::format> formats, kept_weights keeps);
+
 /// One format for all, the finest that fits, and what is left over to embedding and head. Empty
 /// where the smallest takes more than `budget` bytes.
 std::vector<row_formats> uniform_formats(std::span<const matrix_place> places,
