@@ -148,8 +148,8 @@ class lbllm_form final : public block_form {
     return {levels[0], levels[1], levels[2], levels[3]};
   }
 
-  /// visit(group counted row by row, its first weight in the matrix, its levels as stored, the codes
-  /// that choose from them).
+  /// visit(group counted row by row, its first weight in the matrix, its levels as stored, the
+  /// codes that choose from them).
   template <class Visit>
   static void for_each_table(const layer& l, const parameters& of, Visit&& visit) {
     const std::size_t cols = l.matrix->cols;

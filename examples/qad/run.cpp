@@ -87,13 +87,14 @@ void resume(trainer& run, const checkpoint_view& saved, const std::filesystem::p
       (!finished && (saved.moments != state.moments ||
                      saved.first_moments.size() != state.first_moments.size() ||
                      saved.second_moments.size() != state.second_moments.size()))) {
-    const auto text = [](std::size_t weights, moment_type moments) {
-      return std::to_string(weights) + " weights with an optimizer's state of " +
-             std::string{form_of(moments).name};
+    const auto text = [](std::size_t weights, moment_type moments, bool there) {
+      return std::to_string(weights) + " weights with " +
+             (there ? "an optimizer's state of " + std::string{form_of(moments).name}
+                    : std::string{"no optimizer's state"});
     };
     throw er::io_error(er::quoted(path.string(), er::longest_path) + " holds " +
-                       text(saved.weights.size(), saved.moments) + ", expected " +
-                       text(state.weights.size(), state.moments));
+                       text(saved.weights.size(), saved.moments, !finished) + ", expected " +
+                       text(state.weights.size(), state.moments, !state.first_moments.empty()));
   }
   std::copy(saved.weights.begin(), saved.weights.end(), state.weights.begin());
   if (!finished) {

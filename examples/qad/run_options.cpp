@@ -264,8 +264,8 @@ void require_valid(const run_options& o) {
                                 " learns from no data but the text");
   }
   if (!o.data.empty()) require("window", window_of(o.model, t), {2, o.model.context});
-  // At least: weights, as they are and rounded, gradients of the shards and moments, and what the
-  // passes keep of a process's part of a batch.
+  // At least: weights, as they are and rounded, gradients of the shards and moments (or weights
+  // that are moved), and what the passes keep of a process's part of a batch.
   const auto size = [](std::size_t n) { return static_cast<double>(n); };
   const shape& m = o.model;
   const double block =
@@ -278,8 +278,10 @@ void require_valid(const run_options& o) {
   const double kept =
       size(t.sequences / t.processes()) * size(window_of(m, t)) *
       (size(m.layers) * size(m.hidden) + (t.recompute ? 1 : size(m.layers)) * states);
-  const double moments = 2 * size(form_of(t.moments).bytes);
-  support::require_memory((4 * (2 + size(t.own_shards())) + moments) * weights + 4 * kept,
+  const double to_move = has_own_form(t.how) && make_form(m, t)->without_backward()
+                             ? 4
+                             : 4 * size(t.own_shards()) + 2 * size(form_of(t.moments).bytes);
+  support::require_memory((4 * 2 + to_move) * weights + 4 * kept,
                           "training a model and batches of this size", "");
   for (const std::string& path : o.text_files) require_utf8(path);
   for (const std::string& path : o.data_files) require_utf8(path);

@@ -38,12 +38,12 @@ shard::shard(const shape& s, const training_options& options, std::size_t shards
       shards_(shards),
       scope_(scope_named(options.gamma_scope)),
       model_(s, options.sequences / shards, length_, use),
-      gradient_(s),
       ids_(model_.tokens()),
       labels_(model_.tokens()),
       learned_(model_.tokens()),
       positions_(model_.tokens()),
       input_gradient_(room(s.hidden)) {
+  if (use != pass::inference) gradient_.emplace(s);
   workspace_.resize(
       er::fused_head<er::symmetric_kl>{.columns = logit_columns}.workspace_size(model_.tokens()));
   if (!options.distills() || options.stored_teacher) return;
@@ -133,7 +133,7 @@ er::fused_result shard::stored_head_losses(const models_in_use& models, double g
   if (options_.blends() && scope_ == er::gamma_scope::token)
     losses.confidence_k = options_.confidence_k;
   const er::matrix_view<const float> inputs = model_.head_input();
-  return losses(inputs, model_.head(*models.student, &gradient_), stored_, labels_, tokens,
+  return losses(inputs, model_.head(*models.student, wanted_gradient()), stored_, labels_, tokens,
                 {input_gradient_.data(), inputs.rows, inputs.cols}, workspace_);
 }
 
@@ -149,7 +149,7 @@ er::fused_result shard::head_losses(const models_in_use& models, const Loss& los
   const er::matrix_view<const float> inputs = model_.head_input();
   er::matrix_view<float> gradient{};
   if (gradients_) gradient = {input_gradient_.data(), inputs.rows, inputs.cols};
-  const auto own = model_.head(*models.student, gradients_ ? &gradient_ : nullptr);
+  const auto own = model_.head(*models.student, wanted_gradient());
   if (!options_.distills()) return losses(inputs, own, inputs, own, tokens, gradient, workspace_);
   return losses(inputs, own, teacher_->head_input(), teacher_->head(*models.teacher), tokens,
                 gradient, workspace_);
@@ -184,7 +184,7 @@ void shard::measure(const models_in_use& models, double gamma, std::size_t sampl
                                .denominator = static_cast<double>(samples) / shards,
                                .upstream = 1.0 / shards};
   input_gradient_.setZero();
-  std::ranges::fill(gradient_.values(), 0.0f);
+  if (gradients) std::ranges::fill(gradient_->values(), 0.0f);
   std::ranges::fill(hidden_gradients_, er::matrix_view<const float>{});
   er::objective<3> total{tokens};
   er::fused_result head;
@@ -230,7 +230,7 @@ void shard::measure(const models_in_use& models, double gamma, std::size_t sampl
 void shard::backward(const models_in_use& models, double gamma, std::size_t samples) {
   measure(models, gamma, samples, true);
   model_.backward(*models.student, {input_gradient_.data(), model_.tokens(), size_.hidden},
-                  hidden_gradients_, gradient_);
+                  hidden_gradients_, *gradient_);
 }
 
 }  // namespace qad

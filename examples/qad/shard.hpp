@@ -66,7 +66,10 @@ class shard {
   /// After backward: losses whose mean over the shards is the batch's, and gradients whose sum is.
   [[nodiscard]] const std::vector<er::objective_part>& parts() const noexcept { return parts_; }
   [[nodiscard]] double gamma() const noexcept { return gamma_; }
-  [[nodiscard]] parameters& gradient() noexcept { return gradient_; }
+  /// One that measures alone has none.
+  [[nodiscard]] bool has_gradient() const noexcept { return gradient_.has_value(); }
+  /// Precondition: it has one.
+  [[nodiscard]] parameters& gradient() noexcept { return *gradient_; }
   /// For the clocks; the teacher may not be there.
   [[nodiscard]] const decoder& model() const noexcept { return model_; }
   [[nodiscard]] const decoder* teacher() const noexcept { return teacher_ ? &*teacher_ : nullptr; }
@@ -74,6 +77,10 @@ class shard {
  private:
   [[nodiscard]] matrix room(std::size_t cols) const {
     return matrix(static_cast<Eigen::Index>(model_.tokens()), static_cast<Eigen::Index>(cols));
+  }
+  /// Where the head adds its weights' gradient; null where none is wanted.
+  [[nodiscard]] parameters* wanted_gradient() noexcept {
+    return gradients_ ? &*gradient_ : nullptr;
   }
   void measure(const models_in_use& models, double gamma, std::size_t samples, bool gradients);
   void measure_confidence(const models_in_use& models);
@@ -90,7 +97,7 @@ class shard {
   er::gamma_scope scope_;
   decoder model_;
   std::optional<decoder> teacher_;
-  parameters gradient_;
+  std::optional<parameters> gradient_;  ///< not of one that measures alone
   std::vector<std::int32_t> ids_;
   std::vector<std::int64_t> labels_;
   std::vector<std::uint8_t> learned_;  ///< whether a token has a label

@@ -27,7 +27,6 @@ struct trainer::parts {
         length(window_of(s, o)),
         form(make_form(s, o)),
         master(form->extended(s)),
-        optimizer(master.shape(), o.moments),
         teacher(teacher_weights) {
     if (o.how == method::rounding) throw std::invalid_argument("rounding trains nothing");
     require_shares(o);
@@ -54,6 +53,11 @@ struct trainer::parts {
     if (o.stored_teacher && (!o.distills() || o.features)) {
       throw std::invalid_argument(
           "a stored teacher says what qad takes of its predictions, and has no hidden states");
+    }
+    if (form->without_backward()) {
+      moved.emplace(master.shape());
+    } else {
+      optimizer.emplace(master.shape(), o.moments);
     }
     const pass use = form->without_backward() ? pass::inference
                      : o.recompute            ? pass::recomputed
@@ -100,7 +104,9 @@ struct trainer::parts {
     }
   }
   void measure_slope(const models_in_use& models, std::size_t samples);
-  void descend(std::size_t i, double rate);
+  [[nodiscard]] float slope_of(std::size_t i) const;
+  [[nodiscard]] double squared_gradient(std::size_t i) const;
+  void descend(std::size_t i, std::size_t step, double rate);
   [[nodiscard]] er::spsa directions() const noexcept { return {.seed = options.seed}; }
   /// The batch's objective, after its shards have measured it.
   [[nodiscard]] double loss() const {
@@ -153,11 +159,12 @@ struct trainer::parts {
   std::size_t length;
   std::unique_ptr<const layer_form> form;
   parameters master;
-  adamw optimizer;
+  std::optional<adamw> optimizer;  ///< not of a form without a backward pass
   std::optional<parameters> quantized;
   // Of a form without a backward pass.
   std::optional<parameters> moved;
   std::vector<float> amounts;  ///< perturbations of this step, by entry
+  float slope = 0;             ///< along its direction, in units of them
   double penalty = 0;          ///< of the form
   const weight_pages<float>* teacher;
   std::vector<std::unique_ptr<shard>> pieces;
@@ -166,10 +173,9 @@ struct trainer::parts {
   std::uint64_t steps_done = 0;
 };
 
-/// The slope along a random direction, times that direction, as the first shard's gradient.
+/// The slope along a random direction. All processes know all losses, and so have the same.
 void trainer::parts::measure_slope(const models_in_use& models, std::size_t samples) {
   const std::size_t threads = options.threads;
-  if (!moved) moved.emplace(master.shape());
   amounts.resize(master.entries().size());
   share(step_part::update, amounts.size(),
         [&](std::size_t i) { amounts[i] = form->perturbation(i, master); });
@@ -184,25 +190,30 @@ void trainer::parts::measure_slope(const models_in_use& models, std::size_t samp
     losses[side] = loss();
   }
   // In units of the perturbations the direction is one of length 1 a weight.
-  const auto slope = static_cast<float>(er::spsa_slope(losses[0], losses[1], 1));
-  for (const auto& piece : pieces) std::ranges::fill(piece->gradient().values(), 0.0f);
-  if (options.ranks != nullptr && options.ranks->rank() != 0) return;
-  for (std::size_t i = 0; i < amounts.size(); ++i) {
-    if (amounts[i] == 0) continue;
-    const weight_entry& e = master.entries()[i];
-    const auto to = pieces[0]->gradient().values().subspan(e.offset, e.size());
-    directions().perturb(to, steps_done, e.offset, slope / amounts[i], to);
-  }
+  slope = static_cast<float>(er::spsa_slope(losses[0], losses[1], 1));
+}
+
+/// Of a form without a backward pass: the gradient of each weight of entry i is this times its
+/// element of the direction, -1 or 1.
+float trainer::parts::slope_of(std::size_t i) const {
+  return amounts[i] == 0 ? 0.0f : slope / amounts[i];
+}
+
+double trainer::parts::squared_gradient(std::size_t i) const {
+  const weight_entry& e = master.entries()[i];
+  if (!form->without_backward())
+    return squared_norm(std::as_const(pieces[0]->gradient()).values().subspan(e.offset, e.size()));
+  const auto one = static_cast<double>(slope_of(i));
+  return one * one * static_cast<double>(e.size());
 }
 
 /// w -= rate * perturbation^2 * gradient.
-void trainer::parts::descend(std::size_t i, double rate) {
+void trainer::parts::descend(std::size_t i, std::size_t step, double rate) {
+  if (amounts[i] == 0) return;
   const auto amount = static_cast<double>(amounts[i]);
-  const auto factor = static_cast<float>(rate * amount * amount);
   const weight_entry& e = master.entries()[i];
-  const auto gradient = std::as_const(pieces[0]->gradient()).values().subspan(e.offset, e.size());
-  const auto w = master.values().subspan(e.offset, e.size());
-  for (std::size_t k = 0; k < w.size(); ++k) w[k] -= factor * gradient[k];
+  directions().descend(master.values().subspan(e.offset, e.size()), step, e.offset,
+                       static_cast<float>(rate * amount * amount) * slope_of(i));
 }
 
 trainer::trainer(const shape& s, const training_options& options,
@@ -276,6 +287,7 @@ void trainer::compute_gradients(std::span<const std::int32_t> windows,
 
 std::span<float> trainer::reduce_gradients() {
   parts& p = *parts_;
+  if (p.form->without_backward()) return {};
   parameters& sum = p.pieces[0]->gradient();
   p.share(step_part::update, sum.entries().size(),
           [&](std::size_t at) { p.add_shards(sum.entries()[at], 0, p.pieces.size()); });
@@ -290,12 +302,9 @@ std::span<float> trainer::reduce_gradients() {
 
 step_result trainer::update() {
   parts& p = *parts_;
-  const parameters& sum = p.pieces[0]->gradient();
-  std::vector<double> squares(sum.entries().size());
-  p.share(step_part::update, squares.size(), [&](std::size_t at) {
-    const weight_entry& e = sum.entries()[at];
-    squares[at] = squared_norm(sum.values().subspan(e.offset, e.size()));
-  });
+  std::vector<double> squares(p.master.entries().size());
+  p.share(step_part::update, squares.size(),
+          [&](std::size_t at) { squares[at] = p.squared_gradient(at); });
   step_result result;
   result.loss = p.penalty;
   result.gradient_norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
@@ -326,14 +335,11 @@ step_result trainer::update() {
 
   const double clip = std::min(1.0, p.options.clip / std::max(result.gradient_norm, 1e-30));
   const std::size_t step = p.steps_done++;
-  p.share(step_part::update, sum.entries().size(), [&](std::size_t i) {
+  p.share(step_part::update, squares.size(), [&](std::size_t i) {
     if (!p.form->trains(i, step)) return;
-    if (p.form->without_backward()) {
-      p.descend(i, result.learning_rate);
-    } else {
-      p.optimizer.step(i, p.master, sum, static_cast<float>(clip), result.learning_rate,
-                       p.options.weight_decay, p.steps_done);
-    }
+    if (!p.optimizer) return p.descend(i, step, result.learning_rate);
+    p.optimizer->step(i, p.master, p.pieces[0]->gradient(), static_cast<float>(clip),
+                      result.learning_rate, p.options.weight_decay, p.steps_done);
   });
   if (const noted notes = p.form->states(step).notes; notes != noted::nothing)
     p.form->take_notes(p.master, notes, p.notes());
@@ -385,8 +391,23 @@ double trainer::learning_rate(std::size_t step) const noexcept {
 }
 
 trainer::state trainer::checkpoint() noexcept {
-  return {parts_->master.values(), parts_->options.moments, parts_->optimizer.first_moments(),
-          parts_->optimizer.second_moments(), parts_->steps_done};
+  parts& p = *parts_;
+  state result{p.master.values(), p.options.moments, {}, {}, p.steps_done};
+  if (p.optimizer) {
+    result.first_moments = p.optimizer->first_moments();
+    result.second_moments = p.optimizer->second_moments();
+  }
+  return result;
+}
+
+std::size_t trainer::buffer_bytes() const noexcept {
+  const parts& p = *parts_;
+  const std::size_t numbers = p.master.values().size();
+  std::size_t buffers = 1;
+  for (const auto* const one : {&p.quantized, &p.moved}) buffers += *one ? 1 : 0;
+  for (const auto& piece : p.pieces) buffers += piece->has_gradient() ? 1 : 0;
+  return numbers *
+         (buffers * sizeof(float) + (p.optimizer ? 2 * form_of(p.options.moments).bytes : 0));
 }
 
 void trainer::restore(std::uint64_t steps_done) { parts_->steps_done = steps_done; }

@@ -62,7 +62,7 @@ class trainer {
   void compute_gradients(std::span<const std::int32_t> windows,
                          std::span<const std::int64_t> labels = {}, const packing& packed = {});
   /// Their sum over all shards, one number a trained weight, which a host may change before
-  /// `update`.
+  /// `update`. Of a form without a backward pass there is none: empty.
   std::span<float> reduce_gradients();
   /// Clips the gradient, moves the weights and counts the step.
   step_result update();
@@ -80,8 +80,8 @@ class trainer {
   [[nodiscard]] double learning_rate(std::size_t step) const noexcept;
 
   /// All of the state that a checkpoint saves: the weights, two buffers of the optimizer, of one
-  /// number of `moments` a weight each, and the steps done. After writing to the buffers call
-  /// restore.
+  /// number of `moments` a weight each (empty without a backward pass), and the steps done. After
+  /// writing to the buffers call restore.
   struct state {
     std::span<float> weights;
     moment_type moments;
@@ -90,6 +90,9 @@ class trainer {
   };
   [[nodiscard]] state checkpoint() noexcept;
   void restore(std::uint64_t steps_done);
+  /// Of all buffers that have a number for each weight: weights, what they become, gradients, the
+  /// optimizer's.
+  [[nodiscard]] std::size_t buffer_bytes() const noexcept;
   /// Where the time went so far: seconds of the step's parts, of all threads together; and of the
   /// matrix products in them, with their multiplications and additions.
   struct time_spent {

@@ -289,6 +289,26 @@ TEST_CASE("qad forms: zeroqat moves along one direction, by the slope between tw
   CHECK(matrices == 7 * 3 * tiny.layers);
 }
 
+TEST_CASE("qad forms: without a backward pass there are neither gradients nor moments") {
+  const qad::parameters teacher = some_teacher();
+  for (const qad::method how : own_methods) {
+    INFO(qad::name_of(how));
+    qad::training_options options = options_of(how);
+    options.shards = 2;
+    options.moments = qad::moment_type::bfloat16;
+    qad::trainer run(tiny, options, &teacher);
+    run.step(tiny_windows(0));
+    const std::size_t weights = run.master().values().size(),
+                      moments = run.checkpoint().first_moments.size() +
+                                run.checkpoint().second_moments.size();
+    const bool forward_alone = how == qad::method::zeroqat;
+    // Weights and what they become; moved ones, or two shards' gradients and two moments.
+    CHECK(moments == (forward_alone ? 0 : 2 * 2 * weights));
+    CHECK(run.buffer_bytes() == weights * (forward_alone ? 4 * 3 : 4 * (2 + 2) + 2 * 2));
+    CHECK(run.reduce_gradients().size() == (forward_alone ? 0 : weights));
+  }
+}
+
 TEST_CASE("qad forms: what is stored is what a pass ran with, or says why it can't be") {
   const qad::parameters teacher = some_teacher();
   for (const qad::method how : own_methods) {

@@ -125,8 +125,9 @@ inline int fit_four_levels_of(std::span<const float> weights, std::span<const fl
 
 /// The levels of one group as a packed matrix with tables holds them (`table2`): the scale and
 /// integers -15 .. 15 that `lloyd_max` would round them to, level k counted counts[k] times; the
-/// scale rounded as `storage` says. levels[k] of the result is that of levels[k], so that codes stay
-/// what they are; in ascending order where these are. Precondition: all finite, no count below 0.
+/// scale rounded as `storage` says. levels[k] of the result is that of levels[k], so that codes
+/// stay what they are; in ascending order where these are. Precondition: all finite, no count below
+/// 0.
 [[nodiscard]] inline table_fit table_of(const four_levels& levels,
                                         const std::array<double, 4>& counts,
                                         scale_kind storage = scale_kind::float16) noexcept {
