@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <span>
 #include <utility>
 
 #include "weight_source.hpp"
@@ -50,33 +48,6 @@ double divergence_of(layer_walk& walk, const std::vector<float>& expected, threa
     seen += logits.rows;
   });
   return sum;
-}
-
-/// What an error of a row of the head counts, logits of tokens one row each, by the mean over them:
-///
-///     KL ~ 1/2 Var_p(dz) = 1/2 sum_v p_v (1 - p_v) E dz_v^2      dz_v: what rounding row v adds to
-///                                                                its logit, independent of others
-///
-/// to the power 2/3, because the text to come is not this one: a word that is unlikely here is
-/// less so elsewhere.
-std::vector<float> token_weights(er::matrix_view<const float> logits, thread_pool& threads) {
-  std::vector<double> scales(logits.rows);
-  threads.run(logits.rows, [&](std::size_t t) {
-    const std::span<const float> z = logits.row(t);
-    const double largest = static_cast<double>(*std::ranges::max_element(z));
-    for (const float x : z) scales[t] += std::exp(static_cast<double>(x) - largest);
-    scales[t] = largest + std::log(scales[t]);
-  });
-  std::vector<float> result(logits.cols);
-  threads.run(logits.cols, [&](std::size_t v) {
-    double sum = 0;
-    for (std::size_t t = 0; t < logits.rows; ++t) {
-      const double p = std::exp(static_cast<double>(logits.row(t)[v]) - scales[t]);
-      sum += p * std::max(0.0, 1 - p);
-    }
-    result[v] = static_cast<float>(std::pow(sum / static_cast<double>(logits.rows), 2.0 / 3));
-  });
-  return result;
 }
 
 }  // namespace
@@ -130,9 +101,6 @@ std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_
   walk.look_at_logits([&](er::matrix_view<const float> logits) {
     expected.insert(expected.end(), logits.data, logits.data + logits.rows * logits.cols);
   });
-  const std::size_t vocabulary = weights.head().rows();
-  const std::vector<float> by_token =
-      token_weights({expected.data(), expected.size() / vocabulary, vocabulary}, threads);
 
   // In units of a layer's work; the head counts as some layers.
   const double head =
@@ -165,9 +133,7 @@ std::vector<matrix_sensitivity> measure_sensitivity(model& weights, const token_
       one.mean_squares = inputs[place.layer][static_cast<std::size_t>(place.input)].mean_squares();
     } else if (place.matrix == &weights.head()) {
       one.mean_squares = head_input.mean_squares();
-      one.row_weights = by_token;
     } else {
-      one.row_weights = by_token;  // a token that is likely is looked up as often
       one.mean_squares.assign(weights.shape.hidden, 1.0f);  // rows are looked up
     }
     result.push_back(std::move(one));

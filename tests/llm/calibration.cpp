@@ -286,40 +286,6 @@ TEST_SUITE("calibration") {
     CHECK(!std::filesystem::exists(made.folder.path() / "m"));
   }
 
-  TEST_CASE("rows of the head and the embedding count by how likely their tokens are") {
-    demo made;
-    const llm::model_file file(made.path);
-    llm::model model = file.load(er::recipe{}, made.threads);
-    const llm::token_windows text =
-        llm::cut_windows(file.read_tokenizer().encode(llm::default_text.substr(0, 600),
-                                                      llm::tokenizer::markup::plain, false),
-                         2, 16, std::nullopt);
-    const auto known = llm::measure_sensitivity(model, text, er::format{er::code_type::int4, 64},
-                                                made.threads, er::best_kernel(), [](double) {});
-    llm::layer_walk walk(model, made.threads, text, er::best_kernel());
-    for (std::size_t i = 0; i < model.layers.size(); ++i) walk.pass(i);
-    std::vector<double> variances(model.head().rows());
-    walk.look_at_logits([&](er::matrix_view<const float> logits) {
-      for (std::size_t t = 0; t < logits.rows; ++t) {
-        double all = 0;
-        for (const float z : logits.row(t)) all += std::exp(static_cast<double>(z));
-        for (std::size_t v = 0; v < logits.cols; ++v) {
-          const double p = std::exp(static_cast<double>(logits.row(t)[v])) / all;
-          variances[v] += p * (1 - p) / 32;
-        }
-      }
-    });
-    for (std::size_t i = 0; i < known.size(); ++i) {
-      CAPTURE(i);
-      REQUIRE(known[i].row_weights.size() == (i < 2 ? variances.size() : 0));
-      for (std::size_t v = 0; v < known[i].row_weights.size(); ++v) {
-        // Floats of exponentials whose arguments are floats: 1e-6 of the sums' size each.
-        CHECK(static_cast<double>(known[i].row_weights[v]) ==
-              doctest::Approx(std::pow(variances[v], 2.0 / 3)).epsilon(1e-5));
-      }
-    }
-  }
-
   TEST_CASE("auto gives rows that gradients name more bits, and they stay where they are") {
     demo made;
     const std::string name = "blk.1.ffn_down.weight";
