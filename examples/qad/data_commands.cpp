@@ -172,7 +172,7 @@ void add_gradients(CLI::App& program) {
   CLI::App& command = *program.add_subcommand(
       "gradients",
       "Write how much a model's loss on a text depends on each of its weights, for llm calibrate "
-      "--method tacq");
+      "--gradients");
   command.add_option("--model", o.model, "A GGUF file or a Hugging Face folder")
       ->required()
       ->type_name("PATH");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What a loss on a text says of every weight of a model: what `llm calibrate --method tacq` reads.
+/// What a loss on a text says of every weight of a model: what `llm calibrate --gradients` reads.
 #pragma once
 
 #include <cstddef>
