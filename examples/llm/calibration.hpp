@@ -48,8 +48,8 @@ using known_sensitivity = std::optional<std::vector<matrix_sensitivity>>;
 /// Writes a packed model of at most `options.bits` for each weight of its matrices, counting the
 /// whole file. Method `auto` measures what rounding each matrix costs, gives each the format that
 /// the budget allows it, or with `options.gradients` its rows two, and rounds with error feedback;
-/// another method gives all matrices the finest format that fits, and what is left over to embedding
-/// and head.
+/// another method gives all matrices the finest format that fits, and what is left over to
+/// embedding and head.
 ///
 /// Layer by layer: the inputs of a layer's matrices are those that the rounded layers before it
 /// give. Takes, beside the model: x of all tokens, the second moments of one layer, the packed
