@@ -55,11 +55,11 @@ endfunction()
 # edgerazor_sources_together(<target> <source>...): the same of sources whose names are unique in the target, as those of a
 # program are: they stand in no namespaces of their own, so that a unit's functions are there for the others.
 function(edgerazor_sources_together target)
-  list(FILTER ARGN INCLUDE REGEX "\\.cpp$")
-  list(LENGTH ARGN files)
   if(EDGERAZOR_FILES_A_UNIT EQUAL 1)
     return()
   endif()
+  list(FILTER ARGN INCLUDE REGEX "\\.cpp$")
+  list(LENGTH ARGN files)
   edgerazor_unit_size(${files} size)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${size})
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)

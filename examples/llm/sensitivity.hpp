@@ -32,8 +32,7 @@ struct matrix_sensitivity {
   double divergence = 0;  ///< KL, nats a token, of the model with this matrix rounded
   std::vector<float>
       mean_squares;  ///< of the activations it meets, column by column; 1 where rows are looked up
-  std::vector<float>
-      row_weights;  ///< what an error of each row counts beside the others'; empty: nobody knows
+  std::vector<float> row_weights;  ///< what each row's error counts; empty: nobody knows
 };
 
 /// For every place of `places_of(weights)`: KL of the model to itself with that matrix alone

@@ -19,7 +19,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -97,10 +96,11 @@ void mark_rows(const Map& map, const matrix_view<const float>& weights, std::siz
 inline double variance(std::span<const float> group) noexcept {
   if (group.size() < 2) return 0;
   const double count = static_cast<double>(group.size());
-  const double mean = std::accumulate(group.begin(), group.end(), 0.0) / count;
-  double sum = 0;
-  for (const float x : group) sum += (x - mean) * (x - mean);
-  return sum / (count - 1);
+  double sum = 0, squares = 0;
+  for (const float x : group) sum += x;
+  const double mean = sum / count;
+  for (const float x : group) squares += (x - mean) * (x - mean);
+  return squares / (count - 1);
 }
 }  // namespace detail::policy
 
@@ -229,7 +229,7 @@ struct largest_variance {
       }
     }
     detail::core::buffer<std::size_t> order(count);
-    std::iota(order.begin(), order.end(), std::size_t{0});
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     const auto middle = order.begin() + static_cast<std::ptrdiff_t>(chosen);
     std::nth_element(order.begin(), middle, order.end(), [&](std::size_t a, std::size_t b) {
       return variances[a] > variances[b] || (variances[a] == variances[b] && a < b);
