@@ -62,7 +62,7 @@ class layer_form {
   /// A step has two passes forward and none backward: entry i moves by `perturbation` along a
   /// random direction and against it, and the difference of both losses is its gradient. Entries of
   /// 0 stay. A step is plain descent in units of the perturbations:
-  /// w -= rate * perturbation^2 * gradient. There are neither buffers of gradients nor an optimizer.
+  /// w -= rate * perturbation^2 * gradient. There are no buffers of gradients, and no optimizer.
   [[nodiscard]] virtual bool without_backward() const { return false; }
   [[nodiscard]] virtual float perturbation(std::size_t, const parameters&) const { return 0; }
 
