@@ -42,19 +42,32 @@ std::size_t bytes_besides(const model_file& input) {
       " bits a weight, the whole file counted");
 }
 
-/// Statistics of one input while tokens come.
-struct collected {
-  er::second_moments moments;
-  er::column_statistics columns;
-
-  collected() = default;
-  explicit collected(std::size_t cols) : moments(cols), columns(cols) {}
+/// Statistics of one input while tokens come, as they are or rotated.
+class collected {
+ public:
+  explicit collected(bool rotates) : rotates_(rotates) {}
   void add(er::matrix_view<const float> in, thread_pool& threads) {
-    if (moments.cols() == 0) *this = collected(in.cols);
-    moments.add(in, threads);
-    columns.add(in);
+    if (moments_.cols() == 0) {
+      moments_ = er::second_moments(in.cols);
+      columns_ = er::column_statistics(in.cols);
+    }
+    if (rotates_) {
+      turned_.clear();
+      for (std::size_t t = 0; t < in.rows; ++t)
+        turned_.insert(turned_.end(), in.row(t).begin(), in.row(t).end());
+      er::rotate_rows({turned_.data(), in.rows, in.cols}, rotation_of(in.cols));
+      in = {turned_.data(), in.rows, in.cols};
+    }
+    moments_.add(in, threads);
+    columns_.add(in);
   }
-  [[nodiscard]] shared_input shared() && { return {std::move(moments), std::move(columns)}; }
+  [[nodiscard]] shared_input shared() && { return {std::move(moments_), std::move(columns_)}; }
+
+ private:
+  bool rotates_;
+  er::second_moments moments_;
+  er::column_statistics columns_;
+  std::vector<float> turned_;
 };
 
 /// Of a matrix whose rows are looked up: all columns count alike, each for itself.
@@ -69,8 +82,9 @@ shared_input looked_up(std::size_t cols) {
 }
 
 /// By layer_input.
-std::vector<shared_input> inputs_of(layer_walk& walk, std::size_t layer, thread_pool& threads) {
-  std::array<collected, layer_inputs> seen;
+std::vector<shared_input> inputs_of(layer_walk& walk, std::size_t layer, bool rotates,
+                                    thread_pool& threads) {
+  std::vector<collected> seen(layer_inputs, collected(rotates));
   walk.look(layer, [&](layer_input which, er::matrix_view<const float> in) {
     seen[static_cast<std::size_t>(which)].add(in, threads);
   });
@@ -127,7 +141,12 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
                             known_sensitivity& sensitivity) {
   const auto start = std::chrono::steady_clock::now();
   const bool automatic = options.method == "auto";
-  const rounding_method& method = method_by_name(automatic ? "refined" : options.method);
+  rounding_method method = method_by_name(automatic ? "refined" : options.method);
+  if (options.rotate && !method.can_rotate()) {
+    throw std::invalid_argument("--rotate: the method " + std::string{method.name} +
+                                " goes by columns or weights as they are");
+  }
+  method.rotates = method.rotates || options.rotate;
   const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
   if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
 
@@ -138,7 +157,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   calibration result;
   for (const matrix_place& place : places)
     result.weights += place.matrix->rows() * place.matrix->cols();
-  const bool keeps_task = method.keeps == kept_weights::of_task;
+  const bool keeps_task = method.beside == stored_beside::task_weights;
   if (keeps_task && options.gradients.empty()) {
     throw std::invalid_argument("--method " + std::string{method.name} +
                                 " needs --gradients FILE, which `qad gradients --model MODEL "
@@ -152,11 +171,11 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
       static_cast<std::size_t>(options.bits * static_cast<double>(result.weights) / 8);
   const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
   const bool plain = automatic || method.name == "rtn", zeros = method.name != "rtn";
-  const std::vector<er::format> candidates = method.keeps == kept_weights::outliers
+  const std::vector<er::format> candidates = method.beside == stored_beside::outliers
                                                  ? two_level_formats()
                                                  : candidate_formats(options.group, plain, zeros);
   // Before anything is measured: with these bytes there is a format for every matrix.
-  const std::size_t smallest = besides + smallest_bytes(places, candidates, method.keeps);
+  const std::size_t smallest = besides + smallest_bytes(places, candidates, method);
   if (whole < smallest) refuse_budget(options.bits, smallest, result.weights);
   const std::size_t budget = whole - besides;
 
@@ -197,9 +216,9 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
       if (places[i].layer != matrix_place::no_layer)
         known[i].row_weights = gradients->row_weights(places[i], threads);
     }
-    formats = fitting_formats(places, candidates, known, probe, budget, threads);
+    formats = fitting_formats(places, candidates, known, probe, method, budget, threads);
   } else {
-    formats = uniform_formats(places, candidates, method.keeps, budget);
+    formats = uniform_formats(places, candidates, method, budget);
   }
 
   result.matrices.resize(places.size());
@@ -207,17 +226,20 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
   std::optional<task_choice> choice;
   const auto round = [&](std::size_t i, const shared_input& from) {
     const matrix_place& place = places[i];
+    const bool in_layer = place.layer != matrix_place::no_layer;
     mask_source kept;
-    if (choice && place.layer != matrix_place::no_layer) {
+    if (choice && in_layer) {
       kept = [&, i](er::row_range rows, er::matrix_view<const float> w) {
         return choice->mask(i, rows, w);
       };
     }
-    rounded one = round_matrix(*place.matrix, formats[i], method, from, threads, kept);
+    const rounding_method& own =
+        method.whole_layers() && !in_layer ? method_by_name("refined") : method;
+    rounded one = round_matrix(*place.matrix, formats[i], own, from, threads, kept);
     result.matrices[i] = {place.name,
                           place.layer,
                           one.matrix.fmt().name(),
-                          std::string{method.name},
+                          std::string{own.name},
                           one.matrix.rows() * one.matrix.cols(),
                           one.matrix.bytes().size(),
                           automatic ? (*sensitivity)[i].divergence : 0,
@@ -234,11 +256,11 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
     layer_walk walk(weights, threads, windows, kernel);
     for (std::size_t l = 0; l < layers; ++l) {
       layer& one = weights.layers[l];
-      std::vector<shared_input> inputs = inputs_of(walk, l, threads);
+      std::vector<shared_input> inputs = inputs_of(walk, l, method.rotates, threads);
       advance(layer_work / 2);
       if (method.scales_columns) {
         scale_columns(one, formats[index_of(one.query.weights)].most, inputs, threads);
-        inputs = inputs_of(walk, l, threads);
+        inputs = inputs_of(walk, l, method.rotates, threads);
       }
       for (std::size_t i = index_of(one.query.weights); i < places.size() && places[i].layer == l;
            ++i)
@@ -246,7 +268,7 @@ calibration calibrate_model(const model_file& input, const calibrate_options& op
       walk.pass(l);
       advance(layer_work / 2);
     }
-    collected head(weights.shape.hidden);
+    collected head(method.rotates);
     walk.look_at_head([&](er::matrix_view<const float> in) { head.add(in, threads); });
     round(index_of(weights.head()), std::move(head).shared());
     if (weights.own_head) round(index_of(weights.embedding), looked_up(weights.shape.hidden));

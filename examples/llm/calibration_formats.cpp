@@ -30,19 +30,23 @@ struct choices {
   std::vector<std::uint32_t> order;    ///< by cost, the largest first; empty: nothing is known
 };
 
+/// At most what a sum's own form adds.
+constexpr std::size_t bytes_of_sum = 512;
+
 /// At most the bytes of a mixed matrix beside its two parts.
 std::size_t bytes_of_mask(std::size_t rows) { return 128 + rows / 8; }
 
 choices choices_of(const matrix_place& place, std::span<const er::format> formats,
-                   const matrix_sensitivity& known, const er::format& probe) {
+                   const matrix_sensitivity& known, const er::format& probe,
+                   const rounding_method& method) {
   const er::any_matrix& matrix = *place.matrix;
   const double unit = sampled_error(matrix, probe, known.mean_squares);
   choices result;
   for (std::size_t f = 0; f < formats.size(); ++f) {
     const double error = sampled_error(matrix, formats[f], known.mean_squares);
     result.splits.push_back({f, f, matrix.rows()});
-    result.options.push_back({bytes_of(formats[f], place, kept_weights::none),
-                              unit > 0 ? known.divergence * error / unit : error});
+    result.options.push_back(
+        {bytes_of(formats[f], place, method), unit > 0 ? known.divergence * error / unit : error});
   }
   if (known.row_weights.empty()) return result;
   std::vector<double> costs = row_errors(matrix, probe, known.mean_squares);
@@ -66,13 +70,38 @@ choices choices_of(const matrix_place& place, std::span<const er::format> format
         if (result.options[most].bytes <= result.options[fewer].bytes) continue;
         result.splits.push_back({most, fewer, count});
         result.options.push_back(
-            {bytes_of_mask(matrix.rows()) + bytes_of_rows(formats[most], count) +
+            {(method.rotates ? bytes_of_sum : 0) + bytes_of_mask(matrix.rows()) +
+                 bytes_of_rows(formats[most], count) +
                  bytes_of_rows(formats[fewer], matrix.rows() - count),
              first * result.options[most].cost + (1 - first) * result.options[fewer].cost});
       }
     }
   }
   return result;
+}
+
+/// What a matrix has where the method's others have `fmt`.
+er::format format_of(const er::format& fmt, const matrix_place& place,
+                     const rounding_method& method) {
+  const bool in_layer = place.layer != matrix_place::no_layer;
+  return method.whole_layers() && in_layer ? low_rank_format() : fmt;
+}
+
+/// At most what is stored of a matrix beside its codes.
+std::size_t bytes_beside(const matrix_place& place, const rounding_method& method) {
+  const std::size_t rows = place.matrix->rows(), cols = place.matrix->cols();
+  const bool in_layer = place.layer != matrix_place::no_layer;
+  switch (method.beside) {
+    case stored_beside::nothing:
+      break;
+    case stored_beside::outliers:
+      return sparse_bytes(rows, cols);
+    case stored_beside::task_weights:
+      return in_layer ? sparse_bytes(rows, cols) : 0;
+    case stored_beside::low_rank:
+      return in_layer ? low_rank_bytes(rows, cols) : 0;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -100,33 +129,33 @@ std::vector<er::format> two_level_formats() {
   return result;
 }
 
-std::size_t bytes_of(const er::format& fmt, const matrix_place& place, kept_weights keeps) {
-  const er::any_matrix& matrix = *place.matrix;
-  const std::size_t packed = er::tile_layout(fmt, matrix.rows(), matrix.cols()).bytes();
-  constexpr std::size_t of_sum = 512;
-  const bool is_sum = keeps == kept_weights::outliers ||
-                      (keeps == kept_weights::of_task && place.layer != matrix_place::no_layer);
-  return is_sum ? packed + sparse_bytes(matrix.rows(), matrix.cols()) + of_sum : packed;
+std::size_t bytes_of(const er::format& fmt, const matrix_place& place,
+                     const rounding_method& method) {
+  const std::size_t rows = place.matrix->rows(), cols = place.matrix->cols();
+  const er::format own = format_of(fmt, place, method);
+  const std::size_t packed = er::tile_layout(own, rows, cols).bytes();
+  const std::size_t beside = bytes_beside(place, method);
+  return beside > 0 || method.rotates ? packed + beside + bytes_of_sum : packed;
 }
 
 std::size_t smallest_bytes(std::span<const matrix_place> places,
-                           std::span<const er::format> formats, kept_weights keeps) {
+                           std::span<const er::format> formats, const rounding_method& method) {
   std::size_t sum = 0;
   for (const matrix_place& place : places) {
     std::size_t least = std::numeric_limits<std::size_t>::max();
-    for (const er::format& fmt : formats) least = std::min(least, bytes_of(fmt, place, keeps));
+    for (const er::format& fmt : formats) least = std::min(least, bytes_of(fmt, place, method));
     sum += least;
   }
   return sum;
 }
 
 std::vector<row_formats> uniform_formats(std::span<const matrix_place> places,
-                                         std::span<const er::format> formats, kept_weights keeps,
-                                         std::size_t budget) {
+                                         std::span<const er::format> formats,
+                                         const rounding_method& method, std::size_t budget) {
   const auto total = [&](const er::format& layers, const er::format& others) {
     std::size_t sum = 0;
     for (const matrix_place& place : places) {
-      sum += bytes_of(place.layer == matrix_place::no_layer ? others : layers, place, keeps);
+      sum += bytes_of(place.layer == matrix_place::no_layer ? others : layers, place, method);
     }
     return sum;
   };
@@ -141,19 +170,22 @@ std::vector<row_formats> uniform_formats(std::span<const matrix_place> places,
   if (all == nullptr) return {};
   const er::format* const rest = finest([&](const er::format& fmt) { return total(*all, fmt); });
   std::vector<row_formats> result;
-  for (const matrix_place& place : places)
-    result.push_back({place.layer == matrix_place::no_layer ? *rest : *all});
+  for (const matrix_place& place : places) {
+    const bool in_layer = place.layer != matrix_place::no_layer;
+    result.push_back({format_of(in_layer ? *all : *rest, place, method)});
+  }
   return result;
 }
 
 std::vector<row_formats> fitting_formats(std::span<const matrix_place> places,
                                          std::span<const er::format> formats,
                                          std::span<const matrix_sensitivity> known,
-                                         const er::format& probe, std::size_t budget,
-                                         thread_pool& threads) {
+                                         const er::format& probe, const rounding_method& method,
+                                         std::size_t budget, thread_pool& threads) {
   std::vector<choices> each(places.size());
-  threads.run(places.size(),
-              [&](std::size_t i) { each[i] = choices_of(places[i], formats, known[i], probe); });
+  threads.run(places.size(), [&](std::size_t i) {
+    each[i] = choices_of(places[i], formats, known[i], probe, method);
+  });
   std::vector<std::vector<format_option>> options;
   for (choices& one : each) options.push_back(std::move(one.options));
   const std::vector<std::size_t> chosen = spend_bits(options, budget);

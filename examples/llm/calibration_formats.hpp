@@ -20,18 +20,20 @@ std::vector<er::format> candidate_formats(std::size_t group, bool plain, bool ze
 /// SpQR's.
 std::vector<er::format> two_level_formats();
 
-/// At most the bytes of a matrix, with what a sum's own form adds.
-std::size_t bytes_of(const er::format& fmt, const matrix_place& place, kept_weights keeps);
+/// At most the bytes of a matrix, with what a method stores beside it and what a sum's own form
+/// adds. A method whose layers have one format takes that for them.
+std::size_t bytes_of(const er::format& fmt, const matrix_place& place,
+                     const rounding_method& method);
 
 /// At most the bytes of all matrices, each in the format that takes least.
 std::size_t smallest_bytes(std::span<const matrix_place> places,
-                           std::span<const er::format> formats, kept_weights keeps);
+                           std::span<const er::format> formats, const rounding_method& method);
 
 /// One format for all, the finest that fits, and what is left over to embedding and head. Empty
 /// where the smallest takes more than `budget` bytes.
 std::vector<row_formats> uniform_formats(std::span<const matrix_place> places,
-                                         std::span<const er::format> formats, kept_weights keeps,
-                                         std::size_t budget);
+                                         std::span<const er::format> formats,
+                                         const rounding_method& method, std::size_t budget);
 
 /// For every matrix the format, or of one whose rows' weights are known the two formats and which
 /// rows have which, so that the costs together are about the least there are under `budget`. Empty
@@ -48,7 +50,7 @@ std::vector<row_formats> uniform_formats(std::span<const matrix_place> places,
 std::vector<row_formats> fitting_formats(std::span<const matrix_place> places,
                                          std::span<const er::format> formats,
                                          std::span<const matrix_sensitivity> known,
-                                         const er::format& probe, std::size_t budget,
-                                         thread_pool& threads);
+                                         const er::format& probe, const rounding_method& method,
+                                         std::size_t budget, thread_pool& threads);
 
 }  // namespace llm

@@ -171,6 +171,10 @@ void add_inspect(CLI::App& program) {
   command.callback([shared] { inspect(*shared); });
 }
 
+constexpr const char* rotate_help =
+    "Of calibration: every matrix is stored rotated by a Hadamard matrix, its input is rotated as "
+    "the model runs, and single large columns disturb less";
+
 void add_calibrate(CLI::App& program) {
   const auto shared = std::make_shared<calibrate_options>();
   calibrate_options& options = *shared;
@@ -184,10 +188,11 @@ void add_calibrate(CLI::App& program) {
       ->type_name("FILE");
   command
       .add_option("--method", options.method,
-                  "rtn, mse, gptq, refined, awq, hqq, spqr or tacq: one format for all; auto: to "
-                  "each matrix "
-                  "the format that the cost of rounding it asks for, and refined")
+                  "rtn, mse, gptq, refined, awq, hqq, spqr, tacq, slim or quarot: one format for "
+                  "all; auto: to each matrix the format that the cost of rounding it asks for, and "
+                  "refined")
       ->capture_default_str();
+  command.add_flag("--rotate", options.rotate, rotate_help);
   command
       .add_option("--text", options.text,
                   "Text whose activations are looked at [a built-in one of some 14,000 tokens]")
@@ -242,6 +247,7 @@ void add_compare(CLI::App& program) {
       .add_option("--methods", options.methods,
                   "Instead of recipes: models calibrated by these methods (auto, gptq, ...)")
       ->delimiter(',');
+  command.add_flag("--rotate", options.rotate, rotate_help);
   command.add_option("--bits", options.bits, "Bits for each weight that each of them may take")
       ->delimiter(',')
       ->check([](const std::string& text) {

@@ -81,6 +81,7 @@ void add_calibrated(std::vector<row>& rows, const compare_options& options, cons
       how.method = method;
       how.gradients = options.gradients;
       how.bits = bits;
+      how.rotate = options.rotate;
       how.run = options.run;
       if (options.quantize.group != 0) how.group = options.quantize.group;
       rows.push_back(

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,9 +15,12 @@
 #include <edgerazor/calibrate/fit.hpp>
 #include <edgerazor/calibrate/half_quadratic.hpp>
 #include <edgerazor/calibrate/kept_weights.hpp>
+#include <edgerazor/calibrate/low_rank_correction.hpp>
+#include <edgerazor/calibrate/pruning_mask.hpp>
 #include <edgerazor/calibrate/refine.hpp>
 #include <edgerazor/calibrate/round_by_feedback.hpp>
 #include <edgerazor/calibrate/rounded_matrix.hpp>
+#include <edgerazor/calibrate/slim_quant.hpp>
 #include <edgerazor/calibrate/spqr.hpp>
 #include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/matrix/mixed_matrix.hpp>
@@ -26,6 +30,9 @@
 namespace llm {
 
 namespace {
+
+/// Of slim's thin matrices: rows x rank, and rank x cols.
+constexpr er::format u_format{er::code_type::int4, 0}, v_format{er::code_type::int4, 128};
 
 /// The grid that a format stores.
 er::level_grid grid_of(const er::format& fmt) {
@@ -67,25 +74,25 @@ std::vector<float> some_rows(er::matrix_view<const float> all, std::size_t step)
   return result;
 }
 
-/// Packs, and judges every eighth row: an output error costs as much as an eighth of rounding.
-/// `values`: those of `chosen`, and what is kept beside it.
-rounded judged(const rounding_job& job, const er::rounded_matrix& chosen,
-               const std::vector<float>& values) {
+/// Judges every eighth row: an output error costs as much as an eighth of rounding. `values`: those
+/// of `stored`, and what is kept beside it.
+rounded judged(const rounding_job& job, er::any_matrix stored, const std::vector<float>& values) {
   constexpr std::size_t step = 8;
+  const std::size_t cols = job.weights.cols;
   const std::vector<float> w = some_rows(job.weights, step),
-                           q = some_rows({values.data(), chosen.rows, chosen.cols}, step),
+                           q = some_rows({values.data(), job.weights.rows, cols}, step),
                            none(w.size());
   const auto view = [&](const std::vector<float>& rows) {
-    return er::matrix_view<const float>{rows.data(), rows.size() / chosen.cols, chosen.cols};
+    return er::matrix_view<const float>{rows.data(), rows.size() / cols, cols};
   };
-  return {pack(job.fmt, chosen),
+  return {std::move(stored),
           {},
           er::output_error(view(w), view(q), job.input.moments, job.threads),
           er::output_error(view(w), view(none), job.input.moments, job.threads)};
 }
 
 rounded judged(const rounding_job& job, const er::rounded_matrix& chosen) {
-  return judged(job, chosen, chosen.values());
+  return judged(job, pack(job.fmt, chosen), chosen.values());
 }
 
 /// Entries of the longest row of each tile, added up: the steps of the sparse matrix.
@@ -147,9 +154,45 @@ er::feedback_result feedback(const rounding_job& job) {
 
 /// What a method keeps beside its codes.
 rounded with_kept(const rounding_job& job, er::kept_result chosen) {
-  rounded result = judged(job, chosen.rounded, chosen.values());
+  rounded result = judged(job, pack(job.fmt, chosen.rounded), chosen.values());
   result.kept = std::move(chosen.kept);
   return result;
+}
+
+/// SLiM with what weighs by X^T X, of a whole matrix. The thin matrices take back the error of what
+/// is stored, and what they leave is stored anew.
+rounded round_by_slim(const rounding_job& job) {
+  const std::size_t rows = job.weights.rows, cols = job.weights.cols;
+  const std::vector<std::uint8_t> removed =
+      er::wanda_mask(job.weights, job.input.importance, er::pruning_pattern::two_of_four());
+  const auto stored = [&](er::matrix_view<const float> w) {
+    const std::vector<float> remaining = er::without(w, removed);
+    return pack(job.fmt,
+                er::slim_quant(er::matrix_view<const float>{remaining.data(), rows, cols}, 4, {},
+                               {.storage = job.fmt.scale, .executor = job.threads}));
+  };
+  const auto left_by = [&](const er::any_matrix& matrix) {
+    std::vector<float> result = values_of(matrix, job.threads);
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < cols; ++c)
+        result[r * cols + c] = job.weights.row(r)[c] - result[r * cols + c];
+    }
+    return result;
+  };
+  const std::vector<float> error = left_by(stored(job.weights));
+  const er::low_rank_factors thin =
+      er::low_rank_correction(er::matrix_view<const float>{error.data(), rows, cols},
+                              low_rank_of(rows, cols), job.input.moments);
+  const er::any_matrix u = er::any_matrix::pack(
+                           u_format, er::matrix_view<const float>{thin.u.data(), rows, thin.rank}),
+                       v = er::any_matrix::pack(
+                           v_format, er::matrix_view<const float>{thin.v.data(), thin.rank, cols});
+  const er::any_matrix adapter = er::any_matrix::joined(er::low_rank{u, v});
+  const std::vector<float> rest = left_by(adapter);
+  const er::any_matrix base = stored({rest.data(), rows, cols});
+  er::any_matrix both = er::any_matrix::joined(er::sum_of{base, adapter});
+  const std::vector<float> values = values_of(both, job.threads);
+  return judged(job, std::move(both), values);
 }
 
 const std::array methods = std::to_array<rounding_method>({
@@ -176,7 +219,7 @@ const std::array methods = std::to_array<rounding_method>({
      [](const rounding_job& job) {
        return with_kept(job, round_by_spqr(job.weights, grid_of(job.fmt), job.input, job.threads));
      },
-     false, kept_weights::outliers},
+     false, false, stored_beside::outliers},
     {"tacq",
      [](const rounding_job& job) {
        if (job.kept.data == nullptr) return judged(job, feedback(job).rounded);
@@ -184,7 +227,10 @@ const std::array methods = std::to_array<rounding_method>({
                                  job.weights, job.kept, job.input.factor, grid_of(job.fmt),
                                  er::fit_squared_error{}, {.executor = job.threads}));
      },
-     false, kept_weights::of_task},
+     false, false, stored_beside::task_weights},
+    {"slim", round_by_slim, false, false, stored_beside::low_rank},
+    {"quarot", [](const rounding_job& job) { return judged(job, feedback(job).rounded); }, false,
+     true},
 });
 
 /// Of those whose columns are scaled.
@@ -247,6 +293,8 @@ std::vector<double> errors_of(const er::any_matrix& weights, std::span<const std
 rounded round_rows(const er::any_matrix& weights, std::span<const std::uint32_t> rows,
                    const er::format& fmt, const rounding_method& method, const shared_input& input,
                    thread_pool& threads, const mask_source& kept) {
+  std::optional<er::hadamard> rotation;
+  if (method.rotates) rotation = rotation_of(weights.cols());
   constexpr std::size_t block_elements = std::size_t{1} << 21;
   const std::size_t all = rows.empty() ? weights.rows() : rows.size(), cols = weights.cols();
   const std::size_t block =
@@ -261,6 +309,7 @@ rounded round_rows(const er::any_matrix& weights, std::span<const std::uint32_t>
     const er::matrix_view<float> view{values.data(), count, cols};
     threads.run(count, [&](std::size_t r) {
       er::look_up_row(weights, rows.empty() ? begin + r : rows[begin + r], view.row(r));
+      if (rotation) rotation->transform(view.row(r));
     });
     rounding_job job{view, fmt, input, threads};
     if (kept) {
@@ -291,6 +340,12 @@ shared_input::shared_input(er::second_moments sums, er::column_statistics statis
       factor(er::damped_inverse_factor(moments)),
       importance(moments.mean_squares()) {}
 
+er::hadamard rotation_of(std::size_t cols) {
+  std::size_t order = cols;
+  while (cols % order != 0 || !er::hadamard::has_order(order)) --order;
+  return er::hadamard(order);
+}
+
 std::size_t sparse_room(std::size_t rows, std::size_t cols) {
   return (rows + er::tile_rows - 1) / er::tile_rows * steps_of(cols);
 }
@@ -300,6 +355,18 @@ std::size_t sparse_bytes(std::size_t rows, std::size_t cols) {
   const std::size_t head = (4 * (tiles + 1) + 63) / 64 * 64;
   return head + sparse_room(rows, cols) * sizeof(er::sparse_step);
 }
+
+std::size_t low_rank_of(std::size_t rows, std::size_t cols) {
+  return std::max<std::size_t>(1, std::min(rows, cols) / 10);
+}
+
+std::size_t low_rank_bytes(std::size_t rows, std::size_t cols) {
+  const std::size_t rank = low_rank_of(rows, cols);
+  return er::tile_layout(u_format, rows, rank).bytes() +
+         er::tile_layout(v_format, rank, cols).bytes();
+}
+
+er::format low_rank_format() { return {er::code_type::int4, 0}; }
 
 const rounding_method& method_by_name(std::string_view name) {
   std::string names;
@@ -315,26 +382,33 @@ rounded round_matrix(const er::any_matrix& weights, const row_formats& formats,
                      const rounding_method& method, const shared_input& input, thread_pool& threads,
                      const mask_source& kept) {
   const std::size_t cols = weights.cols();
-  if (formats.rows.empty()) {
-    rounded result = round_rows(weights, {}, formats.most, method, input, threads, kept);
-    if (result.kept.empty()) return result;
-    const er::sparse_matrix beside(weights.rows(), cols, result.kept);
-    result.matrix = er::any_matrix::joined(er::sum_of{result.matrix, beside});
-    return result;
+  if (method.whole_layers()) {
+    const std::vector<float> values = values_of(weights, threads);
+    return method.round({{values.data(), weights.rows(), cols}, formats.most, input, threads});
   }
-  const std::size_t groups = er::tile_layout(formats.most, weights.rows(), cols).groups();
-  std::vector<std::uint8_t> mask;
-  for (const std::uint8_t most : formats.rows) mask.insert(mask.end(), groups, most);
-  er::mixed_matrix mixed(formats.most, formats.fewer, weights.rows(), cols, mask);
   rounded result;
-  for (const er::mixed_matrix::segment& part : mixed.segments()) {
-    const rounded one = round_rows(weights, {part.rows.data(), part.rows.size()}, part.layout.fmt(),
-                                   method, input, threads, {});
-    std::ranges::copy(one.matrix.bytes(), mixed.data(part));
-    result.error += one.error;
-    result.energy += one.energy;
+  if (formats.rows.empty()) {
+    result = round_rows(weights, {}, formats.most, method, input, threads, kept);
+    if (!result.kept.empty()) {
+      const er::sparse_matrix beside(weights.rows(), cols, result.kept);
+      result.matrix = er::any_matrix::joined(er::sum_of{result.matrix, beside});
+    }
+  } else {
+    const std::size_t groups = er::tile_layout(formats.most, weights.rows(), cols).groups();
+    std::vector<std::uint8_t> mask;
+    for (const std::uint8_t most : formats.rows) mask.insert(mask.end(), groups, most);
+    er::mixed_matrix mixed(formats.most, formats.fewer, weights.rows(), cols, mask);
+    for (const er::mixed_matrix::segment& part : mixed.segments()) {
+      const rounded one = round_rows(weights, {part.rows.data(), part.rows.size()},
+                                     part.layout.fmt(), method, input, threads, {});
+      std::ranges::copy(one.matrix.bytes(), mixed.data(part));
+      result.error += one.error;
+      result.energy += one.energy;
+    }
+    result.matrix = er::any_matrix::joined(er::matrix_part(mixed));
   }
-  result.matrix = er::any_matrix::joined(er::matrix_part(mixed));
+  if (method.rotates)
+    result.matrix = er::any_matrix::joined(er::rotated{rotation_of(cols), result.matrix});
   return result;
 }
 

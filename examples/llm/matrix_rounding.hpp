@@ -16,6 +16,7 @@
 #include <edgerazor/calibrate/statistics.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/format.hpp>
+#include <edgerazor/matrix/hadamard.hpp>
 #include <edgerazor/matrix/sparse_matrix.hpp>
 
 namespace llm {
@@ -48,11 +49,12 @@ struct rounding_job {
   er::matrix_view<const std::uint8_t> kept = {};  ///< of the weights' shape: not 0, stays; or none
 };
 
-/// Which weights a method keeps in a sparse matrix beside the codes.
-enum class kept_weights {
-  none,
-  outliers,  ///< its own choice; formats have two levels
-  of_task    ///< the host's choice, by what a loss says of them; of the layers' matrices
+/// What a method stores of a matrix beside its codes.
+enum class stored_beside {
+  nothing,
+  outliers,      ///< weights of its own choice in a sparse matrix; formats have two levels
+  task_weights,  ///< those of the host's choice, by what a loss says of them; of layers' matrices
+  low_rank       ///< two thin matrices of 4 bits; of layers' matrices, whose format is int4_row
 };
 
 /// A way of choosing levels, scales and zeros, by name:
@@ -67,12 +69,32 @@ enum class kept_weights {
 ///             that hurt most kept in a sparse matrix (arXiv 2306.03078)
 ///     tacq    gptq, the weights that matter most for a task kept in a sparse matrix (arXiv
 ///             2504.07389); needs gradients
+///     slim    two of every four weights of the layers removed, one scale a matrix, and two thin
+///             matrices that take back what matters most of both errors (arXiv 2410.09615);
+///             embedding and head as by refined
+///     quarot  gptq, after columns and activations were rotated by a Hadamard matrix (arXiv
+///             2404.00456)
 struct rounding_method {
   std::string_view name;
   std::function<rounded(const rounding_job& job)> round;
   bool scales_columns = false;  ///< the host first calls `scale_columns`
-  kept_weights keeps = kept_weights::none;
+  bool rotates = false;         ///< what is known of activations is of rotated ones
+  stored_beside beside = stored_beside::nothing;
+
+  /// Whether columns may be rotated first: where nobody says anything of single columns or weights
+  /// as they were.
+  [[nodiscard]] bool can_rotate() const noexcept {
+    return !scales_columns &&
+           (beside == stored_beside::nothing || beside == stored_beside::outliers);
+  }
+  /// Whether it is given layers' matrices whole, not some rows of them, and what it returns stands
+  /// as it is. Embedding and head are then rounded by refined.
+  [[nodiscard]] bool whole_layers() const noexcept { return beside == stored_beside::low_rank; }
 };
+
+/// Activations, or rows of weights, as a method that rotates has them: H x / sqrt(n) in blocks of
+/// the largest order n there is that divides the columns.
+er::hadamard rotation_of(std::size_t cols);
 
 /// Steps of the sparse matrix of a method that keeps weights, each of one entry for each of 16
 /// rows: 1.5 % of the columns for each 16 rows.
@@ -80,6 +102,11 @@ std::size_t sparse_room(std::size_t rows, std::size_t cols);
 /// At most the bytes of that matrix: 64 for each step, which is 0.48 bits a weight. Rows of a tile
 /// are as long as its longest, so that a percent of the weights is kept or less.
 std::size_t sparse_bytes(std::size_t rows, std::size_t cols);
+/// The rank of slim's thin matrices, and their bytes: a tenth of the shorter side.
+std::size_t low_rank_of(std::size_t rows, std::size_t cols);
+std::size_t low_rank_bytes(std::size_t rows, std::size_t cols);
+/// The format of layers' matrices under slim.
+er::format low_rank_format();
 
 /// Throws std::invalid_argument, naming all, where there is none of that name.
 const rounding_method& method_by_name(std::string_view name);

@@ -56,6 +56,7 @@ struct calibrate_options {
   std::string model, output, text, method = "auto", gradients, picture, json;
   double bits = 4.6;  ///< a weight, the whole file counted
   std::size_t windows = 32, window = 512, group = 64;
+  bool rotate = false;  ///< columns by a Hadamard matrix, whatever the method
   run_options run;
 };
 
@@ -70,6 +71,7 @@ struct compare_options {
   std::vector<std::string> also;     ///< files of the same model, quantized before
   std::vector<std::string> methods;  ///< of calibration, in place of recipes
   std::vector<double> bits{4.63};    ///< for each of them
+  bool rotate = false;               ///< as calibrate_options has it
   std::string calibration_text, gradients;
   std::size_t calibration_windows = 32;
   std::size_t window = 512, prompt_tokens = 256, decoded_tokens = 32, rounds = 3;

@@ -61,8 +61,11 @@ class file_weights final : public weight_source {
   /// `look`: every weight is looked for and its shape and type are checked, but matrices are not
   /// read: those given are empty.
   enum class reading { as_it_is, decode, look };
+  /// Refers to what it is given.
   file_weights(const checkpoint& file, const er::recipe& how, thread_pool& threads,
                progress_bar* progress = nullptr, reading mode = reading::as_it_is);
+  file_weights(const checkpoint&, er::recipe&&, thread_pool&, progress_bar* = nullptr,
+               reading = reading::as_it_is) = delete;
 
   [[nodiscard]] bool has(std::string_view name) const override {
     return file_.find(name) != nullptr;

@@ -66,12 +66,12 @@ LLM = {
     "compare": [
         option("--model", *MODELS), option("--text", "../short.txt", "../text.txt"), option("--window", "2", "64"),
         option("--keep", "keep"), option("--also", "../packed.gguf", "../text.txt"),
-        option("--methods", "rtn", "auto,gptq", "best"), option("--bits", "5", "4,6", "0.1", "5,,5"),
+        option("--methods", "rtn", "auto,gptq", "best"), option("--rotate"), option("--bits", "5", "4,6", "0.1", "5,,5"),
         option("--calibration-text", "../text.txt", "../short.txt"), option("--calibration-windows", "1", "2"), *RACE,
     ],
     "calibrate": [
         option("--model", *MODELS), option("--bits", "5", "3.5", "1", "16"), option("--output", "out.gguf", "old.gguf"),
-        option("--method", "auto", "rtn", "mse", "gptq", "refined", "awq", "hqq", "tacq", "best"),
+        option("--method", "auto", "rtn", "mse", "gptq", "refined", "awq", "hqq", "tacq", "slim", "quarot", "best"), option("--rotate"),
         option("--gradients", "../gradients.safetensors", "../text.txt"),
         option("--text", "../text.txt", "../short.txt"), option("--windows", "1", "2"),
         option("--window", "16", "32"), option("--group", "4", "64", "5"), option("--picture", "out.svg", "old.gguf"),
@@ -116,7 +116,7 @@ QAD = {
     ],
     "student ": [  # of a model that exists, from data
         option("--folder", "run"), option("--teacher", *MODELS), option("--start", *MODELS), option("--method", "qad", "qat"),
-        option("--recipe", "w4", "w1_58"), option("--data", *SOURCES), option("--top-k-file", "../chats.topk", "../text.txt"),
+        option("--recipe", "w4", "w1_58", "calibrated"), option("--data", *SOURCES), option("--top-k-file", "../chats.topk", "../text.txt"),
         option("--window", "16", "32"), option("--recompute"), *PREPARING, *TEXT, *TRAINING, *KEEPING,
     ],
     "write-data": [
