@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "calibrated_grid.hpp"
 #include "config_command.hpp"
 #include "data_commands.hpp"
 #include "evaluate.hpp"
@@ -198,7 +199,12 @@ void add_student(CLI::App& program, process_group* group) {
   add_text(command, options);
   asked->data.add_to(command);
   asked->method.add_to(command);
-  command.add_option("--recipe", asked->recipe, recipe_help)
+  command
+      .add_option(
+          "--recipe", asked->recipe,
+          std::string{recipe_help} +
+              "; calibrated: the formats, scales and zeros of the model that --start names, "
+              "as llm calibrate wrote it")
       ->capture_default_str()
       ->type_name("NAME");
   command
@@ -252,6 +258,7 @@ void add_student(CLI::App& program, process_group* group) {
     std::optional<teacher_model> start;
     if (!asked->start_folder.empty()) start.emplace(claim_start(options, *asked, teacher));
     asked->method.take(options, asked->recipe, !asked->data.top_k_file.empty(), command);
+    claim_grids(options);
     if (!asked->config.empty()) configure(asked->config, options.model, options.training);
     if (!teacher.has_run) static_cast<void>(claim_text(options));
     const corpus text(text_of(options), teacher.words);
@@ -341,11 +348,12 @@ void add_export(CLI::App& program) {
     const trained_model model = load_run(asked->folder, asked->best);
     const std::string recipe = recipe_of(asked->recipe, model);
     const training_options& how = model.options.training;
+    const bool formed = has_own_form(how.how) || recipe == calibrated_recipe;
     const std::size_t bytes =
-        has_own_form(how.how) ? export_model(model.weights, *make_form(model.options.model, how),
-                                             model.words, asked->title, asked->output)
-                              : export_model(model.weights, recipe, model.words, asked->title,
-                                             asked->output, how.group);
+        formed ? export_model(model.weights, *make_form(model.options.model, how), model.words,
+                              asked->title, asked->output)
+               : export_model(model.weights, recipe, model.words, asked->title, asked->output,
+                              how.group);
     std::printf("%s: %.1f kB\n", er::printable(asked->output, er::longest_path).c_str(),
                 static_cast<double>(bytes) / 1000);
   });

@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "calibrated_grid.hpp"
 #include "export.hpp"
 #include "quantization.hpp"
 
@@ -88,6 +89,8 @@ bool has_own_form(method how) noexcept { return find_form(how) != nullptr; }
 
 std::unique_ptr<const layer_form> make_form(const shape& teacher, const training_options& options) {
   if (const own_form* const own = find_form(options.how)) return own->make(teacher, options);
+  if (options.how != method::teacher && options.recipe == calibrated_recipe)
+    return make_calibrated_form(teacher, options);
   return std::make_unique<recipe_form>(
       teacher, options.how == method::teacher ? "none" : options.recipe, options.group);
 }

@@ -3,7 +3,8 @@
 /// trained, how gradients come back to those, what is trained beside them, and what of all this
 /// changes with the step.
 ///
-/// A recipe of er::find_recipe is one form, and each related system another, in a file of its own:
+/// A recipe of er::find_recipe is one form, a model that was calibrated another
+/// (calibrated_form.cpp), and each related system one of its own, in a file of its own:
 ///
 ///     onebit    onebit_form.cpp
 ///     bwta      bwta_form.cpp
@@ -33,8 +34,9 @@ class layer_form {
 
   /// The student's shape: that of its teacher, and what is trained beside the weights.
   [[nodiscard]] virtual shape extended(const shape& teacher) const { return teacher; }
-  /// The start of a student, from weights that are its teacher's; what is beside them is 0.
-  virtual void start(parameters&) const {}
+  /// The start of a student, from the weights of what it starts from, its teacher where nobody says
+  /// another model; what is beside them is 0.
+  virtual void start(parameters&, const weight_pages<float>&) const {}
 
   /// Whether the pass runs with the trained weights as they are, `apply` being a copy.
   [[nodiscard]] virtual bool identity() const { return false; }
@@ -131,5 +133,6 @@ std::unique_ptr<const layer_form> make_onebit_form(const shape&, const training_
 std::unique_ptr<const layer_form> make_bwta_form(const shape&, const training_options&);
 std::unique_ptr<const layer_form> make_zeroqat_form(const shape&, const training_options&);
 std::unique_ptr<const layer_form> make_lbllm_form(const shape&, const training_options&);
+std::unique_ptr<const layer_form> make_calibrated_form(const shape&, const training_options&);
 
 }  // namespace qad

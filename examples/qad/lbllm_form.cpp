@@ -27,11 +27,11 @@ namespace qad {
 
 namespace {
 
-constexpr std::size_t group_columns = 128, level_count = 4;
+constexpr std::size_t table_columns = 128, level_count = 4;
 /// What drives the relaxed map to 0 and 1: its factor grows to this, its exponent falls to 2.
 constexpr double largest_factor = 1e-5, first_beta = 20, last_beta = 2;
 
-std::size_t groups_of(std::size_t cols) { return (cols + group_columns - 1) / group_columns; }
+std::size_t groups_of(std::size_t cols) { return (cols + table_columns - 1) / table_columns; }
 
 class lbllm_form final : public block_form {
  public:
@@ -45,12 +45,12 @@ class lbllm_form final : public block_form {
 
   /// Weights move so that the inner levels' middle is 0, and the map is 1/2 where two levels are as
   /// near, so that codes are those of the classes.
-  void start(parameters& master) const override {
+  void start(parameters& master, const weight_pages<float>&) const override {
     for (const layer& l : layers()) {
       if (l.matrix == nullptr) continue;
       const auto w = master.view(*l.matrix);
       const er::four_level_matrix fit =
-          er::fit_four_levels(er::matrix_view<const float>{w}, group_columns);
+          er::fit_four_levels(er::matrix_view<const float>{w}, table_columns);
       for_each_group(l, master,
                      [&](std::size_t which, std::span<float> weights, std::span<float> levels,
                          std::span<float> map) {
@@ -87,7 +87,7 @@ class lbllm_form final : public block_form {
         .factor = static_cast<float>(step < weight_steps_ ? largest_factor * part : 0)};
     double penalty = 0;
     const std::size_t cols = l->matrix->cols;
-    std::vector<std::uint8_t> codes(group_columns);
+    std::vector<std::uint8_t> codes(table_columns);
     for_each_group(*l, master,
                    [&](std::size_t which, std::span<const float> weights,
                        std::span<const float> levels, std::span<const float> map) {
@@ -124,7 +124,7 @@ class lbllm_form final : public block_form {
                      for (std::size_t c = 0; c < codes.size(); ++c)
                        levels[at + c] = table.levels[codes[c]];
                    });
-    return er::pack_levels({er::code_type::table2, group_columns},
+    return er::pack_levels({er::code_type::table2, table_columns},
                            er::matrix_view<const std::int8_t>{levels.data(), w.rows, w.cols},
                            er::matrix_view<const float>{scales.data(), w.rows, groups_of(w.cols)});
   }
@@ -153,7 +153,7 @@ class lbllm_form final : public block_form {
   template <class Visit>
   static void for_each_table(const layer& l, const parameters& of, Visit&& visit) {
     const std::size_t cols = l.matrix->cols;
-    std::vector<std::uint8_t> codes(group_columns);
+    std::vector<std::uint8_t> codes(table_columns);
     for_each_group(l, of,
                    [&](std::size_t which, std::span<const float> weights,
                        std::span<const float> levels, std::span<const float> map) {
@@ -167,7 +167,7 @@ class lbllm_form final : public block_form {
   }
   /// Of a group counted row by row, in the matrix.
   static std::size_t first_of(std::size_t which, std::size_t cols) {
-    return which / groups_of(cols) * cols + which % groups_of(cols) * group_columns;
+    return which / groups_of(cols) * cols + which % groups_of(cols) * table_columns;
   }
   /// visit(group counted row by row, its weights, its levels, its map).
   template <class Parameters, class Visit>
@@ -175,7 +175,7 @@ class lbllm_form final : public block_form {
     const std::size_t cols = l.matrix->cols, groups = groups_of(cols);
     for (std::size_t which = 0; which < l.matrix->rows * groups; ++which) {
       const std::size_t at = first_of(which, cols),
-                        size = std::min(group_columns, cols - which % groups * group_columns);
+                        size = std::min(table_columns, cols - which % groups * table_columns);
       visit(which, of.values().subspan(l.matrix->offset + at, size),
             l.numbers(of, 0).subspan(which * level_count, level_count),
             l.numbers(of, 1).subspan(at, size));

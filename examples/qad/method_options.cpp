@@ -36,7 +36,9 @@ void method_options::take(run_options& o, const std::string& asked_recipe, bool 
     throw std::invalid_argument("--recipe: the method " + how +
                                 " has a form of its own, and no recipe");
   }
-  t.recipe = own ? "none" : recipe_name(asked_recipe);
+  t.recipe = own                                 ? "none"
+             : asked_recipe == calibrated_recipe ? asked_recipe
+                                                 : recipe_name(asked_recipe);
   t.output_norms = !no_output_norms;
   const training_options said = t;
   take_objective(t, o.model);

@@ -33,7 +33,7 @@ class onebit_form final : public block_form {
                     {"input_scale", [](std::size_t, std::size_t cols) { return cols; }}}),
         norms_(options.output_norms) {}
 
-  void start(parameters& master) const override {
+  void start(parameters& master, const weight_pages<float>&) const override {
     for (const layer& l : layers()) {
       if (l.matrix == nullptr) continue;
       const er::matrix_view<float> w = master.view(*l.matrix);

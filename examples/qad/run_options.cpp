@@ -241,6 +241,10 @@ void require_valid(const run_options& o) {
                                   " has no backward pass, and no gamma of a batch");
     }
   }
+  if (t.recipe == calibrated_recipe && o.start == 0) {
+    throw std::invalid_argument(
+        "the recipe calibrated is for a student that starts from a calibrated model: --start");
+  }
   if (!t.output_norms && t.how != method::onebit)
     throw std::invalid_argument("layer norms behind matrices are the method onebit's alone");
   if (t.distills()) {

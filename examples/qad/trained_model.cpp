@@ -27,6 +27,7 @@ trained_model load_run(const std::filesystem::path& folder, bool best) {
                        std::to_string(weights.values().size()));
   }
   std::copy(saved.weights.begin(), saved.weights.end(), weights.values().begin());
+  claim_grids(options);
   return {std::move(options), std::move(saved.words), std::move(weights)};
 }
 
@@ -41,6 +42,16 @@ std::uint64_t fingerprint(const weight_pages<float>& weights) {
     hash = fingerprint(std::span{weights.block(i, room), count}, hash);
   }
   return fingerprint(std::span{weights.tail(), all - block_offset(s, s.layers)}, hash);
+}
+
+void claim_grids(run_options& options) {
+  if (options.training.recipe != calibrated_recipe || options.start == 0) return;
+  const std::filesystem::path& path = options.start_folder;
+  if (fingerprint(*open_teacher(path).weights) != options.start) {
+    throw er::io_error(er::quoted(path.string(), er::longest_path) +
+                       " is not the model any more that the run started from");
+  }
+  options.training.grids = read_grids(path, options.model);
 }
 
 teacher_model open_teacher(const std::filesystem::path& path) {

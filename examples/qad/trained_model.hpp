@@ -29,6 +29,11 @@ trained_model load_run(const std::filesystem::path& folder, bool best = false);
 /// The weights' fingerprint, by which a student knows its teacher.
 std::uint64_t fingerprint(const weight_pages<float>& weights);
 
+/// What a student of the recipe "calibrated" keeps of options.start_folder, if it is of that recipe
+/// and there is a start, without which no options are valid. Throws edgerazor::io_error where that
+/// is not the model any more that the run started from, or as read_grids does.
+void claim_grids(run_options& options);
+
 /// What students are made of.
 struct teacher_model {
   run_options options;  ///< of its run; of a model that exists the shape alone means something

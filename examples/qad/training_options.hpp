@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "calibrated_grid.hpp"
 #include "moment_type.hpp"
 #include "parameters.hpp"
 #include "process_group.hpp"
@@ -36,7 +38,7 @@ inline constexpr std::size_t default_shards = 2;
 
 struct training_options {
   method how = method::teacher;
-  std::string recipe = "none";        ///< qat, qad: see weight_quantizer
+  std::string recipe = "none";        ///< qat, qad: see weight_quantizer, calibrated_grid.hpp
   std::string logits_loss = "eakld";  ///< qad: "eakld", "forward", "reverse" or "none"
   std::string gamma_scope =
       "batch";  ///< eakld: what shares a gamma: the whole "batch", each "sample" or each "token"
@@ -62,6 +64,8 @@ struct training_options {
   std::size_t sequences = 8;          ///< of a batch
   std::size_t window = 0;             ///< tokens of a sequence; 0: the model's context
   std::size_t group = group_columns;  ///< columns that share a scale
+  /// Of the recipe "calibrated": what the student keeps of the model that it starts from.
+  std::shared_ptr<const calibrated_grids> grids = nullptr;
   /// How the optimizer keeps its means: bfloat16 takes half of the memory.
   moment_type moments = moment_type::float32;
   bool recompute = false;  ///< less memory for more time: states of blocks are computed twice

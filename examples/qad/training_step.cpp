@@ -40,7 +40,7 @@ struct trainer::parts {
       if (start != nullptr && !(start->shape() == s))
         throw std::invalid_argument("the student starts from weights of another shape");
       master = parameters(master.shape(), start != nullptr ? *start : *teacher_weights);
-      form->start(master);
+      form->start(master, *teacher_weights);
       if (!form->identity()) quantized.emplace(master.shape());
     }
     const auto known = {"eakld", "forward", "reverse", "none"};

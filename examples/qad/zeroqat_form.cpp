@@ -33,7 +33,7 @@ class zeroqat_form final : public block_form {
       : block_form(teacher, {{"upper", [](std::size_t rows, std::size_t) { return rows; }},
                              {"lower", [](std::size_t rows, std::size_t) { return rows; }}}) {}
 
-  void start(parameters& master) const override {
+  void start(parameters& master, const weight_pages<float>&) const override {
     for (const layer& l : layers()) {
       for (std::size_t which = 0; which < l.beside.size(); ++which)
         std::ranges::fill(l.numbers(master, which), 3.0f);

@@ -55,7 +55,7 @@ std::size_t entry_of(const qad::parameters& of, std::string_view name) {
 struct started {
   explicit started(const qad::training_options& options, const qad::parameters& teacher)
       : form(qad::make_form(tiny, options)), master(form->extended(tiny), teacher), out(master) {
-    form->start(master);
+    form->start(master, teacher);
   }
   void apply(std::size_t step = 0) {
     for (std::size_t i = 0; i < master.entries().size(); ++i) form->apply(i, master, out, step);
