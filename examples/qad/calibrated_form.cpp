@@ -33,16 +33,6 @@ namespace qad {
 
 namespace {
 
-/// Levels, or codes where groups have zeros.
-struct code_range {
-  float least, most;
-};
-code_range range_of(const er::format& fmt) {
-  const er::codec_info& codec = er::codec_of(fmt.code);
-  if (fmt.zero != er::zero_kind::none) return {0, static_cast<float>(codec.largest_code())};
-  return {static_cast<float>(codec.min_level), static_cast<float>(codec.max_level())};
-}
-
 /// Nearest integers, ties to even, of |x| <= 255.
 float rounded(float x) noexcept {
   constexpr float shift = 12582912.0f;  // 1.5 * 2^23
@@ -52,12 +42,13 @@ float rounded(float x) noexcept {
 /// put(i, code of weight i) of one group. Where the scale is 0 every code is the same number.
 template <class Put>
 void for_each_code(std::span<const float> weights, er::zero_kind kind, float scale, float zero,
-                   code_range range, const Put& put) {
+                   const er::detail::policy::level_range& range, const Put& put) {
+  const auto least = static_cast<float>(range.low), most = static_cast<float>(range.high);
   const float minimum = kind == er::zero_kind::minimum ? zero : 0,
               point = kind == er::zero_kind::point ? zero : 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const float at = scale == 0 ? 0 : (weights[i] - minimum) / scale + point;
-    put(i, rounded(std::clamp(at, range.least, range.most)));
+    put(i, rounded(std::clamp(at, least, most)));
   }
 }
 
@@ -116,7 +107,7 @@ class calibrated_form final : public layer_form {
       for_each_group(i, [&](std::size_t at, std::size_t size, float scale, float zero) {
         const float most = 0.375f * std::fabs(scale);
         for_each_code(std::span<const float>{own}.subspan(at, size), grid.fmt.zero, scale, zero,
-                      range_of(grid.fmt), [&](std::size_t c, float code) {
+                      er::detail::matrix::levels_of(grid.fmt), [&](std::size_t c, float code) {
                         const float value = value_at(grid.fmt.zero, code, scale, zero);
                         own[at + c] = value + std::clamp(of_teacher[at + c] - value, -most, most);
                       });
@@ -138,7 +129,7 @@ class calibrated_form final : public layer_form {
       const er::zero_kind kind = grid.fmt.zero;
       float* const values = to.data() + at;
       for_each_code(
-          from.subspan(at, size), kind, scale, zero, range_of(grid.fmt),
+          from.subspan(at, size), kind, scale, zero, er::detail::matrix::levels_of(grid.fmt),
           [&](std::size_t c, float code) { values[c] = value_at(kind, code, scale, zero); });
     });
   }
@@ -150,9 +141,10 @@ class calibrated_form final : public layer_form {
     const std::span<const float> from = master.values().subspan(e.offset, e.size());
     std::vector<std::int16_t> codes(e.size());
     for_each_group(i, [&](std::size_t at, std::size_t size, float scale, float zero) {
-      for_each_code(
-          from.subspan(at, size), grid.fmt.zero, scale, zero, range_of(grid.fmt),
-          [&](std::size_t c, float code) { codes[at + c] = static_cast<std::int16_t>(code); });
+      for_each_code(from.subspan(at, size), grid.fmt.zero, scale, zero,
+                    er::detail::matrix::levels_of(grid.fmt), [&](std::size_t c, float code) {
+                      codes[at + c] = static_cast<std::int16_t>(code);
+                    });
     });
     const auto numbers = [&](const std::vector<float>& all) {
       return all.empty() ? er::matrix_view<const float>{}

@@ -149,8 +149,8 @@ TEST_CASE(
   }
   CHECK(moved > before.values().size() / 2);
   CHECK(farther == 0);
-  // Of errors of nearest codes, even in [-1/2, 1/2] of the scale, 1/64 of 1/4 is left; of int2 and
-  // of what lies outside the codes more is.
+  // Of errors of nearest codes, even in [-1/2, 1/2] of the scale, 1/64 is left where 1/4 was; of
+  // what lies outside the codes more is.
   CHECK(left < 0.2 * all);
 
   // Whose columns were scaled starts as it is.
@@ -206,7 +206,7 @@ TEST_CASE("weights move from code to code, scales and zeros stay, and the export
   CHECK(moved > 1000);
 }
 
-TEST_CASE("a student of a calibrated model trains, goes on, is measured and exported") {
+TEST_CASE("a student of a calibrated model trains, is measured and exported") {
   const calibrated_files files(kinds);
   const std::string run = (files.folder / "run").string(),
                     out = (files.folder / "out.gguf").string();
