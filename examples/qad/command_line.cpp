@@ -350,7 +350,8 @@ void add_export(CLI::App& program) {
     const training_options& how = model.options.training;
     const bool formed = has_own_form(how.how) || recipe == calibrated_recipe;
     const std::size_t bytes =
-        formed ? export_model(model.weights, *make_form(model.options.model, how), model.words,
+        formed ? export_model(model.weights, *make_form(model.options.model, how),
+                              recipe == calibrated_recipe ? recipe : "w16", model.words,
                               asked->title, asked->output)
                : export_model(model.weights, recipe, model.words, asked->title, asked->output,
                               how.group);

@@ -126,10 +126,10 @@ er::matrix_format storage_format(const shape& s, std::string_view recipe, const 
   return format_of(storage_recipe(recipe, s, group), weight);
 }
 
-std::size_t export_model(const parameters& master, const layer_form& form,
+std::size_t export_model(const parameters& master, const layer_form& form, std::string_view recipe,
                          const llm::vocabulary& words, std::string_view title,
                          const std::filesystem::path& output) {
-  return write_model(master, form, "w16", words, title, output);
+  return write_model(master, form, recipe, words, title, output);
 }
 
 std::size_t export_model(const parameters& master, std::string_view recipe,

@@ -39,9 +39,10 @@ storage storage_of(const shape& s, std::string_view recipe, std::size_t group = 
 er::matrix_format storage_format(const shape& s, std::string_view recipe, const std::string& weight,
                                  std::size_t group);
 
-/// Writes a student of a form of its own: matrices as the form stores them, the rest in float. As
-/// below; throws std::invalid_argument, saying why, where no format holds them.
-std::size_t export_model(const parameters& master, const layer_form& form,
+/// Writes a student of a form of its own: matrices as the form stores them, the rest in float;
+/// `recipe` is noted as the model's. As below; throws std::invalid_argument, saying why, where no
+/// format holds them.
+std::size_t export_model(const parameters& master, const layer_form& form, std::string_view recipe,
                          const llm::vocabulary& words, std::string_view title,
                          const std::filesystem::path& output);
 

@@ -219,6 +219,7 @@ TEST_CASE("a student of a calibrated model trains, is measured and exported") {
   REQUIRE(qad::run({"export", run, "--output", out}).code == 0);
   const er::gguf_reader before = er::gguf_reader::open(files.start),
                         after = er::gguf_reader::open(out);
+  CHECK(after.get_string("edgerazor.recipe") == "calibrated");
   const er::packed_tensors was(before), is(after);
   std::size_t other = 0;
   for (const er::packed_tensor& one : was.all()) {
