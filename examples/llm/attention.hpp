@@ -9,9 +9,10 @@
 #include <variant>
 #include <vector>
 
-#include "math.hpp"
 #include <edgerazor/matrix/kv_cache.hpp>
+#include <edgerazor/matrix/matrix_part.hpp>
 #include <edgerazor/product/attention.hpp>
+#include <edgerazor/product/gemm.hpp>
 
 namespace llm {
 
@@ -57,25 +58,30 @@ class float_cache {
 
 using layer_cache = std::variant<float_cache, er::kv_cache>;
 
-/// scores_p = query . key_p for the first scores.size() positions.
-inline void score(const float_cache& cache, std::size_t kv_head, std::span<const float> query,
-                  std::span<float> scores) {
-  for (std::size_t p = 0; p < scores.size(); ++p)
-    scores[p] = dot(query.data(), cache.key(kv_head, p), query.size());
-}
-
-/// out = sum of weights_p * value_p.
+/// out = sum of weights_p * value_p, positions in order, some columns at a time: their sums stay in
+/// registers.
 inline void mix(const float_cache& cache, std::size_t kv_head, std::span<const float> weights,
                 std::span<float> out) {
-  std::fill(out.begin(), out.end(), 0.0f);
-  for (std::size_t p = 0; p < weights.size(); ++p) {
-    const float* const value = cache.value(kv_head, p);
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] += weights[p] * value[i];
+  constexpr std::size_t some = 16;
+  std::size_t c = 0;
+  for (; c + some <= out.size(); c += some) {
+    float sums[some] = {};
+    for (std::size_t p = 0; p < weights.size(); ++p) {
+      const float* const value = cache.value(kv_head, p) + c;
+      for (std::size_t i = 0; i < some; ++i) sums[i] += weights[p] * value[i];
+    }
+    std::copy_n(sums, some, out.data() + c);
+  }
+  for (; c < out.size(); ++c) {
+    float sum = 0;
+    for (std::size_t p = 0; p < weights.size(); ++p) sum += weights[p] * cache.value(kv_head, p)[c];
+    out[c] = sum;
   }
 }
 
 /// Attention of several queries of one key/value head: query q (a row) meets the first lengths[q]
-/// positions. Positions after a query's own are not among them, which makes it causal.
+/// positions. Positions after a query's own are not among them, which makes it causal. `scores` has
+/// a column for each position of the longest.
 inline void attend(const layer_cache& cache, std::size_t kv_head,
                    er::matrix_view<const float> queries, std::span<const std::size_t> lengths,
                    er::matrix_view<float> scores, er::matrix_view<float> out, const er::kernel& k) {
@@ -85,9 +91,11 @@ inline void attend(const layer_cache& cache, std::size_t kv_head,
     return;
   }
   const auto& plain = std::get<float_cache>(cache);
+  const er::dense_view keys{plain.key(kv_head, 0), er::scale_kind::float32, scores.cols,
+                            queries.cols};
+  er::gemm(er::weight_ref(er::matrix_part(keys)), er::unquantized(queries), scores, {.kernel = &k});
   for (std::size_t q = 0; q < queries.rows; ++q) {
     const std::span<float> row = scores.row(q).first(lengths[q]);
-    score(plain, kv_head, queries.row(q), row);
     er::softmax(row, {.scale = factor, .kernel = &k});
     mix(plain, kv_head, row, out.row(q));
   }

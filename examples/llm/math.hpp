@@ -32,17 +32,6 @@ inline void rms_norm(std::span<const float> x, std::span<const float> weight, fl
   for (i = 0; i < x.size(); ++i) out[i] = x[i] * factor * weight[i];
 }
 
-/// x . y, in eight interleaved sums.
-inline float dot(const float* x, const float* y, std::size_t size) noexcept {
-  float sums[8] = {};
-  std::size_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] += x[i + lane] * y[i + lane];
-  }
-  for (; i < size; ++i) sums[i % 8] += x[i] * y[i];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
-
 /// Which two elements of a head turn together: neighbours, (2i, 2i + 1), as GGUF's `llama` stores
 /// its rows; or halves, (i, i + size / 2), as `qwen2` and `qwen3` do.
 enum class rope_pairs { neighbours, halves };

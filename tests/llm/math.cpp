@@ -34,19 +34,6 @@ TEST_CASE("rms_norm") {
   CHECK(zero == std::vector<float>(4));
 }
 
-TEST_CASE("dot") {
-  for (std::size_t size = 0; size < 40; ++size) {
-    std::vector<float> x(size), y(size);
-    float expected = 0;
-    for (std::size_t i = 0; i < size; ++i) {
-      x[i] = static_cast<float>(i + 1);
-      y[i] = static_cast<float>(2 * i) - 7;
-      expected += x[i] * y[i];  // integers below 2^24: exact in any order
-    }
-    CHECK(llm::dot(x.data(), y.data(), size) == expected);
-  }
-}
-
 TEST_CASE("rope turns neighbours or halves") {
   constexpr std::size_t size = 8, position = 5;
   constexpr double base = 10000;
