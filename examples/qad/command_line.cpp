@@ -229,7 +229,8 @@ void add_student(CLI::App& program, process_group* group) {
       ->capture_default_str();
   add_number(command, "--window", t.window, support::not_negative,
              "Tokens of a training window; 0: the teacher's, of a model that llm reads 256");
-  add_number(command, "--group", t.group, support::not_negative,
+  add_number(command, "--group", t.group,
+             {0, support::packed_group.most, false, support::packed_group.step},
              "Columns that share a scale; 0: 64, or of a model that llm reads what llm takes");
   add_number(command, "--tokens", asked->tokens, support::not_negative,
              "Tokens to learn from, in place of --steps");

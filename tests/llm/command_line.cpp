@@ -111,6 +111,7 @@ TEST_CASE("every number of the command line is refused by name, with what was ex
                          {"generate", "--seed", "-1", "expected 0 or more"},
                          {"generate", "--threads", "0", "expected 1 to 1024"},
                          {"generate", "--group", "3", "expected 4 to 65536"},
+                         {"calibrate", "--group", "6", "a multiple of 4"},
                          {"compare", "--window", "1", "expected 2 to 1048576"},
                          {"compare", "--rounds", "0", "expected 1 to 1000"},
                          {"compare", "--prompt-tokens", "-1", "expected more than 0"},

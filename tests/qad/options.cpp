@@ -48,6 +48,8 @@ TEST_CASE("every number of the command line is refused by name, with what was ex
         {"student", "--feature-weight", "1e400", "expected 0 or more"},
         {"student", "--confidence-k", "1", "expected 2 to"},
         {"student", "--feature-layers", "0", "expected more than 0"},
+        {"student", "--group", "6", "expected 0 to 65536, a multiple of 4"},
+        {"student", "--group", "65540", "expected 0 to 65536, a multiple of 4"},
         {"experiment", "--seeds", "1000000000", "expected 1 to 1000"},
         {"experiment", "--jobs", "0", "expected 1 to 256"},
         {"experiment", "--teacher-steps", "0", "expected more than 0"},
@@ -94,6 +96,9 @@ TEST_CASE("options of no meaning are refused before the folder of the run is mad
   refused([&](auto& o) { o.training.feature_weight = nan; }, "feature_weight");
   refused([&](auto& o) { o.training.sequences = 3; }, "3 sequences");
   refused([&](auto& o) { o.training.steps = 0; }, "steps");
+  for (const std::size_t group : {0, 6, 65540}) {
+    refused([&](auto& o) { o.training.group = group; }, "expected 4 to 65536, a multiple of 4");
+  }
   refused([&](auto& o) { o.checkpoint_every = 0; }, "checkpoint_every");
   refused([&](auto& o) { o.split.every = 1; }, "split_every");
   refused([&](auto& o) { o.model.norm_epsilon = 0; }, "norm_epsilon");
