@@ -273,6 +273,12 @@ void add_compare(CLI::App& program) {
   command.add_option("--keep", options.keep, "Leave the converted models in this folder")
       ->type_name("FOLDER");
   add_race(command, options);
+  CLI::Option* const methods = command.get_option("--methods");
+  for (const char* const of_methods :
+       {"--rotate", "--bits", "--calibration-text", "--gradients", "--calibration-windows"})
+    command.get_option(of_methods)->needs(methods);
+  for (const char* const of_recipes : {"--recipes", "--ternary", "--override"})
+    methods->excludes(command.get_option(of_recipes));
   command.callback([shared] { compare(*shared); });
 }
 
