@@ -13,6 +13,7 @@
 #include "report.hpp"
 #include "speed.hpp"
 #include "support/kernel_choice.hpp"
+#include "support/named_files.hpp"
 #include "table.hpp"
 
 namespace llm {
@@ -40,6 +41,7 @@ void print_profile(const std::string& name, const profile& of) {
 }  // namespace
 
 void bench(const bench_options& options) {
+  support::require_apart({{"--json", options.json}}, {{"--model", options.model}});
   report_file report(options.json);
   geometry shape;
   std::vector<er::recipe> recipes;

@@ -9,6 +9,7 @@
 #include "calibration_report.hpp"
 #include "options.hpp"
 #include "report.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include "table.hpp"
 #include <edgerazor/io/atomic_file.hpp>
@@ -19,6 +20,11 @@ void calibrate(const calibrate_options& options) {
   if (!options.gradients.empty() && options.method != "tacq" && options.method != "auto")
     throw std::invalid_argument("--gradients is for --method auto or tacq; " + options.method +
                                 " reads none");
+  support::require_apart(
+      {{"--output", options.output}, {"--json", options.json}, {"--picture", options.picture}},
+      {{"--text", options.text}, {"--gradients", options.gradients}});
+  support::require_apart({{"--json", options.json}, {"--picture", options.picture}},
+                         {{"--model", options.model}});
   const model_file input(options.model);
   input.require_complete();
   // Can they be written? Before the work.

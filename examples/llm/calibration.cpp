@@ -134,50 +134,85 @@ std::size_t write_model(const model_file& input, const model& weights,
   return writer.write(output);
 }
 
+std::size_t weights_of(std::span<const matrix_place> places) {
+  std::size_t sum = 0;
+  for (const matrix_place& place : places) sum += place.matrix->rows() * place.matrix->cols();
+  return sum;
+}
+
+model load_model(const model_file& input, thread_pool& threads) {
+  if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
+  er::recipe none;
+  none.name = "none";
+  return input.load(none, threads, file_weights::reading::decode);
+}
+
+/// What options ask for, as far as it is known before anything is measured.
+struct calibration_plan {
+  bool automatic;
+  rounding_method method;
+  bool keeps_task;
+  std::optional<task_gradients> gradients = {};
+  std::vector<er::format> candidates = {};
+  std::size_t budget = 0;  ///< bytes of all matrices
+
+  /// Throws as require_possible() does.
+  calibration_plan(const calibrate_options& options, const model_file& input,
+                   std::span<const matrix_place> places, thread_pool& threads)
+      : automatic(options.method == "auto"),
+        method(method_by_name(automatic ? "refined" : options.method)),
+        keeps_task(method.beside == stored_beside::task_weights) {
+    if (options.rotate && !method.can_rotate()) {
+      throw std::invalid_argument("--rotate: the method " + std::string{method.name} +
+                                  " goes by columns or weights as they are");
+    }
+    method.rotates = method.rotates || options.rotate;
+    if (keeps_task && options.gradients.empty()) {
+      throw std::invalid_argument("--method " + std::string{method.name} +
+                                  " needs --gradients FILE, which `qad gradients --model MODEL "
+                                  "--output FILE` writes");
+    }
+    if ((keeps_task || automatic) && !options.gradients.empty())
+      gradients.emplace(options.gradients, places, threads);
+    const std::size_t besides = bytes_besides(input), weights = weights_of(places);
+    const auto whole = static_cast<std::size_t>(options.bits * static_cast<double>(weights) / 8);
+    const bool plain = automatic || method.name == "rtn", zeros = method.name != "rtn";
+    candidates = method.beside == stored_beside::outliers
+                     ? two_level_formats()
+                     : candidate_formats(options.group, plain, zeros);
+    // With these bytes there is a format for every matrix.
+    const std::size_t smallest = besides + smallest_bytes(places, candidates, method);
+    if (whole < smallest) refuse_budget(options.bits, smallest, weights);
+    budget = whole - besides;
+  }
+};
+
 }  // namespace
+
+void require_possible(const model_file& input, std::span<const calibrate_options> wanted,
+                      thread_pool& threads) {
+  model weights = load_model(input, threads);
+  const std::vector<matrix_place> places = places_of(weights);
+  for (const calibrate_options& options : wanted)
+    static_cast<void>(calibration_plan(options, input, places, threads));
+}
 
 calibration calibrate_model(const model_file& input, const calibrate_options& options,
                             const std::filesystem::path& output, thread_pool& threads,
                             known_sensitivity& sensitivity) {
   const auto start = std::chrono::steady_clock::now();
-  const bool automatic = options.method == "auto";
-  rounding_method method = method_by_name(automatic ? "refined" : options.method);
-  if (options.rotate && !method.can_rotate()) {
-    throw std::invalid_argument("--rotate: the method " + std::string{method.name} +
-                                " goes by columns or weights as they are");
-  }
-  method.rotates = method.rotates || options.rotate;
   const er::kernel& kernel = support::chosen_kernel(options.run.kernel);
-  if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
-
-  er::recipe none;
-  none.name = "none";
-  model weights = input.load(none, threads, file_weights::reading::decode);
+  model weights = load_model(input, threads);
   const std::vector<matrix_place> places = places_of(weights);
-  calibration result;
-  for (const matrix_place& place : places)
-    result.weights += place.matrix->rows() * place.matrix->cols();
-  const bool keeps_task = method.beside == stored_beside::task_weights;
-  if (keeps_task && options.gradients.empty()) {
-    throw std::invalid_argument("--method " + std::string{method.name} +
-                                " needs --gradients FILE, which `qad gradients --model MODEL "
-                                "--output FILE` writes");
-  }
-  std::optional<task_gradients> gradients;
-  if ((keeps_task || automatic) && !options.gradients.empty())
-    gradients.emplace(options.gradients, places, threads);
-  const std::size_t besides = bytes_besides(input);
-  const auto whole =
-      static_cast<std::size_t>(options.bits * static_cast<double>(result.weights) / 8);
+  const calibration_plan plan(options, input, places, threads);
+  const bool automatic = plan.automatic, keeps_task = plan.keeps_task;
+  const rounding_method& method = plan.method;
+  const std::optional<task_gradients>& gradients = plan.gradients;
+  const std::vector<er::format>& candidates = plan.candidates;
+  const std::size_t budget = plan.budget;
   const er::format probe{er::code_type::int4, static_cast<std::uint32_t>(options.group)};
-  const bool plain = automatic || method.name == "rtn", zeros = method.name != "rtn";
-  const std::vector<er::format> candidates = method.beside == stored_beside::outliers
-                                                 ? two_level_formats()
-                                                 : candidate_formats(options.group, plain, zeros);
-  // Before anything is measured: with these bytes there is a format for every matrix.
-  const std::size_t smallest = besides + smallest_bytes(places, candidates, method);
-  if (whole < smallest) refuse_budget(options.bits, smallest, result.weights);
-  const std::size_t budget = whole - besides;
+  calibration result;
+  result.weights = weights_of(places);
 
   const tokenizer words = input.read_tokenizer();
   const std::optional<token_id> beginning = words.data().add_bos ? words.data().bos : std::nullopt;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,12 @@ struct calibration {
 
 /// Sensitivities of a model, measured once for calibrations with several budgets.
 using known_sensitivity = std::optional<std::vector<matrix_sensitivity>>;
+
+/// Throws, as calibrate_model would before it measures anything, where one of these can't be:
+/// std::invalid_argument for its method, its options or a budget below what the smallest formats
+/// take, edgerazor::io_error for gradients that are not the model's.
+void require_possible(const model_file& input, std::span<const calibrate_options> wanted,
+                      thread_pool& threads);
 
 /// Writes a packed model of at most `options.bits` for each weight of its matrices, counting the
 /// whole file. Method `auto` measures what rounding each matrix costs, gives each the format that

@@ -33,7 +33,7 @@ void add_model(CLI::App& command, std::string& model) {
 }
 
 void add_quantize(CLI::App& command, quantize_options& options) {
-  add_number(command, "--group", options.group, {4, 65536},
+  add_number(command, "--group", options.group, support::packed_group,
              "Columns that share a scale [256, or 64 where 256 does not divide]");
   command
       .add_option("--ternary", options.ternary,
@@ -205,7 +205,8 @@ void add_calibrate(CLI::App& program) {
       ->type_name("FILE");
   add_number(command, "--windows", options.windows, {1, 1 << 16}, "Pieces of the text");
   add_number(command, "--window", options.window, {16, 1 << 20}, "Tokens of each");
-  add_number(command, "--group", options.group, {4, 65536}, "Columns that share a scale");
+  add_number(command, "--group", options.group, support::packed_group,
+             "Columns that share a scale");
   command.add_option("--picture", options.picture, "Bits and error by layer, as SVG")
       ->type_name("FILE");
   command.add_option("--json", options.json, "Also write the figures there")->type_name("FILE");
@@ -272,6 +273,12 @@ void add_compare(CLI::App& program) {
   command.add_option("--keep", options.keep, "Leave the converted models in this folder")
       ->type_name("FOLDER");
   add_race(command, options);
+  CLI::Option* const methods = command.get_option("--methods");
+  for (const char* const of_methods :
+       {"--rotate", "--bits", "--calibration-text", "--gradients", "--calibration-windows"})
+    command.get_option(of_methods)->needs(methods);
+  for (const char* const of_recipes : {"--recipes", "--ternary", "--override"})
+    methods->excludes(command.get_option(of_recipes));
   command.callback([shared] { compare(*shared); });
 }
 

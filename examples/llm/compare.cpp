@@ -15,6 +15,7 @@
 #include "report.hpp"
 #include "speed.hpp"
 #include "support/kernel_choice.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include "table.hpp"
 #include "temporary_folder.hpp"
@@ -61,18 +62,9 @@ row quantized_row(const std::string& path, const model_file& file) {
   return {std::filesystem::path(path).stem().string(), path, other.source->file_bytes()};
 }
 
-/// A row for every budget and method. What rounding costs each matrix is measured once for all. In
-/// a worker, whose end gives its memory back: the memory of what is measured later does not count
-/// it.
-void add_calibrated(std::vector<row>& rows, const compare_options& options, const model_file& file,
-                    converted_models& files) {
-  if (calibration_text_of(options.calibration_text) == read_text(options.text)) {
-    throw std::invalid_argument(
-        "the models would be calibrated on the text that they are measured on; give another "
-        "--calibration-text or --text");
-  }
+/// Every budget and method.
+std::vector<calibrate_options> calibrations_of(const compare_options& options) {
   std::vector<calibrate_options> wanted;
-  const std::size_t first = rows.size();
   for (const double bits : options.bits) {
     for (const std::string& method : options.methods) {
       calibrate_options& how = wanted.emplace_back();
@@ -84,13 +76,30 @@ void add_calibrated(std::vector<row>& rows, const compare_options& options, cons
       how.rotate = options.rotate;
       how.run = options.run;
       if (options.quantize.group != 0) how.group = options.quantize.group;
-      rows.push_back(
-          {method + " " + decimal(bits, 2), files.add(method + "_" + decimal(bits, 2) + ".gguf")});
     }
+  }
+  return wanted;
+}
+
+/// A row for each. What rounding costs each matrix is measured once for all. In a worker, whose end
+/// gives its memory back: the memory of what is measured later does not count it.
+void add_calibrated(std::vector<row>& rows, const std::vector<calibrate_options>& wanted,
+                    const compare_options& options, const model_file& file,
+                    converted_models& files) {
+  if (calibration_text_of(options.calibration_text) == read_text(options.text)) {
+    throw std::invalid_argument(
+        "the models would be calibrated on the text that they are measured on; give another "
+        "--calibration-text or --text");
+  }
+  const std::size_t first = rows.size();
+  for (const calibrate_options& how : wanted) {
+    const std::string bits = decimal(how.bits, 2);
+    rows.push_back({how.method + " " + bits, files.add(how.method + "_" + bits + ".gguf")});
   }
   worker_process worker([&]() -> service {
     return [&](const nlohmann::json&) {
       thread_pool threads(options.run.threads);
+      require_possible(file, wanted, threads);  // all, before the first takes its minutes
       known_sensitivity sensitivity;
       nlohmann::json result = nlohmann::json::array();
       for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -189,6 +198,13 @@ nlohmann::json to_json(const row& r, const row* reference) {
 
 void compare(const compare_options& options) {
   const std::string kernel{support::chosen_kernel(options.run.kernel).name};
+  const support::named_file json{"--json", options.json};
+  std::vector<support::named_file> read{{"--model", options.model},
+                                        {"--text", options.text},
+                                        {"--calibration-text", options.calibration_text},
+                                        {"--gradients", options.gradients}};
+  for (const std::string& path : options.also) read.push_back({"--also", path});
+  support::require_apart({json}, read);
   report_file report(options.json);
   const model_file file(options.model);
   file.require_complete();
@@ -202,10 +218,11 @@ void compare(const compare_options& options) {
   }
   if (file.shape.context < 2) throw er::io_error("the model's context is a single token");
   const std::size_t window = std::min(options.window, file.shape.context - 1);
+  const std::size_t room = prompt_room(options.prompt_tokens, options.decoded_tokens, file.shape);
   const auto beginning = words.data().add_bos ? words.data().bos : std::nullopt;
 
   const bool packed = file.is_packed();
-  converted_models files(options.keep);
+  converted_models files(options.keep, {json}, read);
   std::vector<std::string> names{sixteen_bits(file)};
   const bool calibrated = !options.methods.empty();
   if (!calibrated) names.insert(names.end(), options.recipes.begin(), options.recipes.end());
@@ -214,7 +231,10 @@ void compare(const compare_options& options) {
     thread_pool threads(options.run.threads);  // gone before workers are made
     const bool chosen =
         options.recipes != compare_options{}.recipes || !options.keep.empty() || calibrated;
-    for (const er::recipe& how : recipes_for(names, chosen, options.quantize, file)) {
+    std::vector<er::recipe> recipes = recipes_for(names, chosen, options.quantize, file);
+    // What the others are compared with: no override is for it.
+    if (!packed) recipes[0] = recipe_for(names[0], {}, file.shape);
+    for (const er::recipe& how : recipes) {
       if (packed) {
         rows.push_back({how.name, options.model, file.source->file_bytes()});
         continue;
@@ -226,10 +246,9 @@ void compare(const compare_options& options) {
       rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(1 + i),
                   quantized_row(options.also[i], file));
   }
-  if (calibrated) add_calibrated(rows, options, file, files);
+  if (calibrated) add_calibrated(rows, calibrations_of(options), options, file, files);
 
   race how{{}, options.decoded_tokens, options.rounds, options.run.threads, options.run.kernel};
-  const std::size_t room = prompt_room(options.prompt_tokens, options.decoded_tokens, file.shape);
   how.prompt.assign(text.begin(),
                     text.begin() + static_cast<std::ptrdiff_t>(std::min(room, text.size())));
   std::vector<contestant> contestants;

@@ -9,6 +9,7 @@
 #include "inspection.hpp"
 #include "options.hpp"
 #include "report.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include "table.hpp"
 
@@ -94,6 +95,7 @@ nlohmann::json to_json(const inspection& found, const std::string& path) {
 }  // namespace
 
 void inspect(const inspect_options& options) {
+  support::require_apart({{"--json", options.json}}, {{"--model", options.model}});
   report_file report(options.json);
   const inspection found = inspect_checkpoint(options.model);
   print_line("container", found.container);

@@ -9,8 +9,10 @@
 #include <random>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include "support/named_files.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
 
@@ -63,7 +65,11 @@ class temporary_folder {
 /// program leaves none. Child processes made by fork can open them too.
 class converted_models {
  public:
-  explicit converted_models(const std::filesystem::path& keep) {
+  /// In the folder no file takes the place of those that the command line names.
+  explicit converted_models(const std::filesystem::path& keep,
+                            std::vector<support::named_file> written = {},
+                            std::vector<support::named_file> read = {})
+      : written_(std::move(written)), read_(std::move(read)) {
     if (!keep.empty() || !EDGERAZOR_POSIX) folder_.emplace(keep);
   }
   converted_models(const converted_models&) = delete;
@@ -73,7 +79,9 @@ class converted_models {
 #endif
   }
 
-  /// The path under which a new file is written and read. Throws edgerazor::io_error.
+  /// The path under which a new file is written and read. Throws edgerazor::io_error, and
+  /// std::invalid_argument where one of the files that were given at the start, or that another
+  /// call has returned, has that name.
   std::filesystem::path add([[maybe_unused]] const std::string& name) {
 #if EDGERAZOR_POSIX
     if (!folder_) {
@@ -90,7 +98,11 @@ class converted_models {
       return "/dev/fd/" + std::to_string(descriptor);
     }
 #endif
-    return folder_->path() / name;
+    const std::filesystem::path path = folder_->path() / name;
+    written_.push_back({"--keep", path});
+    support::require_apart(written_, read_);
+    written_.back().option = "another row of the table";
+    return path;
   }
 
  private:
@@ -107,6 +119,7 @@ class converted_models {
   }
 #endif
 
+  std::vector<support::named_file> written_, read_;
   std::optional<temporary_folder> folder_;
   std::vector<int> descriptors_;
 };

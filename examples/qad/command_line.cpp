@@ -23,6 +23,7 @@
 #include "run.hpp"
 #include "stored_weights.hpp"
 #include "student_data.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include "text_file.hpp"
 #include <edgerazor/version.hpp>
@@ -229,7 +230,8 @@ void add_student(CLI::App& program, process_group* group) {
       ->capture_default_str();
   add_number(command, "--window", t.window, support::not_negative,
              "Tokens of a training window; 0: the teacher's, of a model that llm reads 256");
-  add_number(command, "--group", t.group, support::not_negative,
+  add_number(command, "--group", t.group,
+             {0, support::packed_group.most, false, support::packed_group.step},
              "Columns that share a scale; 0: 64, or of a model that llm reads what llm takes");
   add_number(command, "--tokens", asked->tokens, support::not_negative,
              "Tokens to learn from, in place of --steps");
@@ -249,6 +251,7 @@ void add_student(CLI::App& program, process_group* group) {
   for (const char* const name : {"--feature-weight", "--feature-form", "--feature-layers"})
     command.get_option("--top-k-file")->excludes(command.get_option(name));
   add_training(command, options);
+  command.get_option("--tokens")->excludes(command.get_option("--steps"));
   add_threads(command, t);
   add_bookkeeping(command, options);
   command.callback([asked, &options, &command] {
@@ -282,6 +285,15 @@ std::string recipe_of(const std::string& asked, const trained_model& model) {
   return asked.empty() ? model.options.training.recipe : recipe_name(asked);
 }
 
+/// What no output may replace.
+std::vector<support::named_file> files_of(const std::string& folder, const run_options& options) {
+  std::vector<support::named_file> files;
+  for (const char* const name : {"options.json", "checkpoint", "best"})
+    files.push_back({"the run", std::filesystem::path{folder} / name});
+  for (const std::string& path : options.text_files) files.push_back({"the run", path});
+  return files;
+}
+
 void add_evaluate(CLI::App& program) {
   const auto asked = std::make_shared<request>();
   CLI::App& command =
@@ -302,6 +314,7 @@ void add_evaluate(CLI::App& program) {
   command.callback([asked] {
     const std::string& folder = asked->folder;
     trained_model model = load_run(folder, asked->best);
+    support::require_apart({{"--write-text", asked->text_output}}, files_of(folder, model.options));
     model.options.training.threads = asked->run.threads;
     const divided_text divided = text_of(model.options);
     if (!asked->text_output.empty()) write_text_file(asked->text_output, divided.validation);
@@ -346,6 +359,7 @@ void add_export(CLI::App& program) {
       ->type_name("TEXT");
   command.callback([asked] {
     const trained_model model = load_run(asked->folder, asked->best);
+    support::require_apart({{"--output", asked->output}}, files_of(asked->folder, model.options));
     const std::string recipe = recipe_of(asked->recipe, model);
     const training_options& how = model.options.training;
     const bool formed = has_own_form(how.how) || recipe == calibrated_recipe;

@@ -10,6 +10,7 @@
 #include "checkpoint.hpp"
 #include "llm/model.hpp"
 #include "llm/tokenizer_gguf.hpp"
+#include "llm/weight_source.hpp"
 #include "quantization.hpp"
 #include "stored_weights.hpp"
 #include <edgerazor/core/printable.hpp>
@@ -36,7 +37,7 @@ er::recipe storage_recipe(std::string_view name, const shape& s, std::size_t gro
 }
 
 er::matrix_format format_of(const er::recipe& how, const std::string& weight) {
-  return *er::matrix_format::parse(how.weight_format(weight));
+  return llm::format_of(how, weight).value();
 }
 
 bool is_embedding(const parameters::entry& e) { return !e.name.starts_with("blk."); }

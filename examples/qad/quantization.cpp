@@ -5,6 +5,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "llm/weight_source.hpp"
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/printable.hpp>
 #include <edgerazor/matrix/matrix_format.hpp>
@@ -47,13 +48,12 @@ weight_quantizer::weight_quantizer(const shape& s, std::string_view recipe, std:
 
   const auto rule_for = [&](const weight_entry& e) -> rule {
     if (e.is_vector()) return {nullptr, {}};
-    const std::string_view name = known->weight_format(e.name);
-    if (name.empty()) return {nullptr, {}};
+    const auto format = llm::format_of(*known, e.name);
+    if (!format) return {nullptr, {}};
     if (narrow && e.name.starts_with("blk.")) {
       return {recipe == "int3" ? rounding{&round<er::symmetric<3>>} : rounding{&round<er::int2<>>},
               {}};
     }
-    const auto format = er::matrix_format::parse(name);
     const bool int4 = format->first.code == er::code_type::int4;
     if (format->type == er::matrix_format::kind::packed) {
       return {int4 ? rounding{&round<er::int4<>>} : rounding{&round<er::ternary<>>}, {}};

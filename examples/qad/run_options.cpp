@@ -221,7 +221,7 @@ void require_valid(const run_options& o) {
   require("split_every", o.split.every, {2, 0xffffffffu});
   require("rope_base", o.model.rope_base, positive_real<double>);
   require("rope_factor", o.model.rope_factor, positive_real<double>);
-  require("group", t.group, support::positive);
+  require("group", t.group, support::packed_group);
   if (t.window != 0) require("window", t.window, {1, o.model.context});
   if (std::string_view scope = t.gamma_scope;
       scope != "batch" && scope != "sample" && scope != "token") {

@@ -12,6 +12,7 @@
 #include "llm/model.hpp"
 #include "llm/progress_bar.hpp"
 #include "stored_weights.hpp"
+#include "support/named_files.hpp"
 #include "support/threads.hpp"
 #include <edgerazor/distill/fused_head.hpp>
 #include <edgerazor/distill/kl.hpp>
@@ -102,6 +103,8 @@ std::size_t write_task_gradients(const std::filesystem::path& output,
 }
 
 std::size_t write_task_gradients(const task_gradient_options& options) {
+  support::require_apart({{"--output", options.output}},
+                         {{"--model", options.model}, {"--text", options.text}});
   static_cast<void>(er::atomic_file(options.output));  // can it be written? Before the work
   const llm::model_file file(options.model);
   const llm::tokenizer words = file.read_tokenizer();

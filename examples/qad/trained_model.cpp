@@ -19,6 +19,10 @@ trained_model load_run(const std::filesystem::path& folder, bool best) {
                        " is not the folder of a run: it has no options.json");
   }
   run_options options = run_options_from_json(read_json(folder / "options.json"));
+  if (best && !std::filesystem::exists(folder / "best")) {
+    throw er::io_error(er::quoted(folder.string(), er::longest_path) +
+                       " has no best weights: a run keeps them with --evaluate-every alone");
+  }
   checkpoint saved = read_checkpoint(folder / (best ? "best" : "checkpoint"));
   parameters weights(student_shape(options.model, options.training));
   if (saved.weights.size() != weights.values().size()) {

@@ -14,15 +14,22 @@
 #include <string>
 #include <system_error>
 
+#include <edgerazor/matrix/format.hpp>
+
 namespace support {
 
-/// The numbers that are taken: least to most, or more than least where `open`.
+/// The numbers that are taken: least to most, or more than least where `open`; of whole numbers
+/// the multiples of `step` alone.
 template <class T>
 struct number_range {
   T least, most;
   bool open = false;
+  T step = 1;
 
   [[nodiscard]] bool contains(T value) const {
+    if constexpr (std::integral<T>) {
+      if (value % step != 0) return false;
+    }
     return (open ? value > least : value >= least) && value <= most;
   }
 };
@@ -31,6 +38,10 @@ struct number_range {
 inline constexpr number_range<std::size_t> positive{0, 0xffffffffu, true};
 inline constexpr number_range<std::size_t> not_negative{0, 0xffffffffu};
 inline constexpr number_range<std::uint64_t> any_seed{0, 0xffffffffffffffffu};
+/// Columns that share a scale in a packed format.
+inline constexpr number_range<std::size_t> packed_group{edgerazor::format::group_multiple,
+                                                        edgerazor::format::largest_group, false,
+                                                        edgerazor::format::group_multiple};
 /// Part of something.
 inline constexpr number_range<double> fraction{0, 1};
 template <std::floating_point T>
@@ -47,9 +58,13 @@ template <class T>
   return text.str();
 }
 
-/// "more than 0", "0 or more", "4 to 65536", "more than 0 and at most 1".
+/// "more than 0", "0 or more", "2 to 64", "more than 0 and at most 1", "4 to 64, a multiple of 4".
 template <class T>
 [[nodiscard]] std::string range_text(const number_range<T>& range) {
+  if (range.step != 1) {
+    return range_text(number_range<T>{range.least, range.most, range.open}) + ", a multiple of " +
+           number_text(range.step);
+  }
   const std::string least = number_text(range.least), most = number_text(range.most);
   const bool unbounded = range.most == std::numeric_limits<T>::max();
   if (range.open) return "more than " + least + (unbounded ? "" : " and at most " + most);

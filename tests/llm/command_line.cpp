@@ -2,9 +2,12 @@
 // What is typed is taken as it was meant, or refused by name before anything is written.
 #include "llm/command_line.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@
 #include "llm/demo_model.hpp"
 #include "llm/report.hpp"
 #include "llm/temporary_folder.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_writer.hpp>
@@ -111,6 +115,7 @@ TEST_CASE("every number of the command line is refused by name, with what was ex
                          {"generate", "--seed", "-1", "expected 0 or more"},
                          {"generate", "--threads", "0", "expected 1 to 1024"},
                          {"generate", "--group", "3", "expected 4 to 65536"},
+                         {"calibrate", "--group", "6", "a multiple of 4"},
                          {"compare", "--window", "1", "expected 2 to 1048576"},
                          {"compare", "--rounds", "0", "expected 1 to 1000"},
                          {"compare", "--prompt-tokens", "-1", "expected more than 0"},
@@ -196,6 +201,77 @@ TEST_CASE("a report that can't be written is known before the work, and what is 
       failure({"compare", "--model", "missing.gguf", "--json", (folder / "old.json").string()}),
       "missing.gguf"));
   CHECK(read_bytes(folder / "old.json").size() == 3);
+}
+
+TEST_CASE("no file is written over another that the command line names") {
+  const temporary_folder folder;
+  const std::string model = (folder / "f16.gguf").string(), out = (folder / "out").string();
+  const std::string text = (folder / "text").string(), kept = folder.path.string();
+  const std::vector<std::byte> bytes = read_bytes(demo_model());
+  std::filesystem::copy_file(demo_model(), model);
+  std::ofstream(text) << "text";
+  const std::string same = (folder / "." / "out").string();
+  std::filesystem::create_symlink("f16.gguf", folder / "link");
+  const std::string link = (folder / "link").string();
+  struct wrong {
+    std::vector<std::string> arguments;
+    std::string sentence;
+  };
+  for (const wrong& w :
+       {wrong{{"calibrate", "--model", model, "--output", out, "--json", same},
+              "--json '" + same + "' is the file that --output writes"},
+        {{"calibrate", "--model", model, "--output", out, "--json", text, "--picture", text},
+         "--picture '" + text + "' is the file that --json writes"},
+        {{"calibrate", "--model", model, "--output", text, "--text", text},
+         "--output '" + text + "' is the file that --text reads"},
+        {{"calibrate", "--model", model, "--output", out, "--picture", link},
+         "--picture '" + link + "' is the file that --model reads"},
+        {{"inspect", "--model", model, "--json", link}, "is the file that --model reads"},
+        {{"bench", "--model", model, "--json", model}, "is the file that --model reads"},
+        {{"compare", "--model", model, "--also", text, "--json", text}, "that --also reads"},
+        {{"compare", "--model", model, "--keep", kept}, "that --model reads"},
+        {{"compare", "--model", demo_model(), "--keep", kept, "--json", model}, "--json writes"}}) {
+    CAPTURE(w.sentence);
+    CHECK(contains(failure(w.arguments), w.sentence));
+    CHECK(read_bytes(model) == bytes);
+    CHECK(read_bytes(text).size() == 4);
+    CHECK(folder.files() == 3);
+  }
+  // A device takes what several write.
+  if (std::filesystem::exists("/dev/null"))
+    CHECK_NOTHROW(support::require_apart({{"--a", "/dev/null"}, {"--b", "/dev/null"}}, {}));
+  llm::converted_models files{folder / "kept"};
+  (void)files.add("rtn_4.63.gguf");
+  CHECK_THROWS_WITH_AS((void)files.add("rtn_4.63.gguf"),
+                       doctest::Contains("another row of the table"), std::invalid_argument);
+}
+
+TEST_CASE("of several calibrations the last is refused before the first is made") {
+  const temporary_folder folder;
+  const std::vector<std::string> common{
+      "compare", "--model", demo_model(), "--keep", folder.path.string(), "--tokens", "4"};
+  const auto refused = [&](std::vector<std::string> more, const char* sentence) {
+    more.insert(more.begin(), common.begin(), common.end());
+    CHECK(contains(failure(more), sentence));
+    CHECK_FALSE(std::filesystem::exists(folder / "rtn_5.00.gguf"));
+    std::filesystem::remove(folder / "f16.gguf");
+  };
+  refused({"--methods", "rtn,tacq", "--bits", "5"}, "--method tacq needs --gradients");
+  refused({"--methods", "rtn,awq", "--bits", "5", "--rotate"}, "--rotate: the method awq");
+  refused({"--methods", "rtn,best", "--bits", "5"}, "no method is called 'best'");
+  refused({"--methods", "rtn", "--bits", "5,1"}, "--bits 1.00 is less than");
+}
+
+TEST_CASE("options of calibration are for --methods, those of recipes are not") {
+  for (const std::string option : {"--rotate", "--bits=4", "--gradients=x", "--calibration-text=x",
+                                   "--calibration-windows=3"}) {
+    CHECK(contains(misunderstood({"compare", "--model", "none.gguf", option}),
+                   option.substr(0, option.find('=')) + " requires --methods"));
+  }
+  for (const std::string option : {"--recipes=w4", "--ternary=ternary2", "--override=x=y"}) {
+    CHECK(contains(misunderstood({"compare", "--model", "none.gguf", "--methods", "rtn", option}),
+                   "excludes"));
+  }
 }
 
 TEST_CASE("a text that can't be read is refused with its path and the reason") {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options of no meaning are refused by name, before the folder of a run is made; so are those that
 // a folder's file brings.
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <limits>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -48,6 +51,8 @@ TEST_CASE("every number of the command line is refused by name, with what was ex
         {"student", "--feature-weight", "1e400", "expected 0 or more"},
         {"student", "--confidence-k", "1", "expected 2 to"},
         {"student", "--feature-layers", "0", "expected more than 0"},
+        {"student", "--group", "6", "expected 0 to 65536, a multiple of 4"},
+        {"student", "--group", "65540", "expected 0 to 65536, a multiple of 4"},
         {"experiment", "--seeds", "1000000000", "expected 1 to 1000"},
         {"experiment", "--jobs", "0", "expected 1 to 256"},
         {"experiment", "--teacher-steps", "0", "expected more than 0"},
@@ -62,6 +67,8 @@ TEST_CASE("every number of the command line is refused by name, with what was ex
     CHECK(end.message.size() < 200);
   }
   CHECK(qad::run({"evaluate", "x", "--window", "0"}).code == 2);
+  CHECK(qad::run({"student", "--folder", "x", "--teacher", "x", "--tokens", "9", "--steps", "9"})
+            .message.find("excludes") != std::string::npos);
   CHECK(qad::run({"studnet"}).message.find("did you mean 'student'?") != std::string::npos);
   CHECK(folder.files() == 0);
 }
@@ -94,6 +101,9 @@ TEST_CASE("options of no meaning are refused before the folder of the run is mad
   refused([&](auto& o) { o.training.feature_weight = nan; }, "feature_weight");
   refused([&](auto& o) { o.training.sequences = 3; }, "3 sequences");
   refused([&](auto& o) { o.training.steps = 0; }, "steps");
+  for (const std::size_t group : {0, 6, 65540}) {
+    refused([&](auto& o) { o.training.group = group; }, "expected 4 to 65536, a multiple of 4");
+  }
   refused([&](auto& o) { o.checkpoint_every = 0; }, "checkpoint_every");
   refused([&](auto& o) { o.split.every = 1; }, "split_every");
   refused([&](auto& o) { o.model.norm_epsilon = 0; }, "norm_epsilon");
@@ -116,6 +126,32 @@ TEST_CASE("options of no meaning are refused before the folder of the run is mad
         o.training.task_weight = o.training.logits_weight = o.training.feature_weight = 0;
       },
       "nothing to learn");
+}
+
+TEST_CASE("what is written of a run replaces nothing that the run is made of") {
+  const temporary_folder folder;
+  const std::string text = (folder / "text").string(), run = (folder / "run").string();
+  const std::string words = small_text(6000);
+  write_bytes(text, std::as_bytes(std::span{words}));
+  REQUIRE(qad::run({"teacher", "--folder",      run,  "--text",         text,  "--split-block",
+                    "200",     "--split-every", "5",  "--vocabulary",   "288", "--hidden",
+                    "32",      "--layers",      "1",  "--heads",        "2",   "--kv-heads",
+                    "1",       "--head-size",   "16", "--feed-forward", "32",  "--context",
+                    "16",      "--steps",       "1",  "--sequences",    "2"})
+              .message.empty());
+  const std::string checkpoint = (folder / "run" / "checkpoint").string();
+  const std::vector<std::byte> weights = read_bytes(checkpoint);
+  for (const std::string& path : {text, checkpoint, run + "/options.json"}) {
+    const std::string sentence = "'" + path + "' is the file that the run reads";
+    CHECK(qad::run({"evaluate", run, "--write-text", path}).message.find(sentence) !=
+          sentence.npos);
+    CHECK(qad::run({"export", run, "--output", path}).message.find(sentence) != sentence.npos);
+  }
+  CHECK(read_bytes(checkpoint) == weights);
+  CHECK(read_bytes(text).size() == words.size());
+  CHECK(qad::run({"evaluate", run, "--write-text", (folder / "validation").string()}).code == 0);
+  CHECK(qad::run({"evaluate", run, "--best"}).message.find("has no best weights") !=
+        std::string::npos);
 }
 
 TEST_CASE("numbers of an options.json that are none are refused with their name") {

@@ -144,6 +144,9 @@ TEST_CASE("task gradients of a file: named as the model's matrices, the same by 
   }
   CHECK(file.tensors().size() == matrices);
 
+  options.output = options.model;
+  CHECK_THROWS_WITH_AS(qad::write_task_gradients(options),
+                       doctest::Contains("is the file that --model reads"), std::invalid_argument);
   options.output = (folder / "nowhere" / "f").string();
   CHECK_THROWS_AS(qad::write_task_gradients(options), er::io_error);
   CHECK_THROWS_WITH_AS(qad::task_gradients(weights, some_windows(2, 1, 10), 1),
