@@ -42,15 +42,18 @@ QUANTIZE = [
 RUN = [option("--threads", "1", "2", "4"), option("--kernel", "scalar", "generic", "avx2")]
 RECIPES = ["w4", "w2_79", "w1_88_a8_kv8", "w1_58", "f16", "none", "w16", "f32"]
 MODELS = ["../demo.gguf"] * 6 + ["../packed.gguf", "../text.txt", "../cut.gguf", "missing.gguf", "."]
-RACE = [
-    option("--recipes", "w4", "w4,w1_58", "f16", "w4,,w4"),
+TIMED = [
     option("--prompt-tokens", "4", "16"),
     option("--tokens", "1", "4"),
     option("--rounds", "1", "2"),
     option("--json", "out.json", "old.json"),
-    *QUANTIZE,
     *RUN,
 ]
+RACE = [option("--recipes", "w4", "w4,w1_58", "f16", "w4,,w4"), *TIMED, *QUANTIZE]
+COMPARED = [
+    option("--model", *MODELS), option("--text", "../short.txt", "../text.txt"), option("--window", "2", "64"),
+    option("--keep", "keep"), option("--also", "../packed.gguf", "../text.txt"),
+]  # fmt: skip
 LLM = {
     "generate": [
         option("--model", *MODELS), option("--prompt", "Once upon a time", "", "<|im_start|>", "\x00"[:0]),
@@ -63,11 +66,11 @@ LLM = {
         option("--model", *MODELS), option("--recipe", *RECIPES), option("--output", "out.gguf", "old.gguf"),
         option("--export", "f32", "f16", "q4_0", "tq1_0", "tq2_0"), *QUANTIZE, *RUN,
     ],
-    "compare": [
-        option("--model", *MODELS), option("--text", "../short.txt", "../text.txt"), option("--window", "2", "64"),
-        option("--keep", "keep"), option("--also", "../packed.gguf", "../text.txt"),
-        option("--methods", "rtn", "auto,gptq", "best"), option("--rotate"), option("--bits", "5", "4,6", "0.1", "5,,5"),
-        option("--calibration-text", "../text.txt", "../short.txt"), option("--calibration-windows", "1", "2"), *RACE,
+    "compare": [*COMPARED, *RACE],
+    "compare ": [  # of calibrated models
+        *COMPARED, option("--methods", "rtn", "auto,gptq", "best"), option("--rotate"), option("--bits", "5", "4,6", "0.1", "5,,5"),
+        option("--group", "64", "5"), option("--calibration-text", "../text.txt", "../short.txt"),
+        option("--calibration-windows", "1", "2"), option("--gradients", "../gradients.safetensors", "../text.txt"), *TIMED,
     ],
     "calibrate": [
         option("--model", *MODELS), option("--bits", "5", "3.5", "1", "16"), option("--output", "out.gguf", "old.gguf"),
@@ -149,9 +152,9 @@ QAD = {
     "inspect-config": [option(None, "../config.yaml", "../text.txt", "missing"), option("--layers", "1", "28")],
 }  # fmt: skip
 # Without these a sub-command ends at once: they are nearly always given, with a value that makes sense.
-NEEDED = {"--model", "--input", "--output", "--folder", "--teacher", "--prompt", None}
+NEEDED = {"--model", "--methods", "--input", "--output", "--folder", "--teacher", "--prompt", None}
 # Without these there is much work to do.
-CHEAP = {"--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text", "--windows", "--window"}
+CHEAP = {"--calibration-windows", "--tokens", "--rounds", "--prompt-tokens", "--recipes", "--steps", "--text", "--windows", "--window"}
 ALLOWED = {"out.safetensors", "out.jsonl", "out.topk", "out.jsonl.partial", "out.topk.partial", "out.gguf", "out.json", "out.svg", "out.txt", "old.gguf", "old.json", "keep", "run", "tmp"}
 
 
