@@ -110,6 +110,15 @@ TEST_CASE("awq: what does not fit is refused by name") {
   CHECK_THROWS_WITH(static_cast<void>(er::clip_by_output_error(c.view(), er::second_moments(3),
                                                                c.grid, er::fit_extremes{})),
                     "clip_by_output_error: weights of 64 columns, second moments of 3");
+  // None tried would leave zeros; a range turned round has no weight between its ends.
+  for (const er::clip_options& options :
+       {er::clip_options{.shrinks = 0}, er::clip_options{.smallest = -0.5f},
+        er::clip_options{.smallest = std::numeric_limits<float>::quiet_NaN()}}) {
+    CHECK_THROWS_WITH_AS(static_cast<void>(er::clip_by_output_error(c.view(), c.moments, c.grid,
+                                                                    er::fit_extremes{}, options)),
+                         doctest::Contains("expected at least one, down to a number from 0 to 1"),
+                         std::invalid_argument);
+  }
   std::vector<float> bad = c.weights;
   bad[70] = std::numeric_limits<float>::quiet_NaN();
   const er::matrix_view<const float> one[] = {{bad.data(), c.rows, c.cols}};

@@ -101,6 +101,9 @@ TEST_CASE("matrix_sum: a rotation names its block, and fits whole blocks alone")
   CHECK(w.bytes() == m.four.bytes().size() + m.sparse.bytes().size());
   CHECK_THROWS_WITH_AS((er::rotated{er::hadamard{16}, m.four}),
                        "rotated: blocks of 16 columns for a part of 6 x 8", std::invalid_argument);
+  er::matrix_sum one = er::sum_of{m.four};
+  CHECK_THROWS_WITH_AS(one.precede({er::input_stage::rotated, 0, {}, {}, {}, 0}),
+                       "rotated: blocks of 0 columns for a part of 6 x 8", std::invalid_argument);
 }
 
 TEST_CASE("matrix_sum: the format of one matrix is its own") {

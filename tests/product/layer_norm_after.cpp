@@ -143,6 +143,21 @@ TEST_CASE("layer_norm_after: a product, then rows normalized, on any thread and 
   CHECK(untouched == std::vector<float>(tokens * rows, 5.0f));
 }
 
+TEST_CASE("layer_norm_after: a copy of one that may be changed is a copy") {
+  const std::vector<float> bias{1, 2, 3};
+  const std::vector<int> sign(12, 1);
+  const std::vector<float> g(3, 1.0f);
+  const er::any_matrix signs = er::pack_levels(
+      er::format{er::code_type::ternary2, 0, er::scale_kind::float32},
+      er::matrix_view<const int>{sign.data(), 3, 4}, er::matrix_view<const float>{g.data(), 3, 1});
+  er::layer_norm_after layer{signs, bias, 0.5f};
+  const er::layer_norm_after copy{layer};
+  CHECK(copy.rows() == 3);
+  CHECK(copy.cols() == 4);
+  CHECK(copy.bias.data() == bias.data());
+  CHECK(copy.epsilon == 0.5f);
+}
+
 TEST_CASE("normalize_rows: a NaN or an infinity is one in all of its row, and in no other") {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), INFINITY, -INFINITY}) {
     std::vector<float> y{1, 2, 3, 4, bad, 6, 7, 8, 9};

@@ -146,7 +146,8 @@ struct clip_options {
 ///     least (w_g - Q(clip w_g)) H_gg (w_g - Q(clip w_g))^T,    H_gg the group's block of X^T X
 ///
 /// (AWQ's second step; it leaves query and key out, whose products are what counts.) Fails where
-/// shapes do not fit, or a weight is NaN or infinite, naming it.
+/// shapes do not fit, no part is tried, the least is not from 0 to 1, or a weight is NaN or
+/// infinite, naming it.
 template <group_fitter Fit>
 [[nodiscard]] std::vector<float> clip_by_output_error(matrix_view<const float> weights,
                                                       const second_moments& moments,
@@ -154,6 +155,11 @@ template <group_fitter Fit>
                                                       const clip_options& options = {}) {
   namespace here = detail::calibrate;
   here::check_grid(grid, "clip_by_output_error");
+  if (options.shrinks < 1 || !(options.smallest >= 0 && options.smallest <= 1)) {
+    detail::core::fail("clip_by_output_error: " + std::to_string(options.shrinks) +
+                       " parts down to " + std::to_string(options.smallest) +
+                       ", expected at least one, down to a number from 0 to 1");
+  }
   if (moments.cols() != weights.cols) {
     detail::core::fail("clip_by_output_error: weights of " + std::to_string(weights.cols) +
                        " columns, second moments of " + std::to_string(moments.cols()));

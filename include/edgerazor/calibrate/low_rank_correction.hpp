@@ -35,7 +35,7 @@ struct low_rank_factors {
   double error_before = 0;   ///< of E, as it is counted
   double squared_error = 0;  ///< of E - U V
 
-  /// rows x cols values of U V.
+  /// rows x cols values of U V; none at rank 0, where U V is 0.
   [[nodiscard]] std::vector<float> values() const {
     if (rank == 0) return {};
     const std::size_t rows = u.size() / rank, cols = v.size() / rank;

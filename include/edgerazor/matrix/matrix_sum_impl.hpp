@@ -114,7 +114,7 @@ inline void require_stage(const matrix_sum::stage& stage, std::size_t rows, std:
       if (is_permutation(stage.columns)) return;
       core::fail(what + ": expected each column from 0 to " + std::to_string(cols - 1) + " once");
     case input_stage::rotated:
-      if (cols % stage.block == 0) return;
+      if (stage.block != 0 && cols % stage.block == 0) return;
       core::fail(what + ": blocks of " + std::to_string(stage.block) + " columns for a part of " +
                  shape);
     case input_stage::projected:

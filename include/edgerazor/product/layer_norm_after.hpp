@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include <edgerazor/core/config.hpp>
@@ -39,6 +40,7 @@ struct layer_norm_after {
   float epsilon = 1e-5f;
 
   template <class Part>
+    requires(!std::is_same_v<std::remove_cvref_t<Part>, layer_norm_after>)
   explicit layer_norm_after(Part&& matrix, std::span<const float> added = {},
                             float smallest_variance = 1e-5f)
       : w(detail::matrix::sum_of_one(std::forward<Part>(matrix))),
