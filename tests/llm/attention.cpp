@@ -70,8 +70,8 @@ struct heads {
 };
 }  // namespace
 
-// Scores are below 40 in magnitude and right to 1e-5, weights therefore to 1e-5 of themselves, and a
-// mean of values below 5 to 5e-5.
+// Scores are below 40 in magnitude and right to 1e-5, weights therefore to 1e-5 of themselves, and
+// a mean of values below 5 to 5e-5.
 TEST_CASE("attention over a cache of floats is softmax of q k over v") {
   std::mt19937 random(7);
   for (const std::size_t head_size : std::vector<std::size_t>{2, 10, 16, 24, 64}) {
