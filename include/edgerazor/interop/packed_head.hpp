@@ -20,8 +20,8 @@ inline namespace EDGERAZOR_ABI {
 /// Logits of a quantized head as its dequantized rows give them: each is dequantized once for all
 /// tokens of a block, into `row`, the caller's memory of W.cols() floats. The gradient with respect
 /// to the weights is the straight-through one, of the dequantized matrix, and goes to `gradient`
-/// (vocabulary x hidden) where that isn't null. A matrix that owns its bytes is referred to and must
-/// live as long; a view or a composition is kept.
+/// (vocabulary x hidden) where that isn't null. A matrix that owns its bytes is referred to and has
+/// to live as long; a view or a composition is kept.
 ///
 ///     std::vector<float> row(head.cols());
 ///     er::fused_head<er::entropy_aware_kl>{}(hidden, er::packed_head{head, row}, ...);
