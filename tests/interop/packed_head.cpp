@@ -50,6 +50,11 @@ TEST_CASE("a fused loss over a packed head equals one over its dequantized rows,
   CHECK(a.value > 0);
   CHECK(gradient == expected);
   CHECK(of_weights == expected_of_weights);
+  // A view may be a temporary, or become another.
+  er::packed_view view = packed;
+  const er::packed_head named{view, row};
+  view = {};
+  CHECK(named.rows() == vocabulary);
   CHECK_THROWS_WITH(er::packed_head(packed, std::span<float>{row}.first(3)),
                     "packed_head: a row of 3 floats for a matrix of 150 x 64");
 }

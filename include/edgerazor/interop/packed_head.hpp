@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/distill/vocabulary_head.hpp>
+#include <edgerazor/matrix/matrix_sum.hpp>
 #include <edgerazor/product/gemm.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
@@ -18,7 +20,8 @@ inline namespace EDGERAZOR_ABI {
 /// Logits of a quantized head as its dequantized rows give them: each is dequantized once for all
 /// tokens of a block, into `row`, the caller's memory of W.cols() floats. The gradient with respect
 /// to the weights is the straight-through one, of the dequantized matrix, and goes to `gradient`
-/// (vocabulary x hidden) where that isn't null.
+/// (vocabulary x hidden) where that isn't null. A matrix that owns its bytes is referred to and has
+/// to live as long; a view or a composition is kept.
 ///
 ///     std::vector<float> row(head.cols());
 ///     er::fused_head<er::entropy_aware_kl>{}(hidden, er::packed_head{head, row}, ...);
@@ -65,7 +68,8 @@ class packed_head {
     return {{row_.data(), 1, row_.size()}};
   }
 
-  const W& weights_;
+  // A view may be a temporary one: what it refers to lasts, it need not.
+  std::conditional_t<detail::matrix::refers<W>, const W, const W&> weights_;
   std::span<float> row_;
   matrix_view<float> gradient_;
 };
