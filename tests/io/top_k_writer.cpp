@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file of a teacher's top k grows by whole sequences: a writer that goes on makes the file of one
 // that was never stopped, and what a reader would refuse is not written.
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <span>
 #include <string>
@@ -14,6 +16,10 @@
 #include "top_k_sequences.hpp"
 #include <edgerazor/io/top_k_file.hpp>
 #include <edgerazor/io/top_k_writer.hpp>
+
+#if EDGERAZOR_POSIX
+#include <sys/resource.h>
+#endif
 
 namespace er = edgerazor;
 
@@ -99,6 +105,40 @@ TEST_CASE("what a reader would refuse is not written") {
   for (const std::size_t k : {std::size_t{0}, std::size_t{10}})
     CHECK_THROWS_AS(er::top_k_writer(folder / "b", k, 9), std::invalid_argument);
 }
+
+#if EDGERAZOR_POSIX
+TEST_CASE("after a write that failed nothing more is written, and a writer goes on from there") {
+  // A limit on the size of files stands in for a full disk.
+  const temporary_folder folder;
+  const std::vector<top_k_data> all = some_sequences();
+  std::vector<std::byte> expected;
+  {
+    er::top_k_writer writer(folder / "whole", 3, 11);
+    for (const std::size_t i : std::vector<std::size_t>{0, 2, 3}) all[i].add_to(writer);
+    expected = read_bytes(folder / "whole");
+  }
+  {
+    er::top_k_writer writer(folder / "a", 3, 11);
+    all[0].add_to(writer);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    rlimit limited = before;
+    limited.rlim_cur = std::filesystem::file_size(folder / "a") + 20;
+    auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limited) == 0);
+    CHECK_THROWS_AS(all[2].add_to(writer), er::io_error);
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    std::signal(SIGXFSZ, handler);
+    CHECK_THROWS_WITH_AS(all[3].add_to(writer), doctest::Contains("can't write"), er::io_error);
+    CHECK(writer.sequences() == 1);
+  }
+  {
+    er::top_k_writer writer = er::top_k_writer::resume(folder / "a", 3, 11, 1);
+    for (const std::size_t i : std::vector<std::size_t>{2, 3}) all[i].add_to(writer);
+  }
+  CHECK(read_bytes(folder / "a") == expected);
+}
+#endif
 
 #ifdef __linux__
 TEST_CASE("a full device is named") {

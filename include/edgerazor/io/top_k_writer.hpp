@@ -83,7 +83,9 @@ class top_k_writer {
   /// Appends a sequence; labels, and rows of ids and log-probabilities, are as many as tokens, and
   /// the rows have K columns. Log-probabilities are rounded down to 16 bits. Fails, before anything
   /// is written, where that is not so, and on what `top_k_file::sequence` refuses: an id that is
-  /// none or twice, a log-probability that is NaN or above 0, a sum above 1, another label.
+  /// none or twice, a log-probability that is NaN or above 0, a sum above 1, another label. Where
+  /// the system refuses to write, this fails, and so does every later call; `resume` goes on behind
+  /// the sequences that are whole.
   void add(std::span<const std::int32_t> tokens, std::span<const std::int32_t> labels,
            matrix_view<const std::int32_t> ids, matrix_view<const float> log_probabilities) {
     const std::size_t n = tokens.size();
@@ -157,15 +159,19 @@ class top_k_writer {
                           std::generic_category().message(code));
   }
 
-  /// At once, so that what was added is there when the process ends.
+  /// At once, so that what was added is there when the process ends. After a failure nothing more:
+  /// nobody could read what stands behind a part of a sequence.
   void write(std::span<const std::byte> bytes) {
-    if (std::fwrite(bytes.data(), 1, bytes.size(), stream_.get()) != bytes.size() ||
-        std::fflush(stream_.get()) != 0)
-      refuse(path_, errno);
+    if (failure_ == 0 &&
+        (std::fwrite(bytes.data(), 1, bytes.size(), stream_.get()) != bytes.size() ||
+         std::fflush(stream_.get()) != 0))
+      failure_ = errno != 0 ? errno : EIO;
+    if (failure_ != 0) refuse(path_, failure_);
   }
 
   std::filesystem::path path_;
   std::size_t k_, vocabulary_, sequences_ = 0;
+  int failure_ = 0;  ///< errno of the write that failed
   std::unique_ptr<std::FILE, closer> stream_;
 };
 
