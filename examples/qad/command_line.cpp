@@ -285,12 +285,23 @@ std::string recipe_of(const std::string& asked, const trained_model& model) {
   return asked.empty() ? model.options.training.recipe : recipe_name(asked);
 }
 
-/// What no output may replace.
+/// What no output may replace: the run, and what it is measured with or goes on from.
 std::vector<support::named_file> files_of(const std::string& folder, const run_options& options) {
   std::vector<support::named_file> files;
-  for (const char* const name : {"options.json", "checkpoint", "best"})
-    files.push_back({"the run", std::filesystem::path{folder} / name});
-  for (const std::string& path : options.text_files) files.push_back({"the run", path});
+  const auto add = [&files](const std::filesystem::path& path) {
+    files.push_back({"the run", path});
+  };
+  for (const std::string& run : {folder, options.teacher_folder, options.start_folder}) {
+    if (run.empty()) continue;
+    add(run);  // a model that is a file
+    for (const char* const name : {"options.json", "checkpoint", "best"})
+      add(std::filesystem::path{run} / name);
+  }
+  for (const std::string& path : options.text_files) add(path);
+  for (const std::string& path : options.data_files) {
+    add(path);
+    add(path.substr(0, path.rfind('=')));  // of FILE=WEIGHT
+  }
   return files;
 }
 

@@ -80,6 +80,13 @@ TEST_CASE("a student learns from two conversations, and goes on where it was kil
   CHECK(end.code == 0);
   CHECK(f.learned("whole", "task"));
   CHECK(f.student("whole", data).code == 0);  // finished
+  // What a run learned from and is measured with is not written over.
+  for (const std::string& path : {f.model, f.chats, f.text}) {
+    const std::vector<std::byte> before = read_bytes(path);
+    CHECK(qad::run({"export", f.file("whole"), "--output", path})
+              .message.find("'" + path + "' is the file that the run reads") != std::string::npos);
+    CHECK(read_bytes(path) == before);
+  }
   const auto asks = [&](std::vector<std::string> other) {
     const support::outcome no = f.student("whole", other);
     CAPTURE(no.message);
