@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint.hpp"
 #include "options.hpp"
 #include "profile.hpp"
 #include "report.hpp"
@@ -41,7 +42,7 @@ void print_profile(const std::string& name, const profile& of) {
 }  // namespace
 
 void bench(const bench_options& options) {
-  support::require_apart({{"--json", options.json}}, {{"--model", options.model}});
+  support::require_apart({{"--json", options.json}}, files_of_model("--model", options.model));
   report_file report(options.json);
   geometry shape;
   std::vector<er::recipe> recipes;

@@ -7,6 +7,7 @@
 
 #include "calibration.hpp"
 #include "calibration_report.hpp"
+#include "checkpoint.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "support/named_files.hpp"
@@ -24,7 +25,8 @@ void calibrate(const calibrate_options& options) {
       {{"--output", options.output}, {"--json", options.json}, {"--picture", options.picture}},
       {{"--text", options.text}, {"--gradients", options.gradients}});
   support::require_apart({{"--json", options.json}, {"--picture", options.picture}},
-                         {{"--model", options.model}});
+                         files_of_model("--model", options.model));
+  support::require_apart({{"--output", options.output}}, parts_of_model("--model", options.model));
   const model_file input(options.model);
   input.require_complete();
   // Can they be written? Before the work.

@@ -141,7 +141,7 @@ std::size_t weights_of(std::span<const matrix_place> places) {
 }
 
 model load_model(const model_file& input, thread_pool& threads) {
-  if (input.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
+  input.source->require_unpacked("calibration");
   er::recipe none;
   none.name = "none";
   return input.load(none, threads, file_weights::reading::decode);

@@ -11,9 +11,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "geometry.hpp"
+#include "support/named_files.hpp"
 #include "thread_pool.hpp"
 #include "tokenizer.hpp"
 #include <edgerazor/core/views.hpp>
@@ -47,7 +49,6 @@ struct stored_tensor {
 /// Const members may be called from several threads at once.
 class checkpoint {
  public:
-  checkpoint() = default;
   checkpoint(const checkpoint&) = delete;
   checkpoint& operator=(const checkpoint&) = delete;
   virtual ~checkpoint() = default;
@@ -72,6 +73,8 @@ class checkpoint {
   [[nodiscard]] virtual std::optional<std::string> recipe_name() const = 0;
   /// This program quantized its matrices: no recipe fits any more.
   [[nodiscard]] virtual bool is_packed() const = 0;
+  /// Throws std::invalid_argument where they are: the path, and `who` is for another, "a recipe".
+  void require_unpacked(std::string_view who) const;
 
   /// All, in the container's order.
   [[nodiscard]] std::span<const stored_tensor> tensors() const noexcept { return tensors_; }
@@ -108,10 +111,12 @@ class checkpoint {
   virtual void add_tensor(er::gguf_writer& writer, const stored_tensor& tensor) const = 0;
 
  protected:
+  explicit checkpoint(std::filesystem::path path) : path_(std::move(path)) {}
   /// Once, when the object is made. Throws edgerazor::io_error where two have one name.
   void set_tensors(std::vector<stored_tensor> tensors);
 
  private:
+  std::filesystem::path path_;
   std::vector<stored_tensor> tensors_;
   std::unordered_map<std::string_view, std::size_t> places_;
 };
@@ -121,6 +126,14 @@ class checkpoint {
 
 /// A GGUF file, of ordinary or of packed tensors.
 [[nodiscard]] std::shared_ptr<const checkpoint> open_gguf(const std::filesystem::path& path);
+
+/// The files of a model that is more than one, for support::require_apart: in a Hugging Face folder
+/// those that make it a checkpoint, of a split GGUF file all parts. Of another path none.
+[[nodiscard]] std::vector<support::named_file> parts_of_model(const std::string& option,
+                                                              const std::filesystem::path& path);
+/// Those, and the path itself.
+[[nodiscard]] std::vector<support::named_file> files_of_model(const std::string& option,
+                                                              const std::filesystem::path& path);
 
 /// The key under which `convert` writes the recipe's name into a GGUF file.
 inline constexpr std::string_view recipe_key = "edgerazor.recipe";

@@ -2,6 +2,7 @@
 #include "command_line.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -208,7 +209,14 @@ void add_calibrate(CLI::App& program) {
   add_number(command, "--group", options.group, support::packed_group,
              "Columns that share a scale");
   command.add_option("--picture", options.picture, "Bits and error by layer, as SVG")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check([](const std::string& text) {
+        const std::string kind = std::filesystem::path(text).extension().string();
+        return kind.empty() || kind == ".svg"
+                   ? std::string{}
+                   : edgerazor::quoted(text, edgerazor::longest_path) +
+                         " is not named like what it would hold: expected a name that ends in .svg";
+      });
   command.add_option("--json", options.json, "Also write the figures there")->type_name("FILE");
   add_run(command, options.run);
   command.callback([shared] { calibrate(*shared); });

@@ -2,12 +2,17 @@
 /// The sub-command `compare`: what each recipe saves and what it costs, side by side.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <span>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "calibration.hpp"
+#include "checkpoint.hpp"
 #include "convert.hpp"
 #include "default_text.hpp"
 #include "options.hpp"
@@ -60,6 +65,15 @@ row quantized_row(const std::string& path, const model_file& file) {
                                 std::to_string(file.shape.vocabulary));
   }
   return {std::filesystem::path(path).stem().string(), path, other.source->file_bytes()};
+}
+
+/// Files of one name in several folders are told apart by their paths.
+void name_apart(std::span<row> rows) {
+  std::map<std::string, int> files;
+  for (const row& r : rows) ++files[r.name];
+  for (row& r : rows) {
+    if (files[r.name] > 1) r.name = r.file.string();
+  }
 }
 
 /// Every budget and method.
@@ -199,11 +213,14 @@ nlohmann::json to_json(const row& r, const row* reference) {
 void compare(const compare_options& options) {
   const std::string kernel{support::chosen_kernel(options.run.kernel).name};
   const support::named_file json{"--json", options.json};
-  std::vector<support::named_file> read{{"--model", options.model},
-                                        {"--text", options.text},
-                                        {"--calibration-text", options.calibration_text},
-                                        {"--gradients", options.gradients}};
-  for (const std::string& path : options.also) read.push_back({"--also", path});
+  std::vector<support::named_file> read = files_of_model("--model", options.model);
+  for (const std::string& path : options.also) {
+    const std::vector<support::named_file> one = files_of_model("--also", path);
+    read.insert(read.end(), one.begin(), one.end());
+  }
+  read.push_back({"--text", options.text});
+  read.push_back({"--calibration-text", options.calibration_text});
+  read.push_back({"--gradients", options.gradients});
   support::require_apart({json}, read);
   report_file report(options.json);
   const model_file file(options.model);
@@ -242,9 +259,10 @@ void compare(const compare_options& options) {
       const std::filesystem::path path = files.add(how.name + ".gguf");
       rows.push_back({how.name, path, write_quantized(file, how, path, threads).bytes_after});
     }
-    for (std::size_t i = 0; i < options.also.size(); ++i)
-      rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(1 + i),
-                  quantized_row(options.also[i], file));
+    std::vector<row> others;
+    for (const std::string& path : options.also) others.push_back(quantized_row(path, file));
+    name_apart(others);
+    rows.insert(rows.begin() + 1, others.begin(), others.end());
   }
   if (calibrated) add_calibrated(rows, calibrations_of(options), options, file, files);
 

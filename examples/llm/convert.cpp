@@ -6,7 +6,9 @@
 #include <string>
 #include <system_error>
 
+#include "checkpoint.hpp"
 #include "options.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include "table.hpp"
 #include <edgerazor/io/atomic_file.hpp>
@@ -50,7 +52,11 @@ void convert(const convert_options& options) {
                                 " is a folder: --to says which of " + folder_kind_names() +
                                 " is written there");
   }
-  if (!folder) static_cast<void>(er::atomic_file(options.output));  // can it be? Before the work.
+  if (!folder) {
+    support::require_apart({{"--output", options.output}},
+                           parts_of_model("--model", options.model));
+    static_cast<void>(er::atomic_file(options.output));  // can it be written? Before the work.
+  }
   thread_pool threads(options.run.threads);
   const conversion done =
       folder ? write_folder(input, how, *folder, options.output, threads)

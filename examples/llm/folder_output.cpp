@@ -307,10 +307,7 @@ std::string folder_kind_names() {
 conversion write_folder(const model_file& input, const er::recipe& how, folder_kind kind,
                         const std::filesystem::path& folder, thread_pool& threads) {
   const checkpoint& file = *input.source;
-  if (!how.rules.empty() && file.is_packed()) {
-    throw std::invalid_argument(
-        "the file holds a quantized model already; a recipe is for one that is not");
-  }
+  if (!how.rules.empty()) file.require_unpacked("a recipe");
   const er::scale_kind numbers = row_of(kind).numbers;
   const vocabulary words = file.read_vocabulary();
   nlohmann::ordered_json config = config_json(file, input.shape, words,

@@ -17,7 +17,8 @@ namespace {
 class gguf_checkpoint final : public checkpoint {
  public:
   explicit gguf_checkpoint(const std::filesystem::path& path)
-      : reader_(er::gguf_reader::open(path)),
+      : checkpoint(path),
+        reader_(er::gguf_reader::open(path)),
         packed_(reader_),
         file_bytes_(static_cast<std::size_t>(std::filesystem::file_size(path))) {
     std::vector<stored_tensor> tensors;

@@ -47,7 +47,7 @@ void copy(er::gguf_writer& writer, const checkpoint& file, const stored_tensor& 
 conversion write_quantized(const model_file& input, const er::recipe& how,
                            const std::filesystem::path& output, thread_pool& threads) {
   const checkpoint& file = *input.source;
-  if (file.is_packed()) throw std::invalid_argument("the file holds a quantized model already");
+  file.require_unpacked("a recipe");
   loss_account account(file, "quantizing");
   const auto linear = format_of(how, "blk.0.ffn_up.weight");
   const bool dense = linear && linear->type == er::matrix_format::kind::dense;
@@ -98,10 +98,7 @@ er::ggml_type export_type(std::string_view name) {
 conversion write_exported(const model_file& input, const er::recipe& how, er::ggml_type type,
                           const std::filesystem::path& output, thread_pool& threads) {
   const checkpoint& file = *input.source;
-  if (!how.rules.empty() && file.is_packed()) {
-    throw std::invalid_argument(
-        "the file holds a quantized model already; a recipe is for one that is not");
-  }
+  if (!how.rules.empty()) file.require_unpacked("a recipe");
   loss_account account(file, "exporting");
   er::gguf_writer writer = writer_for(file, er::gguf_file_type(type));
   const bool real = !er::info_of(type).quantized();

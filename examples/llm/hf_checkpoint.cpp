@@ -87,7 +87,7 @@ er::any_matrix copied(const stored_tensor& tensor, const item& from) {
 class hf_checkpoint final : public checkpoint {
  public:
   explicit hf_checkpoint(const std::filesystem::path& folder)
-      : folder_(folder), model_(open_model()) {
+      : checkpoint(folder), folder_(folder), model_(open_model()) {
     std::vector<stored_tensor> tensors;
     if (model_) {
       for (const auto& entry : model_->modules())

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint.hpp"
 #include "inspection.hpp"
 #include "options.hpp"
 #include "report.hpp"
@@ -95,7 +96,7 @@ nlohmann::json to_json(const inspection& found, const std::string& path) {
 }  // namespace
 
 void inspect(const inspect_options& options) {
-  support::require_apart({{"--json", options.json}}, {{"--model", options.model}});
+  support::require_apart({{"--json", options.json}}, files_of_model("--model", options.model));
   report_file report(options.json);
   const inspection found = inspect_checkpoint(options.model);
   print_line("container", found.container);

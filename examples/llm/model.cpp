@@ -141,10 +141,7 @@ std::vector<er::recipe> recipes_for(const std::vector<std::string>& names, bool 
     for (const std::string& name : names) result.push_back(recipe_for(name, options, file.shape));
     return result;
   }
-  if (chosen || !options.overrides.empty()) {
-    throw std::invalid_argument(
-        "the file holds a quantized model already; a recipe is for one that is not");
-  }
+  if (chosen || !options.overrides.empty()) file.source->require_unpacked("a recipe");
   result.emplace_back().name = file.source->recipe_name().value_or("as packed");
   return result;
 }

@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint.hpp"
 #include "options.hpp"
 #include "progress_bar.hpp"
+#include "support/named_files.hpp"
 #include "support/system.hpp"
 #include "table.hpp"
 #include <edgerazor/core/float16.hpp>
@@ -99,8 +101,7 @@ void scale_row(std::span<float> values, const scaling& by, std::size_t row) {
 conversion write_off_grid(const model_file& input, std::uint64_t seed,
                           const std::filesystem::path& output) {
   const checkpoint& file = *input.source;
-  if (input.is_packed())
-    throw std::invalid_argument("the file holds a quantized model; off-grid wants real numbers");
+  file.require_unpacked("off-grid");
   const std::size_t before = file.tensor_bytes();
   progress_bar progress("writing", before);
 
@@ -149,6 +150,7 @@ conversion write_off_grid(const model_file& input, std::uint64_t seed,
 void off_grid(const off_grid_options& options) {
   const model_file input(options.model);
   input.require_complete();
+  support::require_apart({{"--output", options.output}}, parts_of_model("--model", options.model));
   static_cast<void>(er::atomic_file(options.output));  // can it be written? Before the work.
   const conversion done = write_off_grid(input, options.seed, options.output);
   support::print(er::printable(options.output, er::longest_path) + ": " +

@@ -102,10 +102,7 @@ change change_of(const er::any_matrix& matrix, const row_source& source, thread_
 file_weights::file_weights(const checkpoint& file, const er::recipe& how, thread_pool& threads,
                            progress_bar* progress, reading mode)
     : file_(file), how_(how), threads_(threads), progress_(progress), mode_(mode) {
-  if (!how.rules.empty() && file.is_packed()) {
-    throw std::invalid_argument(
-        "the file holds a quantized model already; a recipe is for one that is not");
-  }
+  if (!how.rules.empty()) file.require_unpacked("a recipe");
 }
 
 er::any_matrix file_weights::matrix(std::string_view name, std::size_t rows, std::size_t cols) {

@@ -14,6 +14,7 @@
 #include "experiment.hpp"
 #include "export.hpp"
 #include "layer_form.hpp"
+#include "llm/checkpoint.hpp"
 #include "llm/model.hpp"
 #include "method_options.hpp"
 #include "option_groups.hpp"
@@ -293,7 +294,8 @@ std::vector<support::named_file> files_of(const std::string& folder, const run_o
   };
   for (const std::string& run : {folder, options.teacher_folder, options.start_folder}) {
     if (run.empty()) continue;
-    add(run);  // a model that is a file
+    for (const support::named_file& of_model : llm::files_of_model("the run", run))
+      files.push_back(of_model);
     for (const char* const name : {"options.json", "checkpoint", "best"})
       add(std::filesystem::path{run} / name);
   }
@@ -376,7 +378,7 @@ void add_export(CLI::App& program) {
     const bool formed = has_own_form(how.how) || recipe == calibrated_recipe;
     const std::size_t bytes =
         formed ? export_model(model.weights, *make_form(model.options.model, how),
-                              recipe == calibrated_recipe ? recipe : "w16", model.words,
+                              recipe == calibrated_recipe ? recipe : name_of(how.how), model.words,
                               asked->title, asked->output)
                : export_model(model.weights, recipe, model.words, asked->title, asked->output,
                               how.group);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "decoder.hpp"
+#include "llm/checkpoint.hpp"
 #include "llm/model.hpp"
 #include "llm/progress_bar.hpp"
 #include "stored_weights.hpp"
@@ -103,8 +104,9 @@ std::size_t write_task_gradients(const std::filesystem::path& output,
 }
 
 std::size_t write_task_gradients(const task_gradient_options& options) {
-  support::require_apart({{"--output", options.output}},
-                         {{"--model", options.model}, {"--text", options.text}});
+  std::vector<support::named_file> read = llm::files_of_model("--model", options.model);
+  read.push_back({"--text", options.text});
+  support::require_apart({{"--output", options.output}}, read);
   static_cast<void>(er::atomic_file(options.output));  // can it be written? Before the work
   const llm::model_file file(options.model);
   const llm::tokenizer words = file.read_tokenizer();

@@ -39,6 +39,19 @@ TEST_CASE("gptq_search: no shrink on its list has a smaller sum") {
   }
 }
 
+TEST_CASE("gptq_search: of no shrinks or steps the extremes") {
+  const er::level_grid grid = er::level_grid::symmetric(3, 0);
+  const std::vector<float> w = samples::heavy_tailed(1, 40, 3);
+  const er::group_fit extremes = er::fit_extremes{}(w, {}, grid);
+  for (const er::published::gptq_search& search :
+       {er::published::gptq_search{.shrinks = 0}, er::published::gptq_search{.steps = 0},
+        er::published::gptq_search{.steps = -100}}) {
+    const er::group_fit fit = search(w, {}, grid);
+    CHECK(fit.scale == extremes.scale);
+    CHECK(fit.zero == extremes.zero);
+  }
+}
+
 TEST_CASE("awq_extremes: as fit_extremes where a group has both signs, clipping where it has one") {
   const er::level_grid grid = er::level_grid::with_zero(2, 0, er::group_zero::integer);
   const std::vector<float> both{-1, 0.5f, 2};

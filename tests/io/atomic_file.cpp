@@ -65,6 +65,25 @@ TEST_CASE("the file has its name after commit and not before; what is given up l
                        er::io_error);
 }
 
+TEST_CASE("what has been committed or given up takes nothing more, and says so") {
+  const temporary_folder folder;
+  const auto refused = [&](er::atomic_file& file) {
+    constexpr const char* sentence = "it has been committed or given up already";
+    CHECK_THROWS_WITH_AS(file.write(numbered(3)), doctest::Contains(sentence),
+                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(file.commit(), doctest::Contains(sentence), std::invalid_argument);
+  };
+  const std::vector<std::byte> bytes = numbered(1000);
+  er::atomic_file written(folder / "a"), dropped(folder / "b");
+  written.write(bytes);
+  written.commit();
+  refused(written);
+  CHECK(read_bytes(folder / "a") == bytes);
+  dropped.discard();
+  refused(dropped);
+  CHECK(folder.files() == 1);
+}
+
 #if EDGERAZOR_POSIX
 TEST_CASE("a disk that takes no more is reported, and what was written is removed") {
   // A limit on the size of files stands in for a full disk: the same write() fails, at the same

@@ -2,6 +2,7 @@
 // What is typed is taken as it was meant, or refused by name before anything is written.
 #include "llm/command_line.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <doctest/doctest.h>
 
 #include "io/temporary_folder.hpp"
+#include "llm/checkpoint.hpp"
 #include "llm/demo_model.hpp"
 #include "llm/report.hpp"
 #include "llm/temporary_folder.hpp"
@@ -244,6 +246,66 @@ TEST_CASE("no file is written over another that the command line names") {
   (void)files.add("rtn_4.63.gguf");
   CHECK_THROWS_WITH_AS((void)files.add("rtn_4.63.gguf"),
                        doctest::Contains("another row of the table"), std::invalid_argument);
+}
+
+TEST_CASE("no file is written over one that a model consists of") {
+  const temporary_folder folder;
+  const auto put = [&](const char* name) {
+    std::ofstream(folder / name) << "kept";
+    return (folder / name).string();
+  };
+  const std::string hf = folder.path.string(), config = put("config.json"),
+                    shard = put("model-00002-of-00002.safetensors"), notes = put("notes.json"),
+                    first = put("m-00001-of-00002.gguf"), second = put("m-00002-of-00002.gguf"),
+                    other = put("m-00002-of-00003.gguf"), out = (folder / "out").string();
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"inspect", "--model", hf, "--json", config},
+           {"bench", "--model", hf, "--json", shard},
+           {"bench", "--model", config, "--json", shard},
+           {"compare", "--model", hf, "--json", config},
+           {"compare", "--model", demo_model(), "--also", first, "--json", second},
+           {"calibrate", "--model", hf, "--output", shard},
+           {"calibrate", "--model", first, "--output", second},
+           {"calibrate", "--model", first, "--output", out, "--json", second}}) {
+    CAPTURE(arguments.back());
+    CHECK(contains(failure(arguments), "'" + arguments.back() + "' is the file that --"));
+  }
+  const auto names = [&](const std::string& model) {
+    std::vector<std::string> all;
+    for (const support::named_file& one : llm::parts_of_model("--model", model))
+      all.push_back(one.path.string());
+    std::ranges::sort(all);
+    return all;
+  };
+  CHECK(names(hf) == std::vector{config, shard});
+  CHECK(names(first) == std::vector{first, second});
+  CHECK(names(other) == std::vector{other});
+  CHECK(names(notes).empty());
+  CHECK(names("").empty());
+  CHECK(names((folder / "missing" / "m.gguf").string()).empty());
+  CHECK(folder.files() == 6);
+}
+
+TEST_CASE("what holds a quantized model is named where another is wanted") {
+  const temporary_folder folder;
+  const std::string packed = (folder / "packed.gguf").string(), out = (folder / "out").string();
+  REQUIRE(
+      llm::run({"convert", "--model", demo_model(), "--recipe", "w4", "--output", packed}).code ==
+      0);
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"convert", "--model", packed, "--recipe", "w4", "--output", out},
+           {"calibrate", "--model", packed, "--output", out},
+           {"off-grid", "--model", packed, "--output", out},
+           {"compare", "--model", packed, "--recipes", "w4"}})
+    CHECK(contains(failure(arguments), "'" + packed + "' holds a quantized model already; "));
+  CHECK(folder.files() == 1);
+}
+
+TEST_CASE("a picture is named as what it holds") {
+  CHECK(
+      contains(misunderstood({"calibrate", "--model", "none.gguf", "--output", "out.gguf",
+                              "--picture", "p.png"}),
+               "'p.png' is not named like what it would hold: expected a name that ends in .svg"));
 }
 
 TEST_CASE("of several calibrations the last is refused before the first is made") {

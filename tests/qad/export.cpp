@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,13 @@
 #include "llm/model.hpp"
 #include "llm/quality.hpp"
 #include "qad/byte_pair_training.hpp"
+#include "qad/command_line.hpp"
 #include "qad/evaluate.hpp"
 #include "qad/quantization.hpp"
 #include "small_run.hpp"
+#include "small_teacher.hpp"
+#include "support/system.hpp"
+#include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/packed_model.hpp>
 #include <edgerazor/product/row_lookup.hpp>
 
@@ -189,6 +194,21 @@ TEST_CASE("storage is what the file takes") {
   const qad::shape s = some_weights(300).shape();
   CHECK(qad::storage_of(s, "int3").linear_bits() == doctest::Approx(3 + 16.0 / 64));
   CHECK(qad::storage_of(s, "int2").linear_bits() == doctest::Approx(2 + 16.0 / 64));
+}
+
+TEST_CASE("a student of a method with a form of its own names that, and no recipe") {
+  const temporary_folder folder;
+  const std::string teacher = (folder / "teacher.gguf").string(), text = (folder / "text").string(),
+                    run = (folder / "run").string(), out = (folder / "out.gguf").string();
+  write_small_teacher(teacher);
+  const std::string words = small_text(6000);
+  write_bytes(text, std::as_bytes(std::span{words}));
+  REQUIRE(qad::run({"student", "--teacher", teacher, "--text", text, "--split-block", "200",
+                    "--window", "16", "--steps", "3", "--split-every", "5", "--folder", run,
+                    "--no-features", "--method", "zeroqat"})
+              .code == 0);
+  REQUIRE(qad::run({"export", run, "--output", out}).code == 0);
+  CHECK(er::gguf_reader::open(out).get_string("edgerazor.recipe") == "zeroqat");
 }
 
 TEST_CASE("what can't be exported is refused") {

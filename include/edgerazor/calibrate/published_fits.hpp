@@ -17,7 +17,8 @@ namespace published {
 
 /// GPTQ's search (its option mse, which TaCQ always takes): the range of the extremes shrunk by
 /// p = 1 - i / steps for i < shrinks, the first p of least sum |w - value|^exponent. All columns
-/// count alike. `fit_squared_error` finds better ranges, in less time.
+/// count alike. `fit_squared_error` finds better ranges, in less time. Of no shrinks, or steps
+/// below 1, the extremes.
 struct gptq_search {
   float exponent = 2.4f;
   int shrinks = 80;
@@ -29,7 +30,7 @@ struct gptq_search {
     const here::weight_range range = here::range_of(weights);
     group_fit best = here::fit_of_range(range, grid);
     float least = std::numeric_limits<float>::infinity();
-    for (int i = 0; i < shrinks; ++i) {
+    for (int i = 0; i < shrinks && steps > 0; ++i) {
       const float part = 1 - static_cast<float>(i) / static_cast<float>(steps);
       const group_fit fit = here::fit_of_range({range.low * part, range.high * part}, grid);
       float sum = 0;

@@ -35,7 +35,8 @@ enum class partial_file { any, named, unlinkable };
 /// Writes beside `path` and gives the bytes that name when commit() is called, replacing what was
 /// there. Destroyed before that, it leaves `path` as it was. Every error is an io_error with the
 /// system's reason, and what can be seen at once (no such folder, a folder, no permission, a name
-/// too long) is seen by the constructor, before any work for the file is done.
+/// too long) is seen by the constructor, before any work for the file is done. After an error, a
+/// commit or a discard nothing more can be written or committed: a caller's mistake.
 ///
 /// What stands at `path` decides what it stays (POSIX):
 ///
@@ -63,6 +64,7 @@ class atomic_file {
   ~atomic_file() { discard(); }
 
   void write(std::span<const std::byte> bytes) {
+    require_open();
     if (std::fwrite(bytes.data(), 1, bytes.size(), stream_) != bytes.size()) refuse(errno);
     written_ += bytes.size();
   }
@@ -72,6 +74,7 @@ class atomic_file {
 
   /// The file is on the disk before it gets its name, so a crash leaves the old one or the new one.
   void commit() {
+    require_open();
     if (std::fflush(stream_) != 0) refuse(errno);
 #if EDGERAZOR_POSIX
     if (!in_place_ && ::fsync(::fileno(stream_)) != 0) refuse(errno);
@@ -100,6 +103,11 @@ class atomic_file {
 
   static std::string reason(int code) { return std::generic_category().message(code); }
 
+  void require_open() const {
+    if (stream_ != nullptr) return;
+    detail::core::fail("atomic_file " + quoted(name_.string(), longest_path) +
+                       ": it has been committed or given up already");
+  }
   [[noreturn]] void refuse_name(const std::string& why) {
     discard();
     detail::core::fail_io("can't create " + quoted(name_.string(), longest_path) + ": " + why);
