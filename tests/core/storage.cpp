@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -141,6 +142,10 @@ TEST_CASE("moved_along: the one moved from is a new one") {
   number& same = a;
   a = std::move(same);
   CHECK(*a == 3);
+}
+
+TEST_CASE("byte_storage: a size that no alignment can round up has no memory") {
+  CHECK_THROWS_AS(er::byte_storage(std::numeric_limits<std::size_t>::max() - 4096), std::bad_alloc);
 }
 
 TEST_SUITE_END();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Divergences between attention maps.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -268,6 +269,57 @@ TEST_CASE("attention_kl: heads and shapes that don't fit are refused") {
   CHECK_THROWS_WITH_AS(er::attention_kl{.confidence_k = 1}(heads(2, 4, 4), heads(2, 4, 4), {}),
                        "attention_kl: confidence_k is 1, expected at least 2",
                        std::invalid_argument);
+}
+
+TEST_CASE(
+    "attention_kl: an upstream of 0 leaves the value alone where the gradient is the student's "
+    "memory") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> maps{.1f, .2f, .7f, .5f, .2f, .3f}, others{.3f, .3f, .4f, .2f, .2f, .6f};
+  const std::array<float, 2> upstream{0, 1};
+  const er::token_batch batch{.how = er::reduction::none, .token_upstream = upstream};
+  const auto check = [](const char* name, std::vector<float> memory, auto&& loss) {
+    INFO(name);
+    const std::vector<float> before = memory;
+    std::vector<float> apart(memory.size());
+    const double expected = loss(view(before, 2), into(apart, 2)).value;
+    CHECK(loss(view(memory, 2), into(memory, 2)).value == expected);
+    CHECK(memory == apart);
+  };
+  check("attention_kl", maps, [&](const auto& s, const auto& g) {
+    return er::attention_kl{}(s, view(others, 2), batch, g);
+  });
+}
+
+TEST_CASE("attention_kl: an entry below 0 is NaN in a group of heads too") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> student{.2f, .3f, .5f}, teacher{-.2f, .5f, .7f, .4f, .3f, .3f};
+  CHECK(std::isnan(er::attention_kl{}(view(student, 1),
+                                      er::head_view<const float>{view(teacher, 2), 2},
+                                      er::token_batch{})
+                       .value));
+}
+
+TEST_CASE("attention_kl: a gradient too small for a double is 0, not what was there") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> s{.2f, .8f, .5f, .5f}, t{.4f, .6f, .1f, .9f};
+  std::vector<float> g(4, 7);
+  er::attention_kl{}(er::head_view<const float>{view(s, 2), 2},
+                     er::head_view<const float>{view(t, 2), 2}, er::token_batch{.upstream = 5e-324},
+                     er::head_view<float>{into(g, 2), 2});
+  CHECK(g == std::vector<float>(4, 0));
 }
 
 TEST_SUITE_END();

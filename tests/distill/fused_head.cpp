@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <span>
+#include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -219,6 +222,58 @@ TEST_CASE("fused_head: weights and sizes without meaning are refused") {
   // 96 of them are 2^64, and no room at all.
   CHECK_THROWS_WITH(run({.columns = std::size_t{1} << 59}),
                     "fused_head: a workspace of 1000 floats, expected 18446744073709551615");
+}
+
+TEST_CASE("fused_head: a teacher that holds NaN gives NaN, as whole rows do") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const float not_a_number = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> hidden{1, 2, 3, 4}, teacher{1, 1, not_a_number, 2}, w{1, 0, 0, 1, 1, 1};
+  std::vector<float> gradient(4, 7);
+  const er::fused_head<er::entropy_aware_kl> loss{.columns = 2};
+  std::vector<float> room(loss.workspace_size(2));
+  const er::dense_head head{view(w, 3)};
+  er::fused_result r;
+  CHECK_NOTHROW(r = loss(view(hidden, 2), head, view(teacher, 2), head, er::token_batch{},
+                         into(gradient, 2), room));
+  CHECK(std::isnan(r.value));
+  CHECK(std::isnan(r.gamma));
+  for (const float g : gradient) CHECK(std::isnan(g));
+}
+
+TEST_CASE("fused_head, pieces: parameters without meaning are refused before anything is written") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const float not_a_number = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> hidden{1, 2, 3, 4}, teacher{1, 1, 0, 2}, w{1, 0, 0, 1, 1, 1};
+  const auto refused = [&](const auto& of) {
+    std::vector<float> gradient(4, 7);
+    const er::fused_head<std::remove_cvref_t<decltype(of)>> loss{.loss = of};
+    std::vector<float> room(loss.workspace_size(2));
+    const er::dense_head head{view(w, 3)};
+    CHECK_THROWS_AS(loss(view(hidden, 2), head, view(teacher, 2), head, er::token_batch{},
+                         into(gradient, 2), room),
+                    std::invalid_argument);
+    CHECK(gradient == std::vector<float>(4, 7));
+  };
+  refused(er::symmetric_kl{.gamma = 2});
+  refused(er::symmetric_kl{.gamma = not_a_number});
+  refused(er::skew_kl{.alpha = 2});
+  refused(er::skew_reverse_kl{.alpha = not_a_number});
+  er::logit_statistics seen;
+  er::piece_sums sums;
+  er::observe_piece(std::span{hidden}, std::span{teacher}, 1, seen);
+  CHECK_THROWS_AS(
+      er::observe_terms(er::skew_kl{.alpha = 2}, std::span{hidden}, std::span{teacher}, seen, sums),
+      std::invalid_argument);
 }
 
 TEST_SUITE_END();

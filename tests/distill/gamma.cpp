@@ -147,4 +147,13 @@ TEST_CASE("what has no token: gamma is that of entropy 0, of probability 0, or 0
   CHECK(er::confidence_aware_kl{}.confidence(none, er::token_batch{}).gamma() == 0.5);
 }
 
+TEST_CASE("entropy_aware_kl: any confidence_k of at least 2") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> s{1, 2, 3};
+  CHECK_NOTHROW(er::entropy_aware_kl{.confidence_k = std::numeric_limits<std::size_t>::max()}(
+      view(s, 1), view(s, 1), er::token_batch{}));
+}
+
 TEST_SUITE_END();

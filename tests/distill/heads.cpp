@@ -9,6 +9,7 @@
 
 #include <edgerazor/distill/attention_loss.hpp>
 #include <edgerazor/distill/heads.hpp>
+#include <edgerazor/distill/hidden_loss.hpp>
 
 namespace er = edgerazor;
 
@@ -74,6 +75,15 @@ TEST_CASE("heads: gamma is 1 less the mean entropy over heads and samples, in un
         doctest::Approx((1 - gamma) * forward.value + gamma * reverse.value).epsilon(1e-14));
   CHECK_THROWS_WITH(er::attention_kl{.confidence_k = 1}(s, t, tokens),
                     "attention_kl: confidence_k is 1, expected at least 2");
+}
+
+TEST_CASE("heads: views of no heads and no data ask for nothing") {
+  const std::vector<float> states{1, 2, 3, 4};
+  const er::matrix_view<const float> rows{states.data(), 2, 2};
+  for (const er::head_order order : {er::head_order::by_head, er::head_order::by_token}) {
+    const er::head_view<float> none{{}, 0, order};
+    CHECK(er::hidden_mse{}(rows, rows, er::token_batch{}, none).value == 0);
+  }
 }
 
 TEST_SUITE_END();

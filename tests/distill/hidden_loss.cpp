@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Mean squared error and cosine distance of hidden states.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -279,6 +280,34 @@ TEST_CASE("hidden losses: shapes that don't fit are refused") {
   // No tokens: nothing to say.
   CHECK(er::hidden_mse{}(er::matrix_view<const float>{}, er::matrix_view<const float>{}, batch)
             .value == 0);
+}
+
+TEST_CASE(
+    "hidden losses: an upstream of 0 leaves the value alone where the gradient is the student's "
+    "memory") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> student{1, 2, 3, 0, 1, 5}, teacher{3, 1, 0, 2, 2, 1};
+  const std::array<float, 2> upstream{0, 1};
+  const er::token_batch batch{.how = er::reduction::none, .token_upstream = upstream};
+  const auto check = [](const char* name, std::vector<float> memory, auto&& loss) {
+    INFO(name);
+    const std::vector<float> before = memory;
+    std::vector<float> apart(memory.size());
+    const double expected = loss(view(before, 2), into(apart, 2)).value;
+    CHECK(loss(view(memory, 2), into(memory, 2)).value == expected);
+    CHECK(memory == apart);
+  };
+  check("hidden_mse", student, [&](const auto& s, const auto& g) {
+    return er::hidden_mse{}(s, view(teacher, 2), batch, g);
+  });
+  check("hidden_cosine", student, [&](const auto& s, const auto& g) {
+    return er::hidden_cosine{}(s, view(teacher, 2), batch, g);
+  });
 }
 
 TEST_SUITE_END();

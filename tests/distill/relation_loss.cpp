@@ -284,4 +284,23 @@ TEST_CASE("relation_kl: heads, shapes and workspaces that don't fit are refused"
   CHECK_NOTHROW(er::relation_kl{}(heads(2, 4, 4), heads(2, 4, 5), {}, {}, plenty));
 }
 
+TEST_CASE("key_value_relation_kl: nothing is written where the values don't fit") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> keys{1, 2, 3, 4}, values{1, 2, 3, 4, 5, 6};
+  std::vector<float> to_keys(4, 7), to_values(6, 7), each(2, 7);
+  std::vector<double> room(er::relation_kl::workspace_size(2, 2, 2));  // of keys
+  const er::key_value_views<const float> all{view(keys, 2), view(values, 2)};
+  CHECK_THROWS_AS((er::key_value_relation_kl{.component = er::relation_component::both}(
+                      all, all, er::token_batch{.token_values = each},
+                      {into(to_keys, 2), into(to_values, 2)}, room)),
+                  std::invalid_argument);
+  CHECK(to_keys == std::vector<float>(4, 7));
+  CHECK(each == std::vector<float>(2, 7));
+}
+
 TEST_SUITE_END();

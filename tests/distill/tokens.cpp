@@ -13,7 +13,9 @@
 
 #include <edgerazor/distill/cross_entropy.hpp>
 #include <edgerazor/distill/kl.hpp>
+#include <edgerazor/distill/router_z.hpp>
 #include <edgerazor/distill/tokens.hpp>
+#include <edgerazor/distill/total_variation.hpp>
 
 namespace er = edgerazor;
 
@@ -255,6 +257,82 @@ TEST_CASE("tokens: what has weight 0, or upstream 0, has gradient 0 whatever its
   check(er::forward_kl{});
   check(er::entropy_aware_kl{});
   check(er::entropy_aware_kl{.scope = er::gamma_scope::sample});
+}
+
+TEST_CASE(
+    "tokens: an upstream of 0 leaves the value alone where the gradient is the student's memory") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> student{1, 2, 3, 0, 1, 5}, teacher{3, 1, 0, 2, 2, 1};
+  const std::array<int, 2> labels{0, 1};
+  const std::array<float, 2> upstream{0, 1};
+  const er::token_batch batch{
+      .labels = labels, .how = er::reduction::none, .token_upstream = upstream};
+  const auto check = [](const char* name, std::vector<float> memory, auto&& loss) {
+    INFO(name);
+    const std::vector<float> before = memory;
+    std::vector<float> apart(memory.size());
+    const double expected = loss(view(before, 2), into(apart, 2)).value;
+    CHECK(loss(view(memory, 2), into(memory, 2)).value == expected);
+    CHECK(memory == apart);
+  };
+  check("forward_kl", student, [&](const auto& s, const auto& g) {
+    return er::forward_kl{}(s, view(teacher, 2), batch, g);
+  });
+  check("total_variation", student, [&](const auto& s, const auto& g) {
+    return er::total_variation{}(s, view(teacher, 2), batch, g);
+  });
+  check("cross_entropy", student,
+        [&](const auto& s, const auto& g) { return er::cross_entropy{}(s, batch, g); });
+  check("router_z", student,
+        [&](const auto& s, const auto& g) { return er::router_z{}(s, batch, g); });
+}
+
+TEST_CASE("tokens: samples 0 apart are one sample again") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> student(12, 1), twice{1, 2, 3, 4, 6, 6, 1, 2, 3, 4, 6, 6};
+  std::vector<float> once{1,  2, 3, 4, 6, 6,
+                          99, 0, 0, 0, 0, 0};  // what follows is not the teacher's
+  const double expected =
+      er::forward_kl{}(view(student, 4), view(twice, 4), er::token_batch{}).value;
+  CHECK(er::forward_kl{}(view(student, 4), er::token_rows{once.data(), 2, 2, 3, 0, 3},
+                         er::token_batch{})
+            .value == expected);
+}
+
+TEST_CASE("tokens: a weight of 0 adds nothing whatever the denominator") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const std::vector<float> s{1, 2, 3, 0, 1, 5}, t{3, 1, 0, 2, 2, 1}, w{0, 1};
+  CHECK(!std::isnan(
+      er::forward_kl{}(
+          view(s, 2), view(t, 2),
+          er::token_batch{.weights = w, .how = er::reduction::sum, .denominator = 5e-324})
+          .value));
+}
+
+TEST_CASE("scale_gradient: 16 bits are rounded once") {
+  er::float16 x{1.0f};
+  er::scale_gradient(er::matrix_view<er::float16>{&x, 1, 1}, 1 + 0x1p-11 + 0x1p-40);
+  CHECK(float{x} == 1 + 0x1p-10f);
+  er::bfloat16 wide{1.0f};
+  er::scale_gradient(er::matrix_view<er::bfloat16>{&wide, 1, 1}, 1 + 0x1p-8 + 0x1p-40);
+  CHECK(float{wide} == 1 + 0x1p-7f);
+}
+
+TEST_CASE("labels: characters and bools are integers too") {
+  const std::vector<char> characters{0, 1, 127};
+  const std::array<bool, 2> bools{true, false};
+  CHECK(er::label_span(characters)[2] == 127);
+  CHECK(er::label_span(bools)[0] == 1);
+  CHECK(er::label_span(bools)[1] == 0);
 }
 
 TEST_SUITE_END();

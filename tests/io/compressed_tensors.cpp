@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <random>
 #include <string>
@@ -180,6 +181,14 @@ TEST_CASE("compressed_tensors: random layers are refused, or import to what they
     }
     return one.open();
   });
+}
+
+TEST_CASE("a group of any size with no scales is refused") {
+  const tensor w("w", i8, {2, 8}), s("s", f32, {2, 0});
+  const er::safetensors_tensor weight = w, scale = s;
+  CHECK_THROWS_AS((void)er::compressed_tensors_linear("l", {&weight, &scale}, 8,
+                                                      std::numeric_limits<std::size_t>::max()),
+                  er::io_error);
 }
 
 TEST_SUITE_END();

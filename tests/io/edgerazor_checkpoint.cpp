@@ -372,4 +372,10 @@ TEST_CASE("checkpoint layout: sizes that wrap are refused, and a moved matrix is
   CHECK(matrix.qweight.empty());
 }
 
+TEST_CASE("a checkpoint_matrix moved onto itself stays as it was") {
+  er::checkpoint_matrix m(er::checkpoint_code::int4, 3, 64, 32), &same = m;
+  m = std::move(same);
+  CHECK(m.qweight.size() == m.rows * m.cols / 2);
+}
+
 TEST_SUITE_END();

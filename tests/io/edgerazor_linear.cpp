@@ -254,4 +254,11 @@ TEST_CASE("edgerazor: random layers are refused, or import to what they decode t
   });
 }
 
+TEST_CASE("rows of more columns than can be counted are refused") {
+  tensor q("w", u8, {0, 0}), s("s", bf16, {0, 1});
+  q.shape[1] = std::uint64_t{1} << 63;
+  CHECK_THROWS_AS((void)er::edgerazor_packed_linear("l", er::checkpoint_code::int2, q, s),
+                  er::io_error);
+}
+
 TEST_SUITE_END();

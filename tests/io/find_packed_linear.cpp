@@ -307,4 +307,34 @@ TEST_CASE("find_packed_linear: a model's matrices by their roles") {
   CHECK_FALSE(er::find_packed_linear(model, er::hf_role::final_norm));
 }
 
+TEST_CASE("compressed-tensors: blocks are those of the layer's own group") {
+  const auto quantization =
+      er::read_hf_quantization(nlohmann::json::parse(R"({"quantization_config":
+    {"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {
+      "group_0": {"targets": ["re:.*q_proj"], "weights": {"num_bits": 8, "type": "float",
+        "strategy": "block", "block_structure": [64, 128]}},
+      "group_1": {"targets": ["re:.*k_proj"], "weights": {"num_bits": 8, "type": "float",
+        "strategy": "channel"}},
+      "group_2": {"targets": ["re:.*up_proj"], "weights": {"num_bits": 8, "type": "float",
+        "strategy": "block", "block_structure": [48, 128]}}}}})"),
+                               "c", "");
+  const tensor weight("x.weight", f8_e4m3, {90, 128}, std::vector<std::uint8_t>(90 * 128, 0x38));
+  const tensor blocks("x.weight_scale", f32, {2, 1}, std::vector<float>{1, 2});
+  const tensor rows("x.weight_scale", f32, {90, 1}, std::vector<float>(90, 3.0f));
+  const auto row_50 = [&](const char* layer, const tensor& scale) {
+    const er::safetensors_tensor w = weight, s = scale;
+    const auto linear = er::find_packed_linear(
+        er::tensor_lookup{[&](std::string_view name) {
+          return name.ends_with(".weight") ? &w : name.ends_with("_scale") ? &s : nullptr;
+        }},
+        layer, quantization);
+    std::vector<float> values(128);
+    linear.value().decode_rows({50, 51}, {values.data(), 1, 128});
+    return values[0];
+  };
+  CHECK(row_50("q_proj", blocks) == 1);   // blocks of 64 rows
+  CHECK(row_50("up_proj", blocks) == 2);  // of 48
+  CHECK(row_50("k_proj", rows) == 3);
+}
+
 TEST_SUITE_END();

@@ -4,14 +4,17 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "temporary_folder.hpp"
 #include <edgerazor/io/gguf_export.hpp>
+#include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/packed_model.hpp>
 #include <edgerazor/matrix/pack_mixed.hpp>
 #include <edgerazor/matrix/unpack.hpp>
@@ -258,6 +261,26 @@ TEST_CASE("a whole file converted to F32: every tensor as it decodes") {
     CHECK(converted.get(name).type == er::ggml_type::f32);
     CHECK(decode(converted, name.c_str()) == decode(source, name.c_str()));
   }
+}
+
+TEST_CASE("what is converted need not outlive the call, and a reader may be moved") {
+  const temporary_folder folder;
+  std::vector<std::byte> block(34, std::byte{1});
+  const er::float16 one{1.0f};
+  const float two = 2;
+  std::memcpy(block.data(), &one.bits, 2);
+  er::gguf_writer first, second;
+  for (er::gguf_writer* w : {&first, &second}) w->set_string("general.architecture", "test");
+  first.add_tensor("a.weight", er::ggml_type::q8_0, {32, 1}, block);
+  first.add_tensor("a.scale", er::ggml_type::f32, {1}, std::as_bytes(std::span{&two, 1}));
+  first.write(folder / "a.gguf");
+  er::gguf_reader reader = er::gguf_reader::open(folder / "a.gguf");
+  for (const er::tensor_info tensor : reader.tensors())  // a copy
+    if (!reader.is_scale(tensor)) er::add_converted(second, reader, tensor, er::ggml_type::f32);
+  const er::gguf_reader kept = std::move(reader);
+  second.write(folder / "b.gguf");
+  const er::gguf_reader back = er::gguf_reader::open(folder / "b.gguf");
+  CHECK(er::detail::io::read_f32(back.get("a.weight").bytes.data()) == 2);
 }
 
 TEST_SUITE_END();

@@ -262,4 +262,17 @@ TEST_CASE("other types, broken scales and codes that a format has not are refuse
           "tensor 'w.weight': the code at row 1, column 195 is 2, expected -1 to 1");
 }
 
+TEST_CASE("rows that are wider than a group are refused by name") {
+  constexpr std::size_t cols = 65536 + 128;
+  const temporary_folder folder;
+  const std::vector<std::byte> bytes(cols / 4 + 32, std::byte{0x55});
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  writer.add_tensor("w", er::ggml_type::i2_s, {cols, 1}, bytes);
+  writer.write(folder / "a.gguf");
+  const auto reader = er::gguf_reader::open(folder / "a.gguf");
+  CHECK_THROWS_WITH_AS((void)er::import_matrix(reader, reader.get("w")), doctest::Contains("'w'"),
+                       er::io_error);
+}
+
 TEST_SUITE_END();

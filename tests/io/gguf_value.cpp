@@ -2,12 +2,15 @@
 // Metadata values as C++ values: what is taken for what.
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include <doctest/doctest.h>
 
+#include "temporary_folder.hpp"
 #include <edgerazor/io/gguf_reader.hpp>
 #include <edgerazor/io/gguf_value.hpp>
+#include <edgerazor/io/gguf_writer.hpp>
 
 namespace er = edgerazor;
 
@@ -51,6 +54,19 @@ TEST_CASE(
                        doctest::Contains("expected array of string"), er::io_error);
   CHECK_THROWS_WITH_AS((void)reader.get_i32s("array.string"),
                        doctest::Contains("expected array of i32"), er::io_error);
+}
+
+TEST_CASE("a number of 64 bits that is none of 32 is refused") {
+  const temporary_folder folder;
+  er::gguf_writer writer;
+  writer.set_string("general.architecture", "test");
+  writer.set_f64("big", 1e300);
+  writer.set_f64("infinite", std::numeric_limits<double>::infinity());
+  writer.write(folder / "a.gguf");
+  const auto reader = er::gguf_reader::open(folder / "a.gguf");
+  CHECK_THROWS_WITH_AS((void)reader.get_f32("big"), doctest::Contains("does not fit f32"),
+                       er::io_error);
+  CHECK(reader.get_f32("infinite") == std::numeric_limits<float>::infinity());
 }
 
 TEST_SUITE_END();

@@ -220,4 +220,14 @@ TEST_CASE("gptq: random layers are refused, or import to what they decode to") {
   });
 }
 
+TEST_CASE("gptq: words that are no whole number of planes are refused") {
+  for (const unsigned bits : {3u, 5u, 6u, 7u}) {
+    CAPTURE(bits);
+    const tensor q("q", i32, {bits + 1, 32}), z("z", i32, {1, bits}), s("s", f16, {1, 32});
+    CHECK_THROWS_WITH_AS((void)er::gptq_linear("l", q, z, s, nullptr,
+                                               {.bits = bits, .version = er::gptq_version::planar}),
+                         doctest::Contains("'q' is I32"), er::io_error);
+  }
+}
+
 TEST_SUITE_END();

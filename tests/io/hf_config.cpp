@@ -225,4 +225,15 @@ TEST_CASE("the decoder of a model of several") {
   CHECK(read_config.rope.base == 1e6);
 }
 
+TEST_CASE("rope_scaling beside rope_parameters that says something else is refused") {
+  auto config = nlohmann::json::parse(R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
+    "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 10,
+    "max_position_embeddings": 100, "rms_norm_eps": 1e-5,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+    "rope_scaling": {"rope_type": "yarn", "factor": 8}})");
+  CHECK_THROWS_AS((void)er::read_hf_config(config, "c"), er::io_error);
+  config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8}};
+  CHECK_THROWS_AS((void)er::read_hf_config(config, "c"), er::io_error);
+}
+
 TEST_SUITE_END();

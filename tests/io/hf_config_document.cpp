@@ -118,4 +118,16 @@ TEST_CASE("what is said of packed layers") {
   CHECK(read(er::edgerazor_document("w1_58a8kv8", 256)).mode == "w1_58a8kv8");
 }
 
+TEST_CASE("a context that is no whole number comes back") {
+  const auto config = er::read_hf_config(
+      nlohmann::json::parse(R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
+    "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 10,
+    "max_position_embeddings": 100, "rms_norm_eps": 1e-5, "rope_scaling": {"rope_type": "llama3",
+    "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+    "original_max_position_embeddings": 8192.5}})"),
+      "c");
+  CHECK(er::read_hf_config(er::hf_config_document(config, "float32"), "d").rope.original_context ==
+        8192.5);
+}
+
 TEST_SUITE_END();

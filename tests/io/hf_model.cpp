@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <span>
 #include <string>
@@ -154,6 +155,15 @@ TEST_CASE("bytes that no configuration explains are refused") {
         ": tensor 'model.layers.0.mlp.up_proj.weight' has dtype U8, but the configuration says "
         "nothing of quantization");
   CHECK(refusal({{"quantization_config", {{"quant_method", "bitnet"}}}}, change) == "");
+}
+
+TEST_CASE("a config.json that leads out of a stranger's folder is refused") {
+  const temporary_folder folder, outside;
+  std::ofstream(outside / "secret") << "root:x:0:0";
+  std::filesystem::create_symlink(outside / "secret", folder / "config.json");
+  CHECK_THROWS_WITH_AS(
+      (void)er::hf_model::open(folder.path, er::file_access::map, er::safetensors_links::in_folder),
+      doctest::Contains("config.json is a link out of its folder"), er::io_error);
 }
 
 TEST_SUITE_END();

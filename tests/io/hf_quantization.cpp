@@ -117,8 +117,8 @@ TEST_CASE("compressed-tensors") {
   CHECK(down.is_float);
   CHECK(down.strategy == "channel");
   CHECK(down.reordered);
-  CHECK(mixed.block_rows == 16);
-  CHECK(mixed.block_cols == 32);
+  CHECK(down.block_rows == 0);
+  CHECK(down.block_cols == 0);
   CHECK_FALSE(mixed.of("lm_head").has_value());
   CHECK_FALSE(mixed.of("model.layers.0.mlp.up_proj").has_value());
   CHECK(refusal(R"({"quant_method": "compressed-tensors", "format": "marlin-24",
@@ -161,8 +161,8 @@ TEST_CASE("the others") {
   CHECK(hqq.axis == 0);
   const er::hf_quantization fp8 =
       read(R"({"quant_method": "fp8", "weight_block_size": [128, 64]})");
-  CHECK(fp8.block_rows == 128);
-  CHECK(fp8.block_cols == 64);
+  CHECK(fp8.settings.block_rows == 128);
+  CHECK(fp8.settings.block_cols == 64);
   CHECK(refusal(R"({"quant_method": "fp8", "weight_block_size": [128]})") ==
         "c: 'quantization_config': 'weight_block_size' has 1 numbers, expected 2: rows and "
         "columns");
@@ -206,6 +206,13 @@ TEST_CASE("files beside config.json") {
   CHECK(gptq.method == hf_quant_method::gptq);
   CHECK(gptq.settings.bits == 3);
   CHECK(gptq.settings.group == 0);
+}
+
+TEST_CASE("a group of 2^64 - 1 is not one of -1") {
+  CHECK_THROWS_AS((void)er::read_hf_quantization(nlohmann::json::parse(R"({"quantization_config":
+    {"quant_method": "gptq", "bits": 4, "group_size": 18446744073709551615}})"),
+                                                 "c", ""),
+                  er::io_error);
 }
 
 TEST_SUITE_END();

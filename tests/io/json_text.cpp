@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,6 +70,14 @@ TEST_CASE("a file is named, and bounded") {
                        er::io_error);
   CHECK_THROWS_WITH_AS((void)er::detail::io::read_json(folder / "b.json"),
                        doctest::Contains("b.json"), er::io_error);
+}
+
+TEST_CASE("an enormous file is refused before it is read") {
+  const temporary_folder folder;
+  std::ofstream(folder / "a.json") << "{}";
+  std::filesystem::resize_file(folder / "a.json", std::uintmax_t{1} << 43);  // sparse
+  CHECK_THROWS_WITH_AS((void)er::detail::io::read_json(folder / "a.json"),
+                       doctest::Contains("expected at most 67108864"), er::io_error);
 }
 
 TEST_SUITE_END();

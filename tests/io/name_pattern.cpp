@@ -53,4 +53,9 @@ TEST_CASE("what is not read") {
   CHECK_FALSE(name_pattern::compile(std::string(40, '(') + std::string(40, ')')).has_value());
 }
 
+TEST_CASE("a range that begins with an escaped sign is a range, or refused") {
+  const auto pattern = er::detail::io::name_pattern::compile(R"([\.-z]+)");  // Python: '.' to 'z'
+  CHECK((!pattern || pattern->matches("abc")));
+}
+
 TEST_SUITE_END();

@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "packed_layers.hpp"
 #include "support/counting_resource.hpp"
+#include <edgerazor/io/compressed_tensors.hpp>
 #include <edgerazor/io/packed_linear.hpp>
 
 namespace er = edgerazor;
@@ -143,6 +145,26 @@ TEST_CASE("packed_linear: rows and shapes are checked; the bytes come from where
     CHECK(resource.bytes == matrix.bytes().size() + permuted.bytes().size());
   }
   CHECK(resource.blocks == 0);
+}
+
+TEST_CASE("a layer that was moved from is empty") {
+  const packed_layers::tensor w("w", er::safetensors_dtype::i8, {2, 8}),
+      s("s", er::safetensors_dtype::f32, {2, 1});
+  const er::safetensors_tensor weight = w, scale = s;
+  er::packed_linear a = er::compressed_tensors_linear("l", {&weight, &scale}, 8);
+  const er::packed_linear b = std::move(a);
+  CHECK(a.rows() == 0);
+  CHECK_FALSE(a.exact_format());
+  CHECK_THROWS_AS((void)a.import_matrix(), er::io_error);
+}
+
+TEST_CASE("equal scales unite no further than a group goes") {
+  const packed_layers::tensor w("w", er::safetensors_dtype::i8, {1, 131072}),
+      s("s", er::safetensors_dtype::f32, {1, 1024}, std::vector<float>(1024, 0.5f));
+  const er::safetensors_tensor weight = w, scale = s;
+  const auto linear = er::compressed_tensors_linear("l", {&weight, &scale}, 8);
+  REQUIRE(linear.exact_format());
+  CHECK(linear.exact_format()->name() == "int8_g65536_f32");
 }
 
 TEST_SUITE_END();

@@ -318,4 +318,16 @@ TEST_CASE("what a layout can't hold is refused before anything is written") {
         }).find("the layout holds -7 to 7") != std::string::npos);
 }
 
+TEST_CASE("edgerazor: groups that run out before the row does are refused") {
+  std::vector<float> weights(8 * 96);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    weights[i] = static_cast<float>(static_cast<int>(i * 7 % 15) - 7) *
+                 static_cast<float>(1 + (i / 96 * 2 + i % 96 / 64) % 5);
+  const er::any_matrix matrix =
+      er::any_matrix::pack(*er::matrix_format::parse("int4_g64_bf16"),
+                           er::matrix_view<const float>{weights.data(), 8, 96});
+  er::safetensors_writer writer;
+  CHECK_THROWS_AS(er::add_edgerazor(writer, "w", matrix), std::invalid_argument);
+}
+
 TEST_SUITE_END();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fuzzer's seeds (tests/fuzz/make_safetensors_corpus.py): valid files, and one for each way in
 // which a file can lie. Each of the latter is refused, and for its own reason.
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <map>
@@ -15,6 +16,7 @@
 
 #include "temporary_folder.hpp"
 #include <edgerazor/io/safetensors_reader.hpp>
+#include <edgerazor/io/safetensors_writer.hpp>
 
 namespace er = edgerazor;
 
@@ -177,6 +179,20 @@ TEST_CASE("a file that is not there") {
   const temporary_folder folder;
   CHECK_THROWS_WITH_AS((void)er::safetensors_reader::open(folder / "none.safetensors"),
                        doctest::Contains("none.safetensors"), er::io_error);
+}
+
+TEST_CASE("drop leaves memory alone that is not the file's") {
+  const temporary_folder folder;
+  const std::vector<std::byte> small(64);
+  er::safetensors_writer writer;
+  writer.add("a", er::safetensors_dtype::u8, {64}, small);
+  writer.write(folder / "a.safetensors");
+  const auto reader = er::safetensors_reader::open(folder / "a.safetensors");
+  const std::vector<std::byte> mine(1 << 20, std::byte{7});
+  er::safetensors_tensor tensor = reader.get("a");
+  tensor.bytes = mine;
+  reader.drop(tensor);
+  CHECK(std::ranges::count(mine, std::byte{7}) == 1 << 20);
 }
 
 TEST_SUITE_END();

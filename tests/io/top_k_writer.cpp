@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <limits>
 #include <span>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -146,5 +148,12 @@ TEST_CASE("a full device is named") {
                        doctest::Contains("can't write '/dev/full'"), er::io_error);
 }
 #endif
+
+TEST_CASE("a writer that was moved from fails") {
+  const temporary_folder folder;
+  er::top_k_writer a(folder / "a", 2, 10);
+  const er::top_k_writer b = std::move(a);
+  CHECK_THROWS_AS(a.add({}, {}, {}, {}), std::invalid_argument);
+}
 
 TEST_SUITE_END();

@@ -105,4 +105,12 @@ TEST_CASE("packed_activations: a size that wraps is refused, and a moved one hol
   CHECK_THROWS_AS((void)memory.view(1), error);
 }
 
+TEST_CASE("a group whose tables no memory holds is refused") {
+  constexpr std::size_t wraps = (std::size_t{6} << 58) - 4;
+  CHECK_THROWS_AS(er::packed_activations(64, wraps, 1, nullptr, er::activation_tables::of_triples),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(er::packed_activations(64, std::numeric_limits<std::size_t>::max()),
+                  std::invalid_argument);
+}
+
 TEST_SUITE_END();

@@ -513,4 +513,21 @@ TEST_CASE("any_matrix: bytes that are no sum are refused before they are used") 
             .ends_with("no multiple of 4"));
 }
 
+TEST_CASE("a mixed matrix whose rows are not those of its name is refused") {
+  const std::vector<float> w(16 * 8, 1.0f);
+  const auto format = [](const char* name) { return er::matrix_format::parse(name).value(); };
+  const er::matrix_view<const float> view{w.data(), 16, 8};
+  const auto eight = er::any_matrix::pack(format("int4_g8+ternary2_g8:rows_8_of_16"), view);
+  const auto read = [&](const char* name) {
+    return er::any_matrix::from_bytes(format(name), 16, 8, eight.bytes()).fmt().name();
+  };
+  CHECK_THROWS_WITH_AS((void)read("int4_g8+ternary2_g8:every_2_rows"),
+                       "mixed matrix int4_g8+ternary2_g8:every_2_rows of 16 x 8: its rows are not "
+                       "those of its name",
+                       error);
+  for (const char* const name : {"int4_g8+ternary2_g8:rows_8_of_16", "int4_g8+ternary2_g8"}) {
+    CHECK(read(name) == name);
+  }
+}
+
 TEST_SUITE_END();

@@ -202,4 +202,16 @@ TEST_CASE(
   CHECK(taken.size() == 0);
 }
 
+TEST_CASE("a cache moved onto itself stays as it was") {
+  const std::vector<float> both(16, 1.0f);
+  er::kv_cache cache(2, 8, 4);
+  cache.append(both, both);
+  auto& again = cache;
+  cache = std::move(again);
+  CHECK(cache.size() == 1);
+  CHECK(cache.kv_heads() == 2);
+  cache.append(both, both);
+  CHECK(cache.size() == 2);
+}
+
 TEST_SUITE_END();

@@ -150,4 +150,18 @@ TEST_CASE("matrix_sum: what does not fit together is refused in a sentence") {
                        std::invalid_argument);
 }
 
+TEST_CASE("precede: a stage of another sum, or of this one, is made of x") {
+  const std::vector<float> w(16, 1.0f), h(4, 1.0f);
+  const er::dense_view d{w.data(), er::scale_kind::float32, 4, 4};
+  const er::scaled_columns twice{std::span<const float>{h},
+                                 er::scaled_columns{std::span<const float>{h}, d}};
+  er::matrix_sum one = er::sum_of{d};
+  one.precede(twice.stages()[1]);
+  REQUIRE(one.stages()[0].from == 0);
+  CHECK(one.name() == "scaled(f32)");
+  one.precede(one.stages()[0]);
+  REQUIRE(one.stages()[0].from == 0);
+  CHECK(one.name() == "scaled(scaled(f32))");
+}
+
 TEST_SUITE_END();

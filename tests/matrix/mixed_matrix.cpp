@@ -2,6 +2,7 @@
 /// Matrices of two precisions: every map, any cut, and bytes from strangers.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -245,6 +246,33 @@ TEST_CASE("mixed matrix: moved from, it has no rows") {
   CHECK(matrix.cols() == 0);
   CHECK(matrix.segments().empty());
   CHECK(matrix.bytes().empty());
+}
+
+TEST_CASE("runs of a file that are one are refused: whoever reorders rows merges them") {
+  // Two runs of a group, in both of which row 0 is the higher one.
+  const er::format int8{er::code_type::int8, 4};
+  const er::tile_layout part(int8, 1, 4);
+  std::vector<std::byte> bytes(64 + 4 * part.bytes());
+  const std::uint64_t head[] = {2, 0, 1};
+  std::memcpy(bytes.data(), head, sizeof head);
+  bytes[24] = bytes[25] = std::byte{1};
+  const auto accepted = [&] {
+    return er::mixed_matrix::from_bytes(int8, int8, 2, 8, bytes).segments().size();
+  };
+  CHECK_THROWS_WITH_AS((void)accepted(), doctest::Contains("that follow each other are one"),
+                       error);
+  bytes[25] = std::byte{2};
+  CHECK(accepted() == 4);
+}
+
+TEST_CASE("a mixed matrix moved onto itself stays as it was") {
+  const std::vector<float> w(16 * 8, 1.0f);
+  auto matrix = er::pack_mixed<er::int4<er::per_group<8>>, er::ternary<er::per_group<8>>>(
+      er::matrix_view<const float>{w.data(), 16, 8}, er::every_nth_row{2});
+  auto& again = matrix;
+  matrix = std::move(again);
+  CHECK(matrix.rows() == 16);
+  CHECK(matrix.segments().size() == 2);
 }
 
 TEST_SUITE_END();

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <initializer_list>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -193,6 +194,26 @@ TEST_CASE("pack_exact: a grid that the scale type can't hold is refused, not rou
   const std::vector<float> large{131072.0f, 0.0f, 0.0f, -131072.0f};
   const er::matrix_view<const float> large_values{large.data(), 1, 4};
   CHECK_THROWS_AS((void)er::pack_exact<of_half>(large_values), std::invalid_argument);
+}
+
+namespace {
+/// Levels -3, 0 and 3.
+struct threes {
+  using granularity = er::per_group<16>;
+  using scale_type = float;
+  static constexpr int min_level = -3, max_level = 3, level_step = 3;
+  static float scale(std::span<const float> group) noexcept { return er::max_magnitude(group) / 3; }
+  static int level(float w, float s) noexcept { return w / s > 1.5f ? 3 : w / s < -1.5f ? -3 : 0; }
+};
+}  // namespace
+
+TEST_CASE("pack_exact: levels between those of a policy three apart are refused") {
+  std::vector<float> w(16, -3.0f);
+  w[2] = 3;
+  CHECK_NOTHROW((void)er::pack_exact<threes>(er::matrix_view<const float>{w.data(), 1, 16}));
+  w[1] = -2;
+  CHECK_THROWS_AS((void)er::pack_exact<threes>(er::matrix_view<const float>{w.data(), 1, 16}),
+                  std::invalid_argument);
 }
 
 TEST_SUITE_END();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <numeric>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -128,6 +129,20 @@ TEST_CASE("what is no order of the rows is refused, and rows that share their sc
   CHECK_THROWS_WITH_AS((void)er::reordered_rows(shared, some_order()),
                        "reordered_rows: rows of int3z_g8_q3 share their scales",
                        std::invalid_argument);
+}
+
+TEST_CASE("stages that parts of a sum share stay shared") {
+  const std::vector<float> w(16, 1.0f), h(4, 1.0f);
+  const std::vector<std::uint32_t> p{3, 2, 1, 0}, order{1, 0, 2, 3};
+  const er::dense_view d{w.data(), er::scale_kind::float32, 4, 4};
+  const auto moved = [&](const er::matrix_sum& sum) {
+    return er::reordered_rows(
+        er::any_matrix::joined(er::permuted_columns{
+            std::span<const std::uint32_t>{p}, er::scaled_columns{std::span<const float>{h}, sum}}),
+        order);
+  };
+  CHECK(moved(er::sum_of{d, d}).fmt().name() == "permuted(scaled(sum(f32+f32)))");
+  CHECK_NOTHROW((void)moved(er::sum_of{d, d, d, d, d, d, d, d, d}));
 }
 
 TEST_SUITE_END();

@@ -139,4 +139,12 @@ TEST_CASE("bitmap_levels: what does not fit is refused by name") {
                     "bitmap_regularizer: beta is 0.500000, expected a number of at least 1");
 }
 
+TEST_CASE("bitmap_codes: a NaN of either sign counts as B = 1") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<std::uint8_t> codes(2);
+  er::bitmap_codes(std::vector<float>{nan, std::copysign(nan, -1.0f)}, std::vector<float>{0, 0},
+                   codes);
+  CHECK(codes == std::vector<std::uint8_t>{2, 2});
+}
+
 TEST_SUITE_END();

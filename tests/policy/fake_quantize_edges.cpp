@@ -89,4 +89,17 @@ TEST_CASE("edges: a grid's own values stay, and a shorter last group has a scale
   CHECK(std::fabs(quantized<er::int4_asymmetric<group>>(negative)[63] + 6.4f) < 0.5f);
 }
 
+TEST_CASE("a factor that makes a scale infinite is refused, whatever the level it stands at") {
+  std::vector<float> x{60, 50, -60, 40};
+  const er::matrix_view<float> both{x.data(), 1, 4};
+  using rule = er::ternary<er::per_group<4>>;
+  er::as_stored<rule> stored;
+  stored.factor = 2000;  // the scale 105000, infinite as float16
+  CHECK_THROWS_AS(er::fake_quantize(both, both, stored), std::invalid_argument);
+  CHECK(x == std::vector<float>{60, 50, -60, 40});
+  x = {1e5f, 2e5f, -1, 0};
+  CHECK_THROWS_AS(er::fake_quantize(both, both, rule{.factor = 1e38f}), std::invalid_argument);
+  CHECK(x == std::vector<float>{1e5f, 2e5f, -1, 0});
+}
+
 TEST_SUITE_END();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -192,6 +193,20 @@ TEST_CASE("mixed precision with groups at run time, and its clipped estimator") 
           er::straight_through_clipped_mixed<high, low>(in, grads, parts, mask, {}, {},
                                                         {.rows = er::row_range{4, 12}});
         }) == "straight_through_clipped_mixed: rows 4 to 12 of a matrix of 11 x 200");
+}
+
+TEST_CASE("fake_quantize_mixed: a policy that the mask gives no group refuses none") {
+  const std::vector<float> x(4, 40000.0f);
+  std::vector<er::float16> out(4);
+  const auto quantize = [&](std::uint8_t high) {
+    const std::vector<std::uint8_t> mask{high};
+    er::fake_quantize_mixed<er::int4<er::per_group<4>>, er::ternary<er::per_group<4>>>(
+        er::matrix_view<const float>{x.data(), 1, 4},
+        er::matrix_view<er::float16>{out.data(), 1, 4}, std::span<const std::uint8_t>{mask});
+  };
+  CHECK_THROWS_AS(quantize(0), std::invalid_argument);  // of ternary, 2 * 40000 * 0.75
+  CHECK_NOTHROW(quantize(1));
+  CHECK(static_cast<float>(out[0]) == 40000.0f);
 }
 
 TEST_SUITE_END();

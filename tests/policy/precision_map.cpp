@@ -165,4 +165,22 @@ TEST_CASE("largest_variance: a group with a NaN or an infinity is refused, not c
         std::vector<std::uint8_t>{0, 0, 0, 0, 1, 0, 0, 0, 0});
 }
 
+TEST_CASE("largest_variance: a NaN that is a group by itself is refused") {
+  const std::vector<float> w{1, 2, 3, 4, std::numeric_limits<float>::quiet_NaN()};
+  CHECK_THROWS_WITH_AS((void)er::precision_mask(er::matrix_view<const float>{w.data(), 1, 5},
+                                                er::largest_variance{0.5}, 4),
+                       "largest_variance: the group at row 0, column 4 holds a NaN or an infinity, "
+                       "expected finite values",
+                       std::invalid_argument);
+}
+
+TEST_CASE("precision_mask: a view without data is refused, of 16 bits as of floats") {
+  CHECK_THROWS_AS((void)er::precision_mask(er::matrix_view<const float>{nullptr, 2, 4},
+                                           er::largest_variance{}, 4),
+                  std::invalid_argument);
+  CHECK_THROWS_AS((void)er::precision_mask(er::matrix_view<const er::float16>{nullptr, 2, 4},
+                                           er::largest_variance{}, 4),
+                  std::invalid_argument);
+}
+
 TEST_SUITE_END();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Recipes: the formats they give to the names that checkpoints and GGUF files use.
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -93,6 +94,13 @@ TEST_CASE("recipes: options without a meaning are refused") {
       (void)er::find_recipe("w4_a8_kv8", {.ternary = "ternary4"}),
       "recipe: ternary storage \"ternary4\", expected ternary2, ternary3 or ternary5");
   CHECK_THROWS_AS((void)er::find_recipe("w16", {.dense = "f32"}), std::invalid_argument);
+}
+
+TEST_CASE("groups that no format has are refused") {
+  for (const std::size_t group : {std::size_t{3}, std::size_t{65540}}) {
+    CHECK_THROWS_AS((void)er::find_recipe("w4_a8_kv8", {.group = group}), std::invalid_argument);
+  }
+  CHECK_NOTHROW((void)er::find_recipe("w4_a8_kv8", {.group = 65536, .kv_group = 10}));
 }
 
 TEST_SUITE_END();

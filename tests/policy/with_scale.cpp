@@ -43,4 +43,11 @@ TEST_CASE("with_scale: one that is no scale is refused as any policy's") {
   CHECK(x == std::vector<float>(8, 1.0f));
 }
 
+TEST_CASE("with_scale: a scale below 0 is refused of codes with a zero too") {
+  std::vector<float> x{1, 2, -1, 0};
+  const er::matrix_view<float> both{x.data(), 1, 4};
+  CHECK_THROWS_AS(er::fake_quantize(both, both, given_four{-0.5f, 7}), std::invalid_argument);
+  CHECK(x == std::vector<float>{1, 2, -1, 0});
+}
+
 TEST_SUITE_END();

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <random>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -564,6 +565,20 @@ TEST_CASE("sparse part: what pads a row neither changes the sign of a zero nor m
     CHECK(std::signbit(y[2]));
     CHECK(y[2] == 0);
   }
+}
+
+TEST_CASE("prepare: what the executor throws is the host's, as in gemm") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  struct gone {
+    void operator()(std::size_t, er::grain_work) const { throw std::runtime_error("gone"); }
+  } pool;
+  std::vector<float> w(16 * 4096, 1), x(64 * 4096, 1);
+  const auto packed = er::pack<er::ternary<er::per_group<64>>>(view(w, 16));
+  std::vector<std::byte> room(er::input_bytes(packed, 64));
+  CHECK_THROWS_AS((void)er::prepare(packed, view(x, 64), room, {.executor = pool}),
+                  std::runtime_error);
 }
 
 TEST_SUITE_END();

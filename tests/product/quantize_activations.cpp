@@ -345,4 +345,33 @@ TEST_CASE("quantize_activations: no tokens into memory that holds none") {
   CHECK_THROWS_AS((void)er::quantize_activations({nullptr, 1, 0}, room), std::invalid_argument);
 }
 
+TEST_CASE("the first tokens of many bring their own tables") {
+  const auto view = [](const std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
+  };
+  const auto into = [](std::vector<float>& v, std::size_t rows) {
+    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
+  };
+  std::vector<float> w(48 * 64), x(5 * 64);
+  for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::sin(static_cast<float>(i) * 1.3f);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i) * 0.7f);
+  const auto packed = er::pack<er::ternary<er::per_group<64>>, er::codecs::ternary3>(view(w, 48));
+  er::packed_activations two(64, 64, 8, nullptr, er::activation_tables::of_triples),
+      five(64, 64, 8, nullptr, er::activation_tables::of_triples);
+  std::vector<float> expected(2 * 48), y(2 * 48);
+  er::gemm(packed, er::quantize_activations({x.data(), 2, 64}, two), into(expected, 2));
+  (void)er::quantize_activations({x.data() + 64, 2, 64}, five);  // tables of other tokens
+  (void)er::quantize_activations({x.data(), 5, 64}, five);
+  er::gemm(packed, five.view(2), into(y, 2));
+  CHECK(y == expected);
+}
+
+TEST_CASE("tables of groups that are no whole units of bytes are refused") {
+  using er::activation_tables;
+  CHECK_THROWS_AS(er::packed_activations(12, 3, 1, nullptr, activation_tables::of_triples),
+                  std::invalid_argument);
+  CHECK_NOTHROW(er::packed_activations(11, 0, 1, nullptr, activation_tables::of_triples));
+  CHECK_NOTHROW(er::packed_activations(12, 3));
+}
+
 TEST_SUITE_END();

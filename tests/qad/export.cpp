@@ -217,7 +217,7 @@ TEST_CASE("what can't be exported is refused") {
   CHECK_THROWS_AS(qad::export_model(file.master, "int3", file.words, "x", output),
                   std::invalid_argument);
   CHECK_THROWS_WITH_AS(qad::export_model(file.master, "w4_a8_kv8", file.words, "x", output, 6),
-                       doctest::Contains("'int4_g6' is not the name of a format"),
+                       doctest::Contains("recipe: groups of 6 columns, expected a multiple of 4"),
                        std::invalid_argument);
   llm::vocabulary fewer = file.words;
   fewer.tokens.pop_back();

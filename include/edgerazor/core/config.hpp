@@ -258,6 +258,15 @@ static_assert(std::endian::native == std::endian::little,
 #define EDGERAZOR_DIVIDE_BUILD(quotient, a, b) quotient = a / b
 #endif
 
+/// static_assert of a condition that asks whether functions' addresses are null. g++ with
+/// -fsanitize=undefined can't tell while it compiles, and then asserts nothing; others assert it.
+#if defined(__GNUC__) && !defined(__clang__)
+#define EDGERAZOR_ASSERT_OF_ADDRESSES(condition) \
+  static_assert(!__builtin_constant_p(condition) || (condition))
+#else
+#define EDGERAZOR_ASSERT_OF_ADDRESSES(condition) static_assert(condition)
+#endif
+
 /// g++ 12 reports values that its own vector headers leave undefined on purpose as uninitialized
 /// (GCC bug 105593). The pair goes around all functions of vectors, so that no consumer sees the
 /// report.

@@ -183,6 +183,8 @@ struct fused_head {
       if constexpr (is_blend) {
         if (self.loss.mode == loss_mode::parity)
           fail("fused_head: parity mode needs whole rows of logits");
+      } else if (distills) {
+        static_cast<void>(self.loss.term());  // checks its parameters
       }
     }
 
@@ -314,10 +316,13 @@ struct fused_head {
       if (distills) {
         const double factor = self.loss_weight * state.here.upstream * square();
         if constexpr (is_blend) {
-          piece_gradient(s, t, self.loss.temperature, state.seen, (1 - state.gamma) * factor,
-                         state.gamma * factor, g);
+          // Not piece_gradient, which refuses the gamma of a teacher that is NaN.
+          detail::row::kl_gradient(
+              {s, t, state.seen.inverse_temperature}, state.seen,
+              {.forward = (1 - state.gamma) * factor, .reverse = state.gamma * factor}, g);
         } else {
-          piece_gradient(self.loss, s, t, state.seen, state.sums, factor, g);
+          detail::row::term_gradient(self.loss.term(), {s, t, state.seen.inverse_temperature},
+                                     state.seen, state.sums, factor, g);
         }
       }
       if (labelled) {

@@ -84,7 +84,10 @@ struct gamma_rule {
   /// The rule for one call: a given gamma is a constant, and so is 0.5 for want of labels.
   [[nodiscard]] gamma_rule with(const char* loss, std::optional<double> given,
                                 const token_batch& batch) const {
-    if (from == source::entropy) check_confidence_k(loss, static_cast<std::size_t>(value));
+    if (from == source::entropy)  // as it is: 2^64 - 1 is 2^64 in double
+      check_option(value >= 2, loss, "confidence_k", value, "at least 2");
+    check_option(from != source::constant || (value >= 0 && value <= 1), loss, "gamma", value,
+                 "0 to 1");
     check_option(!given || (*given >= 0 && *given <= 1), loss, "gamma", given.value_or(0),
                  "0 to 1");
     if (given) return {source::constant, *given};

@@ -87,10 +87,10 @@ struct rows_of_heads {
   rows_of_heads(const matrix_view<T>& rows) noexcept : matrix(rows) {}
 
   [[nodiscard]] std::size_t tokens() const noexcept {
-    return order == head_order::by_head ? matrix.rows() / heads : matrix.rows();
+    return order == head_order::by_head && heads != 0 ? matrix.rows() / heads : matrix.rows();
   }
   [[nodiscard]] std::size_t width() const noexcept {
-    return order == head_order::by_head ? matrix.cols() : matrix.cols() / heads;
+    return order == head_order::by_head || heads == 0 ? matrix.cols() : matrix.cols() / heads;
   }
   /// The row of one head of a token; with `accumulate` to be written, or added to.
   template <std::same_as<bool>... Accumulate>
@@ -214,17 +214,18 @@ blended_result sum_head_divergences(const Loss& loss, std::size_t heads, const t
   for_each_row(true, [&](const head_token& token, bool last) {
     if (token.head == 0 && !add_values && !values.empty()) values[token.index] = 0;
     if (token.counts && token.head == 0) ++result.tokens;
-    if (!token.weighs() || token.upstream == 0) rows.skip(token);
+    const double upstream = token.weighs() ? token.upstream * per_head : 0;
+    const row::kl_blend blend = upstream == 0 ? row::kl_blend{}
+                                              : row::kl_blend{.forward = (1 - gamma) * upstream,
+                                                              .reverse = gamma * upstream};
     if (token.weighs()) {
-      const double upstream = token.upstream * per_head;
-      const row::kl_blend blend = upstream == 0 ? row::kl_blend{}
-                                                : row::kl_blend{.forward = (1 - gamma) * upstream,
-                                                                .reverse = gamma * upstream};
       const row::kl_divergences both = rows.divergences(token, blend);
       const double value = per_head * add_divergences(result, token.share * per_head, gamma, both);
       if (!values.empty()) values[token.index] += static_cast<float>(token.weight * value);
       if (token.share != 0) result.value += token.share * value;
     }
+    // After the student's row was read, whose memory the gradient may be.
+    if (blend.forward == 0 && blend.reverse == 0) rows.skip(token);
     if (last) rows.end_sample(token);
   });
   return result;

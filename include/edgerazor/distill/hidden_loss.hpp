@@ -42,11 +42,11 @@ loss_result sum_hidden_rows(const char* name, const Loss& loss, const token_head
       const head_token at{token, head};
       const output_row out = gradient.row(at, batch.accumulate);
       const bool differentiated = token.weighs() && token.upstream != 0;
-      if (!differentiated) out.clear();
       if (token.weighs()) {
         value += loss.row(student.row(at), teacher.row(at), token.upstream * per_head,
                           differentiated ? out : output_row{});
       }
+      if (!differentiated) out.clear();  // after the student's row was read
     }
     plan.add(result, token, value * per_head);
   });

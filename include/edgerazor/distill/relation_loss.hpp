@@ -134,17 +134,13 @@ struct relation_kl {
  private:
   friend struct key_value_relation_kl;
 
-  [[nodiscard]] blended_result scaled(const token_heads& student, const token_heads& teacher,
-                                      const token_batch& tokens, const gradient_heads& gradient,
-                                      std::span<double> workspace, double scale,
-                                      bool add_values) const {
+  void check(const token_heads& student, const token_heads& teacher, const token_batch& tokens,
+             const gradient_heads& gradient, std::span<double> workspace) const {
     constexpr const char* name = "relation_kl";
     const detail::distill::head_rows rows{name, student, teacher, gradient, false};
     const std::size_t group = rows.heads_per_group();
     const detail::distill::token_plan plan(name, tokens, student.tokens());
-    std::size_t longest = 0;
-    for (std::size_t sample = 0; sample < plan.samples(); ++sample)
-      longest = std::max(longest, plan.sample_end(sample) - plan.sample_begin(sample));
+    const std::size_t longest = longest_sample(plan);
     if (longest != 0 && (student.width() == 0 || teacher.width() == 0))
       detail::core::fail("relation_kl: rows of width 0");
     const std::size_t needed = workspace_size(longest, student.width(), teacher.width(), group);
@@ -153,6 +149,24 @@ struct relation_kl {
                          " doubles, expected " + std::to_string(needed));
     }
     detail::distill::check_confidence_k(name, confidence_k);
+  }
+  [[nodiscard]] static std::size_t longest_sample(
+      const detail::distill::token_plan& plan) noexcept {
+    std::size_t longest = 0;
+    for (std::size_t sample = 0; sample < plan.samples(); ++sample)
+      longest = std::max(longest, plan.sample_end(sample) - plan.sample_begin(sample));
+    return longest;
+  }
+  [[nodiscard]] blended_result scaled(const token_heads& student, const token_heads& teacher,
+                                      const token_batch& tokens, const gradient_heads& gradient,
+                                      std::span<double> workspace, double scale,
+                                      bool add_values) const {
+    check(student, teacher, tokens, gradient, workspace);
+    constexpr const char* name = "relation_kl";
+    const detail::distill::head_rows rows{name, student, teacher, gradient, false};
+    const std::size_t group = rows.heads_per_group();
+    const detail::distill::token_plan plan(name, tokens, student.tokens());
+    const std::size_t longest = longest_sample(plan);
     const detail::distill::relation_rows relations{
         rows, group, mode == loss_mode::parity, tokens.accumulate, workspace.data(), longest};
     return detail::distill::sum_head_divergences(*this, student.heads, plan, relations, scale,
@@ -183,6 +197,8 @@ struct key_value_relation_kl {
                             std::span<double> workspace) const {
     const bool both = component == relation_component::both;
     const double share = both ? 0.5 : 1;
+    if (both)  // before anything is written for the keys
+      relation.check(student.values, teacher.values, tokens, gradient.values, workspace);
     blended_result result;
     const auto add = [&](const auto& of_student, const auto& of_teacher, const auto& of_gradient,
                          bool second) {

@@ -22,7 +22,8 @@ struct one_way_skew_kl {
   vocabulary_mismatch vocabulary = vocabulary_mismatch::fail;
   float alpha = 0.1f;  ///< in [0, 1)
 
-  [[nodiscard]] row::divergence_term term() const noexcept {
+  [[nodiscard]] row::divergence_term term() const {
+    check_option(alpha >= 0 && alpha < 1, name, "alpha", alpha, "0 to below 1");
     return {Reverse ? row::term_kind::skew_reverse : row::term_kind::skew_forward,
             static_cast<double>(alpha)};
   }

@@ -3,6 +3,7 @@
 /// each weighs, and how their values become one.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -50,7 +51,10 @@ class rows_of_tokens {
         cols_(cols),
         stride_(stride),
         sample_tokens_(sample_tokens),
-        sample_stride_(sample_stride) {}
+        sample_stride_(sample_stride) {
+    static_assert(real_element<std::remove_const_t<T>>,
+                  "a loss reads rows of a real_element: float, float16 or bfloat16");
+  }
 
   [[nodiscard]] Void* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
@@ -76,7 +80,7 @@ class rows_of_tokens {
 
  private:
   [[nodiscard]] Void* at(std::size_t i, std::size_t column) const noexcept {
-    const std::size_t sample = sample_stride_ == 0 ? 0 : i / sample_tokens_;
+    const std::size_t sample = i < sample_tokens_ ? 0 : i / sample_tokens_;
     const std::size_t place =
         sample * sample_stride_ + (i - sample * sample_tokens_) * stride_ + column;
     using byte = std::conditional_t<read_only, const std::byte, std::byte>;
@@ -117,7 +121,11 @@ class label_span {
   static std::int64_t read(const void* data, std::size_t i) noexcept {
     const auto label = static_cast<Pointer>(data)[i];
     constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-    return std::cmp_greater(label, most) ? most : static_cast<std::int64_t>(label);
+    // Not std::cmp_greater, which takes neither char nor bool.
+    if constexpr (std::is_unsigned_v<decltype(label)> && sizeof label >= sizeof most) {
+      if (label > static_cast<std::uint64_t>(most)) return most;
+    }
+    return static_cast<std::int64_t>(label);
   }
 
   const void* data_ = nullptr;
@@ -207,7 +215,18 @@ inline void scale_gradient(const gradient_rows& gradient, double factor) {
   for (std::size_t i = 0; i < gradient.rows(); ++i) {
     const output_row out = gradient.row(i, false);
     const input_row before = out.as_input();
-    for (std::size_t c = 0; c < out.size; ++c) out.set(c, static_cast<float>(before[c] * factor));
+    const bool is_short = detail::row::size_of(out.type) == 2;
+    for (std::size_t c = 0; c < out.size; ++c) {
+      const double product = before[c] * factor;
+      float rounded = static_cast<float>(product);
+      // To odd, so that the 16 bits are rounded from the product and not from a float's rounding.
+      if (is_short && static_cast<double>(rounded) != product &&
+          (std::bit_cast<std::uint32_t>(rounded) & 1u) == 0) {
+        const float limit = std::numeric_limits<float>::infinity();
+        rounded = std::nextafter(rounded, static_cast<double>(rounded) < product ? limit : -limit);
+      }
+      out.set(c, rounded);
+    }
   }
 }
 
@@ -293,9 +312,11 @@ class token_plan {
       if (token.counts) {
         token.label = label(i);
         token.weight = weight(i, end);
-        token.share = token.weight * scale;
-        token.upstream = batch_.upstream * token.share *
-                         (own ? static_cast<double>(batch_.token_upstream[i]) : 1.0);
+        const double of_token = own ? static_cast<double>(batch_.token_upstream[i]) : 1.0;
+        // The scale of a denominator next to 0 is infinite.
+        token.share = token.weight == 0 ? 0 : token.weight * scale;
+        token.upstream =
+            batch_.upstream == 0 || of_token == 0 ? 0 : batch_.upstream * token.share * of_token;
       }
       visit(static_cast<const counted_token&>(token));
     }
@@ -334,9 +355,10 @@ class token_plan {
     for_each_token([&](const counted_token& token) {
       const output_row out = gradient.row(token.index, batch_.accumulate);
       const bool differentiated = token.weighs() && token.upstream != 0;
-      if (!differentiated) out.clear();
-      add(result, token,
-          token.weighs() ? value_of(token, differentiated ? out : output_row{}) : 0.0);
+      const double value =
+          token.weighs() ? value_of(token, differentiated ? out : output_row{}) : 0.0;
+      if (!differentiated) out.clear();  // after its row was read, whose memory it may be
+      add(result, token, value);
     });
   }
 

@@ -32,6 +32,9 @@ template <class D>
 void as_dense(const Eigen::DenseBase<D>&);
 template <class D>
 void as_owner(const Eigen::PlainObjectBase<D>&);
+/// It holds a copy where it was made of what has not its layout.
+template <class T, int Options, class Stride>
+void as_owner(const Eigen::Ref<const T, Options, Stride>&);
 
 template <class M>
 concept eigen_dense = requires(const M& m) { detail::interop::as_dense(m); };

@@ -113,6 +113,7 @@ struct checkpoint_matrix {
   /// One that is moved from has no rows and no columns.
   checkpoint_matrix(checkpoint_matrix&& other) noexcept { *this = std::move(other); }
   checkpoint_matrix& operator=(checkpoint_matrix&& other) noexcept {
+    if (this == &other) return *this;
     code = other.code, scale_block = other.scale_block;
     const std::size_t row_count = std::exchange(other.rows, 0),
                       col_count = std::exchange(other.cols, 0);

@@ -202,7 +202,9 @@ struct plugin_rows {
     using enum safetensors_dtype;
     require_tensor(qweight, {u8}, {rows, qweight.cols()});
     require_tensor(scale, {bf16}, {rows, blocks});
-    cols = core::size_product("checkpoint layout", qweight.cols(), levels_per_byte(code));
+    const auto all = core::checked_product(qweight.cols(), levels_per_byte(code));
+    if (!all) refuse_tensor(qweight, "fewer columns");
+    cols = *all;
     if (cols == 0 || blocks == 0 || cols % blocks != 0)
       refuse_tensor(scale, "a number of columns that divides " + std::to_string(cols));
     scales = finite_numbers(scale);

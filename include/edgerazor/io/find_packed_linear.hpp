@@ -121,8 +121,8 @@ inline std::optional<packed_linear> open_fp8(const packed_layer& l) {
   const bool blocks = inverse != nullptr || l.settings.strategy == "block";
   const std::size_t otherwise = blocks ? 128 : 0;
   return fp8_linear(l.base, *weight, scale,
-                    l.model.block_rows != 0 ? l.model.block_rows : otherwise,
-                    l.model.block_cols != 0 ? l.model.block_cols : otherwise);
+                    l.settings.block_rows != 0 ? l.settings.block_rows : otherwise,
+                    l.settings.block_cols != 0 ? l.settings.block_cols : otherwise);
 }
 inline std::optional<packed_linear> open_nvfp4(const packed_layer& l) {
   const safetensors_tensor* const weight = l.coded_weight();

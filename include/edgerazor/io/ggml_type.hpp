@@ -265,13 +265,16 @@ namespace detail::io {
 
 // What is decoded has numbers to check, blocks and their groups fit what reads them, and what is
 // encoded can be decoded.
-static_assert(std::ranges::all_of(ggml_types, [](const ggml_type_info& info) {
-  return info.decoded() == (info.numbers != nullptr) &&
-         (info.codes != nullptr) == (info.decoded() && info.quantized()) &&
-         (info.encode == nullptr || info.codes != nullptr) && info.block <= max_block &&
-         info.groups() <= max_block_groups && info.block % info.group() == 0 &&
-         (info.codes == nullptr || info.block % 32 == 0);
-}));
+[[nodiscard]] constexpr bool are_consistent() noexcept {
+  return std::ranges::all_of(ggml_types, [](const ggml_type_info& info) {
+    return info.decoded() == (info.numbers != nullptr) &&
+           (info.codes != nullptr) == (info.decoded() && info.quantized()) &&
+           (info.encode == nullptr || info.codes != nullptr) && info.block <= max_block &&
+           info.groups() <= max_block_groups && info.block % info.group() == 0 &&
+           (info.codes == nullptr || info.block % 32 == 0);
+  });
+}
+EDGERAZOR_ASSERT_OF_ADDRESSES(are_consistent());
 
 }  // namespace detail::io
 

@@ -298,8 +298,8 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
 }
 
 /// Adds a tensor of another file as F32, F16 or BF16, decoded row by row during write(): a whole
-/// model passes through the memory of a row. The file must stay open until write() returns. Fails
-/// on other types and on values out of F16's range.
+/// model passes through the memory of a row. The file must stay open, in this reader, until
+/// write() returns. Fails on other types and on values out of F16's range.
 inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const tensor_info& tensor,
                           ggml_type type) {
   const std::string what = "tensor " + detail::io::quoted(tensor.name);
@@ -308,17 +308,21 @@ inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const 
                        detail::io::names_of_types(&ggml_type_info::real) + " are converted to");
   }
   if (tensor.type == type) return writer.copy_tensor(tensor);
+  if (!info_of(tensor.type).decoded())
+    detail::core::fail_io(what + " has type " + std::string{info_of(tensor.type).name} +
+                          ", which is not decoded");
   const std::size_t dim_count = std::max<std::size_t>(tensor.dim_count, 1);
-  writer.add_tensor(tensor.name, type, std::span{tensor.dims}.first(dim_count),
-                    [&reader, &tensor, type, what](tensor_sink& sink) {
-                      std::vector<float> values(tensor.rows() == 0 ? 0 : tensor.cols());
-                      std::vector<std::byte> bytes;
-                      for (std::size_t r = 0; r < tensor.rows(); ++r) {
-                        reader.read_rows(tensor, {r, r + 1}, {values.data(), 1, values.size()});
-                        detail::io::write_reals(sink, type, values, bytes, what);
-                      }
-                      reader.drop(tensor);
-                    });
+  writer.add_tensor(
+      tensor.name, type, std::span{tensor.dims}.first(dim_count),
+      [&reader, tensor, factor = reader.scale_of(tensor), type, what](tensor_sink& sink) {
+        std::vector<float> values(tensor.rows() == 0 ? 0 : tensor.cols());
+        std::vector<std::byte> bytes;
+        for (std::size_t r = 0; r < tensor.rows(); ++r) {
+          info_of(tensor.type).decode(tensor.bytes.data() + r * tensor.row_bytes(), factor, values);
+          detail::io::write_reals(sink, type, values, bytes, what);
+        }
+        reader.drop(tensor);
+      });
 }
 
 }  // namespace EDGERAZOR_ABI

@@ -177,6 +177,9 @@ class block_rows {
   const format fmt = import_format(reader, tensor);
   const std::size_t rows = tensor.rows(), cols = tensor.cols();
   if (rows == 0) detail::core::fail_io(what + " has no elements");
+  if (fmt.group == 0 && cols > format::largest_group)
+    detail::core::fail_io(what + " has groups of " + std::to_string(cols) +
+                          " columns; at most 65536 are read");
   const tile_layout layout(fmt, rows, cols);
   const detail::io::block_rows source(info_of(tensor.type), tensor, reader.scale_of(tensor),
                                       layout);

@@ -2,10 +2,12 @@
 /// Metadata values as C++ values.
 #pragma once
 
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -75,7 +77,15 @@ template <gguf_scalar T>
     if (entry.element == gguf_type::boolean) return *at != std::byte{0};
   } else if constexpr (std::floating_point<T>) {
     if (entry.element == gguf_type::f32) return static_cast<T>(load<float>(at));
-    if (entry.element == gguf_type::f64) return static_cast<T>(load<double>(at));
+    if (entry.element == gguf_type::f64) {
+      const auto value = load<double>(at);
+      constexpr auto most = static_cast<double>(std::numeric_limits<T>::max());
+      if ((std::bit_cast<std::uint64_t>(value) >> 52 & 0x7ffu) != 0x7ffu &&
+          !(value >= -most && value <= most))
+        core::fail_io("key " + quoted(entry.key) + ": " + std::to_string(value) + " does not fit " +
+                      std::string{name_of(type_of<T>)});
+      return static_cast<T>(value);
+    }
   } else {
     T value{};
     if (with_integer(entry.element, at, [&](auto stored) { value = fit<T>(entry, stored); }))

@@ -82,6 +82,8 @@ struct gptq_settings {
   if (words > (std::size_t{1} << (8 * sizeof words - 5)) / 32)
     io::refuse_tensor(qweight, "fewer rows");
   std::size_t cols = words * 32 / bits;
+  if (g_idx == nullptr && packed_words(packing, bits, cols) != words)
+    io::refuse_tensor(qweight, "a multiple of " + std::to_string(bits) + " rows");
   if (g_idx != nullptr) {
     cols = g_idx->elements();
     io::require_tensor(*g_idx, {i32}, {cols});

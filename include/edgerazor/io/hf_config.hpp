@@ -203,6 +203,15 @@ inline void read_rope(const json_fields& config, const hf_architecture_row& row,
     result.rope = read_rope_parameters(full.value_or(*rope), omni, base);
     if (old_base && *old_base != result.rope.base)
       core::fail_io(config.where() + ": 'rope_theta' and 'rope_parameters' differ");
+    if (const auto scaling = config.optional_object("rope_scaling")) {
+      hf_rope old;
+      read_rope_scaling(*scaling, omni, old);
+      const hf_rope& now = result.rope;
+      if (old.scaling != now.scaling || old.factor != now.factor ||
+          old.low_frequency != now.low_frequency || old.high_frequency != now.high_frequency ||
+          old.original_context != now.original_context)
+        core::fail_io(config.where() + ": 'rope_scaling' and 'rope_parameters' differ");
+    }
     if (const auto sliding = rope->optional_object("sliding_attention"))
       result.sliding_rope = read_rope_parameters(*sliding, omni, 1e4);
   } else {

@@ -4,6 +4,7 @@
 /// layouts of safetensors_export.hpp.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -42,7 +43,12 @@ namespace detail::io {
   } else {
     scaling["low_freq_factor"] = rope.low_frequency;
     scaling["high_freq_factor"] = rope.high_frequency;
-    scaling["original_max_position_embeddings"] = static_cast<std::uint64_t>(rope.original_context);
+    const double original = rope.original_context;
+    if (original >= 0 && original <= 0x1p53 && original == std::floor(original)) {
+      scaling["original_max_position_embeddings"] = static_cast<std::uint64_t>(original);
+    } else {
+      scaling["original_max_position_embeddings"] = original;
+    }
   }
   return scaling;
 }
@@ -50,14 +56,15 @@ namespace detail::io {
 }  // namespace detail::io
 
 /// config.json of a llama, qwen2 or qwen3 whose dense weights are `dtype`: "float32", "float16" or
-/// "bfloat16". Read again it gives an equal configuration. Fails for a model that is_plain()
-/// denies, for other dtypes, and for biases that the architecture can't have.
+/// "bfloat16". Read again it gives an equal configuration, but for the name and the prefix of an
+/// architecture that has several. Fails for a model that is_plain() denies or whose sliding layers
+/// have positions of their own, for other dtypes, and for biases that the architecture can't have.
 [[nodiscard]] inline nlohmann::json hf_config_document(const hf_config& config,
                                                        std::string_view dtype) {
   using enum hf_architecture;
   const bool is_llama = config.architecture == hf_architecture::llama;
   const bool known = is_llama || config.architecture == qwen2 || config.architecture == qwen3;
-  if (!known || !config.is_plain())
+  if (!known || !config.is_plain() || config.sliding_rope)
     detail::core::fail("hf_config_document: a model of " + config.architecture_name +
                        " is not written, expected a plain llama, qwen2 or qwen3");
   if (dtype != "float32" && dtype != "float16" && dtype != "bfloat16")

@@ -28,6 +28,7 @@ struct hf_layer_quantization {
   std::string format;
   bool is_float = false;  ///< compressed-tensors: levels are floats
   std::string strategy;   ///< compressed-tensors: "group", "channel", "tensor", ...
+  std::size_t block_rows = 0, block_cols = 0;  ///< floats: of a scale; 0: not said
 };
 
 /// Settings of some layers, apart from the others'.
@@ -88,7 +89,7 @@ namespace detail::io {
                                         const hf_layer_quantization& b) {
   return a.bits == b.bits && a.group == b.group && a.symmetric == b.symmetric &&
          a.reordered == b.reordered && a.format == b.format && a.is_float == b.is_float &&
-         a.strategy == b.strategy;
+         a.strategy == b.strategy && a.block_rows == b.block_rows && a.block_cols == b.block_cols;
 }
 
 /// The settings of a module: none where a rule excludes it, else those of the rule that matches it,

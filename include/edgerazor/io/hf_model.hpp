@@ -126,6 +126,9 @@ class hf_model {
                                      safetensors_links links = safetensors_links::follow) {
     const std::filesystem::path path = folder / "config.json";
     const std::string where = printable(path.string(), longest_path);
+    for (const char* const name : {"config.json", "generation_config.json", "quantize_config.json",
+                                   "quant_config.json", "hf_quant_config.json"})
+      detail::io::check_link(folder / name, links);
     const nlohmann::json config = detail::io::read_json(path);
     hf_model model{safetensors_files::open(folder, access, links)};
     model.config_ = read_hf_config(config, where);

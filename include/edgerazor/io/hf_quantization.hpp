@@ -52,10 +52,9 @@ struct hf_quantization {
   std::vector<hf_quantization_rule> rules;
   /// Where true, layers that no rule names are not quantized (compressed-tensors).
   bool only_by_rule = false;
-  bool head = false;                           ///< lm_head is quantized too
-  std::size_t block_rows = 0, block_cols = 0;  ///< fp8: of a scale; 0: not said
-  std::string mode;                            ///< edgerazor: "w1_88a8kv8"; bitnet: "offline"
-  std::size_t axis = 1;                        ///< hqq: 1: groups lie along rows
+  bool head = false;     ///< lm_head is quantized too
+  std::string mode;      ///< edgerazor: "w1_88a8kv8"; bitnet: "offline"
+  std::size_t axis = 1;  ///< hqq: 1: groups lie along rows
 
   /// The settings of a linear layer, by its module's name ("model.layers.0.mlp.up_proj"); nothing
   /// where the configuration leaves it as it is. io_error where two rules give it different ones.
@@ -143,7 +142,8 @@ class hf_quantization_reader {
   /// -1 and null are all of a row.
   [[nodiscard]] static std::size_t optional_group(const json_fields& fields, const char* key) {
     const nlohmann::json* const value = fields.find(key);
-    if (value != nullptr && value->is_number_integer() && value->get<std::int64_t>() == -1)
+    if (value != nullptr && value->is_number_integer() && !value->is_number_unsigned() &&
+        value->get<std::int64_t>() == -1)
       return 0;
     return fields.optional_size(key, 1, 1 << 24).value_or(0);
   }
@@ -262,7 +262,7 @@ class hf_quantization_reader {
       // Other orders are undone when the weights are stored.
       const nlohmann::json* const order = weights->find("actorder");
       settings.reordered = order != nullptr && (*order == "group" || *order == true);
-      read_block(*weights, "block_structure");
+      if (settings.strategy == "block") read_block(*weights, "block_structure", settings);
       settings.format = group.optional_text("format").value_or(format);
       if (std::find(known.begin(), known.end(), settings.format) == known.end())
         core::fail_io(group.where() + ": the weights are packed as " +
@@ -315,18 +315,19 @@ class hf_quantization_reader {
   }
 
   /// Rows and columns that share a scale.
-  void read_block(const json_fields& fields, const char* key) {
+  static void read_block(const json_fields& fields, const char* key,
+                         hf_layer_quantization& settings) {
     const std::vector<std::uint64_t> block = fields.integers(key, 1, std::uint64_t{1} << 24);
     if (block.empty()) return;
     if (block.size() != 2)
       core::fail_io(fields.where() + ": " + edgerazor::quoted(key) + " has " +
                     std::to_string(block.size()) + " numbers, expected 2: rows and columns");
-    result_.block_rows = static_cast<std::size_t>(block[0]);
-    result_.block_cols = static_cast<std::size_t>(block[1]);
+    settings.block_rows = static_cast<std::size_t>(block[0]);
+    settings.block_cols = static_cast<std::size_t>(block[1]);
   }
 
   void read_fp8() {
-    read_block(fields_, "weight_block_size");
+    read_block(fields_, "weight_block_size", result_.settings);
     result_.settings.bits = 8;
     result_.settings.is_float = true;
     exclude("modules_to_not_convert", rule_kind::name);
@@ -377,12 +378,12 @@ inline std::optional<hf_layer_quantization> hf_quantization::of(std::string_view
       rules, module, only_by_rule ? std::nullopt : std::optional{settings}, where);
 }
 
-/// What a folder says, in this order: `quantization_config` of config.json (given as `config`),
-/// of its text_config; the places of EdgeRazor (Python) before it had one (`edgerazor_config`,
-/// `edgerazor_qconfig`, `quant_mode`), MLX's `quantization`; then the files quantize_config.json
-/// (GPTQ), quant_config.json (AWQ), hf_quant_config.json (ModelOpt). Method none where none of them
-/// says a thing. io_error, naming method, key or format, for what is not read. `where`: the path of
-/// config.json, for messages.
+/// What a folder says, in this order: `edgerazor_config` of config.json (given as `config`), where
+/// EdgeRazor (Python) wrote before it had another place; `quantization_config`, of its text_config
+/// too; older places of EdgeRazor (Python) (`edgerazor_qconfig`, `quant_mode`), MLX's
+/// `quantization`; then the files quantize_config.json (GPTQ), quant_config.json (AWQ),
+/// hf_quant_config.json (ModelOpt). Method none where none of them says a thing. io_error, naming
+/// method, key or format, for what is not read. `where`: the path of config.json, for messages.
 [[nodiscard]] inline hf_quantization read_hf_quantization(const nlohmann::json& config,
                                                           const std::string& where,
                                                           const std::filesystem::path& folder) {

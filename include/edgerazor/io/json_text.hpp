@@ -125,11 +125,16 @@ class json_check : public json_events {
 /// The document of a file, of at most `most_bytes`. io_error with the file's name otherwise.
 [[nodiscard]] inline nlohmann::json read_json(const std::filesystem::path& path,
                                               std::size_t most_bytes = std::size_t{1} << 26) {
-  const mapped_file file = mapped_file::open(path, file_access::read);
   const std::string name = printable(path.string(), longest_path) + ": ";
-  if (file.bytes().size() > most_bytes)
-    core::fail_io(name + "it has " + core::size_text(file.bytes().size()) +
-                  " bytes, expected at most " + core::size_text(most_bytes));
+  const auto check = [&](std::uintmax_t size) {
+    if (size > most_bytes)
+      core::fail_io(name + "it has " + std::to_string(size) + " bytes, expected at most " +
+                    core::size_text(most_bytes));
+  };
+  std::error_code code;
+  if (const std::uintmax_t size = std::filesystem::file_size(path, code); !code) check(size);
+  const mapped_file file = mapped_file::open(path, file_access::read);
+  check(file.bytes().size());
   std::string error;
   std::optional<nlohmann::json> document = try_parse_json(
       {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, error);

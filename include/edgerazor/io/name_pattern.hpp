@@ -201,6 +201,7 @@ class name_pattern {
         if (take('\\')) {
           std::bitset<256> escaped;
           if (!escape(escaped)) return false;
+          if (has('-') && at + 1 < text.size() && text[at + 1] != ']') return false;  // a range
           set |= escaped;
           continue;
         }

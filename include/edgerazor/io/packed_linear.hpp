@@ -20,6 +20,7 @@
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/core/extent.hpp>
 #include <edgerazor/core/printable.hpp>
+#include <edgerazor/core/storage.hpp>
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/matrix/any_matrix.hpp>
 #include <edgerazor/matrix/codec.hpp>
@@ -77,7 +78,7 @@ class packed_linear {
   /// of decode_rows(). io_error where exact_format() is none (decode, and quantize what you get),
   /// and where a code is none of the layout's, naming row and column. `memory`: see byte_storage.
   [[nodiscard]] any_matrix import_matrix(std::pmr::memory_resource* memory = nullptr) const {
-    if (!exact_)
+    if (!*exact_)
       detail::core::fail_io(edgerazor::quoted(name_) + " (" + layout_ +
                             ") can't be copied exactly: " + why_);
     return calls_.import(memory);
@@ -97,8 +98,8 @@ class packed_linear {
 
  private:
   std::string name_, layout_;
-  std::size_t rows_ = 0, cols_ = 0;
-  std::optional<matrix_format> exact_;
+  detail::core::moved_along<std::size_t> rows_, cols_;
+  detail::core::moved_along<std::optional<matrix_format>> exact_;
   std::string why_;
   functions calls_;
 };
@@ -131,7 +132,7 @@ struct coded_weights {
   /// one is none.
   std::function<void(row_range rows, std::uint8_t* codes)> read_codes;
 
-  [[nodiscard]] std::size_t groups() const noexcept { return (cols + group - 1) / group; }
+  [[nodiscard]] std::size_t groups() const noexcept { return cols / group + (cols % group != 0); }
 };
 
 /// Columns in the order of their groups, which keeps the columns of a group in order; nothing where
@@ -299,6 +300,7 @@ inline void unite_groups(coded_weights& w) {
     return true;
   };
   for (std::size_t groups = w.groups(); groups > 1; groups = w.groups()) {
+    if (std::min(2 * w.group, w.cols) > format::largest_group) return;
     if (!equal_pairs(w.scales, groups) || !equal_pairs(w.zeros, groups)) return;
     for (std::vector<float>* const numbers : {&w.scales, &w.zeros}) {
       std::size_t to = 0;

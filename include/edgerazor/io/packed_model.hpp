@@ -209,7 +209,8 @@ inline any_matrix validated(any_matrix matrix, const std::string& what,
 
 /// A plain tensor as a matrix of tensor.rows() x tensor.cols(): F32, F16 and BF16 in the file's
 /// memory, other types decoded to an owned f32. io_error where it is empty or of a type that is not
-/// decoded, or, unless it is real and trusted, where a value is NaN or infinite.
+/// decoded, or, unless it is real, in the file's memory, and trusted, where a value is NaN or
+/// infinite.
 [[nodiscard]] inline any_matrix load_matrix(const gguf_reader& reader, const tensor_info& tensor,
                                             const load_options& options = {}) {
   if (tensor.rows() == 0)

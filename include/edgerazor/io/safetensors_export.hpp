@@ -180,6 +180,9 @@ inline void add_edgerazor(safetensors_writer& writer, std::string_view module,
   const detail::io::export_subject subject(matrix, module, "fake-quantized BF16");
   subject.require_levels();
   const std::size_t group = std::min(matrix.group_cols(), matrix.cols());
+  if (matrix.cols() % group != 0)
+    subject.refuse("its " + std::to_string(matrix.cols()) +
+                   " columns are no multiple of its groups of " + std::to_string(group));
   detail::io::level_rows rows(matrix);
   std::vector<float> numbers(group);
   for (std::size_t r = 0; r < matrix.rows(); ++r) {

@@ -394,7 +394,9 @@ class safetensors_reader {
     return contents_->metadata;
   }
   /// Tells the system that a tensor's pages are not needed soon. Its bytes stay readable.
-  void drop(const safetensors_tensor& tensor) const noexcept { file_.drop(tensor.bytes); }
+  void drop(const safetensors_tensor& tensor) const noexcept {
+    if (file_.holds(tensor.bytes)) file_.drop(tensor.bytes);
+  }
 
  private:
   safetensors_reader() = default;

@@ -162,6 +162,7 @@ class top_k_writer {
   /// At once, so that what was added is there when the process ends. After a failure nothing more:
   /// nobody could read what stands behind a part of a sequence.
   void write(std::span<const std::byte> bytes) {
+    if (stream_ == nullptr) detail::core::fail("top_k_writer: it was moved from");
     if (failure_ == 0 &&
         (std::fwrite(bytes.data(), 1, bytes.size(), stream_.get()) != bytes.size() ||
          std::fflush(stream_.get()) != 0))

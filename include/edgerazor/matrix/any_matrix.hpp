@@ -15,6 +15,7 @@
 /// with zeros in between.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
@@ -136,6 +137,14 @@ class any_matrix {
       std::optional<mixed_matrix> mixed =
           mixed_matrix::try_from_bytes(fmt.first, fmt.second, rows, cols, bytes, error);
       if (!mixed) return std::nullopt;
+      const rows_modulo map{fmt.map.n, fmt.map.below};
+      for (const mixed_matrix::segment& part : mixed->segments()) {
+        const auto other = [&](std::uint32_t row) { return map.row_is_high(row) != part.high; };
+        if (fmt.map.n == 0 || std::none_of(part.rows.begin(), part.rows.end(), other)) continue;
+        error = "mixed matrix " + fmt.name() + " of " + detail::core::shape_text(rows, cols) +
+                ": its rows are not those of its name";
+        return std::nullopt;
+      }
       *result.content_ = std::move(*mixed);
     }
     return result;

@@ -45,10 +45,10 @@ class kv_cache {
     (void)size_product("kv_cache", kv_heads, layout_->bytes());
     values_ = byte_storage(value_bytes, memory);  // first: what is too large fails at once
     value_scales_ = byte_storage(scale_bytes, memory);
-    for (std::size_t h = 0; h < kv_heads; ++h) keys_.emplace_back(*layout_, memory);
+    for (std::size_t h = 0; h < kv_heads; ++h) keys_->emplace_back(*layout_, memory);
   }
 
-  [[nodiscard]] std::size_t kv_heads() const noexcept { return keys_.size(); }
+  [[nodiscard]] std::size_t kv_heads() const noexcept { return keys_->size(); }
   [[nodiscard]] std::size_t head_size() const noexcept { return layout_->cols(); }
   [[nodiscard]] std::size_t max_positions() const noexcept { return layout_->rows(); }
   [[nodiscard]] std::size_t groups() const noexcept { return layout_->groups(); }
@@ -57,7 +57,7 @@ class kv_cache {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// Bytes that a full cache takes.
   [[nodiscard]] std::size_t bytes() const noexcept {
-    return keys_.size() * layout_->bytes() + values_.size() + value_scales_.size();
+    return keys_->size() * layout_->bytes() + values_.size() + value_scales_.size();
   }
 
   /// Forgets the positions from `size` on (0: all of them).
@@ -69,7 +69,7 @@ class kv_cache {
   void append(std::span<const float> keys, std::span<const float> values);
 
   /// A head's keys: rows are positions, of which `size()` are in use.
-  [[nodiscard]] packed_view keys(std::size_t head) const { return keys_[head].view(); }
+  [[nodiscard]] packed_view keys(std::size_t head) const { return (*keys_)[head].view(); }
   /// A head's values: `size()` rows of `head_size()` levels.
   [[nodiscard]] const std::int8_t* values(std::size_t head) const noexcept {
     return reinterpret_cast<const std::int8_t*>(values_.data()) +
@@ -91,7 +91,7 @@ class kv_cache {
 
   detail::core::moved_along<tile_layout> layout_;  ///< of one head's keys
   detail::matrix::row_codes key_row_{tile_layout({code_type::int8, 0}, 1, 1)};
-  detail::core::buffer<packed_storage> keys_;
+  detail::core::moved_along<detail::core::buffer<packed_storage>> keys_;
   byte_storage values_, value_scales_;
   detail::core::moved_along<std::size_t> size_;
 };

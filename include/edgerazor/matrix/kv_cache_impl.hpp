@@ -25,7 +25,7 @@ inline float cache_scale(std::span<const float> group) noexcept {
 }  // namespace detail::matrix
 
 EDGERAZOR_FUNCTION void kv_cache::append_key(std::size_t h, std::span<const float> key) noexcept {
-  std::byte* matrix = keys_[h].data();
+  std::byte* matrix = (*keys_)[h].data();
   for (std::size_t g = 0; g < groups(); ++g) {
     const std::span<const float> group = group_of(key, g);
     const float scale = detail::matrix::cache_scale(group);

@@ -84,6 +84,14 @@ class matrix_sum {
   /// neither packed nor dense.
   EDGERAZOR_FUNCTION void precede(const stage& first);
 
+  /// The same stages over other matrices of the same shapes, one a part, with no map of rows.
+  [[nodiscard]] matrix_sum with_matrices(std::span<const matrix_part> matrices) const {
+    matrix_sum result = *this;
+    for (std::size_t i = 0; i < parts_.size(); ++i)
+      result.parts_[i] = {matrices[i], parts_[i].input, {}};
+    return result;
+  }
+
   /// What a stage has in a file.
   [[nodiscard]] static std::span<const std::byte> bytes_of(const stage& s) noexcept {
     if (s.kind == input_stage::projected) return s.matrix.bytes();

@@ -139,10 +139,12 @@ EDGERAZOR_FUNCTION void matrix_sum::precede(const stage& first) {
     detail::core::fail(detail::matrix::word_of(first.kind) + ": more than " +
                        std::to_string(matrix_format::most) + " input stages");
   }
+  stage own = first;  // which may be one of these
+  own.from = 0;
   for (stage& s : stages_) ++s.from;
   for (part& p : parts_) ++p.input;
-  stages_.insert(stages_.begin(), first);
-  if (first.kind == input_stage::projected) cols_ = first.matrix.cols();
+  stages_.insert(stages_.begin(), own);
+  if (own.kind == input_stage::projected) cols_ = own.matrix.cols();
 }
 
 EDGERAZOR_FUNCTION matrix_part low_rank::only_part(const matrix_sum& v) {

@@ -62,7 +62,7 @@ class mixed_matrix {
     storage_ = byte_storage(size, memory);
     *bytes_ = {storage_.data(), size};
     std::memcpy(storage_.data(), header.data(), header.size());
-    for (const segment& part : segments_)
+    for (const segment& part : *segments_)
       detail::matrix::clear_tiles(part.layout, storage_.data() + part.offset);
   }
   /// A mixed matrix in memory someone else owns. Fails where the bytes are not one of these formats
@@ -102,7 +102,7 @@ class mixed_matrix {
     return high_.group == 0 ? *cols_ : high_.group;
   }
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
-  [[nodiscard]] std::span<const segment> segments() const noexcept { return segments_; }
+  [[nodiscard]] std::span<const segment> segments() const noexcept { return *segments_; }
   [[nodiscard]] packed_view view(const segment& part) const {
     return {part.layout, bytes_->subspan(part.offset, part.layout.bytes())};
   }
@@ -204,8 +204,16 @@ class mixed_matrix {
       const auto is_high = [bitmap](std::size_t r) {
         return (bitmap[r / 8] >> (r % 8) & std::byte{1}) != std::byte{0};
       };
-      std::size_t high_rows = 0;
-      for (std::size_t r = 0; r < rows_; ++r) high_rows += is_high(r) ? 1 : 0;
+      const std::byte* before = bitmap - (i == 0 ? 0 : bitmap_bytes());
+      const auto was_high = [before](std::size_t r) {
+        return (before[r / 8] >> (r % 8) & std::byte{1}) != std::byte{0};
+      };
+      std::size_t high_rows = 0, changed = 0;  // rows of another precision than in the run before
+      for (std::size_t r = 0; r < rows_; ++r) {
+        high_rows += is_high(r) ? 1 : 0;
+        changed += i == 0 || is_high(r) != was_high(r) ? 1 : 0;
+      }
+      if (changed == 0) return refuse("two runs of its groups that follow each other are one");
       for (const bool high : {true, false}) {
         segment part{high, col_begin, offset, {}, {}};
         const std::size_t count = high ? high_rows : rows_ - high_rows;
@@ -220,7 +228,7 @@ class mixed_matrix {
         for (std::size_t r = 0; r < rows_; ++r) {
           if (is_high(r) == high) part.rows.push_back(static_cast<std::uint32_t>(r));
         }
-        segments_.push_back(std::move(part));
+        segments_->push_back(std::move(part));
       }
     }
     return offset;
@@ -230,7 +238,7 @@ class mixed_matrix {
   detail::core::moved_along<std::size_t> rows_, cols_;
   byte_storage storage_;  ///< empty where the bytes are someone else's
   detail::core::moved_along<std::span<const std::byte>> bytes_;
-  detail::core::buffer<segment> segments_;
+  detail::core::moved_along<detail::core::buffer<segment>> segments_;
 };
 
 }  // namespace EDGERAZOR_ABI

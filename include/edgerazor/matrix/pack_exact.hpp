@@ -39,10 +39,11 @@ struct exact_scale {
                                                               std::uint8_t* codes) noexcept;
 }  // namespace detail::matrix
 
-/// Packs a fake-quantized matrix without loss: `dequantize` gives every element back, bit for bit.
-/// Fails, naming the first element that fits no grid of its group, where that can't be (a scale
-/// that the policy's scale type can't hold included). Which of two grids that both explain a group
-/// is taken (levels 2, 4, 6 or 1, 2, 3) is not defined; the values are.
+/// Packs a fake-quantized matrix without loss: `dequantize` gives every element back, bit for bit,
+/// but for -0, which comes back as 0. Fails, naming the first element that fits no grid of its
+/// group, where that can't be (a scale that the policy's scale type can't hold included). Which of
+/// two grids that both explain a group is taken (levels 2, 4, 6 or 1, 2, 3) is not defined; the
+/// values are.
 template <quantizer Policy, class Codec = default_codec<Policy>, real_element T>
 [[nodiscard]] packed_matrix<Policy, Codec> pack_exact(matrix_view<T> values) {
   packed_matrix<Policy, Codec> result(values.rows, values.cols);

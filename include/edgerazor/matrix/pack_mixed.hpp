@@ -41,7 +41,7 @@ void require_levels(const Policy&, const format& fmt) {
 template <real_element T, class Visit>
 void mixed_matrix::for_each_selection(std::size_t first_row, const matrix_view<const T>& weights,
                                       Visit&& visit) const {
-  for (const segment& part : segments_) {
+  for (const segment& part : *segments_) {
     const auto begin = std::lower_bound(part.rows.begin(), part.rows.end(), first_row);
     const auto end = std::lower_bound(begin, part.rows.end(), first_row + weights.rows);
     if (begin == end) continue;

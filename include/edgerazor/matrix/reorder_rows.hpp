@@ -106,23 +106,13 @@ template <class Reorder>
 [[nodiscard]] any_matrix reordered_sum(const matrix_sum& sum, const Reorder& reorder,
                                        std::pmr::memory_resource* memory) {
   std::vector<any_matrix> matrices;
-  matrices.reserve(sum.parts().size());
-  matrix_sum result;
+  matrices.reserve(sum.parts().size());  // they are referred to
+  std::vector<matrix_part> list;
   for (const matrix_sum::part& part : sum.parts()) {
     matrices.push_back(reorder(part.matrix));
-    matrix_sum one = matrices.back();
-    for (std::size_t input = part.input; input != 0; input = sum.stages()[input - 1].from) {
-      matrix_sum::stage stage = sum.stages()[input - 1];
-      stage.from = 0;
-      one.precede(stage);
-    }
-    if (matrices.size() == 1) {
-      result = std::move(one);
-    } else {
-      result.append(one);
-    }
+    list.push_back(matrices.back().part());
   }
-  return any_matrix::joined(result, memory);
+  return any_matrix::joined(sum.with_matrices(list), memory);
 }
 
 [[nodiscard]] inline any_matrix reordered_part(const matrix_part& part,

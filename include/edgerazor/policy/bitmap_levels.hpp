@@ -26,6 +26,7 @@
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
 #include <edgerazor/policy/levels.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -53,7 +54,8 @@ inline void bitmap_codes(std::span<const float> weights, std::span<const float> 
                          std::span<std::uint8_t> codes) {
   detail::policy::check_sizes("bitmap_codes", weights.size(), relaxed.size(), codes.size());
   for (std::size_t i = 0; i < codes.size(); ++i)
-    codes[i] = bitmap_code(sign_level(weights[i]) > 0, relaxed[i] >= 0.5f);
+    codes[i] = bitmap_code(detail::policy::is_nan(weights[i]) || sign_level(weights[i]) > 0,
+                           relaxed[i] >= 0.5f);
 }
 
 /// The gradient of each level of a group, dl_k = sum of the gradients of the weights with code k,

@@ -32,14 +32,20 @@ inline constexpr float largest_finite = std::is_same_v<U, float16>    ? 65504.0f
                                         : std::is_same_v<U, bfloat16> ? 0x1.fep127f
                                                                       : 0x1.fffffep127f;
 
+/// Groups that a policy quantizes, asked about in order.
+struct every_group {
+  constexpr bool operator()() const noexcept { return true; }
+};
+
 /// Fails where a group's values, the largest level times the scale, leave the range of U, or a
 /// rounded scale that of its type. Scales are of the size of the weights, and the sum of
 /// 2^40 weights below 2^80 is finite, so only larger weights need the check (from 2^6 on where
-/// float16 is one of the types). No scale is smaller than that of a zero, which shows the policy's
-/// parameters: an epsilon or a factor that is NaN, infinite or too large.
-template <quantizer Q, real_element U, class Grouping, real_element T>
+/// float16 is one of the types), and those whose largest alone has a scale out of range: a factor
+/// is the policy's. No scale is smaller than that of a zero, which shows an epsilon or a factor
+/// that is NaN, infinite or too large.
+template <quantizer Q, real_element U, class Grouping, real_element T, class Chosen = every_group>
 void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float largest,
-                  const Q& policy) {
+                  const Q& policy, Chosen chosen = {}) {
   constexpr bool narrow = std::is_same_v<U, float16> || (requires {
                             Q::rounds_scale;
                           } && std::is_same_v<typename Q::scale_type, float16>);
@@ -49,8 +55,10 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
     core::fail("fake_quantize: the policy gives a zero the scale " + std::to_string(least) +
                ", expected a finite one of at least 0 within the output's range");
   }
-  if (largest < (narrow ? 0x1p6f : 0x1p80f)) return;
+  const float most = value_scale<Q>(scale_of(policy, {&largest, 1}));
+  if (largest < (narrow ? 0x1p6f : 0x1p80f) && most * top_level <= largest_finite<U>) return;
   visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
+    if (!chosen()) return;
     if (value_scale<Q>(scale_of(policy, values)) * top_level <= largest_finite<U>) return;
     core::fail("fake_quantize: the scale of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
@@ -66,18 +74,20 @@ void check_shapes(const matrix_view<T>& in, const matrix_view<U>& out, const cha
 }
 
 /// The same of groups with zeros: the values are those of codes from 0 to the largest.
-template <zero_quantizer Q, real_element U, class Grouping, real_element T>
+template <zero_quantizer Q, real_element U, class Grouping, real_element T,
+          class Chosen = every_group>
 void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float,
-                  const Q& policy) {
+                  const Q& policy, Chosen chosen = {}) {
   constexpr float top = static_cast<float>((1 << Q::bits) - 1);
   visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
+    if (!chosen()) return;
     const group_fit fit = stored_fit<Q>(fit_of(policy, values));
     const float ends[] = {value_of<Q::zero>(0, fit.scale, fit.zero),
                           value_of<Q::zero>(top, fit.scale, fit.zero)};
     // A comparison with NaN is false.
-    if (is_finite(fit.scale) && is_finite(fit.zero) && ends[0] >= -largest_finite<U> &&
-        ends[0] <= largest_finite<U> && ends[1] >= -largest_finite<U> &&
-        ends[1] <= largest_finite<U>)
+    if (is_finite(fit.scale) && fit.scale >= 0 && is_finite(fit.zero) &&
+        ends[0] >= -largest_finite<U> && ends[0] <= largest_finite<U> &&
+        ends[1] >= -largest_finite<U> && ends[1] <= largest_finite<U>)
       return;
     core::fail("fake_quantize: the scale or zero of the group at row " + std::to_string(place.row) +
                ", column " + std::to_string(place.col) + " is out of the output's range");
@@ -85,10 +95,12 @@ void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range 
 }
 
 /// The same of groups with levels of their own.
-template <table_quantizer Q, real_element U, class Grouping, real_element T>
+template <table_quantizer Q, real_element U, class Grouping, real_element T,
+          class Chosen = every_group>
 void check_scales(const Grouping& grouping, const matrix_view<T>& in, row_range rows, float,
-                  const Q& policy) {
+                  const Q& policy, Chosen chosen = {}) {
   visit_groups(grouping, in, rows, [&](const group_place& place, std::span<const float> values) {
+    if (!chosen()) return;
     const table_fit fit = fit_of(policy, values);
     const float scale = value_scale<Q>(fit.scale);
     const int top = std::max(fit.levels.back(), static_cast<std::int8_t>(-fit.levels.front()));

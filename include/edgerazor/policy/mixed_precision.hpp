@@ -47,10 +47,11 @@ void fake_quantize_mixed(matrix_view<T> in, matrix_view<U> out, std::span<const 
   const column_group group = policy::groups_of<High>(options);
   policy::check_mask(group, in, mask, "fake_quantize_mixed");
   const float largest = policy::check_finite(in, rows);
-  policy::check_scales<High, U>(group, in, rows, largest, high);
-  policy::check_scales<Low, U>(group, in, rows, largest, low);
-
   const std::uint8_t* next = mask.data() + rows.begin * groups_per_row(group, in.cols);
+  policy::check_scales<High, U>(group, in, rows, largest, high,
+                                [at = next]() mutable { return *at++ != 0; });
+  policy::check_scales<Low, U>(group, in, rows, largest, low,
+                               [at = next]() mutable { return *at++ == 0; });
   policy::visit_groups(
       group, in, rows, [&](const policy::group_place& place, std::span<const float> values) {
         U* to = out.data + place.row * out.stride + place.col;

@@ -31,6 +31,7 @@
 #include <edgerazor/core/views.hpp>
 #include <edgerazor/policy/granularity.hpp>
 #include <edgerazor/policy/groups.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 #include <edgerazor/policy/quantizer.hpp>
 
 namespace edgerazor {
@@ -92,9 +93,10 @@ void mark_rows(const Map& map, const matrix_view<const float>& weights, std::siz
                 std::uint8_t{map.row_is_high(r)});
 }
 
-/// Sample variance (n - 1 in the denominator) of one group, in double; 0 for a single element.
+/// Sample variance (n - 1 in the denominator) of one group, in double; 0 for a single element. Not
+/// finite where an element isn't.
 inline double variance(std::span<const float> group) noexcept {
-  if (group.size() < 2) return 0;
+  if (group.size() < 2) return group.empty() || is_finite(group[0]) ? 0.0 : HUGE_VAL;
   const double count = static_cast<double>(group.size());
   double sum = 0, squares = 0;
   for (const float x : group) sum += x;
@@ -250,6 +252,7 @@ void fill_mask(const matrix_view<T>& in, const Map& map, column_group group,
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
     map(matrix_view<const float>{in.data, in.rows, in.cols, in.stride}, group.columns, high);
   } else if constexpr (Map::reads_values) {
+    if (in.data == nullptr && !high.empty()) core::fail("precision map: a view without data");
     core::buffer<float> values;
     const std::span<const float> all = group_values(in, whole(in), values);
     map(matrix_view<const float>{all.data(), in.rows, in.cols}, group.columns, high);

@@ -103,6 +103,10 @@ inline constexpr std::array<std::string_view, 6> recipe_names{
                                                        const recipe_options& options = {}) {
   if (options.group.columns == 0 || options.kv_group.columns == 0)
     detail::core::fail("recipe: groups of 0 columns");
+  if (options.group.columns % 4 != 0 || options.group.columns > 65536) {
+    detail::core::fail("recipe: groups of " + std::to_string(options.group.columns) +
+                       " columns, expected a multiple of 4 of at most 65536");
+  }
   if (options.ternary != "ternary2" && options.ternary != "ternary3" &&
       options.ternary != "ternary5") {
     detail::core::fail("recipe: ternary storage \"" + options.ternary +

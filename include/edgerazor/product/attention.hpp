@@ -30,7 +30,7 @@ EDGERAZOR_FUNCTION void attention_scores(const kv_cache& cache, std::size_t head
                                          const kernel_options& options = {});
 
 struct softmax_options {
-  float scale = 1.0f;
+  float scale = 1.0f;                         ///< above 0
   const edgerazor::kernel* kernel = nullptr;  ///< null: the fastest
 };
 

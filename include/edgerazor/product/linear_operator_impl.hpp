@@ -197,7 +197,7 @@ struct input_maker {
     }
   }
   /// Items [first, last), each of a kind that is made token by token.
-  void fill_all(std::size_t first, std::size_t last) const noexcept {
+  void fill_all(std::size_t first, std::size_t last) const {
     constexpr std::size_t min_elements = 16 * 1024;  // of a grain: some microseconds
     const auto fill_tokens = [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = first; i < last; ++i) fill(i, begin, end);
@@ -211,7 +211,7 @@ struct input_maker {
     });
   }
   /// V x of item i: a product, whose rows threads share even for one token.
-  void project(std::size_t i) const noexcept {
+  void project(std::size_t i) const {
     const input_item& item = items[i];
     if (item.same != i) return;
     const prepared_input made{x, options.quantized, items, bytes};
@@ -230,7 +230,7 @@ struct input_maker {
     options.executor(grains.count(),
                      [&](std::size_t grain) noexcept { grains.visit(grain, all, multiply_some); });
   }
-  void make() const noexcept {
+  void make() const {
     for (std::size_t i = 0; i < items.size();) {
       const std::size_t first = i;
       while (i < items.size() && items[i].type != input_item::kind::projected) ++i;

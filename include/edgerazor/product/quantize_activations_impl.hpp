@@ -86,7 +86,7 @@ inline void quantize_tokens(const matrix_view<const float>& x, std::size_t begin
       out.scales(t)[g] = fit.scale;
       out.sums(t)[g] = values.quantize(row + first, count, fit, out.codes(t) + first);
     }
-    if (x.rows > out.table_tokens()) continue;
+    if (t >= out.table_tokens()) continue;  // a view of the first few has them
     std::uint8_t* table = out.table(t);
     for (std::size_t first = 0; first < x.cols; first += out.group_cols) {
       const std::size_t count = std::min(out.group_cols, x.cols - first),

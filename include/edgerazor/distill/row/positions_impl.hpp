@@ -18,12 +18,14 @@ namespace detail::row {
 
 /// Columns [first, first + count) of the group's mean, continued by 0 to whole vectors.
 inline void mean_block(const row_group& group, std::size_t first, std::size_t count,
-                       const loops& by, double (&out)[block_cols]) noexcept {
+                       const loops& by, bool clamps, double (&out)[block_cols]) noexcept {
   std::fill(out, out + block_cols, 0.0);
   for (std::size_t g = 0; g < group.count; ++g) {
     double buffer[block_cols];
     const double* x = group[g].block(first, count, by.lanes, buffer, 0.0);
-    for (std::size_t i = 0; i < count; ++i) out[i] += x[i];
+    // An entry below 0 must not hide in a mean.
+    for (std::size_t i = 0; i < count; ++i)
+      out[i] += !clamps && x[i] < 0 ? std::numeric_limits<double>::quiet_NaN() : x[i];
   }
   const auto rows = static_cast<double>(group.count);
   for (std::size_t i = 0; group.count != 1 && i < count; ++i) out[i] /= rows;
@@ -42,7 +44,7 @@ EDGERAZOR_FUNCTION double attention_entropy(const row_group& teacher, bool parit
   double sum = 0;
   for_each_block(width, [&](std::size_t first, std::size_t count) {
     double p[block_cols];
-    mean_block(teacher, first, count, by, p);
+    mean_block(teacher, first, count, by, false, p);
     sum += by.entropy(p, whole_vectors(count, by));
   });
   return sum;
@@ -56,7 +58,7 @@ EDGERAZOR_FUNCTION kl_divergences attention_row(const input_row& student, const 
   for_each_block(student.size, [&](std::size_t first, std::size_t count) {
     double buffer[block_cols], of_teacher[block_cols], slopes[block_cols];
     const double* of_student = student.block(first, count, by.lanes, buffer, 0.0);
-    mean_block(teacher, first, count, by, of_teacher);
+    mean_block(teacher, first, count, by, parity, of_teacher);
     const kl_divergences part =
         by.compare_probabilities(of_student, of_teacher, whole_vectors(count, by), blend,
                                  parity ? parity_epsilon : 0.0, out ? slopes : nullptr);

@@ -31,4 +31,4 @@ inline constexpr functions table{
     .sparse_sums = &sparse_sums,
     .sparse_panel = &sparse_panel,
 };
-static_assert(is_complete(table));
+EDGERAZOR_ASSERT_OF_ADDRESSES(is_complete(table));

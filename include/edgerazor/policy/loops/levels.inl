@@ -120,8 +120,10 @@ EDGERAZOR_ISA inline std::size_t exact_codes(level_range levels, float scale, in
       high{static_cast<float>(levels.high)};
   const words from_low{-rounding_bits - levels.low}, zero{rounding_bits},
       add{levels.low + zero_code}, odd{levels.step - 1};
+  // The remainder is a mask of bits where the step is a power of two.
+  const bool masks = (levels.step & (levels.step - 1)) == 0;
   std::size_t done = 0;
-  for (; done + block_size <= count; done += block_size) {
+  for (; masks && done + block_size <= count; done += block_size) {
     const block from(values + done);
     words found[parts];
     bool exact = true;
@@ -129,7 +131,7 @@ EDGERAZOR_ISA inline std::size_t exact_codes(level_range levels, float scale, in
     for (std::size_t j = 0; j < parts; ++j) {
       const words bits = rounded_bits(quotient(from.part[j], scales), low, high);
       exact = exact && !any(!(to_float(bits - zero) * scales == from.part[j]));
-      const words level = bits + from_low;  // from the lowest on: even where two apart
+      const words level = bits + from_low;  // from the lowest on: whole steps
       exact = exact && !any_negative(words{0} - (level & odd));
       found[j] = level + add;
     }
