@@ -13,6 +13,7 @@
 
 #include "support/central_difference.hpp"
 #include "support/golden.hpp"
+#include "support/row_views.hpp"
 #include <edgerazor/distill/attention_loss.hpp>
 
 namespace er = edgerazor;
@@ -274,12 +275,7 @@ TEST_CASE("attention_kl: heads and shapes that don't fit are refused") {
 TEST_CASE(
     "attention_kl: an upstream of 0 leaves the value alone where the gradient is the student's "
     "memory") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const std::vector<float> maps{.1f, .2f, .7f, .5f, .2f, .3f}, others{.3f, .3f, .4f, .2f, .2f, .6f};
   const std::array<float, 2> upstream{0, 1};
   const er::token_batch batch{.how = er::reduction::none, .token_upstream = upstream};
@@ -297,9 +293,7 @@ TEST_CASE(
 }
 
 TEST_CASE("attention_kl: an entry below 0 is NaN in a group of heads too") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view;
   const std::vector<float> student{.2f, .3f, .5f}, teacher{-.2f, .5f, .7f, .4f, .3f, .3f};
   CHECK(std::isnan(er::attention_kl{}(view(student, 1),
                                       er::head_view<const float>{view(teacher, 2), 2},
@@ -308,12 +302,7 @@ TEST_CASE("attention_kl: an entry below 0 is NaN in a group of heads too") {
 }
 
 TEST_CASE("attention_kl: a gradient too small for a double is 0, not what was there") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const std::vector<float> s{.2f, .8f, .5f, .5f}, t{.4f, .6f, .1f, .9f};
   std::vector<float> g(4, 7);
   er::attention_kl{}(er::head_view<const float>{view(s, 2), 2},

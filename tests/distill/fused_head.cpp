@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/row_views.hpp"
 #include <edgerazor/distill/cross_entropy.hpp>
 #include <edgerazor/distill/fused_head.hpp>
 #include <edgerazor/distill/generalized_js.hpp>
@@ -225,12 +226,7 @@ TEST_CASE("fused_head: weights and sizes without meaning are refused") {
 }
 
 TEST_CASE("fused_head: a teacher that holds NaN gives NaN, as whole rows do") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const float not_a_number = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> hidden{1, 2, 3, 4}, teacher{1, 1, not_a_number, 2}, w{1, 0, 0, 1, 1, 1};
   std::vector<float> gradient(4, 7);
@@ -246,12 +242,7 @@ TEST_CASE("fused_head: a teacher that holds NaN gives NaN, as whole rows do") {
 }
 
 TEST_CASE("fused_head, pieces: parameters without meaning are refused before anything is written") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const float not_a_number = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> hidden{1, 2, 3, 4}, teacher{1, 1, 0, 2}, w{1, 0, 0, 1, 1, 1};
   const auto refused = [&](const auto& of) {

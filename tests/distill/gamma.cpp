@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "support/golden.hpp"
+#include "support/row_views.hpp"
 #include <edgerazor/distill/gamma.hpp>
 #include <edgerazor/distill/kl.hpp>
 
@@ -148,9 +149,7 @@ TEST_CASE("what has no token: gamma is that of entropy 0, of probability 0, or 0
 }
 
 TEST_CASE("entropy_aware_kl: any confidence_k of at least 2") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view;
   const std::vector<float> s{1, 2, 3};
   CHECK_NOTHROW(er::entropy_aware_kl{.confidence_k = std::numeric_limits<std::size_t>::max()}(
       view(s, 1), view(s, 1), er::token_batch{}));

@@ -14,6 +14,7 @@
 
 #include "support/central_difference.hpp"
 #include "support/golden.hpp"
+#include "support/row_views.hpp"
 #include <edgerazor/distill/hidden_loss.hpp>
 
 namespace er = edgerazor;
@@ -285,12 +286,7 @@ TEST_CASE("hidden losses: shapes that don't fit are refused") {
 TEST_CASE(
     "hidden losses: an upstream of 0 leaves the value alone where the gradient is the student's "
     "memory") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const std::vector<float> student{1, 2, 3, 0, 1, 5}, teacher{3, 1, 0, 2, 2, 1};
   const std::array<float, 2> upstream{0, 1};
   const er::token_batch batch{.how = er::reduction::none, .token_upstream = upstream};

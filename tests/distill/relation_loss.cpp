@@ -12,6 +12,7 @@
 
 #include "support/central_difference.hpp"
 #include "support/golden.hpp"
+#include "support/row_views.hpp"
 #include <edgerazor/distill/attention_loss.hpp>
 #include <edgerazor/distill/layer_selection.hpp>
 #include <edgerazor/distill/relation_loss.hpp>
@@ -285,12 +286,7 @@ TEST_CASE("relation_kl: heads, shapes and workspaces that don't fit are refused"
 }
 
 TEST_CASE("key_value_relation_kl: nothing is written where the values don't fit") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const std::vector<float> keys{1, 2, 3, 4}, values{1, 2, 3, 4, 5, 6};
   std::vector<float> to_keys(4, 7), to_values(6, 7), each(2, 7);
   std::vector<double> room(er::relation_kl::workspace_size(2, 2, 2));  // of keys

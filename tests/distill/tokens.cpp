@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/row_views.hpp"
 #include <edgerazor/distill/cross_entropy.hpp>
 #include <edgerazor/distill/kl.hpp>
 #include <edgerazor/distill/router_z.hpp>
@@ -261,12 +262,7 @@ TEST_CASE("tokens: what has weight 0, or upstream 0, has gradient 0 whatever its
 
 TEST_CASE(
     "tokens: an upstream of 0 leaves the value alone where the gradient is the student's memory") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   const std::vector<float> student{1, 2, 3, 0, 1, 5}, teacher{3, 1, 0, 2, 2, 1};
   const std::array<int, 2> labels{0, 1};
   const std::array<float, 2> upstream{0, 1};
@@ -293,9 +289,7 @@ TEST_CASE(
 }
 
 TEST_CASE("tokens: samples 0 apart are one sample again") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view;
   const std::vector<float> student(12, 1), twice{1, 2, 3, 4, 6, 6, 1, 2, 3, 4, 6, 6};
   std::vector<float> once{1,  2, 3, 4, 6, 6,
                           99, 0, 0, 0, 0, 0};  // what follows is not the teacher's
@@ -307,9 +301,7 @@ TEST_CASE("tokens: samples 0 apart are one sample again") {
 }
 
 TEST_CASE("tokens: a weight of 0 adds nothing whatever the denominator") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view;
   const std::vector<float> s{1, 2, 3, 0, 1, 5}, t{3, 1, 0, 2, 2, 1}, w{0, 1};
   CHECK(!std::isnan(
       er::forward_kl{}(

@@ -275,8 +275,10 @@ TEST_CASE("what is converted need not outlive the call, and a reader may be move
   first.add_tensor("a.scale", er::ggml_type::f32, {1}, std::as_bytes(std::span{&two, 1}));
   first.write(folder / "a.gguf");
   er::gguf_reader reader = er::gguf_reader::open(folder / "a.gguf");
-  for (const er::tensor_info tensor : reader.tensors())  // a copy
-    if (!reader.is_scale(tensor)) er::add_converted(second, reader, tensor, er::ggml_type::f32);
+  for (const er::tensor_info& each : reader.tensors()) {
+    const er::tensor_info copy = each;
+    if (!reader.is_scale(copy)) er::add_converted(second, reader, copy, er::ggml_type::f32);
+  }
   const er::gguf_reader kept = std::move(reader);
   second.write(folder / "b.gguf");
   const er::gguf_reader back = er::gguf_reader::open(folder / "b.gguf");

@@ -18,6 +18,7 @@
 
 #include "product/executors.hpp"
 #include "support/allocation_count.hpp"
+#include "support/row_views.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/kernel/dispatch.hpp>
 #include <edgerazor/matrix/pack.hpp>
@@ -568,9 +569,7 @@ TEST_CASE("sparse part: what pads a row neither changes the sign of a zero nor m
 }
 
 TEST_CASE("prepare: what the executor throws is the host's, as in gemm") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view;
   struct gone {
     void operator()(std::size_t, er::grain_work) const { throw std::runtime_error("gone"); }
   } pool;

@@ -15,6 +15,7 @@
 
 #include "support/golden.hpp"
 #include "support/operands.hpp"
+#include "support/row_views.hpp"
 #include "support/samples.hpp"
 #include <edgerazor/matrix/pack.hpp>
 #include <edgerazor/policy/activation_policy.hpp>
@@ -346,12 +347,7 @@ TEST_CASE("quantize_activations: no tokens into memory that holds none") {
 }
 
 TEST_CASE("the first tokens of many bring their own tables") {
-  const auto view = [](const std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<const float>{v.data(), rows, v.size() / rows};
-  };
-  const auto into = [](std::vector<float>& v, std::size_t rows) {
-    return er::matrix_view<float>{v.data(), rows, v.size() / rows};
-  };
+  using row_views::view, row_views::into;
   std::vector<float> w(48 * 64), x(5 * 64);
   for (std::size_t i = 0; i < w.size(); ++i) w[i] = std::sin(static_cast<float>(i) * 1.3f);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i) * 0.7f);

@@ -44,7 +44,7 @@ struct gptq_settings {
   gptq_version version = gptq_version::v1;
   /// True: all zeros are 2^(bits - 1), and which version stores them is told from them, since files
   /// of either are labelled as the other. False or unknown: as the version says.
-  std::optional<bool> symmetric;
+  std::optional<bool> symmetric = {};
   std::size_t group = 0;  ///< columns; 0: as the scales have it
   /// The matrix's shape where the tensors may be padded, by up to 31 codes; 0: as they have it.
   std::size_t rows = 0, cols = 0;
