@@ -3,6 +3,7 @@
 // bit.
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -220,16 +221,20 @@ TEST_CASE("scales of another type are exported where float16 holds them") {
   }
 }
 
-TEST_CASE("values out of F16's range, and codes that a format does not have, stop the file") {
+TEST_CASE("values out of a type's range, and codes that a format does not have, stop the file") {
   const temporary_folder folder;
-  const std::vector<float> large(2 * 64, 100000.0f);
-  const er::any_matrix matrix = pack("int4_g64_f32", large, 2, 64);
-  er::gguf_writer writer;
-  writer.set_string("general.architecture", "test");
-  er::add_exported(writer, "w", matrix, er::ggml_type::f16);
-  CHECK_THROWS_WITH_AS(writer.write(folder / "model.gguf"),
-                       doctest::Contains("out of the range of F16"), std::invalid_argument);
-  CHECK(folder.files() == 0);
+  for (const bool half : {true, false}) {
+    const std::vector<float> large(2 * 64, half ? 100000.0f : std::numeric_limits<float>::max());
+    const er::any_matrix matrix = pack("f32", large, 2, 64);
+    er::gguf_writer writer;
+    writer.set_string("general.architecture", "test");
+    er::add_exported(writer, "w", matrix, half ? er::ggml_type::f16 : er::ggml_type::bf16);
+    CHECK_THROWS_WITH_AS(
+        writer.write(folder / "model.gguf"),
+        doctest::Contains(half ? "out of the range of F16" : "out of the range of BF16"),
+        std::invalid_argument);
+    CHECK(folder.files() == 0);
+  }
 
   // A 2-bit code 3, which no packer writes, is level 2: TQ1_0 has no digit for it.
   const er::any_matrix ternary = pack("ternary2_g256", random_weights(2 * 256, 7), 2, 256);

@@ -14,7 +14,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -35,6 +34,7 @@
 #include <edgerazor/matrix/pack_levels.hpp>
 #include <edgerazor/matrix/row_codes.hpp>
 #include <edgerazor/matrix/unpack.hpp>
+#include <edgerazor/policy/magnitude.hpp>
 
 namespace edgerazor {
 inline namespace EDGERAZOR_ABI {
@@ -145,16 +145,18 @@ class level_rows {
   std::vector<part> parts_;
 };
 
-/// Floats to F32, F16 or BF16 bytes. Fails on a finite value that is out of F16's range.
+/// Floats to F32, F16 or BF16 bytes. Fails on a finite value that is out of the type's range.
 inline void write_reals(tensor_sink& sink, ggml_type type, std::span<const float> values,
                         std::vector<std::byte>& bytes, const std::string& what) {
   if (type == ggml_type::f32) return sink.write(std::as_bytes(values));
   bytes.resize(2 * values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t bits =
-        type == ggml_type::f16 ? float16{values[i]}.bits : bfloat16{values[i]}.bits;
-    if (type == ggml_type::f16 && std::isfinite(values[i]) && (bits & 0x7c00u) == 0x7c00u) {
-      core::fail(what + ": " + std::to_string(values[i]) + " is out of the range of F16");
+    const bool half = type == ggml_type::f16;
+    const std::uint16_t bits = half ? float16{values[i]}.bits : bfloat16{values[i]}.bits;
+    const std::uint16_t exponent = half ? 0x7c00 : 0x7f80;  // all ones: an infinity or a NaN
+    if (policy::is_finite(values[i]) && (bits & exponent) == exponent) {
+      core::fail(what + ": " + std::to_string(values[i]) + " is out of the range of " +
+                 (half ? "F16" : "BF16"));
     }
     std::memcpy(bytes.data() + 2 * i, &bits, 2);
   }
@@ -224,7 +226,7 @@ inline void require_exact(const any_matrix& matrix, const ggml_type_info& info,
     for (const auto& [what_of, numbers] :
          {std::pair{"scale", rows.scales()}, {"zero", rows.zeros()}}) {
       for (const float number : numbers) {
-        if (std::isfinite(number) && static_cast<float>(float16{number}) == number) continue;
+        if (policy::is_finite(number) && static_cast<float>(float16{number}) == number) continue;
         core::fail(refusal + "a " + what_of + " of row " + std::to_string(r) + ", " +
                    std::to_string(number) + ", is no finite float16");
       }
@@ -299,7 +301,7 @@ inline void add_exported(gguf_writer& writer, std::string_view name, const any_m
 
 /// Adds a tensor of another file as F32, F16 or BF16, decoded row by row during write(): a whole
 /// model passes through the memory of a row. The file must stay open, in this reader, until
-/// write() returns. Fails on other types and on values out of F16's range.
+/// write() returns. Fails on other types and on finite values out of the range of the type.
 inline void add_converted(gguf_writer& writer, const gguf_reader& reader, const tensor_info& tensor,
                           ggml_type type) {
   const std::string what = "tensor " + detail::io::quoted(tensor.name);

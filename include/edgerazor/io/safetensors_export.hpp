@@ -132,7 +132,7 @@ template <class T>
 
 /// A matrix's numbers as `name`, F32, F16 or BF16, rounded to nearest where those hold less. The
 /// matrix must live until write(). Fails where the type is another, or the matrix a sum; while
-/// written, on a finite number past F16's range.
+/// written, on a finite number past the type's range.
 inline void add_reals(safetensors_writer& writer, std::string_view name, const any_matrix& matrix,
                       safetensors_dtype dtype) {
   using enum safetensors_dtype;
