@@ -6,6 +6,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -162,6 +163,21 @@ TEST_CASE("precede: a stage of another sum, or of this one, is made of x") {
   one.precede(one.stages()[0]);
   REQUIRE(one.stages()[0].from == 0);
   CHECK(one.name() == "scaled(scaled(f32))");
+}
+
+TEST_CASE("a sum moved onto itself stays as it was, and one moved from is empty") {
+  const std::vector<float> w(16, 1.0f);
+  const er::dense_view d{w.data(), er::scale_kind::float32, 4, 4};
+  er::matrix_sum sum = er::sum_of{d, d};
+  auto& again = sum;
+  sum = std::move(again);
+  CHECK(sum.rows() == 4);
+  CHECK(sum.parts().size() == 2);
+  const er::matrix_sum other = std::move(sum);
+  CHECK(other.parts().size() == 2);
+  CHECK(sum.rows() == 0);
+  CHECK(sum.cols() == 0);
+  CHECK(sum.parts().empty());
 }
 
 TEST_SUITE_END();

@@ -24,6 +24,7 @@
 
 #include <edgerazor/core/config.hpp>
 #include <edgerazor/core/contract.hpp>
+#include <edgerazor/core/storage.hpp>
 #include <edgerazor/matrix/matrix_format.hpp>
 #include <edgerazor/matrix/matrix_part.hpp>
 
@@ -50,26 +51,26 @@ class matrix_sum {
   matrix_sum() = default;
   /// One matrix, whose input is x.
   matrix_sum(const matrix_part& matrix, const part_format::row_map& map = {})
-      : rows_(matrix.rows()), cols_(matrix.cols()), parts_{{matrix, 0, map}} {}
+      : rows_(matrix.rows()), cols_(matrix.cols()), parts_(std::vector<part>{{matrix, 0, map}}) {}
 
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
-  [[nodiscard]] std::span<const stage> stages() const noexcept { return stages_; }
+  [[nodiscard]] std::span<const stage> stages() const noexcept { return *stages_; }
   /// In the order of addition.
-  [[nodiscard]] std::span<const part> parts() const noexcept { return parts_; }
+  [[nodiscard]] std::span<const part> parts() const noexcept { return *parts_; }
   /// Columns of an input.
   [[nodiscard]] std::size_t cols_of(std::size_t input) const noexcept {
-    for (; input != 0; input = stages_[input - 1].from) {
-      if (stages_[input - 1].kind == input_stage::projected)
-        return stages_[input - 1].matrix.rows();
+    for (; input != 0; input = (*stages_)[input - 1].from) {
+      if ((*stages_)[input - 1].kind == input_stage::projected)
+        return (*stages_)[input - 1].matrix.rows();
     }
     return cols_;
   }
   /// Of all parts and stages, without what a file adds.
   [[nodiscard]] std::size_t bytes() const noexcept {
     std::size_t sum = 0;
-    for (const stage& s : stages_) sum += bytes_of(s).size();
-    for (const part& p : parts_) sum += p.matrix.bytes().size();
+    for (const stage& s : *stages_) sum += bytes_of(s).size();
+    for (const part& p : *parts_) sum += p.matrix.bytes().size();
     return sum;
   }
   /// Of one part whose input is x and that is not sparse, that part's format.
@@ -87,8 +88,8 @@ class matrix_sum {
   /// The same stages over other matrices of the same shapes, one a part, with no map of rows.
   [[nodiscard]] matrix_sum with_matrices(std::span<const matrix_part> matrices) const {
     matrix_sum result = *this;
-    for (std::size_t i = 0; i < parts_.size(); ++i)
-      result.parts_[i] = {matrices[i], parts_[i].input, {}};
+    for (std::size_t i = 0; i < parts_->size(); ++i)
+      (*result.parts_)[i] = {matrices[i], (*parts_)[i].input, {}};
     return result;
   }
 
@@ -105,9 +106,9 @@ class matrix_sum {
              std::vector<part> parts) noexcept
       : rows_(rows), cols_(cols), stages_(std::move(stages)), parts_(std::move(parts)) {}
 
-  std::size_t rows_ = 0, cols_ = 0;
-  std::vector<stage> stages_;
-  std::vector<part> parts_;
+  detail::core::moved_along<std::size_t> rows_, cols_;
+  detail::core::moved_along<std::vector<stage>> stages_;
+  detail::core::moved_along<std::vector<part>> parts_;
 };
 
 namespace detail::matrix {

@@ -48,15 +48,15 @@ EDGERAZOR_FUNCTION bool is_permutation(std::span<const std::uint32_t> columns) {
 EDGERAZOR_FUNCTION matrix_format matrix_sum::fmt() const {
   matrix_format result;
   result.type = matrix_format::kind::sum;
-  for (const stage& s : stages_) {
+  for (const stage& s : *stages_) {
     result.stages.push_back({s.kind, s.from, s.block});
     if (s.kind != input_stage::projected) continue;
     result.stages.back().size = s.matrix.rows();
     result.stages.back().matrix = detail::matrix::format_of(s.matrix);
   }
-  for (const part& p : parts_)
+  for (const part& p : *parts_)
     result.parts.push_back({detail::matrix::format_of(p.matrix, p.map), p.input});
-  const bool one = stages_.empty() && parts_.size() == 1 && !parts_[0].matrix.sparse();
+  const bool one = stages_->empty() && parts_->size() == 1 && !(*parts_)[0].matrix.sparse();
   return one ? matrix_format{result.parts[0].fmt} : result;
 }
 
@@ -65,22 +65,22 @@ EDGERAZOR_FUNCTION void matrix_sum::append(const matrix_sum& other) {
     detail::core::fail("sum_of: a part of " + detail::core::shape_text(other.rows_, other.cols_) +
                        " and one of " + detail::core::shape_text(rows_, cols_));
   }
-  if (std::max(parts_.size() + other.parts_.size(), stages_.size() + other.stages_.size()) >
+  if (std::max(parts_->size() + other.parts_->size(), stages_->size() + other.stages_->size()) >
       matrix_format::most) {
     detail::core::fail("sum_of: more than " + std::to_string(matrix_format::most) +
                        " matrices or input stages");
   }
-  const std::size_t before = stages_.size();
+  const std::size_t before = stages_->size();
   const auto moved = [before](std::size_t input) { return input == 0 ? 0 : input + before; };
-  const std::vector<stage> more_stages = other.stages_;  // which may be these
-  const std::vector<part> more_parts = other.parts_;
+  const std::vector<stage> more_stages = *other.stages_;  // which may be these
+  const std::vector<part> more_parts = *other.parts_;
   for (stage s : more_stages) {
     s.from = moved(s.from);
-    stages_.push_back(s);
+    stages_->push_back(s);
   }
   for (part p : more_parts) {
     p.input = moved(p.input);
-    parts_.push_back(p);
+    parts_->push_back(p);
   }
 }
 
@@ -135,15 +135,15 @@ inline void require_stage(const matrix_sum::stage& stage, std::size_t rows, std:
 
 EDGERAZOR_FUNCTION void matrix_sum::precede(const stage& first) {
   detail::matrix::require_stage(first, rows_, cols_);
-  if (stages_.size() == matrix_format::most) {
+  if (stages_->size() == matrix_format::most) {
     detail::core::fail(detail::matrix::word_of(first.kind) + ": more than " +
                        std::to_string(matrix_format::most) + " input stages");
   }
   stage own = first;  // which may be one of these
   own.from = 0;
-  for (stage& s : stages_) ++s.from;
-  for (part& p : parts_) ++p.input;
-  stages_.insert(stages_.begin(), own);
+  for (stage& s : *stages_) ++s.from;
+  for (part& p : *parts_) ++p.input;
+  stages_->insert(stages_->begin(), own);
   if (own.kind == input_stage::projected) cols_ = own.matrix.cols();
 }
 

@@ -10,6 +10,7 @@
 
 #include <edgerazor/core/buffer.hpp>
 #include <edgerazor/core/config.hpp>
+#include <edgerazor/core/storage.hpp>
 #include <edgerazor/matrix/tile_layout.hpp>
 
 namespace edgerazor {
@@ -212,20 +213,21 @@ class row_codes {
  public:
   explicit row_codes(const tile_layout& layout)
       : layout_(layout),
-        codes_(layout.padded_cols(), static_cast<std::uint8_t>(layout.zero_code())) {}
+        codes_(core::buffer<std::uint8_t>(layout.padded_cols(),
+                                          static_cast<std::uint8_t>(layout.zero_code()))) {}
 
   /// The code of a column and of those behind it.
-  [[nodiscard]] std::uint8_t* at(std::size_t col) noexcept { return codes_.data() + col; }
+  [[nodiscard]] std::uint8_t* at(std::size_t col) noexcept { return codes_->data() + col; }
   void set(std::size_t col, int level) noexcept {
-    codes_[col] = static_cast<std::uint8_t>(level + layout_.zero_code());
+    (*codes_)[col] = static_cast<std::uint8_t>(level + layout_.zero_code());
   }
   [[nodiscard]] int level(std::size_t col) const noexcept {
-    return codes_[col] - layout_.zero_code();
+    return (*codes_)[col] - layout_.zero_code();
   }
 
   /// Writes the row into `matrix`, the packed matrix's first byte.
   void write(std::byte* matrix, std::size_t row) const noexcept {
-    write(matrix, row, 0, codes_.size());
+    write(matrix, row, 0, codes_->size());
   }
   /// Writes columns [begin, end) of the row; both are multiples of 4 * chunk_slots(). Triples, and
   /// groups with tables, are written whole; of a group with a table, precondition: at most four
@@ -234,9 +236,9 @@ class row_codes {
              std::size_t end) const noexcept {
     const codec_info& codec = layout_.codec();
     if (codec.of_triples())
-      return write_triples(layout_, codes_.data(), matrix + layout_.triple_offset(row));
+      return write_triples(layout_, codes_->data(), matrix + layout_.triple_offset(row));
     if (codec.of_table()) {
-      return write_tables(layout_, codes_.data(), matrix + layout_.table_offset(row, 0),
+      return write_tables(layout_, codes_->data(), matrix + layout_.table_offset(row, 0),
                           matrix + layout_.row_offset(row, 0));
     }
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
@@ -245,7 +247,7 @@ class row_codes {
         // What is past the plane's last chunk is padding of a wider plane.
         const std::size_t first = begin / chunk_cols,
                           last = std::min(end / chunk_cols, layout_.chunks(p));
-        write_chunks<plane.type>(codes_.data() + first * chunk_cols, codec.digits[p].shift,
+        write_chunks<plane.type>(codes_->data() + first * chunk_cols, codec.digits[p].shift,
                                  last - first,
                                  matrix + layout_.row_offset(row, p) + first * chunk_bytes);
       });
@@ -255,26 +257,26 @@ class row_codes {
   void read(const std::byte* matrix, std::size_t row) noexcept {
     const codec_info& codec = layout_.codec();
     if (codec.of_triples())
-      return read_triples(layout_, matrix + layout_.triple_offset(row), codes_.data());
+      return read_triples(layout_, matrix + layout_.triple_offset(row), codes_->data());
     for (std::size_t p = 0; p < codec.plane_count; ++p) {
       with_plane(codec.digits[p].plane, [&](auto plane) {
         const std::byte* const at = matrix + layout_.row_offset(row, p);
         if (p == 0) {
           read_chunks<plane.type, false>(at, layout_.chunks(p), codec.digits[p].shift,
-                                         codes_.data());
+                                         codes_->data());
         } else {
           read_chunks<plane.type, true>(at, layout_.chunks(p), codec.digits[p].shift,
-                                        codes_.data());
+                                        codes_->data());
         }
       });
     }
     if (codec.of_table())
-      read_tables(layout_, matrix + layout_.table_offset(row, 0), codes_.data());
+      read_tables(layout_, matrix + layout_.table_offset(row, 0), codes_->data());
   }
 
  private:
   tile_layout layout_;
-  core::buffer<std::uint8_t> codes_;
+  core::moved_along<core::buffer<std::uint8_t>> codes_;
 };
 
 }  // namespace detail::matrix
