@@ -2,7 +2,8 @@
 #
 # Sets up, builds examples/llm, and quantizes a real language model: calibrated to 4.6 bits a weight, with a table by layer,
 # then a table of what that and each recipe cost and save, then text that the calibrated model generates. FILE is a GGUF of a
-# Llama or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which comes inside a Python package and is kept in the user's cache.
+# Llama, Qwen2 or Qwen3 decoder; without it, SmolLM2-135M-Instruct, which comes inside a Python package and is kept in the
+# user's cache.
 # Then the small models of examples/models, which come with the clone: 16 bits, rounded to 1.88 and distilled to 1.88, a table
 # and a text of each. Where no package index answers, they are all that is shown. A second run downloads and builds nothing.
 # INSTALL=OFF: names what is missing instead of installing it.
