@@ -252,6 +252,9 @@ void add_student(CLI::App& program, process_group* group) {
   for (const char* const name : {"--feature-weight", "--feature-form", "--feature-layers"})
     command.get_option("--top-k-file")->excludes(command.get_option(name));
   add_training(command, options);
+  command.footer(
+      "Of a teacher that llm reads, unless you say otherwise: --learning-rate 5e-5, --weight-decay "
+      "0.01, --sequences 4.");
   command.get_option("--tokens")->excludes(command.get_option("--steps"));
   add_threads(command, t);
   add_bookkeeping(command, options);
