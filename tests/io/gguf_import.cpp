@@ -263,12 +263,12 @@ TEST_CASE("other types, broken scales and codes that a format has not are refuse
 }
 
 TEST_CASE("rows that are wider than a group are refused by name") {
-  constexpr std::size_t cols = 65536 + 128;
+  constexpr std::size_t wide = 65536 + 128;
   const temporary_folder folder;
-  const std::vector<std::byte> bytes(cols / 4 + 32, std::byte{0x55});
+  const std::vector<std::byte> bytes(wide / 4 + 32, std::byte{0x55});
   er::gguf_writer writer;
   writer.set_string("general.architecture", "test");
-  writer.add_tensor("w", er::ggml_type::i2_s, {cols, 1}, bytes);
+  writer.add_tensor("w", er::ggml_type::i2_s, {wide, 1}, bytes);
   writer.write(folder / "a.gguf");
   const auto reader = er::gguf_reader::open(folder / "a.gguf");
   CHECK_THROWS_WITH_AS((void)er::import_matrix(reader, reader.get("w")), doctest::Contains("'w'"),
