@@ -49,8 +49,6 @@ EDGERAZOR_FUNCTION void fail_memory(std::size_t bytes) {
 }
 
 EDGERAZOR_FUNCTION void* allocate(std::size_t bytes, std::size_t alignment) {
-  // Some libraries round the size up without looking.
-  if (bytes > std::numeric_limits<std::size_t>::max() - alignment) fail_memory(bytes);
   void* const memory = ::operator new(bytes, std::align_val_t{alignment}, std::nothrow);
   if (memory == nullptr) fail_memory(bytes);
   return memory;

@@ -136,20 +136,16 @@ class packed_activations {
   packed_activations() = default;
   /// `group`: columns a scale, as the weights have it; 0 for the whole row. `memory`: where the
   /// bytes come from, see byte_storage. `tables`: whether there is room for them. Fails where cols
-  /// or max_tokens is zero, the size overflows, or tables are asked for whose groups, but for the
-  /// row's last, are no multiples of 4.
+  /// or max_tokens is zero or the size overflows. Groups inside a row that are no multiples of 4,
+  /// which no weights have, get no tables.
   packed_activations(std::size_t cols, std::size_t group, std::size_t max_tokens = 1,
                      std::pmr::memory_resource* memory = nullptr,
                      activation_tables tables = activation_tables::none)
       : cols_(cols), tokens_(max_tokens), group_cols_(group == 0 ? cols : group), tables_(tables) {
+    if (group_cols_ < cols && group_cols_ % 4 != 0) tables_ = activation_tables::none;
     if (cols == 0 || max_tokens == 0) {
       detail::core::fail("packed activations: expected at least one token and one column, got " +
                          detail::core::shape_text(max_tokens, cols));
-    }
-    if (tables != activation_tables::none && group_cols_ < cols && group_cols_ % 4 != 0) {
-      detail::core::fail("packed activations: tables of groups of " +
-                         detail::core::size_text(group_cols_) +
-                         " columns, expected a multiple of 4");
     }
     // A token's bytes: a code a column, 8 of scale and sum a group, at most 64 of tables a column,
     // and less than 128 of padding.
