@@ -130,4 +130,16 @@ TEST_CASE("a context that is no whole number comes back") {
         8192.5);
 }
 
+TEST_CASE("sliding layers with positions of their own are in no such configuration") {
+  auto config = er::read_hf_config(json::parse(R"({"architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "vocab_size": 10, "max_position_embeddings": 100, "rms_norm_eps": 1e-5})"),
+                                   "c");
+  CHECK_NOTHROW((void)er::hf_config_document(config, "float32"));
+  config.sliding_rope.emplace();
+  CHECK_THROWS_WITH_AS((void)er::hf_config_document(config, "float32"),
+                       doctest::Contains("expected a plain llama, qwen2 or qwen3"),
+                       std::invalid_argument);
+}
+
 TEST_SUITE_END();
